@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Rooms of balancing algorithms.
+#![forbid(unsafe_code)]

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::Endpoint;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The version of the snapshot's form. A snapshot on disk with another one is refused, never misread.
+pub const SCHEMA: u32 = 1;
+
+/// What a resource is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// `GatewaySettings`, named `gateway`.
+    Gateway,
+    /// `Listener`.
+    Listener,
+    /// `Backend`, without its endpoints.
+    Backend,
+    /// `Route`.
+    Route,
+    /// `RouteOrder`, named `routes`: every route's name, first the one written first.
+    RouteOrder,
+    /// `Function`.
+    Function,
+}
+
+/// One named part of a snapshot. `value` is decoded by whoever owns the kind.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resource {
+    /// What it is.
+    pub kind: Kind,
+    /// Its stable name, unique within the kind.
+    pub name: String,
+    /// A digest of `value`: equal means unchanged.
+    pub hash: String,
+    /// The resource itself.
+    pub value: Box<RawValue>,
+}
+
+/// A room's name and its settings, which only the room reads.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Room {
+    /// The room: `least_request`, `response_headers`, ...
+    pub kind: String,
+    /// What the room decodes itself.
+    pub settings: Box<RawValue>,
+}
+
+impl PartialEq for Room {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.settings.get() == other.settings.get()
+    }
+}
+
+/// A change from snapshot `base` to snapshot `number`. `base` 0 with an empty node is the whole.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delta {
+    /// Must equal [`SCHEMA`].
+    pub schema: u32,
+    /// The snapshot this builds on; another one in the node refuses the delta.
+    pub base: u64,
+    /// The snapshot this leads to; greater than `base`.
+    pub number: u64,
+    /// Resources that are new or changed.
+    pub set: Vec<Resource>,
+    /// Kind and name of resources that are gone.
+    pub remove: Vec<(Kind, String)>,
+    /// Endpoint lists that come with it, for backends the node does not know yet.
+    pub endpoints: Vec<EndpointSet>,
+}
+
+/// The endpoints of one backend. They change without a snapshot, under a number of their own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointSet {
+    /// The backend's name.
+    pub backend: String,
+    /// Greater than the last one of this backend, or the set is ignored as stale.
+    pub sequence: u64,
+    /// All endpoints of the backend; empty means none.
+    pub endpoints: Vec<Endpoint>,
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What every other crate of the engine may use: error kinds, the clock and randomness.
+//!
+//! No I/O and no dependencies. Start with [`ErrorKind`], the one vocabulary for what went wrong in
+//! the log, the metrics and `Proxy-Status`.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod draw;
+mod error;
+mod padded;
+
+pub use clock::{Clock, Moment};
+pub use draw::Draw;
+pub use error::{ErrorKind, Side};
+pub use padded::Padded;

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The Python module `tidegate._engine`: thin, no logic.
+use pyo3::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The engine, as Python sees it. Private: use the package `tidegate`.
+#[pymodule(gil_used = false)]
+mod _engine {
+    use pyo3::prelude::*;
+
+    /// The version of the compiled engine.
+    #[pyfunction]
+    fn version() -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+}
