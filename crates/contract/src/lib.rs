@@ -1,3 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The traits a room implements: what policies, balancers and checks are to the engine.
+//!
+//! The engine knows these traits and no room; a room knows these traits and no engine. Start with
+//! [`Balancer`] and its smallest room, `round_robin`, or [`Filter`] and `request_headers`.
 #![forbid(unsafe_code)]
+
+mod balancer;
+mod check;
+mod endpoint;
+mod filter;
+
+pub use balancer::{Balancer, BalancerState, Candidates};
+pub use check::{Check, Probe, Verdict};
+pub use endpoint::{Endpoint, EndpointState, Health};
+pub use filter::{Answer, Client, Exchange, Filter, Flow, Parameters, Phases};

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+use std::any::Any;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use tidegate_core::ErrorKind;
+use tidegate_request::{Fields, Request, Response};
+
+/// Whose request it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The user agent's address: the peer's, or what a trusted proxy says of it.
+    pub address: IpAddr,
+    /// The address at the other end of the connection.
+    pub peer: IpAddr,
+    /// The port at the other end; 0 for Unix sockets.
+    pub port: u16,
+    /// Whether the peer is one of `trusted_proxies`.
+    pub is_trusted: bool,
+}
+
+/// Names and values of a template's parameters, in the order of the path.
+pub type Parameters = Vec<(String, String)>;
+
+/// One request on its way, as filters see it.
+pub struct Exchange {
+    /// The canonical request. A filter changes what is sent on, never how it was framed or routed.
+    pub request: Request,
+    /// Who asks.
+    pub client: Client,
+    /// The route's name.
+    pub route: std::sync::Arc<str>,
+    /// What a template path matched.
+    pub parameters: Parameters,
+    /// Unique in the fleet; 26 characters.
+    pub request_id: String,
+    /// The whole body, if a filter asked for it.
+    pub body: Option<Vec<u8>>,
+    /// What a filter keeps from its request phase to its response phase, by the filter's position.
+    pub kept: Vec<Option<Box<dyn Any>>>,
+}
+
+/// A response made here instead of by an endpoint.
+#[derive(Debug)]
+pub struct Answer {
+    /// 200 to 599.
+    pub status: u16,
+    /// Without framing fields.
+    pub fields: Fields,
+    /// The whole body.
+    pub body: Vec<u8>,
+    /// Set when it reports a failure.
+    pub error: Option<ErrorKind>,
+}
+
+/// What happens after a filter.
+pub enum Flow<'a> {
+    /// The next filter, then the endpoint or the client.
+    Continue,
+    /// This is the response.
+    Respond(Box<Answer>),
+    /// Ask again when this is done. The only flow that allocates.
+    Wait(Pin<Box<dyn Future<Output = Flow<'a>> + 'a>>),
+}
+
+/// Which phases a filter takes part in; the others cost nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phases {
+    /// Before the request goes to an endpoint.
+    pub request: bool,
+    /// Before the response goes to the client.
+    pub response: bool,
+    /// Bytes of body wanted in [`Exchange::body`] before the request phase; more is a 413.
+    pub body: Option<u64>,
+}
+
+/// What a policy becomes in the engine.
+pub trait Filter: Send + Sync {
+    /// Asked once, when the snapshot is built.
+    fn phases(&self) -> Phases;
+
+    /// The request, before it goes to an endpoint. `position` is this filter's place in
+    /// [`Exchange::kept`].
+    fn request<'a>(&'a self, exchange: &'a mut Exchange, position: usize) -> Flow<'a> {
+        let _ = (exchange, position);
+        Flow::Continue
+    }
+
+    /// The response, before it goes to the client. Called in the reverse order of requests.
+    fn response<'a>(
+        &'a self,
+        exchange: &'a mut Exchange,
+        response: &'a mut Response,
+        position: usize,
+    ) -> Flow<'a> {
+        let _ = (exchange, response, position);
+        Flow::Continue
+    }
+
+    /// Whether the outcome depends on this exchange alone. What asks someone is shown by
+    /// `explain` as "would ask" and not called.
+    fn is_pure(&self) -> bool {
+        true
+    }
+}
