@@ -1,2 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sockets: listening descriptors, their passing between processes, connections.
+//! Sockets: listening descriptors, their passing between processes, and byte streams.
+//!
+//! One type, [`Stream`], for TCP and Unix connections: it issues its own system calls, so a read
+//! that came back short spares the next one its `EAGAIN`. No protocol is known here.
+
+mod connect;
+mod frames;
+mod listener;
+mod stream;
+mod watch;
+
+pub use connect::{Target, connect};
+pub use frames::{Frame, FrameSocket, MAX_DESCRIPTORS, MAX_FRAME};
+pub use listener::{Accepted, Listener, Peer};
+pub use stream::{Stream, raise_descriptor_limit, set_not_dumpable};

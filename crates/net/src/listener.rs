@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::Stream;
+use crate::watch::watch;
+use rustix::io::Errno;
+use rustix::net::{SocketAddrAny, SocketFlags};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::task::{Context, Poll, ready};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Who connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// An IP address and port; IPv4-mapped IPv6 addresses are turned into IPv4.
+    Ip(SocketAddr),
+    /// A process on this machine, by a Unix socket.
+    Unix,
+}
+
+impl Peer {
+    /// The address, with Unix peers as 127.0.0.1: they are on this machine.
+    pub fn address(self) -> IpAddr {
+        match self {
+            Self::Ip(address) => address.ip(),
+            Self::Unix => IpAddr::from([127, 0, 0, 1]),
+        }
+    }
+
+    /// The port; 0 for Unix peers.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Ip(address) => address.port(),
+            Self::Unix => 0,
+        }
+    }
+}
+
+/// What became of one accept.
+#[derive(Debug)]
+pub enum Accepted {
+    /// A connection.
+    Connection(Stream, Peer),
+    /// The connection was gone before it was accepted: accept again.
+    Gone,
+    /// Out of descriptors or memory: accept again later.
+    Exhausted(io::Error),
+}
+
+/// A listening TCP or Unix socket that somebody else bound.
+#[derive(Debug)]
+pub struct Listener {
+    fd: AsyncFd<OwnedFd>,
+}
+
+impl Listener {
+    /// Takes a listening socket. TCP connections inherit its `TCP_NODELAY`, set here once instead
+    /// of for each of them.
+    ///
+    /// # Errors
+    /// When the socket cannot be made non-blocking or watched.
+    pub fn new(fd: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        let _ = rustix::net::sockopt::set_tcp_nodelay(&fd, true); // not a TCP socket: nothing to do
+        Ok(Self {
+            fd: watch(fd, Interest::READABLE)?,
+        })
+    }
+
+    /// Another descriptor of the same socket.
+    ///
+    /// # Errors
+    /// When the process is out of descriptors.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.fd.get_ref().as_fd().try_clone_to_owned()
+    }
+
+    /// Accepts the next connection.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Accepted> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        loop {
+            let mut guard = match ready!(self.fd.poll_read_ready(cx)) {
+                Ok(guard) => guard,
+                Err(error) => return Poll::Ready(Accepted::Exhausted(error)),
+            };
+            match rustix::net::acceptfrom_with(self.fd.get_ref(), flags) {
+                Ok((fd, address)) => return Poll::Ready(accepted(fd, address)),
+                Err(Errno::AGAIN) => guard.clear_ready(),
+                Err(Errno::INTR) => {}
+                Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+                    return Poll::Ready(Accepted::Exhausted(error.into()));
+                }
+                // accept(2): errors of the connection itself are reported here, not of the socket.
+                Err(_) => return Poll::Ready(Accepted::Gone),
+            }
+        }
+    }
+}
+
+fn accepted(fd: OwnedFd, address: Option<SocketAddrAny>) -> Accepted {
+    let peer = match address.and_then(|address| SocketAddr::try_from(address).ok()) {
+        Some(address) => Peer::Ip(SocketAddr::new(address.ip().to_canonical(), address.port())),
+        None => Peer::Unix,
+    };
+    match Stream::new(fd) {
+        Ok(stream) => Accepted::Connection(stream, peer),
+        Err(error) => Accepted::Exhausted(error),
+    }
+}
