@@ -1,3 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Metrics and the access log.
+//!
+//! A node's threads only add numbers and copy bytes; formatting and writing happen on the log
+//! thread ([`LogWriter`]) and when metrics are asked for ([`render`]).
 #![forbid(unsafe_code)]
+
+mod entry;
+mod format;
+mod metrics;
+mod render;
+mod writer;
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing)]
+mod tests;
+
+pub use entry::{LogBatch, LogEntry, Text};
+pub use format::{LogFormat, format_entry};
+pub use metrics::{DURATION_BUCKETS_US, RouteStats, SharedRouteStats, ThreadStats};
+pub use render::{Gauge, Scrape, render};
+pub use writer::{LogSender, LogWriter};

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+use std::net::IpAddr;
+use tidegate_core::ErrorKind;
+
+/// Bytes of one text kept in an entry; the rest is cut. A 16 KiB user agent must not become a
+/// 16 KiB line.
+const MAX_TEXT: usize = 1024;
+
+/// The texts of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Text {
+    /// `req-…`, unique in the fleet.
+    RequestId,
+    /// The listener's name.
+    Listener,
+    /// As sent.
+    Method,
+    /// Canonical, without the port.
+    Host,
+    /// Canonical.
+    Path,
+    /// As sent, redacted when it is formatted.
+    Query,
+    /// The route's name; empty when none took it.
+    Route,
+    /// The backend's name; empty when it was answered here.
+    Backend,
+    /// The address of the endpoint that answered, or was tried last.
+    Endpoint,
+    /// The field.
+    UserAgent,
+    /// What was refused, in our own words; empty when nothing was.
+    Detail,
+}
+
+const TEXTS: usize = 11;
+
+/// The numbers of one finished exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct LogEntry {
+    /// Microseconds since 1970 when the head was complete.
+    pub wall_micros: u64,
+    /// Microseconds from the complete head to the last byte handed to the kernel.
+    pub duration_us: u64,
+    /// Microseconds to the first byte from the endpoint; 0 without one.
+    pub first_byte_us: u64,
+    /// Microseconds spent connecting; 0 on a kept connection.
+    pub connect_us: u64,
+    /// Body bytes from the client.
+    pub bytes_in: u64,
+    /// Body bytes to the client.
+    pub bytes_out: u64,
+    /// The snapshot that decided.
+    pub snapshot: u64,
+    /// The user agent's address.
+    pub client: IpAddr,
+    /// Sent to the client; 0 when none was.
+    pub status: u16,
+    /// Tries beyond the first.
+    pub retries: u8,
+    /// 10 or 11.
+    pub version: u8,
+    /// What went wrong.
+    pub error: Option<ErrorKind>,
+    start: u32,
+    lengths: [u16; TEXTS],
+}
+
+/// Entries of one thread on their way to the log thread.
+#[derive(Debug, Default)]
+pub struct LogBatch {
+    entries: Vec<LogEntry>,
+    text: Vec<u8>,
+}
+
+impl LogEntry {
+    /// An entry with every number 0.
+    pub fn new(client: IpAddr) -> Self {
+        Self {
+            wall_micros: 0,
+            duration_us: 0,
+            first_byte_us: 0,
+            connect_us: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            snapshot: 0,
+            client,
+            status: 0,
+            retries: 0,
+            version: 11,
+            error: None,
+            start: 0,
+            lengths: [0; TEXTS],
+        }
+    }
+}
+
+impl LogBatch {
+    /// Adds an entry with its texts, in the order of [`Text`].
+    pub fn push(&mut self, mut entry: LogEntry, texts: [&[u8]; TEXTS]) {
+        entry.start = self.text.len() as u32;
+        for (length, text) in entry.lengths.iter_mut().zip(texts) {
+            let text = text.get(..MAX_TEXT).unwrap_or(text);
+            *length = text.len() as u16;
+            self.text.extend_from_slice(text);
+        }
+        self.entries.push(entry);
+    }
+
+    /// Bytes of text held.
+    pub fn size(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// All entries, oldest first.
+    pub fn entries(&self) -> &[LogEntry] {
+        &self.entries
+    }
+
+    /// One text of an entry of this batch.
+    pub fn text(&self, entry: &LogEntry, which: Text) -> &[u8] {
+        let before: usize = entry
+            .lengths
+            .iter()
+            .take(which as usize)
+            .map(|length| usize::from(*length))
+            .sum();
+        let start = entry.start as usize + before;
+        let length = entry.lengths.get(which as usize).copied().unwrap_or(0);
+        self.text
+            .get(start..start + usize::from(length))
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::{LogBatch, LogEntry, Text};
+use std::io::Write;
+
+/// What a log line must not show.
+#[derive(Clone, Debug, Default)]
+pub struct LogFormat {
+    /// Names of query parameters, in lower case, whose values are replaced by `[redacted]`.
+    pub redact_query: Vec<String>,
+}
+
+/// Appends one JSON line for `entry`, line end included. Every text is escaped, so no peer can
+/// forge a line or move a terminal's cursor.
+pub fn format_entry(out: &mut Vec<u8>, batch: &LogBatch, entry: &LogEntry, format: &LogFormat) {
+    out.extend_from_slice(b"{\"time\":\"");
+    write_time(out, entry.wall_micros);
+    out.push(b'"');
+    text(out, "request_id", batch.text(entry, Text::RequestId));
+    let _ = write!(out, ",\"client\":\"{}\"", entry.client);
+    text(out, "listener", batch.text(entry, Text::Listener));
+    text(out, "method", batch.text(entry, Text::Method));
+    text(out, "host", batch.text(entry, Text::Host));
+    text(out, "path", batch.text(entry, Text::Path));
+    let query = batch.text(entry, Text::Query);
+    if !query.is_empty() {
+        out.extend_from_slice(b",\"query\":\"");
+        write_query(out, query, &format.redact_query);
+        out.push(b'"');
+    }
+    let version = if entry.version == 10 {
+        "HTTP/1.0"
+    } else {
+        "HTTP/1.1"
+    };
+    let _ = write!(
+        out,
+        ",\"protocol\":\"{version}\",\"status\":{}",
+        entry.status
+    );
+    for (name, which) in [
+        ("route", Text::Route),
+        ("backend", Text::Backend),
+        ("endpoint", Text::Endpoint),
+    ] {
+        let value = batch.text(entry, which);
+        if !value.is_empty() {
+            text(out, name, value);
+        }
+    }
+    let _ = write!(
+        out,
+        ",\"retries\":{},\"bytes_in\":{},\"bytes_out\":{},\"duration_ms\":{}.{:03}",
+        entry.retries,
+        entry.bytes_in,
+        entry.bytes_out,
+        entry.duration_us / 1000,
+        entry.duration_us % 1000
+    );
+    for (name, micros) in [
+        ("connect_ms", entry.connect_us),
+        ("first_byte_ms", entry.first_byte_us),
+    ] {
+        if micros > 0 {
+            let _ = write!(out, ",\"{name}\":{}.{:03}", micros / 1000, micros % 1000);
+        }
+    }
+    if let Some(error) = entry.error {
+        text(out, "error", error.name().as_bytes());
+        let detail = batch.text(entry, Text::Detail);
+        if !detail.is_empty() {
+            text(out, "detail", detail);
+        }
+    }
+    let agent = batch.text(entry, Text::UserAgent);
+    if !agent.is_empty() {
+        text(out, "user_agent", agent);
+    }
+    let _ = write!(out, ",\"snapshot\":{}}}", entry.snapshot);
+    out.push(b'\n');
+}
+
+fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":\"");
+    escape(out, value);
+    out.push(b'"');
+}
+
+/// JSON's escapes; bytes that are not UTF-8 become U+FFFD; DEL and C1 controls are escaped too.
+fn escape(out: &mut Vec<u8>, value: &[u8]) {
+    if value
+        .iter()
+        .all(|byte| matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\'))
+    {
+        out.extend_from_slice(value);
+        return;
+    }
+    for character in String::from_utf8_lossy(value).chars() {
+        match character {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\t' => out.extend_from_slice(b"\\t"),
+            other if other.is_control() || matches!(other, '\u{2028}' | '\u{2029}') => {
+                let _ = write!(out, "\\u{:04x}", other as u32);
+            }
+            other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+}
+
+fn write_query(out: &mut Vec<u8>, query: &[u8], redact: &[String]) {
+    for (index, pair) in query.split(|byte| *byte == b'&').enumerate() {
+        if index > 0 {
+            out.push(b'&');
+        }
+        let split = pair.iter().position(|byte| *byte == b'=');
+        match split.and_then(|at| pair.split_at_checked(at + 1)) {
+            Some((name, _)) if is_redacted(name, redact) => {
+                escape(out, name);
+                out.extend_from_slice(b"[redacted]");
+            }
+            _ => escape(out, pair),
+        }
+    }
+}
+
+/// Compares with escapes decoded: `access%5Ftoken=` is `access_token=`.
+fn is_redacted(name: &[u8], redact: &[String]) -> bool {
+    let name = name.strip_suffix(b"=").unwrap_or(name);
+    let mut plain = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = |at: usize| tail.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+        match (first, hex(0), hex(1)) {
+            (b'%', Some(high), Some(low)) => {
+                plain.push((high * 16 + low) as u8);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            _ => {
+                plain.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    redact
+        .iter()
+        .any(|word| plain.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// RFC 3339 in UTC with microseconds; days to a date after Hinnant, "chrono-compatible low-level
+/// date algorithms".
+fn write_time(out: &mut Vec<u8>, micros: u64) {
+    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let _ = write!(
+        out,
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{fraction:06}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    );
+}

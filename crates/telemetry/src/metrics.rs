@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tidegate_core::ErrorKind;
+
+/// Upper bounds of the duration histogram in microseconds; one more bucket takes the rest.
+pub const DURATION_BUCKETS_US: [u64; 14] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000,
+];
+
+/// Adds to a counter that only one thread writes: no locked instruction.
+#[inline]
+fn add(counter: &AtomicU64, amount: u64) {
+    counter.store(
+        counter.load(Ordering::Relaxed).wrapping_add(amount),
+        Ordering::Relaxed,
+    );
+}
+
+/// What one thread counted for one route.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct RouteStats {
+    /// Responses by status class: index 0 for none sent, 1 to 5 for 1xx to 5xx.
+    pub by_class: [AtomicU64; 6],
+    /// Durations; see [`DURATION_BUCKETS_US`].
+    pub durations: [AtomicU64; DURATION_BUCKETS_US.len() + 1],
+    /// Sum of all durations in microseconds.
+    pub duration_sum_us: AtomicU64,
+    /// Body bytes from clients.
+    pub bytes_in: AtomicU64,
+    /// Body bytes to clients.
+    pub bytes_out: AtomicU64,
+    /// Tries beyond the first.
+    pub retries: AtomicU64,
+}
+
+impl RouteStats {
+    /// Counts one finished exchange.
+    #[inline]
+    pub fn record(
+        &self,
+        status: u16,
+        duration_us: u64,
+        bytes_in: u64,
+        bytes_out: u64,
+        retries: u8,
+    ) {
+        if let Some(class) = self.by_class.get(usize::from(status / 100)) {
+            add(class, 1);
+        }
+        let bucket = DURATION_BUCKETS_US.partition_point(|bound| *bound < duration_us);
+        if let Some(counter) = self.durations.get(bucket) {
+            add(counter, 1);
+        }
+        add(&self.duration_sum_us, duration_us);
+        if bytes_in > 0 {
+            add(&self.bytes_in, bytes_in);
+        }
+        add(&self.bytes_out, bytes_out);
+        if retries > 0 {
+            add(&self.retries, u64::from(retries));
+        }
+    }
+}
+
+/// One route's counters, a set for each thread, made when a thread first needs its own.
+#[derive(Debug)]
+pub struct SharedRouteStats {
+    threads: Box<[OnceLock<Box<RouteStats>>]>,
+}
+
+impl SharedRouteStats {
+    /// Room for `threads` sets.
+    pub fn new(threads: usize) -> Self {
+        Self {
+            threads: (0..threads).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    /// The set of `thread`; `None` beyond the number of threads.
+    #[inline]
+    pub fn of(&self, thread: usize) -> Option<&RouteStats> {
+        self.threads
+            .get(thread)
+            .map(|slot| &**slot.get_or_init(Box::default))
+    }
+
+    /// The sum of one counter over all threads.
+    pub fn sum(&self, counter: impl Fn(&RouteStats) -> &AtomicU64) -> u64 {
+        let sets = self.threads.iter().filter_map(OnceLock::get);
+        sets.map(|stats| counter(stats).load(Ordering::Relaxed))
+            .sum()
+    }
+}
+
+/// What one thread counted whatever the route.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct ThreadStats {
+    /// Connections ever accepted.
+    pub accepted: AtomicU64,
+    /// Connections refused by a limit.
+    pub refused: AtomicU64,
+    /// Exchanges finished.
+    pub requests: AtomicU64,
+    /// Tasks that panicked. Never anything but 0.
+    pub panics: AtomicU64,
+    errors: Vec<AtomicU64>,
+}
+
+impl Default for ThreadStats {
+    fn default() -> Self {
+        Self {
+            accepted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+            errors: ErrorKind::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+}
+
+impl ThreadStats {
+    /// Adds one to a counter of this thread.
+    #[inline]
+    pub fn count(&self, counter: impl Fn(&Self) -> &AtomicU64) {
+        add(counter(self), 1);
+    }
+
+    /// Counts one failure.
+    pub fn count_error(&self, kind: ErrorKind) {
+        if let Some(counter) = self.errors.get(kind as usize) {
+            add(counter, 1);
+        }
+    }
+
+    /// Failures of one kind.
+    pub fn errors(&self, kind: ErrorKind) -> u64 {
+        self.errors
+            .get(kind as usize)
+            .map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+}

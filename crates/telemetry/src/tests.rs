@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::*;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+fn line(path: &[u8], query: &[u8], redact: &[&str]) -> String {
+    let mut batch = LogBatch::default();
+    let mut entry = LogEntry::new(IpAddr::from([192, 0, 2, 1]));
+    entry.wall_micros = 951_782_400_000_001; // 2000-02-29
+    entry.status = 200;
+    batch.push(
+        entry,
+        [
+            b"id", b"web", b"GET", b"h", path, query, b"r", b"b", b"e", b"", b"",
+        ],
+    );
+    let mut out = Vec::new();
+    let format = LogFormat {
+        redact_query: redact.iter().map(|word| word.to_string()).collect(),
+    };
+    let entry = batch.entries().first().copied().unwrap();
+    format_entry(&mut out, &batch, &entry, &format);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_peer_cannot_forge_a_line() {
+    let line = line(b"/a\n{\"status\":200}\x1b[2J\xff\"", b"", &[]);
+    assert_eq!(line.matches('\n').count(), 1);
+    assert!(
+        line.contains(r#""path":"/a\n{\"status\":200}\u001b[2J"#),
+        "{line}"
+    );
+}
+
+#[test]
+fn credentials_in_the_query_are_redacted_even_when_escaped() {
+    let line = line(
+        b"/",
+        b"a=1&access%5Ftoken=secret&TOKEN=secret&b",
+        &["access_token", "token"],
+    );
+    assert!(
+        line.contains(r#""query":"a=1&access%5Ftoken=[redacted]&TOKEN=[redacted]&b""#),
+        "{line}"
+    );
+}
+
+#[test]
+fn the_time_is_a_date_of_the_calendar() {
+    assert!(line(b"/", b"", &[]).starts_with(r#"{"time":"2000-02-29T00:00:00.000001Z""#));
+}
+
+#[test]
+fn a_long_text_is_cut_and_its_neighbours_stay_whole() {
+    let long = vec![b'x'; 5000];
+    let line = line(&long, b"q=1", &[]);
+    assert!(
+        line.len() < 1600 && line.contains(r#""query":"q=1""#) && line.contains(r#""route":"r""#)
+    );
+}
+
+#[test]
+fn the_writer_survives_a_sink_that_fails_and_counts_what_is_lost() {
+    let writer = LogWriter::start().unwrap();
+    writer.set_output(Some("/dev/full".into()), LogFormat::default());
+    let mut batch = LogBatch::default();
+    let entry = LogEntry::new(IpAddr::from([127, 0, 0, 1]));
+    batch.push(
+        entry,
+        [b"req-1", b"", b"", b"", b"/p", b"", b"", b"", b"", b"", b""],
+    );
+    writer.sender().send(batch);
+    writer.flush();
+    assert_eq!(writer.dropped(), 1);
+    assert!(writer.find("req-1").is_some_and(|line| line.contains("/p")));
+    assert!(writer.find("req-2").is_none());
+}
+
+#[test]
+fn routes_beyond_the_cap_share_one_label() {
+    let stats: Vec<_> = (0..1002)
+        .map(|index| {
+            (
+                Arc::<str>::from(format!("r{index}")),
+                Arc::new(SharedRouteStats::new(1)),
+            )
+        })
+        .collect();
+    for (_, stats) in &stats {
+        stats.of(0).unwrap().record(204, 700, 0, 10, 0);
+    }
+    let text = render(&Scrape {
+        routes: stats,
+        ..Scrape::default()
+    });
+    assert!(text.contains("tidegate_requests_total{route=\"r999\",status=\"2xx\"} 1\n"));
+    assert!(text.contains("tidegate_requests_total{route=\"_other\",status=\"2xx\"} 2\n"));
+    assert!(!text.contains("r1000"));
+    assert!(text.contains("le=\"0.0005\"} 0\n") && text.contains("le=\"0.001\"} 1\n"));
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::{LogBatch, LogFormat, format_entry};
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Batches that may wait for the log thread; more are dropped and counted.
+const QUEUE: usize = 256;
+/// Entries kept for `why`.
+const KEPT: usize = 20_000;
+
+enum Message {
+    Batch(LogBatch),
+    Output(Option<PathBuf>, LogFormat),
+    Reopen,
+    Flush(SyncSender<()>),
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    batches: VecDeque<Arc<(LogBatch, LogFormat)>>,
+    entries: usize,
+}
+
+/// A node thread's way to the log thread. Never blocks.
+#[derive(Clone, Debug)]
+pub struct LogSender {
+    queue: SyncSender<Message>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl LogSender {
+    /// Hands a batch over; drops it, counted, when the log thread is behind.
+    pub fn send(&self, batch: LogBatch) {
+        let count = batch.len() as u64;
+        if self.queue.try_send(Message::Batch(batch)).is_err() {
+            self.dropped.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Owns the log thread. A sink that blocks or fails costs log lines, never requests.
+#[derive(Debug)]
+pub struct LogWriter {
+    sender: LogSender,
+    kept: Arc<Mutex<Kept>>,
+}
+
+impl LogWriter {
+    /// Starts the thread, writing nowhere until [`Self::set_output`].
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start() -> io::Result<Self> {
+        let (queue, messages) = sync_channel(QUEUE);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let kept = Arc::new(Mutex::new(Kept::default()));
+        let worker = Worker {
+            messages,
+            dropped: dropped.clone(),
+            kept: kept.clone(),
+            path: None,
+            sink: None,
+            format: LogFormat::default(),
+        };
+        std::thread::Builder::new()
+            .name("tidegate-log".into())
+            .spawn(move || worker.run())?;
+        Ok(Self {
+            sender: LogSender { queue, dropped },
+            kept,
+        })
+    }
+
+    /// A way to the log for one more thread.
+    pub fn sender(&self) -> LogSender {
+        self.sender.clone()
+    }
+
+    /// Writes to `path` from now on; `-` is standard output, `None` nowhere.
+    pub fn set_output(&self, path: Option<PathBuf>, format: LogFormat) {
+        let _ = self.sender.queue.send(Message::Output(path, format));
+    }
+
+    /// Opens the file again under its name, after it was moved away.
+    pub fn reopen(&self) {
+        let _ = self.sender.queue.send(Message::Reopen);
+    }
+
+    /// Waits until everything sent so far has been handed to the kernel.
+    pub fn flush(&self) {
+        let (done, wait) = sync_channel(1);
+        if self.sender.queue.send(Message::Flush(done)).is_ok() {
+            let _ = wait.recv();
+        }
+    }
+
+    /// Entries that could not be queued or written.
+    pub fn dropped(&self) -> u64 {
+        self.sender.dropped.load(Ordering::Relaxed)
+    }
+
+    /// The line of a recent request; `None` when it is not among the last 20,000.
+    pub fn find(&self, request_id: &str) -> Option<String> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        for shared in kept.batches.iter().rev() {
+            let (batch, format) = &**shared;
+            for entry in batch.entries() {
+                if batch.text(entry, crate::Text::RequestId) == request_id.as_bytes() {
+                    let mut line = Vec::new();
+                    format_entry(&mut line, batch, entry, format);
+                    return String::from_utf8(line).ok();
+                }
+            }
+        }
+        None
+    }
+}
+
+struct Worker {
+    messages: Receiver<Message>,
+    dropped: Arc<AtomicU64>,
+    kept: Arc<Mutex<Kept>>,
+    path: Option<PathBuf>,
+    sink: Option<File>,
+    format: LogFormat,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut lines = Vec::new();
+        while let Ok(message) = self.messages.recv() {
+            match message {
+                Message::Batch(batch) => self.write(batch, &mut lines),
+                Message::Output(path, format) => {
+                    self.path = path;
+                    self.format = format;
+                    self.open();
+                }
+                Message::Reopen => self.open(),
+                Message::Flush(done) => drop(done.send(())),
+            }
+        }
+    }
+
+    fn open(&mut self) {
+        self.sink = match &self.path {
+            None => None,
+            Some(path) if path.as_os_str() == "-" => {
+                OpenOptions::new().append(true).open("/dev/stdout").ok()
+            }
+            Some(path) => OpenOptions::new().create(true).append(true).open(path).ok(),
+        };
+    }
+
+    fn write(&mut self, batch: LogBatch, lines: &mut Vec<u8>) {
+        if self.path.is_some() {
+            lines.clear();
+            for entry in batch.entries() {
+                format_entry(lines, &batch, entry, &self.format);
+            }
+            if self.sink.is_none() {
+                self.open();
+            }
+            let written = self.sink.as_mut().map(|sink| sink.write_all(lines));
+            if !matches!(written, Some(Ok(()))) {
+                // A full disk: the lines are lost, the next batch tries again.
+                self.dropped
+                    .fetch_add(batch.len() as u64, Ordering::Relaxed);
+                self.sink = None;
+            }
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.entries += batch.len();
+        kept.batches
+            .push_back(Arc::new((batch, self.format.clone())));
+        while kept.entries > KEPT && kept.batches.len() > 1 {
+            let gone = kept.batches.pop_front().map_or(0, |shared| shared.0.len());
+            kept.entries -= gone;
+        }
+    }
+}
