@@ -2,7 +2,7 @@
 use crate::{DURATION_BUCKETS_US, SharedRouteStats, ThreadStats};
 use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate_core::ErrorKind;
 
 /// Routes that get a label of their own; the rest are summed under `_other`, so that no
@@ -39,7 +39,7 @@ pub fn render(scrape: &Scrape) -> String {
         (
             "tidegate_connections_accepted_total",
             "Connections accepted.",
-            (|t| &t.accepted) as fn(&ThreadStats) -> _,
+            (|t| &t.accepted) as fn(&ThreadStats) -> &AtomicU64,
         ),
         (
             "tidegate_connections_refused_total",
@@ -129,7 +129,7 @@ fn render_routes(out: &mut String, routes: &[(Arc<str>, Arc<SharedRouteStats>)])
         (
             "tidegate_retries_total",
             "Tries beyond the first.",
-            (|r| &r.retries) as fn(&crate::RouteStats) -> _,
+            (|r| &r.retries) as fn(&crate::RouteStats) -> &AtomicU64,
         ),
         (
             "tidegate_request_bytes_total",
