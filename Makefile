@@ -52,10 +52,12 @@ wheel: setup
 docs: setup
 	$(BIN)/mkdocs build --strict
 
-## make lock      pins pyproject.toml and requirements/dev.in into requirements/dev.txt (wants uv)
+## make lock      pins pyproject.toml and requirements/dev.in into requirements/*.txt (wants uv)
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-annotate --custom-compile-command "make lock"
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --custom-compile-command "make lock" pyproject.toml requirements/dev.in -o requirements/dev.txt
+	$(LOCK) pyproject.toml -o requirements/runtime.txt
+	$(LOCK) pyproject.toml requirements/dev.in -o requirements/dev.txt
 
 clean:
 	rm -rf .venv dist site target python/tidegate/_engine.abi3.so python/tidegate/demo/_files

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks the licence of every crate and Python distribution that a wheel links or installs.
 
-The list of what is allowed is `[licenses] allow` in deny.toml, for both languages. Tools and test dependencies are
-not shipped and not judged. Prints one line per offender; ends non-zero when there is one.
+The list of what is allowed is `[licenses] allow` in deny.toml, for both languages. Tools and test dependencies
+are not shipped and not judged. Prints one line per offender; ends non-zero when there is one.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def is_allowed(expression: str, allowed: frozenset[str]) -> bool:
 
 
 def crates() -> list[tuple[str, str]]:
-    """(name and version, SPDX expression) of each crate that tidegate-python links, on any platform we build for."""
+    """(name and version, SPDX expression) of each crate that tidegate-python links, on any platform."""
     command = ["cargo", "metadata", "--format-version", "1", "--locked", "--all-features"]
     data = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
     packages = {package["id"]: package for package in data["packages"]}
@@ -115,12 +115,12 @@ def distributions() -> list[tuple[str, str]]:
 
 def expression_of(fields: metadata.PackageMetadata) -> str:
     """The SPDX expression of one distribution, from whichever of the three fields it fills."""
-    if fields.get("License-Expression"):
-        return str(fields["License-Expression"])
+    if "License-Expression" in fields:
+        return fields["License-Expression"]
     for line in fields.get_all("Classifier") or []:
         if line in CLASSIFIERS:
             return CLASSIFIERS[line]
-    return str(fields.get("License") or "")
+    return fields["License"] if "License" in fields else ""
 
 
 def main() -> None:

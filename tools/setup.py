@@ -46,7 +46,8 @@ def check_machine() -> None:
     missing = []
     if sys.version_info[:2] < OLDEST_PYTHON:
         missing.append(
-            f"Python 3.11 or newer (this is {sys.version.split()[0]}): install one, then `make PYTHON=python3.12 ...`"
+            f"Python 3.11 or newer (this is {sys.version.split()[0]}): install one, "
+            "then name it: make PYTHON=python3.12 ..."
         )
     try:
         import ensurepip  # noqa: F401 - Debian splits it off; venv fails late and vaguely without it
@@ -101,9 +102,9 @@ def make_environment() -> None:
 
 
 def install_checkout() -> None:
-    """Makes the sources importable and the console script and pytest plugin known, as an editable install does.
+    """Makes the sources importable and the console script and pytest plugin known: an editable install.
 
-    Written by hand: a build backend's editable install would build the engine, and a change in Python must not.
+    Written by hand: a build backend's own would build the engine, and a change in Python must not.
     """
     import tomllib
 
@@ -132,9 +133,8 @@ def install_checkout() -> None:
     }
     for name, target in project["scripts"].items():
         module, function = target.split(":")
-        files[VENV / "bin" / name] = (
-            f"#!{VENV / 'bin' / 'python'}\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n"
-        )
+        call = f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n"
+        files[VENV / "bin" / name] = f"#!{VENV / 'bin' / 'python'}\n{call}"
     for path, text in files.items():
         if not path.exists() or path.read_text() != text:
             path.write_text(text)

@@ -2,8 +2,8 @@
 """Builds the wheel, with the shop and its topologies inside.
 
 `wheel.py [--profile dev] [--out DIRECTORY]`; prints the wheel's path on its last line. The files that
-`tidegate demo` runs are kept under examples/ and copied into the package only while the wheel is built: a checkout
-runs them where they are, and no second copy can go stale.
+`tidegate demo` runs are kept under examples/ and copied into the package only while the wheel is built: a
+checkout runs them where they are, and no second copy can go stale.
 """
 
 from __future__ import annotations
