@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs every check that is not a test, and names for each failure the command that mends it.
 
-`check.py [NAME...]` runs all, or only those named. What no fresh machine need have, another platform's toolchain
-or a reachable advisory database, is "not checked", with how to get it, and fails nothing.
+`check.py [NAME...]` runs all, or only those named. What no fresh machine need have, another platform's
+toolchain or a reachable advisory database, is "not checked", with how to get it, and fails nothing.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def advisories() -> Outcome:
         "--progress-spinner=off",
         "--timeout=10",
         "--disable-pip",
-        "--require-hashes",
+        "--strict",
     ]
     found = outcome_of([*audit, "--require-hashes", "-r", "requirements/runtime.txt"], 180)
     if found.verdict == "failed" and "known vulnerabilit" in found.note:

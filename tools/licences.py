@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks the licence of every crate and Python distribution that a wheel links or installs.
 
-The list of what is allowed is `[licenses] allow` in deny.toml, for both languages. Tools and test dependencies
-are not shipped and not judged. Prints one line per offender; ends non-zero when there is one.
+The list of what is allowed is `[licenses] allow` in deny.toml, for both languages. Tools and test
+dependencies are not shipped and not judged. Prints one line per offender; ends non-zero when there is one.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def expression_of(fields: metadata.PackageMetadata) -> str:
     for line in fields.get_all("Classifier") or []:
         if line in CLASSIFIERS:
             return CLASSIFIERS[line]
-    return fields["License"] if "License" in fields else ""
+    return next(iter(fields.get_all("License") or []), "")
 
 
 def main() -> None:
