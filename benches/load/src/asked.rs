@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One connection of the client: sends a request, reads and checks the answer.
+
+use std::net::SocketAddrV4;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::epoll::{self, EventFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+
+use crate::shuttle::{Moved, Token, receive, transmit};
+use crate::wire;
+
+/// Where a connection is in its exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// No request is out.
+    Free,
+    /// The request goes out once the connection stands.
+    Connecting,
+    /// The answer's head is not whole.
+    Head,
+    /// This many bytes of the body have come.
+    Body(usize),
+    /// The answer is whole; the proxy said that it closes.
+    Closing,
+}
+
+/// What a connection's bytes came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing to tell yet.
+    More,
+    /// The answer is whole.
+    Answered {
+        /// Its status.
+        status: u16,
+        /// Whether length and bytes of the body were right.
+        right: bool,
+    },
+    /// The connection is over, as it should be: no answer was owed.
+    Over,
+    /// The connection is over and an answer was owed.
+    Broken,
+}
+
+/// One connection to the proxy.
+pub struct Asked {
+    socket: Option<OwnedFd>,
+    state: State,
+    head: Vec<u8>,
+    status: u16,
+    length: usize,
+    right: bool,
+    close: bool,
+    /// When the request was due (fixed rate) or sent (closed loop), by [`crate::shuttle::nanoseconds`].
+    pub since: u64,
+    /// Which of the run's requests is out.
+    pub request: usize,
+}
+
+impl Asked {
+    /// A connection that is not open yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            socket: None,
+            state: State::Free,
+            head: Vec::new(),
+            status: 0,
+            length: 0,
+            right: true,
+            close: false,
+            since: 0,
+            request: 0,
+        }
+    }
+
+    /// Whether the connection is open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    /// Whether an answer is owed.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Connecting | State::Head | State::Body(_))
+    }
+
+    /// Opens the connection if need be and sends `bytes`; true when it had to be opened.
+    ///
+    /// # Errors
+    /// When no socket can be had or the proxy refuses at once.
+    pub fn ask(
+        &mut self,
+        poll: &OwnedFd,
+        index: usize,
+        target: SocketAddrV4,
+        bytes: &[u8],
+    ) -> std::io::Result<bool> {
+        let opened = self.socket.is_none();
+        if opened && !self.open(poll, index, target)? {
+            self.state = State::Connecting;
+            return Ok(true);
+        }
+        self.send(bytes)?;
+        Ok(opened)
+    }
+
+    /// Opens the connection; false when it does not stand yet.
+    fn open(
+        &mut self,
+        poll: &OwnedFd,
+        index: usize,
+        target: SocketAddrV4,
+    ) -> std::io::Result<bool> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket =
+            rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        let stands = match rustix::net::connect(&socket, &target) {
+            Ok(()) => true,
+            Err(Errno::INPROGRESS) => false,
+            Err(error) => return Err(error.into()),
+        };
+        let wanted = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        epoll::add(poll, socket.as_fd(), Token::Asked(index).data(), wanted)?;
+        self.socket = Some(socket);
+        Ok(stands)
+    }
+
+    /// Sends one request; it is far smaller than a socket's buffer, so a part of it is an error.
+    fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.state = State::Head;
+        self.head.clear();
+        self.right = true;
+        self.close = false;
+        match self.socket.as_ref().map(|socket| transmit(socket, bytes)) {
+            Some(Moved::Bytes(count)) if count == bytes.len() => Ok(()),
+            _ => Err(std::io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// Moves on after an event; `bytes` is the request to send once the connection stands.
+    pub fn advance(
+        &mut self,
+        flags: EventFlags,
+        bytes: &[u8],
+        expected: &[u8],
+        buffer: &mut [u8],
+    ) -> Progress {
+        if self.state == State::Connecting {
+            if flags.intersects(EventFlags::ERR | EventFlags::HUP) {
+                return Progress::Broken;
+            }
+            if !flags.contains(EventFlags::OUT) {
+                return Progress::More;
+            }
+            if self.send(bytes).is_err() {
+                return Progress::Broken;
+            }
+        }
+        loop {
+            let Some(socket) = self.socket.as_ref() else {
+                return Progress::More;
+            };
+            let count = match receive(socket, buffer) {
+                Moved::Bytes(count) => count,
+                Moved::Later => return Progress::More,
+                Moved::End | Moved::Broken if self.is_waiting() => return Progress::Broken,
+                Moved::End | Moved::Broken => return Progress::Over,
+            };
+            let progress = self.take(buffer.get(..count).unwrap_or_default(), expected);
+            // A short read emptied the socket, unless the end may wait behind it.
+            if progress != Progress::More
+                || (count < buffer.len() && !flags.contains(EventFlags::RDHUP))
+            {
+                return progress;
+            }
+        }
+    }
+
+    /// Takes bytes of the answer.
+    fn take(&mut self, mut bytes: &[u8], expected: &[u8]) -> Progress {
+        if self.state == State::Head {
+            self.head.extend_from_slice(bytes);
+            let Some(end) = wire::head_end(&self.head) else {
+                return Progress::More;
+            };
+            let found = wire::answer_head(self.head.get(..end).unwrap_or_default());
+            let already = self.head.len() - end;
+            bytes = bytes.get(bytes.len() - already..).unwrap_or_default();
+            self.status = found.status;
+            self.close = found.close;
+            self.length = found.length.unwrap_or(0);
+            self.right = found.length == Some(expected.len());
+            self.state = State::Body(0);
+        }
+        let State::Body(at) = self.state else {
+            // Bytes that nobody asked for.
+            return Progress::Broken;
+        };
+        self.right &= expected
+            .get(at..at + bytes.len())
+            .is_some_and(|part| part == bytes);
+        let at = at + bytes.len();
+        if at < self.length {
+            self.state = State::Body(at);
+            return Progress::More;
+        }
+        self.state = if self.close {
+            State::Closing
+        } else {
+            State::Free
+        };
+        Progress::Answered {
+            status: self.status,
+            right: self.right && at == self.length,
+        }
+    }
+
+    /// Whether the proxy said that it closes and has not yet.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.state == State::Closing
+    }
+
+    /// Reads the end of a connection that is closing; true once it has come.
+    pub fn has_ended(&self, buffer: &mut [u8]) -> bool {
+        self.socket
+            .as_ref()
+            .is_none_or(|socket| receive(socket, buffer) != Moved::Later)
+    }
+
+    /// Closes the connection; the next request opens another.
+    pub fn shut(&mut self) {
+        self.socket = None;
+        self.state = State::Free;
+    }
+}

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The client: keeps a number of connections busy, or sends at a fixed rate, and judges every answer.
+//!
+//! At a fixed rate request k is due at start + k / rate, whatever happened to those before it, and its latency counts
+//! from then: a proxy that stalls pays for every request that would have come meanwhile (no coordinated omission).
+
+use std::os::fd::OwnedFd;
+
+use rustix::event::epoll::EventFlags;
+
+use crate::asked::{Asked, Progress};
+use crate::command::Plan;
+use crate::report::Report;
+use crate::wire;
+
+/// Nanoseconds that answers still owed at the end of a run may take.
+const LAST_WAIT: u64 = 2_000_000_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Warm,
+    Window,
+    Drain,
+}
+
+/// One run in progress.
+struct Run {
+    plan: Plan,
+    requests: Vec<Vec<u8>>,
+    expected: Vec<u8>,
+    phase: Phase,
+    /// When the current phase ends, on the clock of [`crate::shuttle::nanoseconds`].
+    until: u64,
+    window: (u64, u64),
+    /// When request number `sent` is due, at a fixed rate.
+    start: u64,
+    sent: u64,
+    /// Connections without a request, ready to take one.
+    free: Vec<usize>,
+    waiting: usize,
+    report: Report,
+}
+
+/// All connections to the proxy under test.
+pub struct Client {
+    run: Option<Run>,
+    asked: Vec<Asked>,
+    idle: Vec<Asked>,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    /// A client without work.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            run: None,
+            asked: Vec::new(),
+            idle: Vec::new(),
+            buffer: vec![0; 256 * 1024],
+        }
+    }
+
+    /// Begins a run; one that is under way is given up, and idle connections are closed.
+    ///
+    /// # Errors
+    /// None of its own: what fails to connect is counted in the report.
+    pub fn start(&mut self, poll: &OwnedFd, plan: Plan) -> std::io::Result<()> {
+        let now = crate::shuttle::nanoseconds();
+        let requests = (0..plan.paths)
+            .map(|number| {
+                wire::request(
+                    &plan.host,
+                    &plan.path.replace("{}", &number.to_string()),
+                    plan.close,
+                )
+            })
+            .collect();
+        self.idle.clear();
+        self.asked = (0..plan.connections).map(|_| Asked::new()).collect();
+        let mut run = Run {
+            requests,
+            expected: wire::body(plan.size),
+            phase: Phase::Warm,
+            until: now + seconds(plan.warm),
+            window: (0, 0),
+            start: now,
+            sent: 0,
+            free: (0..plan.connections).rev().collect(),
+            waiting: 0,
+            report: Report::default(),
+            plan,
+        };
+        if run.plan.idle {
+            // All at once would overflow a listen queue; `advance` opens the rest, one per answer.
+            run.until = now + seconds(600.0);
+        }
+        let first = if run.plan.idle {
+            run.free.len().min(64)
+        } else {
+            run.free.len()
+        };
+        if run.plan.rate == 0.0 {
+            for _ in 0..first {
+                run.send_next(poll, &mut self.asked, now);
+            }
+        }
+        self.run = Some(run);
+        Ok(())
+    }
+
+    /// Closes the connections that `idle` opened; returns how many were still open.
+    pub fn drop_idle(&mut self) -> usize {
+        let open = self.idle.iter().filter(|asked| asked.is_open()).count();
+        self.idle.clear();
+        open
+    }
+
+    /// Nanoseconds until there is something to do without an event; `None` without a run.
+    #[must_use]
+    pub fn until_due(&self, now: u64) -> Option<u64> {
+        let run = self.run.as_ref()?;
+        let mut next = run.until;
+        if run.plan.rate > 0.0 && run.phase != Phase::Drain && !run.free.is_empty() {
+            next = next.min(run.due(run.sent));
+        }
+        Some(next.saturating_sub(now))
+    }
+
+    /// Handles one event of one connection.
+    pub fn advance(&mut self, poll: &OwnedFd, index: usize, flags: EventFlags) {
+        let Some(asked) = self.asked.get_mut(index) else {
+            return;
+        };
+        let Some(run) = self.run.as_mut() else {
+            // An idle connection that the proxy closed.
+            if let Some(asked) = self.idle.get_mut(index)
+                && asked.has_ended(&mut self.buffer)
+            {
+                asked.shut();
+            }
+            return;
+        };
+        if asked.is_closing() {
+            if asked.has_ended(&mut self.buffer) {
+                asked.shut();
+                run.freed(poll, &mut self.asked, index);
+            }
+            return;
+        }
+        let request = run
+            .requests
+            .get(asked.request)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        match asked.advance(flags, request, &run.expected, &mut self.buffer) {
+            Progress::More => {}
+            Progress::Answered { status, right } => {
+                run.judge(asked.since, status, right);
+                if asked.is_closing() {
+                    if !asked.has_ended(&mut self.buffer) {
+                        return;
+                    }
+                    asked.shut();
+                }
+                run.freed(poll, &mut self.asked, index);
+            }
+            Progress::Over => asked.shut(),
+            Progress::Broken => {
+                asked.shut();
+                run.waiting = run.waiting.saturating_sub(1);
+                run.report.broken += 1;
+                run.freed(poll, &mut self.asked, index);
+            }
+        }
+    }
+
+    /// Sends what is due and ends phases; returns the lines to print.
+    pub fn tick(&mut self, poll: &OwnedFd, now: u64) -> Vec<String> {
+        let Some(run) = self.run.as_mut() else {
+            return Vec::new();
+        };
+        if run.plan.rate > 0.0 && run.phase != Phase::Drain {
+            run.send_due(poll, &mut self.asked, now);
+        }
+        if run.plan.idle {
+            if run.waiting > 0 && now < run.until {
+                return Vec::new();
+            }
+            let line = format!(
+                "{{\"idle\":{},\"errors\":{}}}",
+                run.report.answered,
+                run.report.errors()
+            );
+            self.idle = std::mem::take(&mut self.asked);
+            self.run = None;
+            return vec![line];
+        }
+        if now < run.until && !(run.phase == Phase::Drain && run.waiting == 0) {
+            return Vec::new();
+        }
+        match run.phase {
+            Phase::Warm => {
+                run.phase = Phase::Window;
+                run.until = now + seconds(run.plan.seconds);
+                run.window = (now, now);
+                run.report = Report {
+                    opened: 0,
+                    ..Report::default()
+                };
+                vec!["{\"phase\":\"begin\"}".to_owned()]
+            }
+            Phase::Window => {
+                run.phase = Phase::Drain;
+                run.until = now + LAST_WAIT;
+                run.window.1 = now;
+                vec!["{\"phase\":\"end\"}".to_owned()]
+            }
+            Phase::Drain => {
+                run.report.broken += run.waiting as u64;
+                let length = run.window.1.saturating_sub(run.window.0);
+                #[allow(clippy::cast_precision_loss)]
+                let line = run.report.json(length as f64 / 1e9);
+                self.asked.clear();
+                self.run = None;
+                vec![line]
+            }
+        }
+    }
+}
+
+impl Run {
+    /// When request number `number` is due.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss
+    )]
+    fn due(&self, number: u64) -> u64 {
+        self.start + (number as f64 * 1e9 / self.plan.rate) as u64
+    }
+
+    /// Sends the next request on a free connection, its latency counted from `since`.
+    fn send_next(&mut self, poll: &OwnedFd, asked: &mut [Asked], since: u64) {
+        let Some(index) = self.free.pop() else { return };
+        let Some(connection) = asked.get_mut(index) else {
+            return;
+        };
+        let number = usize::try_from(self.sent).unwrap_or(0) % self.requests.len().max(1);
+        let Some(request) = self.requests.get(number) else {
+            return;
+        };
+        self.sent += 1;
+        connection.since = since;
+        connection.request = number;
+        match connection.ask(poll, index, self.plan.target, request) {
+            Ok(opened) => {
+                self.waiting += 1;
+                self.report.opened += u64::from(opened);
+            }
+            Err(_) => {
+                connection.shut();
+                self.report.broken += 1;
+                self.free.insert(0, index);
+            }
+        }
+    }
+
+    /// At a fixed rate: sends everything that is due and finds a free connection.
+    fn send_due(&mut self, poll: &OwnedFd, asked: &mut [Asked], now: u64) {
+        while !self.free.is_empty() {
+            let due = self.due(self.sent);
+            if due > now {
+                return;
+            }
+            self.send_next(poll, asked, due);
+        }
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss
+        )]
+        let due_by_now = (now.saturating_sub(self.start) as f64 * self.plan.rate / 1e9) as u64;
+        self.report.most_waiting = self
+            .report
+            .most_waiting
+            .max(due_by_now.saturating_sub(self.sent));
+    }
+
+    /// A connection has no request any more: gives it the next one, in a closed loop.
+    fn freed(&mut self, poll: &OwnedFd, asked: &mut [Asked], index: usize) {
+        if self.plan.idle {
+            // This connection has done its part; the next one opens.
+            let now = crate::shuttle::nanoseconds();
+            self.send_next(poll, asked, now);
+            return;
+        }
+        self.free.push(index);
+        if self.phase != Phase::Drain && self.plan.rate == 0.0 {
+            let now = crate::shuttle::nanoseconds();
+            self.send_next(poll, asked, now);
+        }
+    }
+
+    /// Counts one whole answer.
+    fn judge(&mut self, since: u64, status: u16, right: bool) {
+        self.waiting = self.waiting.saturating_sub(1);
+        if status != 200 {
+            self.report.wrong_status += 1;
+        } else if !right {
+            self.report.wrong_body += 1;
+        } else if self.phase == Phase::Window || self.plan.idle {
+            self.report.answered += 1;
+            let latency = crate::shuttle::nanoseconds().saturating_sub(since);
+            self.report
+                .latencies
+                .push(u32::try_from(latency).unwrap_or(u32::MAX));
+        }
+    }
+}
+
+/// Nanoseconds in `value` seconds; commands bound it to ten minutes.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn seconds(value: f64) -> u64 {
+    (value * 1e9) as u64
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Load generator and origin server in one thread on one epoll, for the whole-program benchmarks.
+//!
+//! Both ends share a loop so that they cost less than the proxy between them: two processes on the other core would
+//! pay a context switch per batch and become the bottleneck. The process lives as long as the benchmark, because the
+//! proxies keep their connections to the origin server between rounds.
+//!
+//! It reads one command a line on standard input and prints one JSON object a line:
+//! - at start `{"origins":["127.0.0.1:PORT",...]}`
+//! - `run target=IP:PORT host=NAME path=/b/128 size=128 connections=64 warm=1 seconds=5 rate=0 paths=1 close=0`
+//!   prints `{"phase":"begin"}` when the warm-up is over, `{"phase":"end"}` when the window is, then the result
+//! - `idle target=IP:PORT host=NAME path=/b/128 size=128 connections=9000` opens connections, gets one answer on each,
+//!   prints `{"idle":N,"errors":N}` and keeps them open until `drop`, which prints `{"dropped":N}`
+//! - end of input ends the process.
+//!
+//! Start reading at `client.rs`.
+#![forbid(unsafe_code)]
+
+mod asked;
+mod client;
+mod command;
+mod origin;
+mod report;
+mod shuttle;
+mod wire;
+
+use std::io::Write as _;
+
+use rustix::event::Timespec;
+use rustix::event::epoll;
+
+use crate::client::Client;
+use crate::command::{Command, Input};
+use crate::origin::Origin;
+use crate::shuttle::{Token, nanoseconds};
+
+/// Connections asked of the origin server are spread over this many addresses, as over two endpoints of a backend.
+const ORIGIN_ADDRESSES: usize = 2;
+
+fn main() -> std::io::Result<()> {
+    let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let mut origin = Origin::listen(&poll, ORIGIN_ADDRESSES)?;
+    let mut input = Input::watch(&poll)?;
+    let mut client = Client::new();
+    let mut events: Vec<epoll::Event> = Vec::with_capacity(512);
+    let addresses: Vec<String> = origin
+        .addresses()
+        .iter()
+        .map(|address| format!("\"{address}\""))
+        .collect();
+    print(&format!("{{\"origins\":[{}]}}", addresses.join(",")));
+    loop {
+        let pause = client.until_due(nanoseconds());
+        let timeout = pause.map(|wait| Timespec {
+            tv_sec: i64::try_from(wait / 1_000_000_000).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(wait % 1_000_000_000).unwrap_or(0),
+        });
+        events.clear();
+        match epoll::wait(
+            &poll,
+            rustix::buffer::spare_capacity(&mut events),
+            timeout.as_ref(),
+        ) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for event in &events {
+            let (flags, data) = (event.flags, event.data.u64());
+            match Token::of(data) {
+                Token::Input => match input.next()? {
+                    Command::None => {}
+                    Command::End => return Ok(()),
+                    Command::Bad(reason) => print(&format!("{{\"error\":\"{reason}\"}}")),
+                    Command::Drop => print(&format!("{{\"dropped\":{}}}", client.drop_idle())),
+                    Command::Run(plan) => client.start(&poll, plan)?,
+                },
+                Token::Listener(index) => origin.accept(&poll, index)?,
+                Token::Served(index) => origin.serve(index, flags),
+                Token::Asked(index) => client.advance(&poll, index, flags),
+            }
+        }
+        for line in client.tick(&poll, nanoseconds()) {
+            print(&line);
+        }
+    }
+}
+
+/// Prints one line at once: the reader measures the moment it arrives.
+fn print(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // A reader that is gone ends us through the end of standard input.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Just enough of HTTP/1.1 to ask, answer and check; both peers are programs that the benchmark starts.
+
+use memchr::memmem;
+
+/// Bytes of an answer's body: a cycle of 251, prime, so that a shifted or repeated part shows.
+#[must_use]
+pub fn body(size: usize) -> Vec<u8> {
+    (0..=250_u8).cycle().take(size).collect()
+}
+
+/// A whole answer with a body of `size` bytes, as the origin server sends it.
+#[must_use]
+pub fn answer(size: usize) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nCache-Control: no-store\r\n\
+         X-Origin: bench\r\nContent-Length: {size}\r\n\r\n"
+    );
+    let mut whole = head.into_bytes();
+    whole.extend_from_slice(&body(size));
+    whole
+}
+
+/// A whole request with the fields of an ordinary API client.
+#[must_use]
+pub fn request(host: &str, path: &str, close: bool) -> Vec<u8> {
+    let connection = if close { "Connection: close\r\n" } else { "" };
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: tidegate-load\r\nAccept: application/json\r\n\
+         Accept-Encoding: identity\r\nX-Client: bench\r\n{connection}\r\n"
+    )
+    .into_bytes()
+}
+
+/// The index after the head in `bytes`, if the head is whole.
+#[must_use]
+pub fn head_end(bytes: &[u8]) -> Option<usize> {
+    memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4)
+}
+
+/// What the client must know of an answer's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerHead {
+    /// Status code; 0 when the status line is not one.
+    pub status: u16,
+    /// `Content-Length`, if stated.
+    pub length: Option<usize>,
+    /// Whether the sender closes after this answer.
+    pub close: bool,
+}
+
+/// Reads a whole answer head, `head` ending in the empty line.
+#[must_use]
+pub fn answer_head(head: &[u8]) -> AnswerHead {
+    let mut lines = head
+        .split(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let first = lines.next().unwrap_or_default();
+    let status = first
+        .strip_prefix(b"HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3))
+        .and_then(|digits| std::str::from_utf8(digits).ok())
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0);
+    let mut found = AnswerHead {
+        status,
+        length: None,
+        close: false,
+    };
+    for line in lines {
+        if let Some(value) = field(line, b"content-length") {
+            found.length = std::str::from_utf8(value)
+                .ok()
+                .and_then(|text| text.parse().ok());
+        } else if let Some(value) = field(line, b"connection") {
+            found.close = value.eq_ignore_ascii_case(b"close");
+        }
+    }
+    found
+}
+
+/// The size that a request's path asks for: the decimal number after its last slash, 0 if there is none.
+#[must_use]
+pub fn size_asked(head: &[u8]) -> usize {
+    let target = head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    let last = target
+        .rsplit(|byte| *byte == b'/')
+        .next()
+        .unwrap_or_default();
+    std::str::from_utf8(last)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
+}
+
+/// The value of `line` if its field name is `name` (lower case).
+fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (found, value) = line.split_at_checked(name.len())?;
+    if !found.eq_ignore_ascii_case(name) {
+        return None;
+    }
+    Some(value.strip_prefix(b":")?.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read_back_as_it_was_written() {
+        let whole = answer(300);
+        let end = head_end(&whole).unwrap();
+        let head = answer_head(&whole[..end]);
+        assert_eq!(
+            head,
+            AnswerHead {
+                status: 200,
+                length: Some(300),
+                close: false
+            }
+        );
+        assert_eq!(&whole[end..], body(300));
+    }
+
+    #[test]
+    fn field_names_are_read_in_any_case_and_other_names_are_not() {
+        let head = answer_head(b"HTTP/1.1 503 Busy\r\ncontent-LENGTH:  7\r\nConnection: Close\r\nContent-Lengthy: 9\r\n\r\n");
+        assert_eq!(
+            head,
+            AnswerHead {
+                status: 503,
+                length: Some(7),
+                close: true
+            }
+        );
+        assert_eq!(answer_head(b"garbage\r\n\r\n").status, 0);
+    }
+
+    #[test]
+    fn the_path_names_the_size() {
+        assert_eq!(size_asked(&request("a", "/r12/b/65536", false)), 65536);
+        assert_eq!(size_asked(&request("a", "/", true)), 0);
+    }
+}
