@@ -184,13 +184,23 @@ impl Asked {
     /// Takes bytes of the answer.
     fn take(&mut self, mut bytes: &[u8], expected: &[u8]) -> Progress {
         if self.state == State::Head {
-            self.head.extend_from_slice(bytes);
-            let Some(end) = wire::head_end(&self.head) else {
+            let before = self.head.len();
+            if before > 0 {
+                self.head.extend_from_slice(bytes);
+            }
+            let whole = if before > 0 {
+                self.head.as_slice()
+            } else {
+                bytes
+            };
+            let Some(end) = wire::head_end(whole) else {
+                if before == 0 {
+                    self.head.extend_from_slice(bytes);
+                }
                 return Progress::More;
             };
-            let found = wire::answer_head(self.head.get(..end).unwrap_or_default());
-            let already = self.head.len() - end;
-            bytes = bytes.get(bytes.len() - already..).unwrap_or_default();
+            let found = wire::answer_head(whole.get(..end).unwrap_or_default());
+            bytes = bytes.get(end.saturating_sub(before)..).unwrap_or_default();
             self.status = found.status;
             self.close = found.close;
             self.length = found.length.unwrap_or(0);

@@ -204,10 +204,9 @@ impl Client {
                 run.phase = Phase::Window;
                 run.until = now + seconds(run.plan.seconds);
                 run.window = (now, now);
-                run.report = Report {
-                    opened: 0,
-                    ..Report::default()
-                };
+                // What went wrong while warming up went wrong all the same.
+                run.report.opened = 0;
+                run.report.most_waiting = 0;
                 vec!["{\"phase\":\"begin\"}".to_owned()]
             }
             Phase::Window => {
