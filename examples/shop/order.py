@@ -53,7 +53,7 @@ async def place(request: Request) -> Response:
         await ask(app.settings.gateway, f"/cart/{user}/empty", {})
     except NoAnswer as error:
         return _refused(request, "later", 503, f"cart or payment did not answer: {error}")
-    things = ", ".join(f"{line['quantity']} x {line['name']}" for line in lines)
+    things = ", ".join(f"{line['quantity']} × {line['name']}" for line in lines)
     row = (user, things, cents, paid["payment"])
     insert = "INSERT INTO orders (user, things, cents, payment) VALUES (?, ?, ?, ?)"
     number = await store.run(lambda rows: rows.execute(insert, row).lastrowid)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from string import Template
@@ -37,6 +37,7 @@ def render(template: str, parts: Mapping[str, Part], served_by: Mapping[str, str
     """
     user = parts["profile"].said.get("user", {})
     lines = parts["cart"].said.get("items", [])
+    orders = parts["orders"].said.get("orders", [])
     total = sum(line["cents"] * line["quantity"] for line in lines)
     badges = {f"{name}_badge": _badge(part) for name, part in parts.items()}
     return Template(template).substitute(
@@ -45,12 +46,12 @@ def render(template: str, parts: Mapping[str, Part], served_by: Mapping[str, str
         name=escape(str(user.get("name", ""))),
         email=escape(str(user.get("email", "not known right now"))),
         initials=escape(_initials(str(user.get("name", "")))),
-        products="".join(map(_product, parts["products"].said.get("items", []))) or _gap(parts["products"]),
-        cart=_cart(lines) or _gap(parts["cart"], "Nothing in it yet."),
+        products=_list("products", map(_product, parts["products"].said.get("items", []))) or _gap(parts["products"]),
+        cart=_list("lines", map(_line, lines)) or _gap(parts["cart"], "Nothing in it yet."),
         total=_money(total),
         count=str(sum(line["quantity"] for line in lines)),
         order_disabled="" if lines else "disabled",
-        orders="".join(map(_order, parts["orders"].said.get("orders", []))) or _gap(parts["orders"], "No orders yet."),
+        orders=_list("lines", map(_order, orders)) or _gap(parts["orders"], "No orders yet."),
         paid=_money(int(parts["payments"].said.get("cents", 0))),
         answered=_answered(parts, served_by),
     )
@@ -77,6 +78,11 @@ def _badge(part: Part) -> str:
     return f'<span class="badge" data-zone="{zone}">{escape(by["instance"])} <small>{zone}</small></span>'
 
 
+def _list(style: str, items: Iterable[str]) -> str:
+    inside = "".join(items)
+    return f'<ul class="{style}">{inside}</ul>' if inside else ""
+
+
 def _product(product: Mapping[str, Any]) -> str:
     sku, name = escape(product["sku"]), escape(product["name"])
     return (
@@ -87,13 +93,11 @@ def _product(product: Mapping[str, Any]) -> str:
     )
 
 
-def _cart(lines: list[Mapping[str, Any]]) -> str:
-    rows = "".join(
+def _line(line: Mapping[str, Any]) -> str:
+    return (
         f"<li><span>{line['quantity']} × {escape(line['name'])}</span>"
         f"<span>{_money(line['cents'] * line['quantity'])}</span></li>"
-        for line in lines
     )
-    return f'<ul class="lines">{rows}</ul>' if rows else ""
 
 
 def _order(order: Mapping[str, Any]) -> str:
