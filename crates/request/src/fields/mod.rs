@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Header and trailer fields: one arena of bytes, one list of offsets into it.
+
+mod edit;
+mod field_id;
+mod names;
+mod section;
+#[cfg(test)]
+mod tests;
+
+pub use edit::FieldsMut;
+pub use field_id::{FieldId, FieldSet};
+pub use names::{CONNECTION_FIELDS, PROTECTED, folds_to};
+pub(crate) use names::{UNTRUSTED, has_untrusted_prefix, recognise_folded};
+pub(crate) use section::{Entry, Span};
+pub use section::{FieldError, FieldRef, Fields};

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::{FieldId, FieldSet};
+
+/// Fields that concern one connection and are written anew on each (RFC 9110 §7.6.1), with those
+/// that give credentials to a proxy and `Proxy`, which CGI would turn into `HTTP_PROXY`.
+pub const CONNECTION_FIELDS: FieldSet = FieldSet::of(&[
+    FieldId::Connection,
+    FieldId::KeepAlive,
+    FieldId::ProxyConnection,
+    FieldId::Te,
+    FieldId::TransferEncoding,
+    FieldId::Upgrade,
+    FieldId::Http2Settings,
+    FieldId::ProxyAuthorization,
+    FieldId::ProxyAuthenticate,
+    FieldId::ProxyAuthenticationInfo,
+    FieldId::Proxy,
+]);
+
+/// Fields that decide framing, routing or the connection: not for filters to change.
+pub const PROTECTED: FieldSet = FieldSet::of(&[
+    FieldId::Connection,
+    FieldId::KeepAlive,
+    FieldId::ProxyConnection,
+    FieldId::Te,
+    FieldId::TransferEncoding,
+    FieldId::Upgrade,
+    FieldId::Http2Settings,
+    FieldId::Proxy,
+    FieldId::ContentLength,
+    FieldId::Host,
+    FieldId::Trailer,
+    FieldId::Expect,
+]);
+
+/// What only a trusted proxy may say about the client, or about the request before it came here.
+pub(crate) const UNTRUSTED: FieldSet = FieldSet::of(&[
+    FieldId::Forwarded,
+    FieldId::XForwardedFor,
+    FieldId::XForwardedProto,
+    FieldId::XForwardedHost,
+    FieldId::XForwardedPort,
+    FieldId::XForwardedPrefix,
+    FieldId::XRealIp,
+    FieldId::XClientIp,
+    FieldId::TrueClientIp,
+    FieldId::XRequestId,
+    // What frameworks take as the real method or path, behind the back of routing and policies.
+    FieldId::XOriginalUrl,
+    FieldId::XRewriteUrl,
+    FieldId::XHttpMethodOverride,
+    FieldId::XMiddlewareSubrequest,
+]);
+
+/// Families of names of which no full list exists.
+const UNTRUSTED_PREFIXES: [&[u8]; 3] = [b"x-forwarded", b"x-tidegate-", b"x-middleware-"];
+
+/// Whether CGI, WSGI or PHP would see the two names as one: they turn each character that is no
+/// letter or digit into `_` and ignore case.
+pub fn folds_to(name: &[u8], other: &[u8]) -> bool {
+    name.len() == other.len()
+        && name
+            .iter()
+            .zip(other)
+            .all(|(&left, &right)| fold(left) == fold(right))
+}
+
+/// Whether `name`, folded, belongs to a family that only trusted proxies may send.
+#[inline]
+pub(crate) fn has_untrusted_prefix(name: &[u8]) -> bool {
+    matches!(name, [b'x' | b'X', ..])
+        && UNTRUSTED_PREFIXES.iter().any(|prefix| {
+            name.get(..prefix.len())
+                .is_some_and(|start| folds_to(start, prefix))
+        })
+}
+
+/// The well-known name onto which `name` folds.
+pub(crate) fn recognise_folded(name: &[u8]) -> FieldId {
+    let mut folded = [0; 32];
+    let Some(target) = folded.get_mut(..name.len()) else {
+        return FieldId::Other;
+    };
+    for (to, &from) in target.iter_mut().zip(name) {
+        *to = fold(from);
+    }
+    FieldId::recognise(target)
+}
+
+fn fold(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() {
+        byte.to_ascii_lowercase()
+    } else {
+        b'-'
+    }
+}

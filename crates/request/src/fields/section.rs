@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::{FieldId, FieldSet, folds_to};
+use crate::syntax;
+use std::fmt;
+use std::ops::Range;
+
+/// What an arena may hold. Heads are bounded by settings far below; this keeps offsets in 32 bits
+/// whatever filters append.
+const ARENA_LIMIT: usize = 64 << 20;
+
+/// Why a field was not taken. The fields are as they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldError {
+    /// The name is no token (RFC 9110 §5.1).
+    Name,
+    /// The value holds a control character other than HTAB (RFC 9110 §5.5).
+    Value,
+    /// The name belongs to framing, routing or the connection and is not for filters.
+    Protected,
+    /// The field is too large.
+    Size,
+}
+
+impl FieldError {
+    /// What is wrong, for a message or a log.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Name => "a field name that is no token",
+            Self::Value => "a control character in a field value",
+            Self::Protected => "this field is written by tidegate itself",
+            Self::Size => "a field that is too large",
+        }
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.text())
+    }
+}
+
+impl std::error::Error for FieldError {}
+
+/// A piece of an arena.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) length: u32,
+}
+
+impl Span {
+    #[inline]
+    pub(crate) fn of(self, arena: &[u8]) -> &[u8] {
+        let start = self.start as usize;
+        arena
+            .get(start..start + self.length as usize)
+            .unwrap_or_default()
+    }
+
+    /// From `start` to the arena's end.
+    #[inline]
+    pub(crate) fn tail(arena: &[u8], start: usize) -> Self {
+        Self {
+            start: start as u32,
+            length: (arena.len() - start) as u32,
+        }
+    }
+}
+
+/// One field, as offsets into the arena: 16 bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    name: u32,
+    value: Span,
+    name_length: u16,
+    pub(crate) id: FieldId,
+    /// The name holds something else than letters, digits and `-`, so it may fold onto another.
+    pub(crate) is_odd: bool,
+}
+
+impl Entry {
+    #[inline]
+    pub(crate) fn name(self, arena: &[u8]) -> &[u8] {
+        Span {
+            start: self.name,
+            length: u32::from(self.name_length),
+        }
+        .of(arena)
+    }
+
+    #[inline]
+    pub(crate) fn value(self, arena: &[u8]) -> &[u8] {
+        self.value.of(arena)
+    }
+
+    pub(crate) fn value_span(self) -> Span {
+        self.value
+    }
+
+    /// Whether the field is called `name`, or by a name that CGI cannot tell from it.
+    pub(crate) fn is_called(self, arena: &[u8], id: FieldId, name: &[u8]) -> bool {
+        if id != FieldId::Other && self.id == id {
+            return true;
+        }
+        if self.is_odd || id == FieldId::Other {
+            return folds_to(self.name(arena), name);
+        }
+        false
+    }
+}
+
+/// One field of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldRef<'a> {
+    /// What the name is, if well known.
+    pub id: FieldId,
+    /// The name as it was written: a token, never empty.
+    pub name: &'a [u8],
+    /// The value without white space at its ends and without control characters but HTAB.
+    pub value: &'a [u8],
+}
+
+/// The fields of a header or trailer section, in order.
+///
+/// Every name in it is a token and no value holds CR, LF, NUL or another control character but
+/// HTAB: whoever writes them out cannot be made to write two lines.
+#[derive(Clone, Debug, Default)]
+pub struct Fields {
+    pub(crate) arena: Vec<u8>,
+    pub(crate) entries: Vec<Entry>,
+    present: FieldSet,
+}
+
+impl Fields {
+    /// No fields, no memory.
+    pub const fn new() -> Self {
+        Self {
+            arena: Vec::new(),
+            entries: Vec::new(),
+            present: FieldSet::of(&[]),
+        }
+    }
+
+    /// How many fields there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// All fields in order.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = FieldRef<'_>> + Clone {
+        self.entries.iter().map(|&entry| self.field(entry))
+    }
+
+    /// Whether one of `ids` may be present: false is certain, true may be left from a removed field.
+    #[inline]
+    pub fn may_have(&self, ids: FieldSet) -> bool {
+        self.present.meets(ids)
+    }
+
+    /// The value of the first field `id`.
+    #[inline]
+    pub fn get(&self, id: FieldId) -> Option<&[u8]> {
+        self.get_all(id).next()
+    }
+
+    /// The values of all fields `id`, in order. None for [`FieldId::Other`].
+    #[inline]
+    pub fn get_all(&self, id: FieldId) -> impl Iterator<Item = &[u8]> + Clone {
+        let entries = if id != FieldId::Other && self.present.has(id) {
+            &self.entries[..]
+        } else {
+            &[]
+        };
+        entries
+            .iter()
+            .filter(move |entry| entry.id == id)
+            .map(|entry| entry.value(&self.arena))
+    }
+
+    /// How many fields are called `id`.
+    #[inline]
+    pub fn count(&self, id: FieldId) -> usize {
+        self.get_all(id).count()
+    }
+
+    /// The value of the first field `name`, in any case of letters.
+    pub fn get_name<'a>(&'a self, name: &[u8]) -> Option<&'a [u8]> {
+        self.get_all_name(name).next()
+    }
+
+    /// The values of all fields `name`, in any case of letters, in order.
+    pub fn get_all_name<'a, 'n>(
+        &'a self,
+        name: &'n [u8],
+    ) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a, 'n> {
+        let id = FieldId::recognise(name);
+        self.entries
+            .iter()
+            .filter(move |entry| {
+                entry.id == id
+                    && (id != FieldId::Other || entry.name(&self.arena).eq_ignore_ascii_case(name))
+            })
+            .map(|entry| entry.value(&self.arena))
+    }
+
+    /// Adds a field at the end. White space around `value` is left out.
+    ///
+    /// # Errors
+    /// [`FieldError`] when name or value may not stand in a message.
+    pub fn append(&mut self, name: &[u8], value: &[u8]) -> Result<(), FieldError> {
+        let value = syntax::trim(value);
+        if self.arena.len() + name.len() + value.len() > ARENA_LIMIT {
+            return Err(FieldError::Size);
+        }
+        let start = self.arena.len();
+        self.arena.extend_from_slice(name);
+        self.arena.extend_from_slice(value);
+        let middle = start + name.len();
+        let added = self.push_span(start..middle, middle..middle + value.len());
+        if added.is_err() {
+            self.arena.truncate(start);
+        }
+        added
+    }
+
+    /// Replaces all fields `name` by one, at the place of the first; adds it if there is none.
+    ///
+    /// A field whose name CGI cannot tell from `name` (`X_User` for `X-User`) counts as `name`, so
+    /// that a client cannot send a second value beside the one that was set.
+    ///
+    /// # Errors
+    /// As [`Fields::append`]; nothing was changed then.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), FieldError> {
+        let before = self.entries.len();
+        self.append(name, value)?;
+        let id = FieldId::recognise(name);
+        let arena = &self.arena;
+        let first = self
+            .entries
+            .iter()
+            .take(before)
+            .position(|entry| entry.is_called(arena, id, name));
+        if let (Some(first), Some(last)) = (first, self.entries.pop()) {
+            let mut index = 0;
+            self.entries.retain(|entry| {
+                index += 1;
+                index <= first || !entry.is_called(arena, id, name)
+            });
+            self.entries.insert(first, last);
+        }
+        Ok(())
+    }
+
+    /// Removes all fields `name`, and those whose name CGI cannot tell from it; returns whether
+    /// there were any.
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        let id = FieldId::recognise(name);
+        self.retain(|entry, arena| !entry.is_called(arena, id, name))
+    }
+
+    /// Removes all fields `id`; returns whether there were any.
+    pub fn remove_id(&mut self, id: FieldId) -> bool {
+        self.present.has(id) && self.retain(|entry, _| entry.id != id)
+    }
+
+    /// Removes all fields. Memory is kept.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.entries.clear();
+        self.present = FieldSet::default();
+    }
+
+    /// Starts over with `section`, the bytes of a header section, as arena. Its fields are added
+    /// by [`Fields::push_span`]. One copy, and no allocation once the memory has grown to it.
+    ///
+    /// # Errors
+    /// [`FieldError::Size`] above 64 MiB; the fields are empty then.
+    pub fn load(&mut self, section: &[u8]) -> Result<(), FieldError> {
+        self.clear();
+        if section.len() > ARENA_LIMIT {
+            return Err(FieldError::Size);
+        }
+        self.arena.extend_from_slice(section);
+        Ok(())
+    }
+
+    /// The bytes given to [`Fields::load`], and whatever was appended after.
+    #[inline]
+    pub fn loaded(&self) -> &[u8] {
+        &self.arena
+    }
+
+    /// Adds the field whose name and value lie at these places of [`Fields::loaded`].
+    ///
+    /// The value must come without white space at its ends.
+    ///
+    /// # Errors
+    /// [`FieldError`] when name or value may not stand in a message, or lie outside.
+    #[inline]
+    pub fn push_span(&mut self, name: Range<usize>, value: Range<usize>) -> Result<(), FieldError> {
+        let name_text = self.arena.get(name.clone()).ok_or(FieldError::Size)?;
+        let value_text = self.arena.get(value.clone()).ok_or(FieldError::Size)?;
+        let name_length = u16::try_from(name_text.len()).map_err(|_| FieldError::Size)?;
+        let id = FieldId::recognise(name_text);
+        let mut is_odd = false;
+        if id == FieldId::Other {
+            if !syntax::is_token(name_text) {
+                return Err(FieldError::Name);
+            }
+            is_odd = name_text
+                .iter()
+                .any(|&byte| !byte.is_ascii_alphanumeric() && byte != b'-');
+        }
+        if !syntax::is_field_value(value_text) {
+            return Err(FieldError::Value);
+        }
+        let value = Span {
+            start: value.start as u32,
+            length: value_text.len() as u32,
+        };
+        self.entries.push(Entry {
+            name: name.start as u32,
+            value,
+            name_length,
+            id,
+            is_odd,
+        });
+        self.present.add(id);
+        Ok(())
+    }
+
+    /// Bytes of memory held.
+    pub fn memory(&self) -> usize {
+        self.arena.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    /// Keeps the entries for which `keep` holds; returns whether any went.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(Entry, &[u8]) -> bool) -> bool {
+        let before = self.entries.len();
+        self.entries.retain(|&entry| keep(entry, &self.arena));
+        self.entries.len() != before
+    }
+
+    #[inline]
+    fn field(&self, entry: Entry) -> FieldRef<'_> {
+        FieldRef {
+            id: entry.id,
+            name: entry.name(&self.arena),
+            value: entry.value(&self.arena),
+        }
+    }
+}
+
+impl PartialEq for Fields {
+    /// Same names (as written) and values in the same order.
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Fields {}

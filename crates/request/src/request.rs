@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::build::{self, Options, Parts};
+use crate::fields::{FieldId, Fields, FieldsMut, Span};
+use crate::framing::Framing;
+use crate::target::{self, Authority};
+use crate::{Method, Reject, Scheme, Storage, Version, cookie_pairs, query_pairs};
+
+/// A request in its one canonical form. Routing, policies, log and what is sent upstream all read
+/// this and nothing else, so no two of them can understand a request differently.
+///
+/// All its bytes lie in the arena of its fields; the rest are offsets.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub(crate) storage: Storage,
+    pub(crate) kind: Method,
+    pub(crate) method: Span,
+    pub(crate) path: Span,
+    pub(crate) query: Option<Span>,
+    pub(crate) authority: Span,
+    pub(crate) host_length: u32,
+    pub(crate) port: Option<u16>,
+    pub(crate) scheme: Scheme,
+    pub(crate) version: Version,
+    pub(crate) framing: Framing,
+    pub(crate) is_asterisk: bool,
+    pub(crate) keeps_alive: bool,
+    pub(crate) expects_continue: bool,
+    pub(crate) has_upgrade: bool,
+    pub(crate) merge_slashes: bool,
+}
+
+impl Request {
+    /// Builds a request from `parts` and the fields collected in `storage`. The only way to make one.
+    ///
+    /// Fields that `Connection` nominates are removed, as are names that fold onto a well-known one
+    /// and, unless the peer is trusted, what only proxies may say.
+    ///
+    /// # Errors
+    /// The refusal, with the storage for the next message. `http_request_error` for what is
+    /// malformed or ambiguous in method, target, `Host`, framing (RFC 9112 §3, §6, §7) or
+    /// `Connection`; `method_not_allowed` for TRACE and CONNECT; `expectation_failed`;
+    /// `transfer_coding_unsupported`.
+    #[allow(clippy::result_large_err)] // the storage goes back to its owner without a box
+    pub fn build(
+        storage: Storage,
+        parts: Parts<'_>,
+        options: Options,
+    ) -> Result<Self, (Reject, Storage)> {
+        build::build(storage, parts, options)
+    }
+
+    /// The memory, for the next message.
+    pub fn into_storage(self) -> Storage {
+        self.storage
+    }
+
+    /// The method as sent: a token.
+    #[inline]
+    pub fn method(&self) -> &str {
+        self.text(self.method)
+    }
+
+    /// What the method means.
+    #[inline]
+    pub fn method_kind(&self) -> Method {
+        self.kind
+    }
+
+    /// The canonical path: visible ASCII from `/` on, no `.` or `..` segment; `*` for `OPTIONS *`.
+    #[inline]
+    pub fn path(&self) -> &str {
+        self.text(self.path)
+    }
+
+    /// The canonical path's bytes; saves the check that they are text.
+    #[inline]
+    pub fn path_bytes(&self) -> &[u8] {
+        self.bytes(self.path)
+    }
+
+    /// The query as sent, without `?`: visible ASCII. `Some` and empty for `/path?`.
+    #[inline]
+    pub fn query(&self) -> Option<&[u8]> {
+        self.query.map(|query| self.bytes(query))
+    }
+
+    /// The host in lower case, without port and without a dot at its end; an IPv6 address in
+    /// brackets as RFC 5952 writes it. `None` only for HTTP/1.0 without `Host`.
+    #[inline]
+    pub fn host(&self) -> Option<&str> {
+        let host = Span {
+            length: self.host_length,
+            ..self.authority
+        };
+        (self.host_length > 0).then(|| self.text(host))
+    }
+
+    /// The port after the host; `None` if there is none or it is the scheme's own.
+    #[inline]
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// `host[:port]` as `Host` is to say it upstream; empty for HTTP/1.0 without `Host`.
+    #[inline]
+    pub fn authority(&self) -> &str {
+        self.text(self.authority)
+    }
+
+    /// Of the client's connection.
+    #[inline]
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// As received.
+    #[inline]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Whether the target is the server as a whole: `OPTIONS *`, RFC 9110 §9.3.7.
+    #[inline]
+    pub fn is_asterisk(&self) -> bool {
+        self.is_asterisk
+    }
+
+    /// The fields as received, less those that [`Request::build`] removed.
+    #[inline]
+    pub fn fields(&self) -> &Fields {
+        &self.storage.fields
+    }
+
+    /// The fields for a filter to change.
+    pub fn fields_mut(&mut self) -> FieldsMut<'_> {
+        FieldsMut::new(&mut self.storage.fields)
+    }
+
+    /// How the content was framed by the client.
+    #[inline]
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Whether the client waits for `100 (Continue)` before it sends content. RFC 9110 §10.1.1.
+    #[inline]
+    pub fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    /// The one protocol the client offers to switch to, such as `websocket`; never h2c.
+    #[inline]
+    pub fn upgrade(&self) -> Option<&[u8]> {
+        if self.has_upgrade {
+            self.fields().get(FieldId::Upgrade)
+        } else {
+            None
+        }
+    }
+
+    /// Whether the client wants to send another request on the connection. RFC 9112 §9.3.
+    #[inline]
+    pub fn keep_alive(&self) -> bool {
+        self.keeps_alive
+    }
+
+    /// Replaces the path, after a rewrite. `path` is canonicalised like a client's: a rewrite
+    /// cannot make a `..` segment or a second spelling.
+    ///
+    /// # Errors
+    /// As for a client's path; the request is as it was.
+    pub fn set_path(&mut self, path: &[u8]) -> Result<(), Reject> {
+        let arena = &mut self.storage.fields.arena;
+        let start = arena.len();
+        if let Err(reject) = target::canonical_path(path, self.merge_slashes, arena) {
+            arena.truncate(start);
+            return Err(reject);
+        }
+        self.path = Span::tail(arena, start);
+        self.is_asterisk = false;
+        Ok(())
+    }
+
+    /// Replaces the query; `None` removes it.
+    ///
+    /// # Errors
+    /// As for a client's query; the request is as it was.
+    pub fn set_query(&mut self, query: Option<&[u8]>) -> Result<(), Reject> {
+        let Some(query) = query else {
+            self.query = None;
+            return Ok(());
+        };
+        target::check_query(query)?;
+        let arena = &mut self.storage.fields.arena;
+        let start = arena.len();
+        arena.extend_from_slice(query);
+        self.query = Some(Span::tail(arena, start));
+        Ok(())
+    }
+
+    /// Replaces host and port, after a rewrite.
+    ///
+    /// # Errors
+    /// As for a client's `Host`; the request is as it was.
+    pub fn set_authority(&mut self, authority: &[u8]) -> Result<(), Reject> {
+        let arena = &mut self.storage.fields.arena;
+        let start = arena.len();
+        match target::canonical_authority(authority, self.scheme, arena) {
+            Ok(authority) => {
+                self.take_authority(authority);
+                Ok(())
+            }
+            Err(reject) => {
+                arena.truncate(start);
+                Err(reject)
+            }
+        }
+    }
+
+    /// Names and values of all `Cookie` fields, in order.
+    pub fn cookies(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields()
+            .get_all(FieldId::Cookie)
+            .flat_map(cookie_pairs)
+    }
+
+    /// Names and values of the query, raw and in order.
+    pub fn query_pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        query_pairs(self.query().unwrap_or_default())
+    }
+
+    pub(crate) fn take_authority(&mut self, authority: Authority) {
+        self.authority = authority.whole;
+        self.host_length = authority.host_length;
+        self.port = authority.port;
+    }
+
+    #[inline]
+    fn bytes(&self, span: Span) -> &[u8] {
+        span.of(&self.storage.fields.arena)
+    }
+
+    /// Method, path and authority are ASCII by construction.
+    #[inline]
+    fn text(&self, span: Span) -> &str {
+        std::str::from_utf8(self.bytes(span)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Bytes of a token, RFC 9110 §5.6.2.
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut index = 0;
+    while index < 256 {
+        let byte = index as u8;
+        table[index] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
+        index += 1;
+    }
+    table
+};
+
+/// Whether `byte` may stand in a token.
+#[inline]
+pub fn is_token_byte(byte: u8) -> bool {
+    TOKEN[usize::from(byte)]
+}
+
+/// Whether `text` is a token: not empty, and nothing but token characters. RFC 9110 §5.6.2.
+#[inline]
+pub fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|&byte| TOKEN[usize::from(byte)])
+}
+
+/// Whether `text` may stand as a field value: no control character but HTAB, so no CR, LF or NUL.
+///
+/// Bytes from 0x80 are opaque data (obs-text, RFC 9110 §5.5). White space at either end is not
+/// judged here.
+#[inline]
+pub fn is_field_value(text: &[u8]) -> bool {
+    // No early exit: the compiler turns this into vector code, and valid input is the rule.
+    let mut bad = false;
+    for &byte in text {
+        bad |= ((byte < 0x20) & (byte != b'\t')) | (byte == 0x7f);
+    }
+    !bad
+}
+
+/// `text` without spaces and tabs at its ends (OWS, RFC 9110 §5.6.3).
+#[inline]
+pub fn trim(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = text {
+        text = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
+/// The elements of a comma-separated list without white space around them; empty ones are left
+/// out, as RFC 9110 §5.6.1.2 asks of a recipient. No quoted strings: for lists of tokens only.
+pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|&byte| byte == b',')
+        .map(trim)
+        .filter(|element| !element.is_empty())
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::fields::{Entry, Fields, Span};
+use crate::{Reject, Scheme};
+use std::io::Write;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Longest name in the DNS, RFC 1035 §2.3.4, as text.
+const NAME_LIMIT: usize = 253;
+
+/// A canonical authority in an arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Authority {
+    /// `host[:port]`.
+    pub(crate) whole: Span,
+    /// Bytes of `whole` that are the host.
+    pub(crate) host_length: u32,
+    /// `None` when not given or the scheme's default.
+    pub(crate) port: Option<u16>,
+}
+
+/// Appends the canonical form of `text`, a `Host` value or the authority of a target, to `arena`:
+/// lower case, no dot at the end, an IPv6 address in brackets as RFC 5952 writes it, no port that
+/// the scheme implies.
+///
+/// Stricter than RFC 3986 §3.2: a name is letters, digits, `-`, `_` and dots between labels; no
+/// escapes, no userinfo, no zone; a name that ends in a number is an IPv4 address in its one
+/// dotted form.
+///
+/// # Errors
+/// `http_request_error`, with bytes left behind in `arena`.
+pub(crate) fn canonical_authority(
+    text: &[u8],
+    scheme: Scheme,
+    arena: &mut Vec<u8>,
+) -> Result<Authority, Reject> {
+    let start = arena.len();
+    let rest = match text {
+        [b'[', rest @ ..] => push_ipv6(rest, arena)?,
+        _ => push_name(text, arena)?,
+    };
+    let host_length = Span::tail(arena, start).length;
+    let port = match rest {
+        [] | [b':'] => None,
+        [b':', digits @ ..] => {
+            Some(parse_port(digits)?).filter(|&port| port != scheme.default_port())
+        }
+        _ => {
+            return Err(Reject::request(
+                "a host with characters that must not stand there",
+            ));
+        }
+    };
+    if port.is_some() {
+        // Without leading zeros, so these are its canonical digits.
+        arena.extend_from_slice(rest);
+    }
+    Ok(Authority {
+        whole: Span::tail(arena, start),
+        host_length,
+        port,
+    })
+}
+
+/// As [`canonical_authority`] for the value of the field `host`. A value that is canonical already
+/// is used where it lies.
+///
+/// # Errors
+/// `http_request_error`.
+#[inline]
+pub(crate) fn canonical_host(
+    fields: &mut Fields,
+    host: Entry,
+    scheme: Scheme,
+) -> Result<Authority, Reject> {
+    let value = host.value(&fields.arena);
+    if is_canonical_name(value) {
+        let whole = host.value_span();
+        return Ok(Authority {
+            whole,
+            host_length: whole.length,
+            port: None,
+        });
+    }
+    // Out of the arena before the canonical form goes into it.
+    let mut copy = [0; NAME_LIMIT + 8];
+    let copy = copy
+        .get_mut(..value.len())
+        .ok_or(Reject::request("an empty or overlong host"))?;
+    copy.copy_from_slice(value);
+    canonical_authority(copy, scheme, &mut fields.arena)
+}
+
+/// Whether `text` is what [`canonical_authority`] would make of it: a name, no port. Addresses are
+/// left to the long way.
+#[inline]
+fn is_canonical_name(text: &[u8]) -> bool {
+    let mut before = b'.';
+    let mut has_letter = false;
+    for &byte in text {
+        match byte {
+            b'a'..=b'z' => has_letter = true,
+            b'0'..=b'9' | b'-' | b'_' => {}
+            b'.' if before != b'.' => has_letter = false,
+            _ => return false,
+        }
+        before = byte;
+    }
+    // A last label with a letter that does not begin with a digit is no number in any base.
+    has_letter
+        && text.len() <= NAME_LIMIT
+        && !last_label(text).is_some_and(|label| label.first().is_some_and(u8::is_ascii_digit))
+}
+
+fn last_label(name: &[u8]) -> Option<&[u8]> {
+    name.rsplit(|&byte| byte == b'.').next()
+}
+
+/// Appends the name at the start of `text`; returns what follows it.
+#[inline]
+fn push_name<'a>(text: &'a [u8], arena: &mut Vec<u8>) -> Result<&'a [u8], Reject> {
+    let end = memchr::memchr(b':', text).unwrap_or(text.len());
+    let (name, rest) = text.split_at_checked(end).unwrap_or_default();
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    if name.is_empty() || name.len() > NAME_LIMIT {
+        return Err(Reject::request("an empty or overlong host"));
+    }
+    let start = arena.len();
+    let mut before = b'.';
+    for &byte in name {
+        let is_fit = byte.is_ascii_alphanumeric()
+            || byte == b'-'
+            || byte == b'_'
+            || (byte == b'.' && before != b'.');
+        if !is_fit {
+            return Err(Reject::request(
+                "a host with characters that must not stand there",
+            ));
+        }
+        arena.push(byte.to_ascii_lowercase());
+        before = byte;
+    }
+    if before == b'.' {
+        return Err(Reject::request("an empty label in a host"));
+    }
+    if last_label(name).is_some_and(is_number) {
+        let address = arena.get(start..).unwrap_or_default();
+        // `127.1`, `0x7f.0.0.1` and `0177.0.0.1` are one address to some and names to others.
+        parse::<Ipv4Addr>(address)
+            .ok_or(Reject::request("a host that is nearly an IPv4 address"))?;
+    }
+    Ok(rest)
+}
+
+/// Whether a last label would be read as a number (WHATWG URL, "ends in a number").
+#[inline]
+fn is_number(label: &[u8]) -> bool {
+    match label {
+        [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
+        _ => label.iter().all(u8::is_ascii_digit),
+    }
+}
+
+/// `text` follows the opening bracket.
+fn push_ipv6<'a>(text: &'a [u8], arena: &mut Vec<u8>) -> Result<&'a [u8], Reject> {
+    let bad = Reject::request("a host in brackets that is no IPv6 address");
+    let end = memchr::memchr(b']', text).ok_or(bad)?;
+    let (address, rest) = text.split_at_checked(end).ok_or(bad)?;
+    let address: Ipv6Addr = parse(address).ok_or(bad)?;
+    // Writing to a Vec cannot fail.
+    let _ = write!(arena, "[{address}]");
+    Ok(rest.get(1..).unwrap_or_default())
+}
+
+fn parse<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// 1 to 65535 without leading zeros.
+fn parse_port(digits: &[u8]) -> Result<u16, Reject> {
+    let bad = Reject::request("a port that is no number from 1 to 65535");
+    if digits.len() > 5 || digits.first() == Some(&b'0') || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(bad);
+    }
+    parse(digits).ok_or(bad)
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::Reject;
+
+/// What a byte of a path asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Stands as it is: a `pchar` of RFC 3986 §3.3.
+    Plain,
+    /// Separates segments.
+    Slash,
+    /// Begins a segment that may be `.` or `..`.
+    Dot,
+    /// Begins an escape.
+    Percent,
+    /// Visible, but no part of a path in RFC 3986; browsers and curl send some of them bare.
+    Escape,
+    /// Must not occur.
+    Refuse,
+}
+
+static CLASSES: [Class; 256] = {
+    let mut table = [Class::Refuse; 256];
+    let mut index = 0x21;
+    while index < 0x7f {
+        table[index] = match index as u8 {
+            b'/' => Class::Slash,
+            b'.' => Class::Dot,
+            b'%' => Class::Percent,
+            b'\\' | b'#' | b'?' => Class::Refuse,
+            b'"' | b'<' | b'>' | b'[' | b']' | b'^' | b'`' | b'{' | b'|' | b'}' => Class::Escape,
+            _ => Class::Plain,
+        };
+        index += 1;
+    }
+    table
+};
+
+/// Appends the canonical form of `path` to `out`: one pass, and no allocation once `out` has room.
+///
+/// Escapes of unreserved characters are decoded, other escapes get upper-case digits, characters
+/// that RFC 3986 does not allow in a path are escaped, `.` segments go, and with `merge_slashes` so
+/// do empty segments but the last. The result begins with `/` and canonicalising it again changes
+/// nothing. `%2F` stays data.
+///
+/// # Errors
+/// `http_request_error`, with bytes left behind in `out`: a path that does not begin with `/`;
+/// `..` or `.;` in any spelling as a segment (also between `%2F`, which some origin servers decode
+/// before they look for segments); `\`, `%5C`, `%00`, a broken escape, `#`, a control character, a
+/// space or a byte from 0x80.
+pub(crate) fn canonical_path(
+    path: &[u8],
+    merge_slashes: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), Reject> {
+    let [b'/', rest @ ..] = path else {
+        return Err(Reject::request("a path that does not begin with /"));
+    };
+    // Only a segment that begins with a dot or an escape can be, or hide, `.` or `..`.
+    let mut is_suspect = false;
+    let mut is_plain = true;
+    let mut before = Class::Slash;
+    for &byte in rest {
+        let class = CLASSES[usize::from(byte)];
+        is_plain &= matches!(class, Class::Plain | Class::Slash | Class::Dot);
+        is_suspect |= before == Class::Slash && matches!(class, Class::Dot | Class::Slash);
+        before = class;
+    }
+    if is_plain && !is_suspect {
+        out.extend_from_slice(path);
+        return Ok(());
+    }
+    rewrite(rest, merge_slashes, out)
+}
+
+/// `rest` is the path without its first slash.
+#[cold]
+fn rewrite(rest: &[u8], merge_slashes: bool, out: &mut Vec<u8>) -> Result<(), Reject> {
+    out.push(b'/');
+    let mut segment = out.len();
+    let mut bytes = rest.iter();
+    while let Some(&byte) = bytes.next() {
+        match CLASSES[usize::from(byte)] {
+            Class::Plain | Class::Dot => out.push(byte),
+            Class::Escape => push_escape(byte, out),
+            Class::Percent => match digit(bytes.next())
+                .zip(digit(bytes.next()))
+                .map(|(high, low)| high << 4 | low)
+            {
+                None => return Err(Reject::request("a broken escape in the path")),
+                Some(0) => return Err(Reject::request("an escaped NUL in the path")),
+                Some(b'\\') => return Err(Reject::request("an escaped backslash in the path")),
+                Some(decoded) if is_unreserved(decoded) => out.push(decoded),
+                Some(decoded) => push_escape(decoded, out),
+            },
+            Class::Slash => {
+                let is_merged = merge_slashes && out.len() == segment;
+                let is_gone = end_segment(segment, out)?;
+                if !(is_gone || is_merged) {
+                    out.push(b'/');
+                    segment = out.len();
+                }
+            }
+            Class::Refuse => {
+                return Err(Reject::request(
+                    "a character in the path that must not stand there",
+                ));
+            }
+        }
+    }
+    end_segment(segment, out).map(drop)
+}
+
+/// Judges the segment that begins at `start` of `out` and runs to its end; takes a `.` out again
+/// and says so.
+fn end_segment(start: usize, out: &mut Vec<u8>) -> Result<bool, Reject> {
+    let segment = out.get(start..).unwrap_or_default();
+    if segment == b"." {
+        out.truncate(start);
+        return Ok(true);
+    }
+    // Origin servers of the Tomcat kind cut `;parameters` off before they look at dots.
+    if name_of(segment) == b"." {
+        return Err(Reject::request("a . segment with parameters in the path"));
+    }
+    let mut rest = segment;
+    loop {
+        let end = find(rest, b"%2F");
+        let (part, after) = rest
+            .split_at_checked(end.unwrap_or(rest.len()))
+            .unwrap_or_default();
+        if name_of(part) == b".." {
+            return Err(Reject::request("a .. segment in the path"));
+        }
+        match (end, after.get(3..)) {
+            (Some(_), Some(after)) => rest = after,
+            _ => return Ok(false),
+        }
+    }
+}
+
+/// `part` up to its parameters, whether `;` is escaped or not.
+fn name_of(part: &[u8]) -> &[u8] {
+    let bare = memchr::memchr(b';', part).unwrap_or(part.len());
+    let end = find(part, b"%3B").unwrap_or(part.len()).min(bare);
+    part.get(..end).unwrap_or_default()
+}
+
+fn find(text: &[u8], escape: &[u8; 3]) -> Option<usize> {
+    text.windows(escape.len())
+        .position(|window| window == escape)
+}
+
+fn push_escape(byte: u8, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    out.extend_from_slice(&[
+        b'%',
+        DIGITS[usize::from(byte >> 4)],
+        DIGITS[usize::from(byte & 15)],
+    ]);
+}
+
+fn digit(byte: Option<&u8>) -> Option<u8> {
+    char::from(*byte?).to_digit(16).map(|digit| digit as u8)
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// Judges a query, which is kept as it was sent.
+///
+/// # Errors
+/// `http_request_error` for `#`, a control character, a space or a byte from 0x80.
+#[inline]
+pub(crate) fn check_query(query: &[u8]) -> Result<(), Reject> {
+    let mut bad = false;
+    for &byte in query {
+        bad |= (byte <= b' ') | (byte >= 0x7f) | (byte == b'#');
+    }
+    if bad {
+        Err(Reject::request(
+            "a character in the query that must not stand there",
+        ))
+    } else {
+        Ok(())
+    }
+}
