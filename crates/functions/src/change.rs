@@ -40,7 +40,10 @@ impl<'a> Changes<'a> {
             read_change(cursor)?;
         }
         let used = before.len() - cursor.rest().len();
-        Ok(Self { count, bytes: before.get(..used).unwrap_or_default() })
+        Ok(Self {
+            count,
+            bytes: before.get(..used).unwrap_or_default(),
+        })
     }
 
     /// Whether the message stays as it was.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::frame::WINDOW;
-use crate::{Body, Frames, Malformed, RequestParts, TooLarge, WorkerMessage, encode_cancel, encode_request};
+use crate::{
+    Body, Frames, Malformed, RequestParts, TooLarge, WorkerMessage, encode_cancel, encode_request,
+};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -133,15 +135,25 @@ impl Client {
                 WorkerMessage::Fatal { begun } => self.begun = Some(numbers(begun)),
                 _ => return Err(Malformed("a message without its exchange")),
             }
-            return Ok(Some(Event { exchange, message, is_last: false }));
+            return Ok(Some(Event {
+                exchange,
+                message,
+                is_last: false,
+            }));
         }
-        let Entry::Occupied(mut entry) = self.exchanges.entry(exchange) else { return Ok(None) };
+        let Entry::Occupied(mut entry) = self.exchanges.entry(exchange) else {
+            return Ok(None);
+        };
         let next = advance(*entry.get(), &message)?;
         match next {
             Some(next) => *entry.get_mut() = next,
             None => drop(entry.remove()),
         }
-        Ok(Some(Event { exchange, message, is_last: next.is_none() }))
+        Ok(Some(Event {
+            exchange,
+            message,
+            is_last: next.is_none(),
+        }))
     }
 
     /// Exchanges in flight.
@@ -169,7 +181,10 @@ impl Client {
         let mut lost: Vec<Lost> = self
             .exchanges
             .drain()
-            .map(|(exchange, phase)| Lost { exchange, may_have_begun: may_have_begun(exchange, phase) })
+            .map(|(exchange, phase)| Lost {
+                exchange,
+                may_have_begun: may_have_begun(exchange, phase),
+            })
             .collect();
         lost.sort_by_key(|lost| lost.exchange);
         lost
@@ -177,7 +192,11 @@ impl Client {
 }
 
 fn numbers(list: &[u8]) -> Vec<u32> {
-    list.as_chunks::<4>().0.iter().map(|bytes| u32::from_be_bytes(*bytes)).collect()
+    list.as_chunks::<4>()
+        .0
+        .iter()
+        .map(|bytes| u32::from_be_bytes(*bytes))
+        .collect()
 }
 
 /// The phase after a message; `None` when the exchange is over.
@@ -186,12 +205,17 @@ fn advance(phase: Phase, message: &WorkerMessage<'_>) -> Result<Option<Phase>, M
         (Phase::Sent, WorkerMessage::Continue { wants_response, .. }) => {
             Ok(wants_response.then_some(Phase::Passed))
         }
-        (Phase::Sent | Phase::Passed, WorkerMessage::Respond { body, body_follows, .. }) => {
-            Ok(body_follows.then_some(Phase::Streaming(WINDOW.saturating_sub(body.len() as u32))))
-        }
+        (
+            Phase::Sent | Phase::Passed,
+            WorkerMessage::Respond {
+                body, body_follows, ..
+            },
+        ) => Ok(body_follows.then_some(Phase::Streaming(WINDOW.saturating_sub(body.len() as u32)))),
         (Phase::Passed, WorkerMessage::Changes(_)) => Ok(None),
         (Phase::Streaming(room), WorkerMessage::Body { bytes, is_last }) => {
-            let left = room.checked_sub(bytes.len() as u32).ok_or(Malformed("a body beyond its window"))?;
+            let left = room
+                .checked_sub(bytes.len() as u32)
+                .ok_or(Malformed("a body beyond its window"))?;
             Ok((!is_last).then_some(Phase::Streaming(left)))
         }
         (_, WorkerMessage::Error(_)) => Ok(None),

@@ -26,7 +26,10 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or(Malformed("a length beyond the end"))?;
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(count)
+            .ok_or(Malformed("a length beyond the end"))?;
         self.rest = rest;
         Ok(taken)
     }
@@ -40,12 +43,18 @@ impl<'a> Cursor<'a> {
 
     pub(crate) fn u16(&mut self) -> Result<u16, Malformed> {
         let bytes = self.take(2)?;
-        bytes.try_into().map(u16::from_be_bytes).map_err(|_| Malformed("a missing number"))
+        bytes
+            .try_into()
+            .map(u16::from_be_bytes)
+            .map_err(|_| Malformed("a missing number"))
     }
 
     pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
         let bytes = self.take(4)?;
-        bytes.try_into().map(u32::from_be_bytes).map_err(|_| Malformed("a missing number"))
+        bytes
+            .try_into()
+            .map(u32::from_be_bytes)
+            .map_err(|_| Malformed("a missing number"))
     }
 
     /// `u32 length | bytes`.
@@ -67,7 +76,11 @@ impl<'a> Cursor<'a> {
 
     /// Fails when something is left: an unknown tail is a newer protocol, or a confused peer.
     pub(crate) fn end(self) -> Result<(), Malformed> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Malformed("bytes after the end")) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(Malformed("bytes after the end"))
+        }
     }
 }
 

@@ -22,7 +22,10 @@ impl<'a> FieldList<'a> {
             cursor.bytes()?;
         }
         let used = before.len() - cursor.rest().len();
-        Ok(Self { count, bytes: before.get(..used).unwrap_or_default() })
+        Ok(Self {
+            count,
+            bytes: before.get(..used).unwrap_or_default(),
+        })
     }
 
     /// A list that was read before from the same `bytes`.
@@ -52,12 +55,17 @@ impl<'a> FieldList<'a> {
 
     /// The first value under `name`, whatever its case.
     pub fn get(self, name: &[u8]) -> Option<&'a [u8]> {
-        self.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.iter()
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 }
 
 /// Appends a list; more than 65,535 entries are cut off, far beyond any limit on header fields.
-pub(crate) fn put_fields<'f>(out: &mut Vec<u8>, fields: impl Iterator<Item = (&'f [u8], &'f [u8])>) {
+pub(crate) fn put_fields<'f>(
+    out: &mut Vec<u8>,
+    fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
+) {
     let place = out.len();
     out.extend_from_slice(&[0, 0]);
     let mut count: u16 = 0;

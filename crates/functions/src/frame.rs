@@ -99,7 +99,9 @@ impl Frames {
     /// Like [`Frames::next`] without the payload, so that the caller may skip the frame.
     pub(crate) fn cut(&mut self) -> Result<Option<Cut>, Malformed> {
         let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
-        let Some((length, after)) = unread.split_first_chunk::<4>() else { return Ok(None) };
+        let Some((length, after)) = unread.split_first_chunk::<4>() else {
+            return Ok(None);
+        };
         let length = u32::from_be_bytes(*length) as usize;
         if !(AFTER_LENGTH..=MAX_FRAME).contains(&length) {
             return Err(Malformed("a frame's length out of bounds"));
@@ -113,13 +115,21 @@ impl Frames {
         };
         let payload = self.start + HEADER;
         self.start += 4 + length;
-        Ok(Some(Cut { kind, exchange, payload: payload..self.start }))
+        Ok(Some(Cut {
+            kind,
+            exchange,
+            payload: payload..self.start,
+        }))
     }
 
     /// The frame that was just cut; its bytes stay until the next [`Frames::space`].
     pub(crate) fn frame(&self, cut: Cut) -> Frame<'_> {
         let payload = self.buffer.get(cut.payload).unwrap_or_default();
-        Frame { kind: cut.kind, exchange: cut.exchange, payload }
+        Frame {
+            kind: cut.kind,
+            exchange: cut.exchange,
+            payload,
+        }
     }
 
     /// Whether part of a frame waits for the rest.

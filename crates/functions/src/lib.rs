@@ -51,8 +51,9 @@ pub use frame::{CHUNK, Frame, Frames, INLINE, MAX_FRAME, TooLarge, VERSION, WIND
 pub use node::{NodeMessage, encode_body, encode_cancel, encode_credit, encode_response};
 pub use request::{Body, BodyKind, RequestHead, RequestParts, encode_request};
 pub use worker::{
-    Reason, WorkerMessage, encode_body_wanted, encode_closing, encode_continue, encode_error, encode_fatal,
-    encode_ready, encode_respond, encode_response_changes, encode_worker_body, encode_worker_credit,
+    Reason, WorkerMessage, encode_body_wanted, encode_closing, encode_continue, encode_error,
+    encode_fatal, encode_ready, encode_respond, encode_response_changes, encode_worker_body,
+    encode_worker_credit,
 };
 
 #[cfg(test)]

@@ -49,7 +49,10 @@ impl<'a> NodeMessage<'a> {
             CANCEL => Self::Cancel,
             RESPONSE => {
                 let status = read_status(&mut cursor)?;
-                Self::Response { status, fields: FieldList::read(&mut cursor)? }
+                Self::Response {
+                    status,
+                    fields: FieldList::read(&mut cursor)?,
+                }
             }
             CREDIT => Self::Credit(cursor.u32()?),
             _ => return Err(Malformed("an unknown kind")),

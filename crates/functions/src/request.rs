@@ -56,6 +56,8 @@ pub struct RequestParts<'a> {
     pub route: &'a str,
     /// The request's identifier, as in the access log.
     pub request_id: &'a str,
+    /// Which function of the worker is meant; a pool's workers have several.
+    pub function: &'a str,
     /// Whether the client spoke HTTP/1.0.
     pub is_http_1_0: bool,
     /// Milliseconds until the node answers for the worker; at least 1.
@@ -65,7 +67,7 @@ pub struct RequestParts<'a> {
 /// A decoded head, keeping its bytes: nothing is copied or converted until it is asked for.
 ///
 /// Wire form: `u8 flags | u8 body kind | u32 deadline_ms | method | scheme | authority | path |
-/// query | client | route | request id | parameters | fields | inline body`, each text as `u32
+/// query | client | route | request id | function | parameters | fields | inline body`, each text as `u32
 /// length | bytes`.
 #[derive(Debug)]
 pub struct RequestHead {
@@ -73,7 +75,7 @@ pub struct RequestHead {
     flags: u8,
     body: BodyKind,
     deadline_ms: u32,
-    texts: [(u32, u32); 7],
+    texts: [(u32, u32); 8],
     query: (u32, u32),
     parameters: (u16, u32, u32),
     fields: (u16, u32, u32),
@@ -100,7 +102,7 @@ impl RequestHead {
             _ => return Err(Malformed("an unknown body kind")),
         };
         let deadline_ms = cursor.u32()?.max(1);
-        let mut texts = [(0, 0); 7];
+        let mut texts = [(0, 0); 8];
         let mut query = (0, 0);
         // The query stands between path and client, as bytes: it may be anything the codec let pass.
         for (position, place) in texts.iter_mut().enumerate() {
@@ -115,7 +117,17 @@ impl RequestHead {
             cursor.end()?;
         }
         let inline = offset(whole, cursor);
-        Ok(Self { flags, body, deadline_ms, texts, query, parameters, fields, inline, bytes })
+        Ok(Self {
+            flags,
+            body,
+            deadline_ms,
+            texts,
+            query,
+            parameters,
+            fields,
+            inline,
+            bytes,
+        })
     }
 
     fn text(&self, position: usize) -> &str {
@@ -124,7 +136,9 @@ impl RequestHead {
     }
 
     fn part(&self, start: u32, end: u32) -> &[u8] {
-        self.bytes.get(start as usize..end as usize).unwrap_or_default()
+        self.bytes
+            .get(start as usize..end as usize)
+            .unwrap_or_default()
     }
 
     /// See [`RequestParts::method`].
@@ -167,6 +181,11 @@ impl RequestHead {
         self.text(6)
     }
 
+    /// See [`RequestParts::function`].
+    pub fn function(&self) -> &str {
+        self.text(7)
+    }
+
     /// Whether the client spoke HTTP/1.0.
     pub fn is_http_1_0(&self) -> bool {
         self.flags & HTTP_1_0 != 0
@@ -179,7 +198,10 @@ impl RequestHead {
 
     /// Names and values of a template's parameters, percent-encoded as in the path.
     pub fn parameters(&self) -> FieldList<'_> {
-        FieldList::known(self.parameters.0, self.part(self.parameters.1, self.parameters.2))
+        FieldList::known(
+            self.parameters.0,
+            self.part(self.parameters.1, self.parameters.2),
+        )
     }
 
     /// The header fields, in the client's order and case.
@@ -213,10 +235,18 @@ fn span(whole: usize, cursor: &mut Cursor<'_>, is_text: bool) -> Result<(u32, u3
     Ok((start, offset(whole, *cursor)))
 }
 
-fn list(whole: usize, cursor: &mut Cursor<'_>, is_text: bool) -> Result<(u16, u32, u32), Malformed> {
+fn list(
+    whole: usize,
+    cursor: &mut Cursor<'_>,
+    is_text: bool,
+) -> Result<(u16, u32, u32), Malformed> {
     let start = offset(whole, *cursor) + 2;
     let fields = FieldList::read(cursor)?;
-    if is_text && fields.iter().any(|(name, value)| !(name.is_ascii() && value.is_ascii())) {
+    if is_text
+        && fields
+            .iter()
+            .any(|(name, value)| !(name.is_ascii() && value.is_ascii()))
+    {
         return Err(Malformed("a parameter that is not ASCII"));
     }
     Ok((fields.parts().0, start, offset(whole, *cursor)))
@@ -257,7 +287,7 @@ pub fn encode_request<'f>(
         put_bytes(out, text.as_bytes());
     }
     put_bytes(out, parts.query.unwrap_or_default());
-    for text in [parts.client, parts.route, parts.request_id] {
+    for text in [parts.client, parts.route, parts.request_id, parts.function] {
         put_bytes(out, text.as_bytes());
     }
     put_fields(out, parameters);

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 type Pair = (Vec<u8>, Vec<u8>);
 
 fn pairs(list: &[Pair]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    list.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+    list.iter()
+        .map(|(name, value)| (name.as_slice(), value.as_slice()))
 }
 
 fn parts() -> RequestParts<'static> {
@@ -18,6 +19,7 @@ fn parts() -> RequestParts<'static> {
         client: "192.0.2.1",
         route: "users",
         request_id: "01J",
+        function: "users",
         is_http_1_0: false,
         deadline_ms: 1000,
     }
@@ -25,9 +27,20 @@ fn parts() -> RequestParts<'static> {
 
 fn request(body: Body<'_>) -> Vec<u8> {
     let mut out = Vec::new();
-    let fields = [(b"Accept".to_vec(), b"*/*".to_vec()), (b"X-Tier".to_vec(), b"gold".to_vec())];
+    let fields = [
+        (b"Accept".to_vec(), b"*/*".to_vec()),
+        (b"X-Tier".to_vec(), b"gold".to_vec()),
+    ];
     let parameters = [(b"id".to_vec(), b"7".to_vec())];
-    encode_request(&mut out, 9, &parts(), pairs(&parameters), pairs(&fields), body).unwrap();
+    encode_request(
+        &mut out,
+        9,
+        &parts(),
+        pairs(&parameters),
+        pairs(&fields),
+        body,
+    )
+    .unwrap();
     out
 }
 
@@ -42,15 +55,30 @@ fn a_request_reads_back_as_it_was_written() {
     let (mut frames, _) = one(&request(Body::Inline(b"hello")));
     let frame = frames.next().unwrap().unwrap();
     assert_eq!(frame.exchange, 9);
-    let NodeMessage::Request(head) = NodeMessage::decode(frame).unwrap() else { panic!("not a request") };
-    assert_eq!((head.method(), head.scheme(), head.authority()), ("POST", "http", "shop.example:8080"));
-    assert_eq!((head.path(), head.query()), ("/users/7", Some(&b"a=1&b"[..])));
-    assert_eq!((head.client(), head.route(), head.request_id()), ("192.0.2.1", "users", "01J"));
+    let NodeMessage::Request(head) = NodeMessage::decode(frame).unwrap() else {
+        panic!("not a request")
+    };
+    assert_eq!(
+        (head.method(), head.scheme(), head.authority()),
+        ("POST", "http", "shop.example:8080")
+    );
+    assert_eq!(
+        (head.path(), head.query()),
+        ("/users/7", Some(&b"a=1&b"[..]))
+    );
+    assert_eq!(
+        (head.client(), head.route(), head.request_id()),
+        ("192.0.2.1", "users", "01J")
+    );
+    assert_eq!(head.function(), "users");
     assert_eq!((head.deadline_ms(), head.is_http_1_0()), (1000, false));
     assert_eq!(head.parameters().get(b"id"), Some(&b"7"[..]));
     assert_eq!(head.fields().get(b"x-tier"), Some(&b"gold"[..]));
     assert_eq!(head.fields().len(), 2);
-    assert_eq!((head.body(), head.inline_body()), (BodyKind::Inline, &b"hello"[..]));
+    assert_eq!(
+        (head.body(), head.inline_body()),
+        (BodyKind::Inline, &b"hello"[..])
+    );
     assert!(frames.next().unwrap().is_none());
 }
 
@@ -58,13 +86,22 @@ fn a_request_reads_back_as_it_was_written() {
 fn an_empty_query_differs_from_none() {
     for query in [None, Some(&b""[..])] {
         let mut out = Vec::new();
-        let parts = RequestParts { query, is_http_1_0: true, ..parts() };
+        let parts = RequestParts {
+            query,
+            is_http_1_0: true,
+            ..parts()
+        };
         encode_request(&mut out, 1, &parts, pairs(&[]), pairs(&[]), Body::OnDemand).unwrap();
         let (mut frames, _) = one(&out);
-        let NodeMessage::Request(head) = NodeMessage::decode(frames.next().unwrap().unwrap()).unwrap() else {
+        let NodeMessage::Request(head) =
+            NodeMessage::decode(frames.next().unwrap().unwrap()).unwrap()
+        else {
             panic!("not a request")
         };
-        assert_eq!((head.query(), head.is_http_1_0(), head.body()), (query, true, BodyKind::OnDemand));
+        assert_eq!(
+            (head.query(), head.is_http_1_0(), head.body()),
+            (query, true, BodyKind::OnDemand)
+        );
     }
 }
 
@@ -86,7 +123,12 @@ fn a_frame_is_cut_out_of_any_reads() {
 
 #[test]
 fn a_frame_length_is_checked_one_below_at_and_above_its_bounds() {
-    for (length, is_good) in [(4, false), (5, true), (MAX_FRAME, true), (MAX_FRAME + 1, false)] {
+    for (length, is_good) in [
+        (4, false),
+        (5, true),
+        (MAX_FRAME, true),
+        (MAX_FRAME + 1, false),
+    ] {
         let mut frames = Frames::default();
         frames.push(&(length as u32).to_be_bytes());
         assert_eq!(frames.next().is_ok(), is_good, "length {length}");
@@ -100,9 +142,19 @@ fn an_inline_body_is_bounded_and_a_long_body_is_cut_into_chunks() {
     let mut out = Vec::new();
     let over = vec![7; INLINE + 1];
     let none: [Pair; 0] = [];
-    let refused = encode_request(&mut out, 1, &parts(), pairs(&none), pairs(&none), Body::Inline(&over));
+    let refused = encode_request(
+        &mut out,
+        1,
+        &parts(),
+        pairs(&none),
+        pairs(&none),
+        Body::Inline(&over),
+    );
     assert_eq!((refused, out.len()), (Err(TooLarge), 0));
-    assert_eq!(encode_respond(&mut out, 1, 200, pairs(&none), &over, false), Err(TooLarge));
+    assert_eq!(
+        encode_respond(&mut out, 1, 200, pairs(&none), &over, false),
+        Err(TooLarge)
+    );
 
     encode_body(&mut out, 1, &over, true);
     let mut frames = Frames::default();
@@ -121,38 +173,70 @@ fn an_inline_body_is_bounded_and_a_long_body_is_cut_into_chunks() {
 fn a_head_over_the_frame_limit_is_taken_back() {
     let mut out = b"before".to_vec();
     let fields = [(b"x".to_vec(), vec![b'a'; MAX_FRAME])];
-    assert_eq!(encode_respond(&mut out, 1, 200, pairs(&fields), b"", false), Err(TooLarge));
-    assert_eq!(encode_response(&mut out, 1, 200, pairs(&fields)), Err(TooLarge));
+    assert_eq!(
+        encode_respond(&mut out, 1, 200, pairs(&fields), b"", false),
+        Err(TooLarge)
+    );
+    assert_eq!(
+        encode_response(&mut out, 1, 200, pairs(&fields)),
+        Err(TooLarge)
+    );
     let change = Change::Set(b"x", &fields[0].1);
-    assert_eq!(encode_continue(&mut out, 1, std::iter::once(change), false), Err(TooLarge));
+    assert_eq!(
+        encode_continue(&mut out, 1, std::iter::once(change), false),
+        Err(TooLarge)
+    );
     assert_eq!(out, b"before");
 }
 
 fn message(bytes: &[u8]) -> Result<(u32, String), Malformed> {
     let (mut frames, _) = one(bytes);
     let frame = frames.next()?.ok_or(Malformed("cut off"))?;
-    Ok((frame.exchange, format!("{:?}", WorkerMessage::decode(frame)?)))
+    Ok((
+        frame.exchange,
+        format!("{:?}", WorkerMessage::decode(frame)?),
+    ))
 }
 
 #[test]
 fn every_message_of_a_worker_reads_back() {
-    let cases: Vec<(&str, Box<dyn Fn(&mut Vec<u8>)>)> = vec![
+    type Encode = Box<dyn Fn(&mut Vec<u8>)>;
+    let cases: Vec<(&str, Encode)> = vec![
         ("Ready", Box::new(|out| encode_ready(out, 8))),
-        ("Continue", Box::new(|out| encode_continue(out, 3, std::iter::empty(), true).unwrap())),
-        ("Respond", Box::new(|out| encode_respond(out, 3, 204, std::iter::empty(), b"", false).unwrap())),
+        (
+            "Continue",
+            Box::new(|out| encode_continue(out, 3, std::iter::empty(), true).unwrap()),
+        ),
+        (
+            "Respond",
+            Box::new(|out| encode_respond(out, 3, 204, std::iter::empty(), b"", false).unwrap()),
+        ),
         (
             "Changes",
             Box::new(|out| {
-                encode_response_changes(out, 3, [Change::Status(201), Change::Remove(b"a")].into_iter())
-                    .unwrap();
+                encode_response_changes(
+                    out,
+                    3,
+                    [Change::Status(201), Change::Remove(b"a")].into_iter(),
+                )
+                .unwrap();
             }),
         ),
-        ("Body", Box::new(|out| encode_worker_body(out, 3, b"", true))),
+        (
+            "Body",
+            Box::new(|out| encode_worker_body(out, 3, b"", true)),
+        ),
         ("Credit", Box::new(|out| encode_worker_credit(out, 3, 10))),
         ("BodyWanted", Box::new(|out| encode_body_wanted(out, 3))),
-        ("Error(Memory)", Box::new(|out| encode_error(out, 3, Reason::Memory))),
-        ("Closing", Box::new(|out| encode_closing(out))),
-        ("Fatal", Box::new(|out| encode_fatal(out, [1, 2].into_iter()).unwrap())),
+        (
+            "Error(Memory)",
+            Box::new(|out| encode_error(out, 3, Reason::Memory)),
+        ),
+        ("Closing", Box::new(encode_closing)),
+        (
+            "Fatal",
+            Box::new(|out| encode_fatal(out, [1, 2].into_iter()).unwrap()),
+        ),
     ];
     for (name, encode) in cases {
         let mut out = Vec::new();
@@ -164,7 +248,13 @@ fn every_message_of_a_worker_reads_back() {
 
 #[test]
 fn a_status_outside_200_to_599_is_refused() {
-    for (status, is_good) in [(101, false), (199, false), (200, true), (599, true), (600, false)] {
+    for (status, is_good) in [
+        (101, false),
+        (199, false),
+        (200, true),
+        (599, true),
+        (600, false),
+    ] {
         let mut out = Vec::new();
         encode_respond(&mut out, 3, status, std::iter::empty(), b"", false).unwrap();
         assert_eq!(message(&out).is_ok(), is_good, "status {status}");
@@ -189,20 +279,37 @@ struct Pipe {
 
 impl Pipe {
     fn new(requests: usize) -> Self {
-        let mut pipe = Self { client: Client::new(), sent: Vec::new() };
+        let mut pipe = Self {
+            client: Client::new(),
+            sent: Vec::new(),
+        };
         for _ in 0..requests {
             let none: [Pair; 0] = [];
-            pipe.client.begin(&mut pipe.sent, &parts(), pairs(&none), pairs(&none), Body::None).unwrap();
+            pipe.client
+                .begin(
+                    &mut pipe.sent,
+                    &parts(),
+                    pairs(&none),
+                    pairs(&none),
+                    Body::None,
+                )
+                .unwrap();
         }
         pipe
     }
 
-    fn hear(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<Option<(u32, bool)>, Malformed> {
+    fn hear(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Option<(u32, bool)>, Malformed> {
         let mut bytes = Vec::new();
         encode(&mut bytes);
         self.client.space(bytes.len())[..bytes.len()].copy_from_slice(&bytes);
         self.client.filled(bytes.len());
-        Ok(self.client.next()?.map(|event| (event.exchange, event.is_last)))
+        Ok(self
+            .client
+            .next()?
+            .map(|event| (event.exchange, event.is_last)))
     }
 }
 
@@ -220,11 +327,20 @@ fn a_client_follows_a_policy_that_waits_for_the_response() {
 #[test]
 fn a_client_refuses_messages_out_of_order() {
     let mut pipe = Pipe::new(1);
-    assert!(pipe.hear(|out| encode_worker_body(out, 1, b"x", true)).is_err());
+    assert!(
+        pipe.hear(|out| encode_worker_body(out, 1, b"x", true))
+            .is_err()
+    );
     let mut pipe = Pipe::new(1);
-    assert!(pipe.hear(|out| encode_response_changes(out, 1, std::iter::empty()).unwrap()).is_err());
+    assert!(
+        pipe.hear(|out| encode_response_changes(out, 1, std::iter::empty()).unwrap())
+            .is_err()
+    );
     let mut pipe = Pipe::new(1);
-    assert!(pipe.hear(|out| encode_error(out, 0, Reason::Exception)).is_err());
+    assert!(
+        pipe.hear(|out| encode_error(out, 0, Reason::Exception))
+            .is_err()
+    );
 }
 
 #[test]
@@ -247,7 +363,8 @@ fn a_client_drops_what_comes_for_a_cancelled_exchange() {
 fn a_body_may_fill_its_window_and_not_a_byte_more() {
     for (extra, is_good) in [(0, true), (1, false)] {
         let mut pipe = Pipe::new(1);
-        let head = pipe.hear(|out| encode_respond(out, 1, 200, std::iter::empty(), b"abc", true).unwrap());
+        let head =
+            pipe.hear(|out| encode_respond(out, 1, 200, std::iter::empty(), b"abc", true).unwrap());
         assert_eq!(head, Ok(Some((1, false))));
         let mut left = WINDOW as usize - 3 + 10 + extra;
         pipe.client.credit(&mut Vec::new(), 1, 10);
@@ -264,9 +381,15 @@ fn a_body_may_fill_its_window_and_not_a_byte_more() {
 #[test]
 fn a_dying_worker_gives_back_what_it_had_not_begun() {
     let mut pipe = Pipe::new(3);
-    pipe.hear(|out| encode_fatal(out, [2].into_iter()).unwrap()).unwrap();
+    pipe.hear(|out| encode_fatal(out, [2].into_iter()).unwrap())
+        .unwrap();
     assert!(pipe.client.is_closing());
-    let lost: Vec<_> = pipe.client.lost().iter().map(|lost| (lost.exchange, lost.may_have_begun)).collect();
+    let lost: Vec<_> = pipe
+        .client
+        .lost()
+        .iter()
+        .map(|lost| (lost.exchange, lost.may_have_begun))
+        .collect();
     assert_eq!(lost, [(1, false), (2, true), (3, false)]);
 
     let mut silent = Pipe::new(1);
@@ -275,7 +398,10 @@ fn a_dying_worker_gives_back_what_it_had_not_begun() {
 
 fn any_pairs() -> impl Strategy<Value = Vec<Pair>> {
     prop::collection::vec(
-        (prop::collection::vec(any::<u8>(), 0..12), prop::collection::vec(any::<u8>(), 0..40)),
+        (
+            prop::collection::vec(any::<u8>(), 0..12),
+            prop::collection::vec(any::<u8>(), 0..40),
+        ),
         0..8,
     )
 }

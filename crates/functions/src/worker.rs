@@ -97,11 +97,16 @@ impl<'a> WorkerMessage<'a> {
                 if cursor.u16()? != VERSION {
                     return Err(Malformed("another version of the protocol"));
                 }
-                Self::Ready { capacity: cursor.u32()? }
+                Self::Ready {
+                    capacity: cursor.u32()?,
+                }
             }
             CONTINUE => {
                 let wants_response = cursor.u8()? & WANTS_RESPONSE != 0;
-                Self::Continue { changes: Changes::read(&mut cursor)?, wants_response }
+                Self::Continue {
+                    changes: Changes::read(&mut cursor)?,
+                    wants_response,
+                }
             }
             RESPOND => return Self::respond(cursor),
             CHANGES => Self::Changes(Changes::read(&mut cursor)?),
@@ -119,7 +124,7 @@ impl<'a> WorkerMessage<'a> {
             CLOSING => Self::Closing,
             FATAL => {
                 let begun = cursor.rest();
-                if begun.len() % 4 != 0 {
+                if !begun.len().is_multiple_of(4) {
                     return Err(Malformed("a list of exchanges cut off"));
                 }
                 return Ok(Self::Fatal { begun });
@@ -138,7 +143,12 @@ impl<'a> WorkerMessage<'a> {
         if body.len() > INLINE {
             return Err(Malformed("an inline body over the limit"));
         }
-        Ok(Self::Respond { status, fields, body, body_follows })
+        Ok(Self::Respond {
+            status,
+            fields,
+            body,
+            body_follows,
+        })
     }
 }
 
