@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps control running: starts it, answers what it asks, replaces it."""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tidegate.events import Events
+from tidegate.protocol import Message, listen
+from tidegate.runtime import Instance
+from tidegate.supervisor.identity import Identity
+from tidegate.supervisor.loop import Loop, Timer
+from tidegate.supervisor.peer import Peer
+from tidegate.supervisor.processes import Backoff, Process, Spec, start
+
+ENTRY = "tidegate.control"
+
+Reply = Callable[..., None]
+"""Called with `problems=[...]` or with the fields of an answer."""
+Handler = Callable[[str, Message, Reply], None]
+
+
+class Control:
+    """Control as the supervisor sees it."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        instance: Instance,
+        settings: dict[str, Any],
+        identity: Identity | None,
+        events: Events,
+        *,
+        on_request: Handler,
+        on_end: Callable[[str, int], None],
+    ) -> None:
+        """Takes what control is to know.
+
+        Args:
+            loop: What calls back.
+            instance: Whose control.
+            settings: Given to it as JSON in TIDEGATE_CONTROL.
+            identity: Whom it runs as.
+            events: Where to say what happens.
+            on_request: Called with the type, the message and what to answer with.
+            on_end: Called when it ended, with how, and how often it ended early one after the other.
+        """
+        self._loop = loop
+        self._instance = instance
+        self._settings = settings
+        self._identity = identity
+        self._events = events
+        self._on_request = on_request
+        self._on_end = on_end
+        self._listener: socket.socket | None = None
+        self._peer: Peer | None = None
+        self._backoff = Backoff()
+        self._restart: Timer | None = None
+        self._is_stopping = False
+        self.process: Process | None = None
+
+    def start(self) -> None:
+        """Starts control."""
+        self._restart = None
+        try:
+            if self._listener is None:
+                # Bound here: the directory is sticky, and a later control may run as another user.
+                self._listener = listen(self._instance.control_socket, 0o600)
+                if self._identity is not None:
+                    os.chown(self._instance.control_socket, self._identity.uid, self._identity.gid)
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            with theirs:
+                self.process = start(
+                    Spec(
+                        "control",
+                        ENTRY,
+                        environment={"TIDEGATE_CONTROL": json.dumps(self._settings)},
+                        descriptors={3: theirs.fileno(), 4: self._listener.fileno()},
+                        identity=self._identity,
+                    )
+                )
+        except OSError as error:
+            self._events.error(f"control cannot be started: {error}")
+            self._again(0.0, str(error))
+            return
+        self._loop.watch(self.process.pidfd, lambda _events: self.ended())
+        self._peer = Peer(self._loop, ours, on_request=self._asked)
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        """Sends a message that asks for no answer; lost when control is not there."""
+        if self._peer is not None:
+            self._peer.send({"type": kind, **fields})
+
+    def _asked(self, message: Message) -> None:
+        peer, number = self._peer, message.get("id")
+
+        def reply(problems: list[Any] | None = None, **fields: Any) -> None:
+            if peer is None or number is None:
+                return
+            if problems:
+                peer.send({"id": number, "ok": False, "problems": problems, **fields})
+            else:
+                peer.send({"id": number, "ok": True, **fields})
+
+        self._on_request(str(message.get("type")), message, reply)
+
+    def ended(self) -> None:
+        """The process is gone: takes its status and starts another."""
+        if self.process is None:
+            return
+        process, self.process = self.process, None
+        self._loop.unwatch(process.pidfd)
+        # What it said last may still be on its way to us.
+        if self._peer is not None:
+            self._peer.receive_rest()
+            self._peer.close()
+            self._peer = None
+        self._again(time.monotonic() - process.started, process.reap())
+
+    def _again(self, lived: float, how: str) -> None:
+        if not self._is_stopping:
+            delay = self._backoff.ended(lived)
+            self._events.warning("control ended, starting another", how=how, in_s=round(delay, 1) or None)
+            self._restart = self._loop.after(delay, self.start)
+        self._on_end(how, self._backoff.failures)
+
+    def stop(self) -> None:
+        """Ends control; no other is started. The process is killed if it does not go by itself."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        if self._restart is not None:
+            self._restart.cancel()
+        self.tell("stop")
+        self._loop.after(3, self.kill)
+
+    def kill(self) -> None:
+        """Ends control at once."""
+        self._is_stopping = True
+        if self.process is not None:
+            self.process.signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Closes what is left open."""
+        if self._peer is not None:
+            self._peer.close()
+        if self._listener is not None:
+            self._listener.close()

@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps one node running: starts it, hands it the sockets, replaces it, or adopts one that runs."""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate.events import Events
+from tidegate.protocol import MAX_DESCRIPTORS, Channel, Message, ProtocolError, Refused, connect, listen
+from tidegate.runtime import Instance
+from tidegate.supervisor.binding import Sockets
+from tidegate.supervisor.identity import Identity
+from tidegate.supervisor.loop import Loop, Timer
+from tidegate.supervisor.peer import Peer
+from tidegate.supervisor.processes import Backoff, Process, Spec, adopt, start
+
+START_TIMEOUT = 15.0
+"""Seconds a node has for each answer until it serves."""
+ENTRY = "tidegate._node"
+
+
+class AdoptionError(Exception):
+    """Something answers as the node and cannot be trusted or talked to; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """What a node is told of its instance."""
+
+    instance: Instance
+    identity: Identity | None
+    version: str
+
+
+class Node:
+    """The node as the supervisor sees it.
+
+    Attributes:
+        process: The running process, if any.
+        threads: How many threads it has; 0 before it is known.
+        is_up: Whether it has its sockets and accepts.
+        is_adopted: Whether an earlier supervisor started it.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        owner: Owner,
+        sockets: Sockets,
+        events: Events,
+        *,
+        on_up: Callable[[], None],
+        on_end: Callable[[str, int], None],
+    ) -> None:
+        """Args:
+        on_up: Called whenever a node accepts.
+        on_end: Called when one ended, with how, and how many ended early one after the other.
+        """
+        self._loop = loop
+        self._owner = owner
+        self._sockets = sockets
+        self._events = events
+        self._on_up = on_up
+        self._on_end = on_end
+        self._listener: socket.socket | None = None
+        self._peer: Peer | None = None
+        self._backoff = Backoff()
+        self._restart: Timer | None = None
+        self._is_stopping = False
+        self.process: Process | None = None
+        self.threads = 0
+        self.is_up = False
+        self.is_adopted = False
+
+    def adopt(self) -> bool:
+        """Takes over the node that answers in the runtime directory, with its sockets.
+
+        Returns:
+            Whether there is one.
+
+        Raises:
+            AdoptionError: Something answers that is no node of ours.
+        """
+        path = self._owner.instance.node_socket
+        try:
+            channel = Channel.to(path)
+        except OSError:
+            return False
+        with channel:
+            try:
+                channel.identify()
+                hello = channel.call("hello")
+                process = self._check(channel)
+                reply = channel.call("sockets.get")
+                while True:
+                    for key, descriptor in zip(reply["keys"], channel.take(len(reply["keys"])), strict=True):
+                        self._sockets.adopt(key, descriptor)
+                    if not reply.get("more"):
+                        break
+                    reply = channel.receive(10)
+                if not hello.get("started"):
+                    channel.call("start")
+            except (ProtocolError, Refused, KeyError) as error:
+                raise AdoptionError(
+                    f"something answers on {path} but not as a node: {error}; "
+                    f"`fuser {path}` names the process, end it and try again"
+                ) from error
+        self.threads = int(hello["threads"])
+        self.is_adopted = True
+        self._follow(process)
+        self._connect()
+        self.is_up = True
+        self._events.info(
+            "adopted the running node",
+            pid=process.pid,
+            snapshot=hello.get("snapshot"),
+            sockets=len(self._sockets.pairs()),
+        )
+        return True
+
+    def _check(self, channel: Channel) -> Process:
+        if channel.sender is None:
+            raise ProtocolError("the kernel does not say who it is")
+        pid, uid, _ = channel.sender
+        allowed = {os.geteuid()} | ({self._owner.identity.uid} if self._owner.identity else set())
+        if uid not in allowed:
+            raise ProtocolError(f"it runs as user {uid}")
+        process = adopt("node", pid)
+        if process is None:
+            raise ProtocolError(f"process {pid} ended meanwhile")
+        # It answered before its descriptor was opened; an answer now says the descriptor is its own.
+        try:
+            channel.call("hello")
+        except (ProtocolError, Refused):
+            os.close(process.pidfd)
+            raise
+        if channel.sender[0] != pid:
+            os.close(process.pidfd)
+            raise ProtocolError("two processes answer")
+        return process
+
+    def start(self, threads: int) -> None:
+        """Starts a node with `threads` threads on every socket held."""
+        self.threads = threads
+        self._start()
+
+    def _start(self) -> None:
+        self._restart = None
+        owner = self._owner
+        try:
+            if self._listener is None:
+                self._listener = listen(owner.instance.node_socket, 0o600)
+                if owner.identity is not None:
+                    os.chown(owner.instance.node_socket, owner.identity.uid, owner.identity.gid)
+            settings = {
+                "instance": owner.instance.name,
+                "runtime_directory": str(owner.instance.directory),
+                "threads": self.threads,
+                "version": owner.version,
+            }
+            process = start(
+                Spec(
+                    "node",
+                    ENTRY,
+                    environment={"TIDEGATE_NODE": json.dumps(settings)},
+                    descriptors={3: self._listener.fileno()},
+                    identity=owner.identity,
+                    files=True,
+                )
+            )
+        except OSError as error:
+            self._events.error(f"the node cannot be started: {error}")
+            self._again(0.0, str(error))
+            return
+        self.is_adopted = False
+        self._follow(process)
+        self._connect()
+        self._events.info("node started", pid=process.pid, threads=self.threads)
+        self._hand_over()
+
+    def _follow(self, process: Process) -> None:
+        self.process = process
+        self._loop.watch(process.pidfd, lambda _events: self.ended())
+
+    def _connect(self) -> None:
+        connection = connect(self._owner.instance.node_socket, timeout=5)
+        self._peer = Peer(self._loop, connection, on_close=self._lost)
+
+    def _hand_over(self) -> None:
+        """Greets a new node, gives it all sockets and lets it accept."""
+        if self._peer is None:
+            return
+        peer = self._peer
+
+        def greeted(reply: Message | None) -> None:
+            if self._accepted(reply, "hello"):
+                self.put(self._sockets.names(), started)
+
+        def started(reply: Message | None) -> None:
+            if self._accepted(reply, "sockets.put"):
+                peer.call("start", up, timeout=START_TIMEOUT)
+
+        def up(reply: Message | None) -> None:
+            if self._has_bad_snapshot(reply):
+                peer.call("start", up, timeout=START_TIMEOUT)
+            elif self._accepted(reply, "start"):
+                self.is_up = True
+                self._on_up()
+
+        peer.call("hello", greeted, timeout=START_TIMEOUT)
+
+    def _has_bad_snapshot(self, reply: Message | None) -> bool:
+        """Puts a snapshot aside that the node refuses, so that it can start; control sends another."""
+        if reply is None or reply.get("ok") is True:
+            return False
+        path = self._owner.instance.snapshot_file
+        aside = path.with_name("snapshot.refused.json")
+        try:
+            path.rename(aside)
+        except OSError:
+            return False
+        self._events.error("the node refuses its last snapshot", kept=aside, problems=reply.get("problems"))
+        return True
+
+    def _accepted(self, reply: Message | None, what: str) -> bool:
+        if reply is not None and reply.get("ok") is True:
+            return True
+        if self.process is not None and not self._is_stopping:
+            reason = "no answer" if reply is None else reply.get("problems")
+            self._events.error("the node did not start properly", step=what, problems=reason)
+            self.process.signal(signal.SIGKILL)
+        return False
+
+    def put(self, keys: list[str], answer: Callable[[Message | None], None]) -> None:
+        """Gives the sockets of `keys` to the node; `answer` gets the last reply, or the first refusal."""
+        pairs = self._sockets.pairs(keys)
+        if self._peer is None:
+            answer(None)
+            return
+        peer = self._peer
+
+        def sent(reply: Message | None) -> None:
+            rest = pairs[:MAX_DESCRIPTORS]
+            del pairs[:MAX_DESCRIPTORS]
+            if not rest or reply is None or reply.get("ok") is not True:
+                answer(reply)
+                return
+            peer.call(
+                "sockets.put",
+                sent,
+                descriptors=[descriptor for _, descriptor in rest],
+                keys=[key for key, _ in rest],
+                timeout=START_TIMEOUT,
+            )
+
+        sent({"ok": True})
+
+    def call(self, kind: str, answer: Callable[[Message | None], None], **fields: Any) -> None:
+        """Asks the running node; `answer` gets None when there is none."""
+        if self._peer is None:
+            answer(None)
+        else:
+            self._peer.call(kind, answer, **fields)
+
+    def _lost(self, reason: str) -> None:
+        """The connection ended and the process perhaps not: then it is of no use."""
+        self._peer = None
+        if self.process is not None and not self._is_stopping:
+            self._events.warning("lost the connection to the node", reason=reason)
+            self.process.signal(signal.SIGKILL)
+
+    def ended(self) -> None:
+        """The process is gone: takes its status and starts another."""
+        if self.process is None:
+            return
+        process, self.process = self.process, None
+        self._loop.unwatch(process.pidfd)
+        how = process.reap()
+        if self._peer is not None:
+            peer, self._peer = self._peer, None
+            peer.close()
+        self.is_up = False
+        self._again(time.monotonic() - process.started, how)
+
+    def _again(self, lived: float, how: str) -> None:
+        if self._is_stopping:
+            self._on_end(how, self._backoff.failures)
+            return
+        delay = self._backoff.ended(lived)
+        self._events.warning("the node ended, starting another", how=how, in_s=round(delay, 1) or None)
+        if delay:
+            self._restart = self._loop.after(delay, self._start)
+        else:
+            # Not from within this callback: `on_end` may decide to stop.
+            self._restart = self._loop.after(0, self._start)
+        self._on_end(how, self._backoff.failures)
+
+    def drain(self) -> None:
+        """Tells the node to finish what it has and end; no other is started."""
+        self._is_stopping = True
+        if self._restart is not None:
+            self._restart.cancel()
+        if self.process is not None:
+            self.process.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends the node at once."""
+        self.drain()
+        if self.process is not None:
+            self.process.signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Closes what is left open."""
+        if self._peer is not None:
+            self._peer.close()
+        if self._listener is not None:
+            self._listener.close()

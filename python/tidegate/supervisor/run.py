@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From options to a running supervisor: user, runtime directory, lock."""
+
+import contextlib
+import fcntl
+import os
+import resource
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tidegate import runtime
+from tidegate.events import Events, Form, fail
+from tidegate.runtime import Instance, InstanceError
+from tidegate.supervisor import identity as identities
+from tidegate.supervisor.identity import IdentityError
+from tidegate.supervisor.node import AdoptionError
+from tidegate.supervisor.notify import Notifier
+from tidegate.supervisor.processes import reserve_descriptors
+from tidegate.supervisor.supervisor import Supervisor
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `tidegate run` was told.
+
+    Attributes:
+        sources: Files, or one `module:object`.
+        name: The instance; None for one made from the sources.
+        watch: Whether changes of the files are applied by themselves.
+        threads: Threads of the node; None for what the configuration says.
+        runtime_directory: Where instances keep their sockets; None for the user's ordinary place.
+        user: Whom to run as, started as root; None for what the configuration says.
+        log_format: How events are written.
+    """
+
+    sources: Sequence[str] = field(default_factory=list)
+    name: str | None = None
+    watch: bool = False
+    threads: int | None = None
+    runtime_directory: Path | None = None
+    user: str | None = None
+    log_format: Form = "auto"
+
+
+def run(options: Options) -> int:
+    """Runs a gateway until it is told to stop; returns the exit code: 0, 1, or 3 for a refused configuration."""
+    events = Events("supervisor", options.log_format)
+    try:
+        instance = runtime.instance(
+            options.name or runtime.default_name(options.sources), options.runtime_directory
+        )
+        identity = identities.resolve(options.user or configured_user(options.sources))
+        if identity is not None:
+            identities.check_access(identity, [Path(source) for source in options.sources])
+        runtime.prepare(instance, identity.gid if identity is not None else None)
+        lock = acquire(instance)
+    except (InstanceError, IdentityError) as error:
+        fail(str(error))
+        return 1
+    control: dict[str, Any] = {
+        "instance": instance.name,
+        "runtime_directory": str(instance.directory),
+        "sources": list(options.sources),
+        "watch": options.watch,
+        "threads": options.threads,
+        "log_format": events.form,
+    }
+    reserve_descriptors()
+    raise_descriptor_limit()
+    try:
+        version = metadata.version("tidegate")
+    except metadata.PackageNotFoundError:
+        version = "0+checkout"
+    supervisor = Supervisor(
+        instance, control, identity, events, Notifier(), version, has_user_option=options.user is not None
+    )
+    try:
+        return supervisor.run()
+    except AdoptionError as error:
+        fail(str(error))
+        return 1
+    finally:
+        os.close(lock)
+
+
+def raise_descriptor_limit() -> None:
+    """Lets this process hold as many sockets as the system allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def acquire(instance: Instance) -> int:
+    """Locks the instance for this process; the lock ends with the returned descriptor.
+
+    Raises:
+        InstanceError: Another supervisor runs it.
+    """
+    path = instance.lock_file
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            if os.fstat(descriptor).st_uid != os.geteuid():
+                raise InstanceError(f"{path} belongs to another user; remove it")
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The one who ended just now may have removed the file we locked.
+            if _is_same(descriptor, path):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+                return descriptor
+        except BlockingIOError:
+            holder = ""
+            with contextlib.suppress(OSError):
+                holder = path.read_text().strip()
+            os.close(descriptor)
+            raise InstanceError(
+                f"instance {instance.name!r} is running already (supervisor {holder or 'unknown'}); "
+                f"`tidegate reload --name {instance.name}` applies a change, --name starts another instance"
+            ) from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_same(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def configured_user(sources: Sequence[str]) -> str | None:
+    """What `gateway.user` says in the files, which is needed before control may read them.
+
+    Files that cannot be read or understood are left to control, which says what is wrong.
+    """
+    if os.geteuid() != 0:
+        return None
+    import yaml
+
+    for source in sources:
+        try:
+            with open(source, "rb") as file:
+                tree = yaml.compose(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except (OSError, yaml.YAMLError):
+            continue
+        user = _child(_child(tree, "gateway"), "user")
+        if isinstance(user, yaml.ScalarNode):
+            return str(user.value)
+    return None
+
+
+def _child(tree: Any, key: str) -> Any:
+    pairs = getattr(tree, "value", None)
+    if not isinstance(pairs, list):
+        return None
+    return next(
+        (pair[1] for pair in pairs if isinstance(pair, tuple) and getattr(pair[0], "value", None) == key),
+        None,
+    )
