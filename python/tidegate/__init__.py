@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tidegate: load balancer, reverse proxy and API gateway in one program.
+
+The models of a configuration, and what user code needs. Everything is imported when first used, so that
+`import tidegate` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tidegate.config.backend import Backend, Endpoint
+    from tidegate.config.function import Function
+    from tidegate.config.gateway import Gateway
+    from tidegate.config.gateway_settings import Admin, GatewaySettings
+    from tidegate.config.listener import Listener
+    from tidegate.config.match import Match
+    from tidegate.config.problem import ConfigError, Problem
+    from tidegate.config.route import Rewrite, Route
+    from tidegate.config.target import Redirect, Respond
+
+_HOMES = {
+    "Admin": "config.gateway_settings",
+    "Backend": "config.backend",
+    "ConfigError": "config.problem",
+    "Endpoint": "config.backend",
+    "Function": "config.function",
+    "Gateway": "config.gateway",
+    "GatewaySettings": "config.gateway_settings",
+    "Listener": "config.listener",
+    "Match": "config.match",
+    "Problem": "config.problem",
+    "Redirect": "config.target",
+    "Respond": "config.target",
+    "Rewrite": "config.route",
+    "Route": "config.route",
+}
+
+__all__ = [
+    "Admin", "Backend", "ConfigError", "Endpoint", "Function", "Gateway", "GatewaySettings", "Listener", "Match",
+    "Problem", "Redirect", "Respond", "Rewrite", "Route",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'tidegate' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"tidegate.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

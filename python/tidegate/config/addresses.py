@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Addresses: of listeners, of endpoints, of backends written as URLs, of clients."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+# sun_path is 108 bytes with its final NUL (unix(7)).
+_UNIX_PATH_BYTES = 107
+
+
+@dataclass(frozen=True, slots=True)
+class BackendUrl:
+    """A backend written as a URL, in parts."""
+
+    name: str
+    """The URL in its one spelling; also the name of the backend it stands for."""
+    address: str
+    """The endpoint's address: `host:port` or `unix:/path`."""
+
+
+def ip_address(text: str) -> str:
+    """An IPv4 or IPv6 address in its shortest spelling; brackets around IPv6 are dropped.
+
+    Raises:
+        ValueError: It is none.
+    """
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        raise ValueError(
+            f"`{text}` is no IP address; write `127.0.0.1`, `0.0.0.0` or `::` (all, IPv4 and IPv6)"
+        ) from None
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        raise ValueError(f"`{text}` has a zone identifier; write the address without `%{address.scope_id}`")
+    return str(address)
+
+
+def network(text: str) -> str:
+    """A network `10.0.0.0/8`, `2001:db8::/32` or a single address, in its shortest spelling.
+
+    Raises:
+        ValueError: It is none, or bits behind the prefix are set.
+    """
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        pass
+    try:
+        loose = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"`{text}` is no network; write `10.0.0.0/8`, `2001:db8::/32` or one address") from None
+    raise ValueError(f"`{text}` has bits set behind its prefix; write `{loose}`")
+
+
+def host_name(text: str) -> str:
+    """A host's name in lower case, without a final dot.
+
+    Raises:
+        ValueError: It is none.
+    """
+    name = text.lower().removesuffix(".")
+    if not name or len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+        if not text.isascii():
+            raise ValueError(f"`{text}` is not ASCII; write its `xn--` form")
+        raise ValueError(f"`{text}` is no host name; write labels of letters, digits and hyphens")
+    # `1.2.3` or `10.0.0.256` reads like an address and would be sent to a resolver.
+    if re.fullmatch(r"[0-9.]+", name):
+        raise ValueError(f"`{text}` is no IP address")
+    return name
+
+
+def host_pattern(text: str) -> str:
+    """A host of a route: a name, an IP address, or `*.` and a name; lower case.
+
+    Raises:
+        ValueError: It is none; a port, a scheme or a wildcard elsewhere is named in the message.
+    """
+    if "://" in text:
+        raise ValueError(f"`{text}` is a URL; write the host alone")
+    if text == "*":
+        raise ValueError("`*` is every host; leave `hosts` out for that")
+    wildcard = text.startswith("*.")
+    name = text[2:] if wildcard else text
+    if "*" in name:
+        raise ValueError(f"`{text}` has a `*` inside; only a first label `*.` can be open, as in `*.example.com`")
+    if name.startswith("[") and name.endswith("]") and not wildcard:
+        return f"[{ip_address(name)}]"
+    if not wildcard:
+        try:
+            address = ipaddress.ip_address(name)
+            return f"[{address}]" if address.version == 6 else str(address)
+        except ValueError:
+            pass
+    head, colon, port = name.rpartition(":")
+    if colon and _PORT.fullmatch(port):
+        raise ValueError(f"`{text}` has a port; write `{'*.' if wildcard else ''}{head}`, listeners choose the port")
+    return ("*." if wildcard else "") + host_name(name)
+
+
+def _port(text: str, whole: str) -> int:
+    if not _PORT.fullmatch(text) or not 1 <= int(text) <= 65535:
+        raise ValueError(f"`{whole}` has no port between 1 and 65535 after its last `:`")
+    return int(text)
+
+
+def unix_path(text: str) -> str:
+    """The path of a Unix socket, `/path`, at most 107 bytes.
+
+    Raises:
+        ValueError: It is relative, too long, or holds a NUL.
+    """
+    if not text.startswith("/"):
+        raise ValueError(f"`unix:{text}` is not absolute; write `unix:/run/app.sock`")
+    if len(text.encode()) > _UNIX_PATH_BYTES:
+        raise ValueError(f"the path of a Unix socket has at most {_UNIX_PATH_BYTES} bytes")
+    if "\0" in text:
+        raise ValueError("the path of a Unix socket holds no NUL")
+    return text
+
+
+def endpoint_address(text: str) -> str:
+    """`IP:port`, `[IPv6]:port`, `name:port` or `unix:/path`, in its one spelling.
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    if text.startswith("unix:"):
+        return "unix:" + unix_path(text.removeprefix("unix:"))
+    if "://" in text:
+        scheme, _, rest = text.partition("://")
+        if scheme == "https":
+            raise ValueError("`https://` backends do not exist yet in this version; write `host:port` of a plain one")
+        raise ValueError(f"`{text}` is a URL; write `{rest.rstrip('/')}`")
+    if text.startswith("["):
+        inside, bracket, rest = text[1:].partition("]")
+        if not bracket or not rest.startswith(":"):
+            raise ValueError(f"`{text}` has no port; write `[{inside}]:8080`")
+        address = ip_address(inside)
+        if ":" not in address:
+            raise ValueError(f"`{text}` has brackets around an IPv4 address; write `{address}{rest}`")
+        return f"[{address}]:{_port(rest[1:], text)}"
+    if text.count(":") > 1:
+        raise ValueError(f"`{text}` looks like IPv6; write `[address]:port`")
+    host, colon, port = text.partition(":")
+    if not colon:
+        raise ValueError(f"`{text}` has no port; write `{text}:8080`")
+    number = _port(port, text)
+    if re.fullmatch(r"[0-9.]+", host):
+        return f"{ip_address(host)}:{number}"
+    return f"{host_name(host)}:{number}"
+
+
+def backend_url(text: str) -> BackendUrl:
+    """Reads a backend written as a URL: `http://host[:port]`, or `http+unix:/path` as `unix:/path`.
+
+    Raises:
+        ValueError: Another scheme, or a part that a backend has not (path, query, user).
+    """
+    if text.startswith("unix:"):
+        address = endpoint_address(text)
+        return BackendUrl(address, address)
+    scheme, separator, rest = text.partition("://")
+    scheme = scheme.lower()
+    if not separator:
+        raise ValueError(f"`{text}` is no URL; write `http://host:port`")
+    if scheme == "https":
+        raise ValueError("`https://` backends do not exist yet in this version; write `http://host:port`")
+    if scheme in ("h2c", "grpc", "grpcs", "ws", "wss", "fcgi", "tcp", "udp", "tls"):
+        raise ValueError(f"`{scheme}://` backends do not exist yet in this version; write `http://host:port`")
+    if scheme != "http":
+        raise ValueError(f"`{scheme}://` is no scheme of a backend; write `http://host:port`")
+    if "@" in rest:
+        raise ValueError("a backend's URL holds no user name or password")
+    end = min((rest.find(mark) for mark in "/?#" if mark in rest), default=len(rest))
+    authority, tail = rest[:end], rest[end:]
+    if tail not in ("", "/"):
+        raise ValueError(
+            f"`{text}` has a path; write `http://{authority}` and put `{tail}` into `rewrite: {{ prefix: ... }}`"
+        )
+    if not authority:
+        raise ValueError(f"`{text}` has no host; write `http://host:port`")
+    has_port = authority.rpartition("]")[2].count(":") == 1
+    address = endpoint_address(authority if has_port else f"{authority}:80")
+    return BackendUrl(f"http://{address}", address)
+
+
+def is_url(text: str) -> bool:
+    """Whether a target's text is a URL (or a Unix socket) rather than a backend's name."""
+    return "://" in text or text.startswith("unix:")
+
+
+def listener_address(text: str) -> str:
+    """An IP address, or `unix:/path`.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if text.startswith("unix:"):
+        return "unix:" + unix_path(text.removeprefix("unix:"))
+    if text.startswith("/"):
+        raise ValueError(f"`{text}` is a path; write `unix:{text}`")
+    host, colon, port = text.rpartition(":")
+    if colon and _PORT.fullmatch(port) and ("." in host or host.endswith("]") or host == ""):
+        raise ValueError(f"`{text}` has a port; write it as `port: {port}`")
+    if text == "localhost":
+        raise ValueError("`localhost` is a name; write `127.0.0.1` or `::1`")
+    return ip_address(text)
+
+
+def authority(text: str) -> str:
+    """A host with or without a port, as a request names it, in lower case.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if "://" in text or "/" in text or "@" in text:
+        raise ValueError(f"`{text}` is more than a host; write `name` or `name:port`")
+    if text.rpartition("]")[2].count(":") == 1:
+        return endpoint_address(text)
+    if text.startswith("*"):
+        raise ValueError(f"`{text}` is no host; write `name` or `name:port`")
+    return host_pattern(text)

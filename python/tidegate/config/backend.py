@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Named groups of interchangeable endpoints: section `backends`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tidegate.config.base import Model, refuse
+from tidegate.config.policy import Policies
+from tidegate.config.rooms import Rooms
+from tidegate.config.types import ByteSize, Choice, ControlOnly, Duration, EndpointAddress, Flag, Name, Weight
+
+_NOT_YET_PROTOCOLS = frozenset({"https", "http2", "http3", "h2", "h2c", "grpc", "tcp", "tls", "udp"})
+
+BackendProtocol = Annotated[
+    Literal["http", "function"],
+    Choice("BackendProtocol", not_yet=_NOT_YET_PROTOCOLS, internal=frozenset({"function"})),
+]
+HostField = Annotated[Literal["keep", "endpoint"], Choice("HostField")]
+
+
+class Endpoint(Model):
+    """One address of one running server. A text alone is the address."""
+
+    address: EndpointAddress
+    """`IP:port`, `[IPv6]:port`, `name:port` or `unix:/path`."""
+    zone: Name | None = None
+    """Where it stands, if that is known."""
+    weight: Weight = 1
+    """Its share relative to its neighbours; 0 takes no new requests."""
+
+    not_yet: ClassVar[dict[str, str]] = {"region": "", "priority": "", "tls": "", "metadata": ""}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"address": value} if isinstance(value, str) else value
+
+
+class PassiveHealth(Model):
+    """Real traffic judges endpoints: connects that fail, resets and 5xx-less silence count as failures."""
+
+    enabled: Flag = True
+    """Whether it does."""
+    failures: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] = 5
+    """Failures in a row that exclude an endpoint."""
+    exclude_for: Duration = Duration("10s")
+    """How long."""
+    max_excluded_percent: Annotated[int, Field(ge=0, le=99, strict=True)] = 50
+    """The share of a backend's endpoints that may be excluded at a time; the last one never is."""
+
+
+class BackendTimeouts(Model):
+    """How long an endpoint is waited for."""
+
+    connect: Duration = Duration("3s")
+    """For a connection, name resolution included."""
+    pending: Duration = Duration("1s")
+    """For a free connection or a usable endpoint; then a 503."""
+    first_byte: Duration = Duration("30s")
+    """From the end of the request to the first byte of the response; then a 504."""
+    stall: Duration = Duration("30s")
+    """Between two pieces of a response, or of a request's body that the endpoint takes."""
+
+
+class BackendLimits(Model):
+    """What one endpoint may be asked, and may answer."""
+
+    connections: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] = 1_000
+    """Connections at a time to one endpoint, for the whole node."""
+    pending: Annotated[int, Field(ge=0, le=10_000_000, strict=True)] = 1_000
+    """Requests that wait for a connection at a time; more get a 503 at once."""
+    header_size: ByteSize = ByteSize("32KiB")
+    """Status line and fields of a response; more is a 502."""
+    header_fields: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 100
+    """Fields of a response; more is a 502."""
+
+
+class Pool(Model):
+    """Idle connections that are kept for later requests."""
+
+    idle: Annotated[int, Field(ge=0, le=1_000_000, strict=True)] = 100
+    """Per endpoint and thread."""
+    idle_time: Duration = Duration("4s")
+    """How long: below the 5 s at which common servers close; a shorter `Keep-Alive: timeout` is honoured."""
+    unsafe_idle_time: Duration = Duration("1s")
+    """How long one may have been idle to carry an unsafe method, which can not be sent twice."""
+
+
+class RetryBudget(Model):
+    """How much of the traffic may be retries, over 10 s, so that retries never break what is already slow."""
+
+    percent: Annotated[int, Field(ge=0, le=100, strict=True)] = 20
+    """Of the requests."""
+    floor_per_second: Annotated[int, Field(ge=0, le=1_000_000, strict=True)] = 10
+    """Retries that are free, whatever the traffic."""
+
+
+class Backend(Model):
+    """Endpoints that stand for each other, and how they are used."""
+
+    endpoints: Annotated[list[Endpoint], ControlOnly()] = Field(default_factory=list)
+    """Where they are. They travel apart from the snapshot; an empty list answers 503."""
+    protocol: BackendProtocol = "http"
+    """What is spoken to them."""
+    balancing: Annotated[Model, Rooms("balancing")] = Field(default="least_request", validate_default=True)  # type: ignore[assignment]
+    """How one is picked for a request: a room's name, or `{ type: name, ... }` with its settings."""
+    health_check: Annotated[Model | None, Rooms("health", optional=True)] = None
+    """How they are probed; not at all without it."""
+    passive_health: PassiveHealth = PassiveHealth()
+    """How real traffic judges them."""
+    timeouts: BackendTimeouts = BackendTimeouts()
+    """How long they are waited for."""
+    limits: BackendLimits = BackendLimits()
+    """What they may be asked and may answer."""
+    pool: Pool = Pool()
+    """Idle connections that are kept."""
+    retry_budget: RetryBudget = RetryBudget()
+    """How much of the traffic may be retries."""
+    host: HostField = "keep"
+    """What `Host` they see: the client's (`keep`), or their own address (`endpoint`)."""
+    policies: Policies = Field(default_factory=list)
+    """What happens to every message, after the route's own policies."""
+
+    not_yet: ClassVar[dict[str, str]] = {
+        "tls": "write plain `host:port` endpoints", "session": "", "discovery": "", "resolve": "", "hash": "",
+        "zone_aware": "", "slow_start": "", "subset": "", "proxy_protocol": "",
+    }  # fmt: skip
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            return {"endpoints": value}
+        return value
+
+    @field_validator("endpoints", mode="after")
+    @classmethod
+    def _distinct(cls, endpoints: list[Endpoint]) -> list[Endpoint]:
+        seen: set[str] = set()
+        for endpoint in endpoints:
+            if endpoint.address in seen:
+                raise refuse(f"`{endpoint.address}` is there twice; give one of them the `weight` of both", "rule")
+            seen.add(endpoint.address)
+        return endpoints

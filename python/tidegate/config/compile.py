@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models to the snapshot the node runs: resources by stable name, endpoint sets, deltas.
+
+Nothing here knows a room: fields are treated by their type. The form is `crates/config/src/delta.rs`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tidegate.config import addresses
+from tidegate.config.backend import Backend, Endpoint
+from tidegate.config.base import Model
+from tidegate.config.function import Function, FunctionWire
+from tidegate.config.gateway import Gateway
+from tidegate.config.listener import Listener
+from tidegate.config.naming import route_name
+from tidegate.config.route import Route
+
+SCHEMA: Final = 1
+"""The version of the snapshot's form, as in `crates/config/src/delta.rs`."""
+
+Key = tuple[str, str]
+"""A resource's kind and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One named part of a snapshot."""
+
+    kind: str
+    name: str
+    hash: str
+    """A digest of `value`; equal means unchanged."""
+    value: str
+    """JSON."""
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """Everything a node needs, in parts.
+
+    Attributes:
+        resources: By kind and name, in the order of the configuration.
+        endpoints: By backend, JSON of the list of endpoints.
+        positions: By kind and name, `file:line`; never sent to a node.
+    """
+
+    resources: dict[Key, Resource] = field(default_factory=dict)
+    endpoints: dict[str, str] = field(default_factory=dict)
+    positions: dict[Key, str] = field(default_factory=dict)
+
+    def changed(self, previous: Snapshot | None) -> list[Key]:
+        """Kinds and names of resources that are new, different or gone, compared with `previous`."""
+        old = previous.resources if previous is not None else {}
+        keys = [key for key, resource in self.resources.items() if key not in old or old[key].hash != resource.hash]
+        return keys + [key for key in old if key not in self.resources]
+
+    def delta(self, previous: Snapshot | None, *, base: int = 0, number: int = 1) -> dict[str, Any]:
+        """The change from `previous` to this, as `Delta` of `crates/config/src/delta.rs`.
+
+        Args:
+            previous: `None` for the whole.
+            base: The number of the snapshot the node has; 0 for none.
+            number: The number this one gets; also the sequence of the endpoint sets in it.
+        """
+        raw = self.delta_json(previous, base=base, number=number)
+        result: dict[str, Any] = json.loads(raw)
+        return result
+
+    def delta_json(self, previous: Snapshot | None, *, base: int = 0, number: int = 1) -> str:
+        """`delta` as JSON text, put together from the parts without decoding them."""
+        old = previous.resources if previous is not None else {}
+        old_endpoints = previous.endpoints if previous is not None else {}
+        parts = [
+            f'{{"kind":"{resource.kind}","name":{json.dumps(resource.name)},"hash":"{resource.hash}","value":{resource.value}}}'
+            for key, resource in self.resources.items()
+            if key not in old or old[key].hash != resource.hash
+        ]
+        gone = json.dumps([key for key in old if key not in self.resources])
+        sets = [
+            f'{{"backend":{json.dumps(name)},"sequence":{number},"endpoints":{value}}}'
+            for name, value in self.endpoints.items()
+            if old_endpoints.get(name) != value
+        ]
+        return (
+            f'{{"schema":{SCHEMA},"base":{base},"number":{number},"set":[{",".join(parts)}],'
+            f'"remove":{gone},"endpoints":[{",".join(sets)}]}}'
+        )
+
+    def endpoint_sets(self, previous: Snapshot | None, sequence: int) -> list[dict[str, Any]]:
+        """Only the endpoint lists that differ, for `endpoints.set`: no new snapshot is needed for them."""
+        old = previous.endpoints if previous is not None else {}
+        return [
+            {"backend": name, "sequence": sequence, "endpoints": json.loads(value)}
+            for name, value in self.endpoints.items()
+            if old.get(name) != value
+        ]
+
+
+def worker_socket(runtime_directory: str | os.PathLike[str], function: str, number: int) -> str:
+    """The path of the Unix socket that worker `number` (from 0) of a function listens on."""
+    return str(Path(runtime_directory) / "workers" / f"{function}-{number}.sock")
+
+
+def usable_cores() -> int:
+    """Cores this process may use: its affinity, and its cgroup's share rounded up."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, _, period = Path("/sys/fs/cgroup/cpu.max").read_text().strip().partition(" ")
+        if quota != "max":
+            cores = min(cores, max(1, -(-int(quota) // int(period))))
+    except (OSError, ValueError):
+        pass
+    return cores
+
+
+class Compiler:
+    """Compiles gateways; remembers what it made of each part, so that a part seen again costs a look-up.
+
+    Args:
+        runtime_directory: Where function workers' sockets are.
+        threads: What `threads: auto` means; the cores of this machine if left out.
+    """
+
+    def __init__(self, runtime_directory: str | os.PathLike[str] = "/run/tidegate/default", threads: int | None = None) -> None:
+        self._runtime = runtime_directory
+        self._threads = threads or usable_cores()
+
+    def compile(self, gateway: Gateway, position: Callable[[tuple[int | str, ...]], str] | None = None) -> Snapshot:
+        """The snapshot of a checked gateway.
+
+        Args:
+            position: From a path such as `("routes", 3)` to `file:line`.
+        """
+        return _Compilation(self, gateway, position or (lambda path: "")).run()
+
+
+def compile_gateway(gateway: Gateway, *, runtime_directory: str | os.PathLike[str] = "/run/tidegate/default", threads: int | None = None) -> Snapshot:
+    """The snapshot of a checked gateway, once."""
+    return Compiler(runtime_directory, threads).compile(gateway)
+
+
+class _Compilation:
+    """One run: the gateway in, the snapshot out."""
+
+    def __init__(self, compiler: Compiler, gateway: Gateway, position: Callable[[tuple[int | str, ...]], str]) -> None:
+        self.compiler = compiler
+        self.gateway = gateway
+        self.position = position
+        self.snapshot = Snapshot()
+        self.sets: dict[str, list[dict[str, Any]]] = {}
+
+    def run(self) -> Snapshot:
+        gateway = self.gateway
+        self.sets = {name: self._rooms(uses) for name, uses in gateway.policies.items()}
+        self._settings()
+        for name, listener in gateway.listeners.items():
+            value = self._value(listener)
+            value["policies"] = self._rooms(gateway.gateway.policies) + value["policies"]
+            self._add("listener", name, value, ("listeners", name))
+        for name, backend in gateway.backends.items():
+            self._backend(name, backend, ("backends", name))
+        for name, function in gateway.functions.items():
+            self._function(name, function)
+        self._admin()
+        self._routes()
+        return self.snapshot
+
+    def _add(self, kind: str, name: str, value: Any, path: tuple[int | str, ...]) -> None:
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        key = (kind, name)
+        self.snapshot.resources[key] = Resource(kind, name, digest(text), text)
+        self.snapshot.positions[key] = self.position(path)
+
+    def _value(self, model: Model) -> dict[str, Any]:
+        """A model as the node reads it: no control-only fields, policy sets in place of their names."""
+        value = model.model_dump(exclude=set(type(model).control_only()))
+        if "policies" in value:
+            value["policies"] = self._expanded(value["policies"])
+        return value
+
+    def _rooms(self, uses: list[Any]) -> list[dict[str, Any]]:
+        return self._expanded([use if isinstance(use, str) else _room(use) for use in uses])
+
+    def _expanded(self, uses: list[Any]) -> list[dict[str, Any]]:
+        return [room for use in uses for room in (self.sets[use] if isinstance(use, str) else [use])]
+
+    def _settings(self) -> None:
+        value = self._value(self.gateway.gateway)
+        if value["threads"] == "auto":
+            value["threads"] = self.compiler._threads
+        self._add("gateway", "gateway", value, ("gateway",))
+
+    def _backend(self, name: str, backend: Backend, path: tuple[int | str, ...]) -> None:
+        self._add("backend", name, self._value(backend), path)
+        endpoints = [endpoint.model_dump() for endpoint in backend.endpoints]
+        self.snapshot.endpoints[name] = json.dumps(endpoints, separators=(",", ":"))
+
+    def _function(self, name: str, function: Function) -> None:
+        sockets = [worker_socket(self.compiler._runtime, function.pool or name, number) for number in range(function.workers)]
+        value = {**self._value(function), "workers": sockets}
+        self._add("function", name, FunctionWire.model_validate(value).model_dump(), ("functions", name))
+        if function.kind == "policy":
+            return
+        # A function is a backend whose endpoints are its workers.
+        backend = Backend(endpoints=[Endpoint(address=f"unix:{socket}") for socket in sockets])
+        self._backend(f"function:{name}", backend.model_copy(update={"protocol": "function"}), ("functions", name))
+
+    def _admin(self) -> None:
+        admin = self.gateway.gateway.admin
+        if admin is None:
+            return
+        path = ("gateway", "admin")
+        self._add("listener", "admin", self._value(Listener(address=admin.address, port=admin.port)), path)
+
+    def _routes(self) -> None:
+        listeners = list(self.gateway.listeners)
+        names: list[str] = []
+        for number, route in enumerate(self.gateway.routes):
+            value = self._value(route)
+            if not value["listeners"]:
+                value["listeners"] = listeners
+            name = route_name(route)
+            names.append(name)
+            self._add("route", name, value, ("routes", number))
+            self._url_backends(route, ("routes", number))
+        for page in ("metrics", "health") if self.gateway.gateway.admin is not None else ():
+            where = "/metrics" if page == "metrics" else "/healthz"
+            route = Route.model_validate(
+                {"listeners": ["admin"], "path": {"exact": where}, "match": {"methods": ["GET", "HEAD"]}, "to": {"respond": 200}}
+            )
+            name = f"admin{where}"
+            names.append(name)
+            self._add("route", name, {**self._value(route), "to": {"type": "internal", "page": page}}, ("gateway", "admin"))
+        self._add("route_order", "routes", {"names": names}, ("routes",))
+
+    def _url_backends(self, route: Route, path: tuple[int | str, ...]) -> None:
+        if route.to.type != "forward":
+            return
+        for target in route.to.backends:
+            if addresses.is_url(target.backend) and ("backend", target.backend) not in self.snapshot.resources:
+                address = addresses.backend_url(target.backend).address
+                self._backend(target.backend, Backend(endpoints=[Endpoint(address=address)]), path)
+
+
+def _room(settings: Model) -> dict[str, Any]:
+    return {"kind": settings.type, "settings": settings.model_dump(exclude={"type"})}  # type: ignore[attr-defined]
+
+
+def digest(text: str) -> str:
+    """A resource's hash: 128 bits of BLAKE2b over its JSON, in hexadecimal."""
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pydantic's errors in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tidegate.config.problem import ConfigError, Problem
+
+
+def message(found: Mapping[str, Any]) -> str:
+    """What is wrong and what to write instead, for one of pydantic's error details."""
+    context = found.get("ctx", {})
+    match found["type"]:
+        case "missing":
+            return "is missing"
+        case "int_type" | "int_parsing" | "int_from_float":
+            return "must be a whole number" + (", without quotes" if isinstance(found.get("input"), str) else "")
+        case "bool_type" | "bool_parsing":
+            return "must be `true` or `false`"
+        case "string_type":
+            value = found.get("input")
+            if isinstance(value, bool | int | float):
+                return f"must be text; put `{str(value).lower()}` in quotes"
+            return "must be text"
+        case "greater_than_equal":
+            return f"must be at least {context['ge']}"
+        case "less_than_equal":
+            return f"must be at most {context['le']}"
+        case "list_type":
+            return "must be a list"
+        case "dict_type" | "mapping_type" | "model_type" | "model_attributes_type":
+            return "must be a mapping"
+        case "too_short":
+            return "must not be empty" if context.get("min_length") == 1 else f"needs at least {context['min_length']}"
+        case "too_long":
+            return f"has at most {context['max_length']}"
+        case "string_too_short":
+            return "must not be empty"
+        case "string_too_long":
+            return f"has at most {context['max_length']} characters"
+        case "literal_error":
+            return f"must be {context['expected']}".replace("'", "`")
+        case "none_required":
+            return "must be empty"
+        case _:
+            text = str(found["msg"])
+            return text[:1].lower() + text[1:] if text.startswith("Input") else text
+
+
+def from_validation(
+    error: ValidationError, model: type[BaseModel], data: Mapping[str, Any], source: tuple[str, int] | None
+) -> ConfigError:
+    """The errors of a model built in Python, at the line that built it."""
+    file, line = source or ("", 0)
+    return ConfigError(
+        [
+            Problem(message(found), path=path_text(_known_path(found["loc"], data)), file=file, line=line)
+            for found in error.errors(include_url=False)
+        ]
+    )
+
+
+def _known_path(loc: tuple[int | str, ...], data: Any) -> list[int | str]:
+    """The parts of `loc` that are in what the user wrote; short forms and union tags are not."""
+    result: list[int | str] = []
+    for part in loc:
+        if isinstance(data, BaseModel):
+            data = data.__dict__
+        if isinstance(data, Mapping) and part in data:
+            data = data[part]
+            result.append(part)
+        elif isinstance(data, list | tuple) and isinstance(part, int) and part < len(data):
+            data = data[part]
+            result.append(part)
+    last = loc[-1] if loc else None
+    if isinstance(last, str) and isinstance(data, Mapping) and (not result or result[-1] != last):
+        result.append(last)
+    return result
+
+
+def path_text(parts: list[int | str]) -> str:
+    """`routes[2].match.path`; keys that are no plain words are quoted: `backends["a.b"]`."""
+    text = ""
+    for part in parts:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part.replace("-", "_").isidentifier():
+            text += f".{part}" if text else part
+        else:
+            text += f'["{part}"]'
+    return text

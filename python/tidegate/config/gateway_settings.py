@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What concerns the whole gateway: section `gateway`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tidegate.config.base import Model, refuse
+from tidegate.config.policy import Policies
+from tidegate.config.types import (
+    ControlOnly,
+    Duration,
+    FieldName,
+    FilePath,
+    Flag,
+    IpAddress,
+    Name,
+    Network,
+    Port,
+    QueryName,
+)
+
+_CREDENTIAL_QUERY = (
+    "access_token api_key apikey auth authorization client_secret code credential id_token key password passwd "
+    "refresh_token secret sig signature token x-amz-signature x-amz-credential x-amz-security-token"
+).split()
+_CREDENTIAL_FIELDS = (
+    "authorization proxy-authorization cookie set-cookie x-api-key x-auth-token x-amz-security-token x-csrf-token"
+).split()
+
+
+class AccessLog(Model):
+    """One line of JSON per request. A text alone is the path."""
+
+    path: FilePath
+    """A file, opened for appending; `-` is standard output."""
+    redact_query: list[QueryName] = Field(default_factory=lambda: list(_CREDENTIAL_QUERY))
+    """Query parameters whose values are not logged, whatever their case."""
+    redact_fields: list[FieldName] = Field(default_factory=lambda: list(_CREDENTIAL_FIELDS))
+    """Fields whose values are not logged even if `fields` names them."""
+    fields: list[FieldName] = Field(default_factory=list)
+    """Request fields to log besides the ordinary ones."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+
+class Admin(Model):
+    """Where `/metrics` and `/healthz` are served; the name `admin` is then taken among listeners."""
+
+    address: IpAddress = "127.0.0.1"
+    """An address that clients of the gateway can not reach."""
+    port: Port = 9180
+    """Its port."""
+
+
+class GatewaySettings(Model):
+    """What concerns the whole gateway."""
+
+    name: Name = "tidegate"
+    """How this gateway calls itself in `Via` and `Proxy-Status`."""
+    threads: Annotated[int, Field(ge=1, le=1024, strict=True)] | Literal["auto"] = "auto"
+    """Threads that serve traffic; `auto` is one per core that the process may use."""
+    trusted_proxies: list[Network] = Field(default_factory=list)
+    """Peers whose `Forwarded` and `X-Forwarded-*` are believed."""
+    graceful_stop: Duration = Duration("30s")
+    """How long a stopping node waits for requests in flight."""
+    access_log: AccessLog | None = None
+    """Where requests are logged; nowhere without it."""
+    admin: Annotated[Admin | None, ControlOnly()] = None
+    """Where `/metrics` and `/healthz` are served; nowhere without it."""
+    user: Annotated[Name | None, ControlOnly()] = None
+    """Started as root: the user that node and control become."""
+    function_user: Annotated[Name | None, ControlOnly()] = None
+    """Started as root: the user that function workers become; without it the same as `user`."""
+    policies: Annotated[Policies, ControlOnly()] = Field(default_factory=list)
+    """Policies of every listener but the admin one, before the listener's own."""
+
+    not_yet: ClassVar[dict[str, str]] = {
+        "tls": "", "tracing": "", "otlp": "", "region": "", "zone": "", "memory": "", "store": "",
+    }  # fmt: skip

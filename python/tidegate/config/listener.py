@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where connections are accepted: section `listeners`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from tidegate.config.base import Model, refuse
+from tidegate.config.policy import Policies
+from tidegate.config.types import ByteSize, Choice, Duration, Flag, ListenerAddress
+
+_NOT_YET_PROTOCOLS = frozenset({"https", "http2", "http3", "h2c", "tcp", "tls", "udp", "dns", "forward", "quic"})
+
+ListenerProtocol = Annotated[Literal["http"], Choice("ListenerProtocol", not_yet=_NOT_YET_PROTOCOLS)]
+
+
+class ListenerLimits(Model):
+    """What one client may cost."""
+
+    header_size: ByteSize = ByteSize("32KiB")
+    """Request line and fields together; more is a 431."""
+    header_fields: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 100
+    """Fields of a request, and of its trailers; more is a 431."""
+    target_size: ByteSize = ByteSize("8KiB")
+    """The request target; more is a 414."""
+    body_size: ByteSize = ByteSize("10MiB")
+    """A request's body; more is a 413. Upgraded connections and event streams are not counted."""
+    connections: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] = 10_000
+    """Connections at a time."""
+    connections_per_address: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] = 1_000
+    """Connections at a time from one address (IPv6: from one /64); trusted proxies are exempt."""
+
+
+class ListenerTimeouts(Model):
+    """How long a client is waited for."""
+
+    header: Duration = Duration("10s")
+    """From a request's first byte to the end of its header; then a 408."""
+    body_stall: Duration = Duration("30s")
+    """Between two pieces of a request's body; then a 408."""
+    body_rate: ByteSize = ByteSize("240B")
+    """Bytes per second a request's body has to reach over `body_stall`; then a 408."""
+    send_stall: Duration = Duration("30s")
+    """Between two pieces of a response that the client takes; then the connection is closed."""
+    idle: Duration = Duration("60s")
+    """Between two requests on a connection."""
+
+
+class Listener(Model):
+    """Address, port and protocol where connections are accepted."""
+
+    address: ListenerAddress = "::"
+    """An IP address (`::` is all of IPv6 and IPv4), or `unix:/path`."""
+    port: Annotated[int, Field(ge=0, le=65535, strict=True)] = 0
+    """The port, from 1; 0, which is the default, with a Unix socket."""
+    protocol: ListenerProtocol = "http"
+    """What is spoken."""
+    limits: ListenerLimits = ListenerLimits()
+    """What one client may cost."""
+    timeouts: ListenerTimeouts = ListenerTimeouts()
+    """How long a client is waited for."""
+    proxy_status: Flag = False
+    """Whether responses tell in `Proxy-Status` (RFC 9209) what went wrong."""
+    merge_slashes: Flag = True
+    """Whether `//` in a path is one `/`."""
+    policies: Policies = Field(default_factory=list)
+    """What happens to every message, before the route's own policies."""
+
+    not_yet: ClassVar[dict[str, str]] = {
+        "tls": "write `protocol: http`", "proxy_protocol": "", "http2": "", "http3": "", "hosts": "put them on the routes",
+    }  # fmt: skip
+
+    @model_validator(mode="after")
+    def _has_place(self) -> Listener:
+        if self.address.startswith("unix:"):
+            if self.port:
+                raise refuse("a Unix socket has no port; leave `port` out", "rule")
+        elif not self.port:
+            raise refuse("needs a `port` from 1 to 65535", "rule")
+        return self

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a request must look like for a route to take it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from tidegate.config import patterns
+from tidegate.config.base import Model, refuse
+from tidegate.config.names import field_name, token
+from tidegate.config.types import Choice, MethodName, Network, Text
+
+PathKind = Annotated[Literal["prefix", "exact", "template", "regex"], Choice("PathKind")]
+FieldMatchKind = Annotated[Literal["exact", "present", "regex"], Choice("FieldMatchKind")]
+
+_PATH_FORMS = "write `/prefix`, `/users/{id}`, `{ exact: /x }` or `{ regex: '/x[0-9]+' }`"
+_FIELD_FORMS = "write `value`, `{ regex: '...' }` or `{ present: true }`"
+
+
+class PathMatch(Model):
+    """How the path must look. A text is a prefix by segment, or a template if it has braces."""
+
+    kind: PathKind
+    """`prefix` takes `/x` and `/x/...`; `exact` and `regex` the whole path; `template` has parameters."""
+    value: Text
+    """The path in canonical form, the template, or the expression."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"kind": "template" if "{" in value or "}" in value else "prefix", "value": value}
+        if isinstance(value, dict) and "kind" not in value:
+            if len(value) != 1 or not {"exact", "regex", "prefix", "template"} >= set(value):
+                raise refuse(f"is no path; {_PATH_FORMS}")
+            [(kind, text)] = value.items()
+            return {"kind": kind, "value": text}
+        if not isinstance(value, dict | PathMatch):
+            raise refuse(f"is no path; {_PATH_FORMS}")
+        return value
+
+    @model_validator(mode="after")
+    def _canonical(self) -> PathMatch:
+        try:
+            if self.kind == "regex":
+                text = patterns.regex(self.value)
+            elif self.kind == "template":
+                text = patterns.template(self.value).text
+            else:
+                text = patterns.path(self.value)
+                if self.kind == "prefix" and text != "/":
+                    text = text.rstrip("/")
+        except ValueError as error:
+            raise refuse(str(error), "text") from None
+        # The one place that settles a frozen model: the canonical spelling is part of reading it.
+        self.__dict__["value"] = text
+        return self
+
+
+class FieldMatch(Model):
+    """How a field, query parameter or cookie must look; one of several values is enough."""
+
+    name: Text
+    """Its name; fields in lower case."""
+    kind: FieldMatchKind
+    """`exact` compares the whole value, `regex` too, `present` takes any."""
+    value: Text
+    """The value or expression; empty with `present`."""
+
+
+class _Fields:
+    """Reads `{name: value}`, `{name: {regex: ...}}`, `{name: {present: true}}` into field matches."""
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, list) and all(isinstance(item, FieldMatch | dict) for item in value):
+            return value
+        if not isinstance(value, dict):
+            raise refuse(f"must be a mapping from names to values; {_FIELD_FORMS}")
+        return [self._one(name, wanted) for name, wanted in value.items()]
+
+    def _one(self, name: Any, wanted: Any) -> dict[str, str]:
+        if not isinstance(name, str):
+            raise refuse(f"`{name}` is no name; put it in quotes")
+        try:
+            if self.noun == "header":
+                name = field_name(name)
+            elif self.noun == "cookie":
+                name = token(name)
+            if isinstance(wanted, str):
+                return {"name": name, "kind": "exact", "value": wanted}
+            if isinstance(wanted, dict) and set(wanted) == {"regex"} and isinstance(wanted["regex"], str):
+                return {"name": name, "kind": "regex", "value": patterns.regex(wanted["regex"])}
+        except ValueError as error:
+            raise refuse(f"`{name}`: {error}", "text") from None
+        if isinstance(wanted, dict) and set(wanted) == {"present"} and wanted["present"] is True:
+            return {"name": name, "kind": "present", "value": ""}
+        if isinstance(wanted, bool | int | float):
+            raise refuse(f"`{name}`: a value is a text; put `{str(wanted).lower()}` in quotes")
+        raise refuse(f"`{name}`: {_FIELD_FORMS}")
+
+
+def _methods(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class Match(Model):
+    """What a request must look like: all of it must fit; what is left out always fits."""
+
+    path: PathMatch = Field(default_factory=lambda: PathMatch(kind="prefix", value="/"))
+    """How the path must look."""
+    methods: Annotated[list[MethodName], BeforeValidator(_methods)] = Field(default_factory=list)
+    """Methods, one of which must be the request's."""
+    headers: Annotated[list[FieldMatch], BeforeValidator(_Fields("header"))] = Field(default_factory=list)
+    """Fields by name."""
+    query: Annotated[list[FieldMatch], BeforeValidator(_Fields("query"))] = Field(default_factory=list)
+    """Query parameters by name."""
+    cookies: Annotated[list[FieldMatch], BeforeValidator(_Fields("cookie"))] = Field(default_factory=list)
+    """Cookies by name."""
+    clients: Annotated[list[Network], BeforeValidator(_methods)] = Field(default_factory=list)
+    """Networks, one of which must hold the client's address."""
+
+    not_yet: ClassVar[dict[str, str]] = {
+        "body": "", "version": "", "jwt": "", "claims": "", "expression": "", "graphql": "", "grpc": "", "host": "write `hosts` on the route",
+        "hosts": "write `hosts` on the route", "scheme": "",
+    }  # fmt: skip
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names that users choose, and names that HTTP gives: methods, fields, cookies."""
+
+from __future__ import annotations
+
+import re
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+# RFC 9110 §5.5: visible characters, blanks and HTAB inside; everything a peer could split a message with is out.
+_FIELD_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\U0010ffff](?:[\t\x20-\x7e\x80-\U0010ffff]*[\x21-\x7e\x80-\U0010ffff])?)?")
+_STANDARD_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
+_FRAMING_FIELDS = frozenset(
+    "connection content-length host keep-alive proxy-connection te trailer transfer-encoding upgrade via".split()
+)
+
+
+def name(text: str) -> str:
+    """A name of a listener, backend, route, function or policy set: 1 to 100 of `A-Z a-z 0-9 _ . -`.
+
+    Raises:
+        ValueError: Another character, or too long.
+    """
+    if not _NAME.fullmatch(text):
+        raise ValueError(f"`{text[:100]}` is no name; use 1 to 100 letters, digits, `_`, `-` and `.`")
+    return text
+
+
+def route_name(text: str) -> str:
+    """A route's name: 1 to 200 printable characters without blanks at its ends.
+
+    Raises:
+        ValueError: A control character, blanks at the ends, empty, or too long.
+    """
+    if not text.isprintable() or text != text.strip() or not 1 <= len(text) <= 200:
+        raise ValueError("a route's name has 1 to 200 printable characters and no blanks at its ends")
+    return text
+
+
+def method(text: str) -> str:
+    """A method, case kept: any token (RFC 9110 §9.1) but `CONNECT` and `TRACE`.
+
+    Raises:
+        ValueError: It is none; a lower-case spelling of a standard one is taken for a slip.
+    """
+    if not _TOKEN.fullmatch(text) or len(text) > 64:
+        raise ValueError(f"`{text[:64]}` is no method")
+    if text.upper() in ("CONNECT", "TRACE"):
+        raise ValueError(f"`{text.upper()}` is always refused, so no route can match it")
+    if text not in _STANDARD_METHODS and text.upper() in _STANDARD_METHODS:
+        raise ValueError(f"methods are case-sensitive; write `{text.upper()}`")
+    return text
+
+
+def token(text: str) -> str:
+    """A field's or cookie's name: a token (RFC 9110 §5.6.2).
+
+    Raises:
+        ValueError: Another character, or empty.
+    """
+    if not _TOKEN.fullmatch(text) or len(text) > 256:
+        raise ValueError(f"`{text[:64]}` is no field name; use letters, digits and `-`")
+    return text
+
+
+def field_name(text: str) -> str:
+    """A field's name in lower case.
+
+    Raises:
+        ValueError: Another character, or empty.
+    """
+    return token(text).lower()
+
+
+def changeable_field_name(text: str) -> str:
+    """A field's name in lower case, of a field that policies may change.
+
+    Raises:
+        ValueError: The field belongs to framing or routing, which are tidegate's alone.
+    """
+    found = field_name(text)
+    if found in _FRAMING_FIELDS:
+        hint = "; `rewrite: { host: ... }` changes what an endpoint sees as `Host`" if found == "host" else ""
+        raise ValueError(f"`{found}` belongs to framing and connections and can not be changed by a policy{hint}")
+    return found
+
+
+def field_value(text: str) -> str:
+    """A field's value: no line ends or other control characters, no blanks at its ends (RFC 9110 §5.5).
+
+    Raises:
+        ValueError: It holds one.
+    """
+    if not _FIELD_VALUE.fullmatch(text) or len(text) > 8192:
+        raise ValueError("is no field value: no line ends, control characters or blanks at the ends, at most 8 KiB")
+    return text
+
+
+_HANDLER = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+
+
+def handler(text: str) -> str:
+    """Where a function is found: `package.module:attribute`.
+
+    Raises:
+        ValueError: It is written otherwise.
+    """
+    if _HANDLER.fullmatch(text):
+        return text
+    if ":" not in text and "." in text:
+        module, _, attribute = text.rpartition(".")
+        raise ValueError(f"`{text}` has no `:`; write `{module}:{attribute}`")
+    raise ValueError(f"`{text[:100]}` is no handler; write `package.module:attribute`")
+
+
+def reference(text: str) -> str:
+    """The name of a backend, in the form of a name or of the URL it was written as.
+
+    Raises:
+        ValueError: Neither.
+    """
+    return text if "://" in text or text.startswith(("unix:", "function:")) else name(text)

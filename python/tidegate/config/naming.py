@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of routes that have none: from listeners, hosts and match."""
+
+from __future__ import annotations
+
+from tidegate.config.match import FieldMatch, Match
+from tidegate.config.route import Route
+
+
+def route_name(route: Route) -> str:
+    """The route's name, or one that says what it takes: `api.example.com/pay POST`.
+
+    Two routes get the same name only if they take the same requests.
+    """
+    if route.name is not None:
+        return route.name
+    listeners = ",".join(route.listeners)
+    hosts = ",".join(route.hosts)
+    return f"{listeners + '|' if listeners else ''}{hosts}{match_text(route.match)}"
+
+
+def match_text(match: Match) -> str:
+    """A match in one line."""
+    path = match.path
+    text = {"prefix": path.value, "template": path.value, "exact": f"={path.value}", "regex": f"~{path.value}"}[path.kind]
+    parts = [text]
+    if match.methods:
+        parts.append(",".join(match.methods))
+    parts += [f"{_condition(field)}" for field in match.headers]
+    parts += [f"?{_condition(field)}" for field in match.query]
+    parts += [f"cookie:{_condition(field)}" for field in match.cookies]
+    if match.clients:
+        parts.append("from:" + ",".join(match.clients))
+    return " ".join(parts)
+
+
+def _condition(field: FieldMatch) -> str:
+    sign = {"exact": "=", "regex": "~", "present": ""}[field.kind]
+    return f"{field.name}{sign}{field.value}"

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds rooms: the folder `tidegate.<area>.<tag>`, or a third party's entry point `tidegate.<area>`.
+
+A room is imported when a configuration names it first; listing the tags imports nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from tidegate.config.base import Model, refuse
+from tidegate.config.suggest import did_you_mean
+
+AREAS = ("balancing", "policies", "health")
+# Tags of rooms that issues promise, so that their absence is named instead of guessed at.
+_NOT_YET = {
+    "balancing": frozenset(
+        "random weighted_random ip_hash hash consistent_hash ring_hash maglev least_connections peak_ewma "
+        "least_time sticky first".split()
+    ),
+    "policies": frozenset(
+        "jwt oidc oauth2 api_key basic_auth mtls authorize rate_limit quota cache cors compress waf ip_filter "
+        "transform body_limit retry circuit_breaker concurrency csrf geo hmac ldap saml validate mock".split()
+    ),
+    "health": frozenset("grpc redis mysql postgres exec passive agent tls udp".split()),
+}
+
+
+@cache
+def tags(area: str) -> tuple[str, ...]:
+    """The tags of all rooms of an area, sorted; nothing is imported but the area itself."""
+    package = importlib.import_module(f"tidegate.{area}")
+    own = {module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg}
+    return tuple(sorted(own | {point.name for point in entry_points(group=f"tidegate.{area}")}))
+
+
+@cache
+def room(area: str, tag: str) -> type[Model]:
+    """The settings model of a room.
+
+    Raises:
+        KeyError: There is no such room.
+        TypeError: The room's package does not name its model `Settings`.
+    """
+    if tag not in tags(area):
+        raise KeyError(tag)
+    foreign = entry_points(group=f"tidegate.{area}", name=tag)
+    module = next(iter(foreign)).load() if foreign else importlib.import_module(f"tidegate.{area}.{tag}")
+    settings = getattr(module, "Settings", None)
+    if not (isinstance(settings, type) and issubclass(settings, Model)):
+        raise TypeError(f"the room {area}/{tag} has no model named `Settings`")
+    return settings
+
+
+class Rooms:
+    """As annotation metadata: the field holds the settings of any room of one area.
+
+    Accepts a model of a room, `{type: tag, ...}`, or the bare tag of a room without required settings.
+    """
+
+    def __init__(self, area: str, *, optional: bool = False, named: bool = False) -> None:
+        self.area = area
+        self.optional = optional
+        self.named = named
+
+    def __repr__(self) -> str:
+        return f"Rooms({self.area!r})"
+
+    def validate(self, value: Any) -> Model | str | None:
+        """Finds the room by its tag and lets its model read the settings."""
+        if value is None and self.optional:
+            return None
+        if isinstance(value, str):
+            if self.named:
+                return value
+            value = {"type": value}
+        if isinstance(value, Model):
+            return self._built(value)
+        if not isinstance(value, dict):
+            raise refuse(f"must be a mapping with a `type`; {self._examples()}", "room")
+        tag = value.get("type")
+        if not isinstance(tag, str):
+            raise refuse(f"has no `type`; {self._examples()}", "room")
+        if tag not in tags(self.area):
+            if tag in _NOT_YET[self.area]:
+                raise refuse(f"`{tag}` does not exist yet in this version; {self._examples()}", "room_type")
+            raise refuse(f"no such type `{tag}`{did_you_mean(tag, tags(self.area))}", "room_type")
+        return room(self.area, tag).model_validate(value)
+
+    def _built(self, value: Model) -> Model:
+        tag = getattr(value, "type", None)
+        if not isinstance(tag, str) or tag not in tags(self.area) or not isinstance(value, room(self.area, tag)):
+            raise refuse(f"`{type(value).__name__}` does not belong here; {self._examples()}", "room")
+        return value
+
+    def _examples(self) -> str:
+        return "there are " + ", ".join(f"`{tag}`" for tag in tags(self.area))
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.validate, serialization=core_schema.plain_serializer_function_ser_schema(_dump)
+        )
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        # The schema of what is installed: the one place that imports every room.
+        from tidegate.config.schema import room_choices
+
+        return room_choices(self.area, handler)
+
+
+def _dump(value: Model | str | None) -> Any:
+    """As the snapshot carries it: `{kind, settings}`; a policy set's name stays for `compile.py` to expand."""
+    if not isinstance(value, Model):
+        return value
+    return {"kind": value.type, "settings": value.model_dump(exclude={"type"})}  # type: ignore[attr-defined]

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts, matches, policies and where they lead: section `routes`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from tidegate.config import addresses, patterns
+from tidegate.config.base import Model, refuse
+from tidegate.config.match import Match, PathMatch
+from tidegate.config.policy import Policies
+from tidegate.config.target import Target
+from tidegate.config.types import (
+    ByteSize,
+    Choice,
+    ControlOnly,
+    Duration,
+    HostPattern,
+    ListenerRef,
+    MethodName,
+    PathText,
+    RouteName,
+    Text,
+)
+
+RouteType = Annotated[Literal["http"], Choice("RouteType", not_yet=frozenset({"grpc", "tcp", "udp", "tls", "websocket"}))]
+
+
+def _one(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class Rewrite(Model):
+    """What an endpoint sees instead of what the client asked for; answers are mapped back."""
+
+    prefix: PathText | None = None
+    """In the place of what the prefix match took; `/` strips it."""
+    path: Text | None = None
+    """In the place of the whole path; `{name}` is a parameter of the route's template."""
+    host: Text | None = None
+    """In the place of the host (`name`, `name:port`)."""
+
+    not_yet: ClassVar[dict[str, str]] = {"regex": "", "query": "", "method": "", "replace": ""}
+
+    @field_validator("path", mode="after")
+    @classmethod
+    def _path(cls, path: str | None) -> str | None:
+        try:
+            return None if path is None else patterns.path_or_template(path)
+        except ValueError as error:
+            raise refuse(str(error), "text") from None
+
+    @field_validator("host", mode="after")
+    @classmethod
+    def _host(cls, host: str | None) -> str | None:
+        try:
+            return None if host is None else addresses.authority(host)
+        except ValueError as error:
+            raise refuse(str(error), "text") from None
+
+    @model_validator(mode="after")
+    def _some(self) -> Rewrite:
+        if self.prefix is None and self.path is None and self.host is None:
+            raise refuse("changes nothing; write `prefix`, `path` or `host`", "rule")
+        if self.prefix is not None and self.path is not None:
+            raise refuse("`prefix` and `path` exclude each other; leave one out", "rule")
+        return self
+
+
+class RouteTimeouts(Model):
+    """How long this route's requests may take."""
+
+    request: Duration | None = None
+    """For the whole exchange, retries included; without it only stalls end one."""
+    first_byte: Duration | None = None
+    """In the place of the backend's `first_byte`."""
+    upgraded_idle: Duration = Duration("1h")
+    """How long a WebSocket, another upgraded connection or an event stream may be silent."""
+    upgraded_life: Duration | None = None
+    """How long one may live."""
+
+
+class Retries(Model):
+    """When a failed request is sent again, to another endpoint."""
+
+    attempts: Annotated[int, Field(ge=0, le=10, strict=True)] = 1
+    """Times besides the first; connects that failed are not counted."""
+    methods: list[MethodName] = Field(default_factory=lambda: ["GET", "HEAD", "OPTIONS"])
+    """Methods that may be sent again. Naming an unsafe one (`POST`) says that a repeat does no harm."""
+    statuses: list[Annotated[int, Field(ge=400, le=599, strict=True)]] = Field(default_factory=list)
+    """Responses that count as failures besides connections that broke."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"attempts": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class Route(Model):
+    """Which requests it takes, what happens to them, and where they go."""
+
+    name: Annotated[RouteName | None, ControlOnly()] = None
+    """Its name in logs and metrics; without one it is named from listeners, hosts and match."""
+    type: Annotated[RouteType, ControlOnly()] = "http"
+    """What it carries."""
+    path: Annotated[PathMatch | None, ControlOnly()] = None
+    """The short form of `match: { path: ... }`."""
+    listeners: Annotated[list[ListenerRef], BeforeValidator(_one)] = Field(default_factory=list)
+    """The listeners it serves; all but the admin one if left out."""
+    hosts: Annotated[list[HostPattern], BeforeValidator(_one)] = Field(default_factory=list)
+    """Hosts it serves, `*.` for any labels in front; every host if left out."""
+    match: Match = Match()
+    """What a request must look like."""
+    policies: Policies = Field(default_factory=list)
+    """What happens to its messages, in this order; responses pass backwards."""
+    to: Target
+    """A URL, a backend's name, a weighted list, or one of `redirect`, `respond`, `function`."""
+    rewrite: Rewrite | None = None
+    """What an endpoint sees instead."""
+    timeouts: RouteTimeouts = RouteTimeouts()
+    """How long its requests may take."""
+    retries: Retries = Retries()
+    """When a failed request is sent again."""
+    body_size: ByteSize | None = None
+    """In the place of the listener's `limits.body_size`."""
+
+    not_yet: ClassVar[dict[str, str]] = {
+        "mirror": "", "cache": "", "session": "", "tls": "", "priority": "the more precise match wins", "api": "",
+        "rate_limit": "", "auth": "", "cors": "", "compress": "", "hash": "",
+    }  # fmt: skip
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_path(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "path" not in value or value["path"] is None:
+            return value
+        match = value.get("match")
+        if isinstance(match, Match):
+            match = dict(match)
+        if match is not None and (not isinstance(match, dict) or "path" in match):
+            raise refuse("`path` is the short form of `match: { path: ... }`; write one of them", "rule")
+        rest = {key: item for key, item in value.items() if key != "path"}
+        return {**rest, "match": {**(match or {}), "path": value["path"]}}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Route:
+        rewrite, path = self.rewrite, self.match.path
+        if rewrite is not None:
+            if self.to.type != "forward":
+                raise refuse(f"`rewrite` changes what a backend sees, but this route is a `{self.to.type}`", "rule")
+            if rewrite.prefix is not None and path.kind != "prefix":
+                raise refuse(f"`rewrite: {{ prefix }}` needs a prefix match, not `{path.kind}`; write `path`", "rule")
+            if rewrite.path is not None:
+                self._parameters(rewrite.path, "rewrite")
+        if self.to.type == "redirect" and self.to.path is not None:
+            self._parameters(self.to.path, "redirect")
+        return self
+
+    def _parameters(self, text: str, where: str) -> None:
+        if "{" not in text:
+            return
+        known = patterns.template(self.match.path.value).parameters if self.match.path.kind == "template" else ()
+        for parameter in patterns.template(text).parameters:
+            if parameter not in known:
+                raise refuse(f"`{{{parameter}}}` in `{where}` is no parameter of the route's path", "rule")

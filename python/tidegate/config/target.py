@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a route leads: a backend, several by weight, a redirect, or an answer of its own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from tidegate.config import addresses, patterns
+from tidegate.config.base import Model, refuse
+from tidegate.config.suggest import did_you_mean
+from tidegate.config.types import BackendRef, Choice, FieldName, FieldValue, FileContent, Port, Text, Weight
+
+_NOT_YET = frozenset({"files", "compose", "mirror", "proxy", "static", "fastcgi", "lambda", "grpc", "mock", "tcp"})
+_FORMS = ("redirect", "respond", "function")
+
+InternalPage = Annotated[Literal["metrics", "health"], Choice("InternalPage")]
+
+
+def headers(value: Any) -> Any:
+    """Reads `{name: value}` or `{name: [value, value]}` into pairs."""
+    if isinstance(value, list | tuple):
+        return value
+    if not isinstance(value, dict):
+        raise refuse("must be a mapping from names to values")
+    return [(name, item) for name, wanted in value.items() for item in (wanted if isinstance(wanted, list) else [wanted])]
+
+
+Headers = Annotated[list[tuple[FieldName, FieldValue]], BeforeValidator(headers)]
+
+
+class WeightedBackend(Model):
+    """A backend and its share of the requests."""
+
+    backend: BackendRef
+    """Its name, or its URL."""
+    weight: Weight = 1
+    """Its share relative to its neighbours; 0 gets none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"backend": value}
+        if isinstance(value, dict) and "function" in value and "backend" not in value:
+            function = value["function"]
+            rest = {key: item for key, item in value.items() if key != "function"}
+            return {**rest, "backend": f"function:{function}" if isinstance(function, str) else function}
+        return value
+
+    @field_validator("backend", mode="after")
+    @classmethod
+    def _canonical(cls, backend: str) -> str:
+        if addresses.is_url(backend):
+            try:
+                return addresses.backend_url(backend).name
+            except ValueError as error:
+                raise refuse(str(error), "text") from None
+        return backend
+
+
+class Forward(Model):
+    """The request goes to one of these backends, drawn by weight."""
+
+    type: Literal["forward"] = "forward"
+    """Which kind of target it is."""
+    backends: Annotated[list[WeightedBackend], Field(min_length=1, max_length=256)]
+    """At least one, with a weight above 0 among them."""
+
+    @field_validator("backends", mode="after")
+    @classmethod
+    def _some_weight(cls, backends: list[WeightedBackend]) -> list[WeightedBackend]:
+        if not any(backend.weight for backend in backends):
+            raise refuse("every weight is 0; give one backend a weight above 0", "rule")
+        names = [backend.backend for backend in backends]
+        for name in names:
+            if names.count(name) > 1:
+                raise refuse(f"`{name}` is there twice; add the weights up", "rule")
+        return backends
+
+
+class Redirect(Model):
+    """The client is sent elsewhere. What is left out stays as it was asked for."""
+
+    type: Literal["redirect"] = "redirect"
+    """Which kind of target it is."""
+    status: Annotated[int, Field(ge=300, le=399, strict=True)] = 302
+    """301, 302, 303, 307 or 308."""
+    location: FieldValue | None = None
+    """The whole `Location`, alone."""
+    scheme: Literal["http", "https"] | None = None
+    """The new scheme."""
+    host: Text | None = None
+    """The new host."""
+    port: Port | None = None
+    """The new port."""
+    path: Text | None = None
+    """The new path."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"location": value} if isinstance(value, str) else value
+
+    @field_validator("status", mode="after")
+    @classmethod
+    def _redirects(cls, status: int) -> int:
+        if status not in (301, 302, 303, 307, 308):
+            raise refuse(f"{status} does not redirect; write 301, 302, 303, 307 or 308", "rule")
+        return status
+
+    @field_validator("host", mode="after")
+    @classmethod
+    def _host(cls, host: str | None) -> str | None:
+        if host is None:
+            return None
+        try:
+            return addresses.host_pattern(host) if not host.startswith("*") else _no_wildcard(host)
+        except ValueError as error:
+            raise refuse(str(error), "text") from None
+
+    @field_validator("path", mode="after")
+    @classmethod
+    def _path(cls, path: str | None) -> str | None:
+        try:
+            return None if path is None else patterns.path_or_template(path)
+        except ValueError as error:
+            raise refuse(str(error), "text") from None
+
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> Redirect:
+        parts = [part for part in ("scheme", "host", "port", "path") if getattr(self, part) is not None]
+        if self.location is None and not parts:
+            raise refuse("leads to itself; write `location`, or one of `scheme`, `host`, `port`, `path`", "rule")
+        if self.location is not None and parts:
+            raise refuse(f"`location` is the whole; leave `{parts[0]}` out", "rule")
+        return self
+
+
+def _no_wildcard(host: str) -> str:
+    raise ValueError(f"`{host}` is no host")
+
+
+class Respond(Model):
+    """An answer of the gateway's own. A number alone is the status."""
+
+    type: Literal["respond"] = "respond"
+    """Which kind of target it is."""
+    status: Annotated[int, Field(ge=200, le=599, strict=True)] = 200
+    """200 to 599."""
+    headers: Headers = Field(default_factory=list)
+    """Fields of the answer."""
+    body: FileContent = ""
+    """Its body, sent as UTF-8."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return {"status": value}
+        return {"body": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _may_have_body(self) -> Respond:
+        if self.body and self.status in (204, 304):
+            raise refuse(f"a {self.status} has no body; leave `body` out", "rule")
+        return self
+
+
+class Internal(Model):
+    """A page of tidegate itself, on the admin listener."""
+
+    type: Literal["internal"] = "internal"
+    """Which kind of target it is."""
+    page: InternalPage
+    """Which page."""
+
+
+def target(value: Any) -> Any:
+    """Reads every form of `to` into one with a `type`."""
+    if isinstance(value, str | WeightedBackend):
+        return {"type": "forward", "backends": [value]}
+    if isinstance(value, list):
+        return {"type": "forward", "backends": value}
+    if isinstance(value, Model):
+        return value
+    if not isinstance(value, dict):
+        raise refuse("must be a URL, a backend's name, a weighted list, or one of `redirect`, `respond`, `function`")
+    if value.get("type") in ("forward", "redirect", "respond"):
+        return value
+    keys = list(value)
+    if "function" in value or "backend" in value:
+        return {"type": "forward", "backends": [value]}
+    if len(keys) == 1 and keys[0] in ("redirect", "respond"):
+        return _tagged(keys[0], value[keys[0]])
+    for key in keys:
+        if key in _NOT_YET:
+            raise refuse(f"`{key}` does not exist yet in this version; there are `redirect`, `respond` and `function`")
+    unknown = next((str(key) for key in keys if key not in _FORMS), None)
+    if unknown is not None:
+        raise refuse(f"no such target `{unknown}`{did_you_mean(unknown, _FORMS)}")
+    raise refuse("must have exactly one of `redirect`, `respond` and `function`")
+
+
+def _tagged(kind: str, value: Any) -> Any:
+    model: type[Redirect] | type[Respond] = Redirect if kind == "redirect" else Respond
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        value = {("status" if isinstance(value, int) else "location" if model is Redirect else "body"): value}
+    if isinstance(value, dict):
+        return {**value, "type": kind}
+    if isinstance(value, model):
+        return value
+    raise refuse(f"`{kind}` must be a mapping")
+
+
+Target = Annotated[
+    Annotated[Forward | Redirect | Respond | Internal, Field(discriminator="type")],
+    BeforeValidator(target),
+]
+

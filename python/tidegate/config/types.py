@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The types a model's field may have: a closed list, known to `compile.py` and to `tools/generate.py`.
+
+Besides these: `bool`, `int` with bounds, `Literal` of texts, `list`, `dict[str, T]`, models, unions of
+models by `type`, and any of them or `None`. The generator stops on anything else.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from tidegate.config import addresses, names, patterns
+from tidegate.config.marks import Choice, ControlOnly, Reference, Rule
+from tidegate.config.secret import Secret
+from tidegate.config.units import ByteSize, Duration
+
+Name = Annotated[str, Rule(names.name, "name", r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")]
+RouteName = Annotated[str, Rule(names.route_name, "1 to 200 printable characters")]
+BackendRef = Annotated[str, Rule(names.reference, "name of a backend"), Reference("backend")]
+FunctionRef = Annotated[str, Rule(names.name, "name of a function"), Reference("function")]
+ListenerRef = Annotated[str, Rule(names.name, "name of a listener"), Reference("listener")]
+
+ListenerAddress = Annotated[str, Rule(addresses.listener_address, "IP address or `unix:/path`")]
+IpAddress = Annotated[str, Rule(addresses.ip_address, "IP address")]
+Network = Annotated[str, Rule(addresses.network, "network or address")]
+EndpointAddress = Annotated[str, Rule(addresses.endpoint_address, "`IP:port`, `[IPv6]:port`, `name:port`, `unix:/path`")]
+HostPattern = Annotated[str, Rule(addresses.host_pattern, "host, or `*.` and a host")]
+Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
+
+MethodName = Annotated[str, Rule(names.method, "method")]
+FieldName = Annotated[str, Rule(names.field_name, "field name")]
+ChangeableFieldName = Annotated[str, Rule(names.changeable_field_name, "field name, none of framing")]
+FieldValue = Annotated[str, Rule(names.field_value, "field value")]
+CookieName = Annotated[str, Rule(names.token, "cookie name")]
+QueryName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
+
+PathText = Annotated[str, Rule(patterns.path, "path", "^/")]
+PathAndQuery = Annotated[str, Rule(patterns.path_and_query, "path, with or without a query", "^/")]
+Handler = Annotated[str, Rule(names.handler, "`package.module:attribute`", r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")]
+FilePath = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=4096)]
+Flag = Annotated[bool, Field(strict=True)]
+Weight = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
+Text = Annotated[str, StringConstraints(strict=True, max_length=1 << 20)]
+FileContent = Annotated[str, StringConstraints(strict=True, max_length=1 << 20)]
+"""Text that is usually kept in a file of its own and written `${file:path}`."""
+
+__all__ = [
+    "BackendRef", "ByteSize", "ChangeableFieldName", "Choice", "ControlOnly", "CookieName", "Duration",
+    "EndpointAddress", "FieldName", "FieldValue", "FileContent", "FilePath", "Flag", "FunctionRef",
+    "Handler", "HostPattern", "IpAddress", "ListenerAddress", "ListenerRef", "MethodName", "Name", "Network", "PathAndQuery", "PathText",
+    "Port", "QueryName", "Reference", "RouteName", "Rule", "Secret", "Text", "Weight",
+]  # fmt: skip

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of `python`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tidegate.config.base import Model
+from tidegate.config.types import FunctionRef
+
+
+class PythonPolicy(Model):
+    """A `@policy` of section `functions` sees the request and, if it asks for it, the response."""
+
+    type: Literal["python"] = "python"
+    """The room."""
+    function: FunctionRef
+    """The function's name; its `kind` is `policy`."""
