@@ -148,7 +148,9 @@ class Service:
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
 
-    async def _answer(self, scope: Mapping[str, Any], fields: Mapping[str, str], receive: Receive) -> Response:
+    async def _answer(
+        self, scope: Mapping[str, Any], fields: Mapping[str, str], receive: Receive
+    ) -> Response:
         handler, parameters, status = self._find(scope["method"], scope["path"])
         if handler is None:
             return Response.problem(status, f"{self.name} has nothing for {scope['method']} {scope['path']}")
@@ -176,7 +178,7 @@ class Service:
 
 async def _read(receive: Receive) -> bytes | None:
     """The whole body, or None when it is longer than the limit or the client went away."""
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -185,4 +187,4 @@ async def _read(receive: Receive) -> bytes | None:
         if len(body) > BODY_LIMIT:
             return None
         if not message.get("more_body", False):
-            return body
+            return bytes(body)

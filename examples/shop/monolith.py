@@ -9,7 +9,13 @@ from typing import Any
 from shop import cart, order, payment, user, web
 from shop.asgi import Receive, Send, Service
 
-PARTS = {"users": user.app, "orders": order.app, "payments": payment.app, "cart": cart.app, "control": payment.app}
+PARTS = {
+    "users": user.app,
+    "orders": order.app,
+    "payments": payment.app,
+    "cart": cart.app,
+    "control": payment.app,
+}
 
 
 def _part(path: str) -> Service:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlite3
 
 from shop.asgi import Request, Response, Service
-from shop.outside import NoAnswer, ask
+from shop.outside import AskError, ask
 from shop.store import Store
 
 SCHEMA = """
@@ -51,7 +51,7 @@ async def place(request: Request) -> Response:
         paid = await ask(app.settings.gateway, "/payments", {"cents": str(cents)})
         # Last, so that a payment which fails leaves the cart as it was.
         await ask(app.settings.gateway, f"/cart/{user}/empty", {})
-    except NoAnswer as error:
+    except AskError as error:
         return _refused(request, "later", 503, f"cart or payment did not answer: {error}")
     things = ", ".join(f"{line['quantity']} × {line['name']}" for line in lines)
     row = (user, things, cents, paid["payment"])

@@ -18,7 +18,7 @@ WAIT = 5.0
 _opener = build_opener(ProxyHandler({}))
 
 
-class NoAnswer(Exception):
+class AskError(Exception):
     """The other service did not answer with a JSON object and a status below 400."""
 
 
@@ -26,7 +26,7 @@ async def ask(gateway: str, path: str, form: Mapping[str, str] | None = None) ->
     """GETs `path`, or POSTs `form` to it.
 
     Raises:
-        NoAnswer: With what happened instead.
+        AskError: With what happened instead.
     """
     return await asyncio.to_thread(_ask, gateway + path, form)
 
@@ -39,9 +39,9 @@ def _ask(url: str, form: Mapping[str, str] | None) -> dict[str, Any]:
             read = json.loads(response.read())
     except HTTPError as error:
         error.close()
-        raise NoAnswer(f"status {error.code}") from error
+        raise AskError(f"status {error.code}") from error
     except (OSError, ValueError) as error:
-        raise NoAnswer(str(error) or type(error).__name__) from error
+        raise AskError(str(error) or type(error).__name__) from error
     if not isinstance(read, dict):
-        raise NoAnswer("not a JSON object")
+        raise AskError("not a JSON object")
     return read

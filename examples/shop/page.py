@@ -46,7 +46,8 @@ def render(template: str, parts: Mapping[str, Part], served_by: Mapping[str, str
         name=escape(str(user.get("name", ""))),
         email=escape(str(user.get("email", "not known right now"))),
         initials=escape(_initials(str(user.get("name", "")))),
-        products=_list("products", map(_product, parts["products"].said.get("items", []))) or _gap(parts["products"]),
+        products=_list("products", map(_product, parts["products"].said.get("items", [])))
+        or _gap(parts["products"]),
         cart=_list("lines", map(_line, lines)) or _gap(parts["cart"], "Nothing in it yet."),
         total=_money(total),
         count=str(sum(line["quantity"] for line in lines)),

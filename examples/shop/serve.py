@@ -19,7 +19,7 @@ import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from shop.wire import Body, Malformed, Reply, read_head
+from shop.wire import Body, MalformedError, Reply, read_head
 
 App = Callable[..., Awaitable[None]]
 
@@ -64,7 +64,7 @@ class Server:
                 self._busy.add(task)
                 keep = await self._exchange(head, reader, writer)
                 self._busy.discard(task)
-        except Malformed as error:
+        except MalformedError as error:
             writer.write(b"HTTP/1.1 %d \r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % error.status)
         except (OSError, EOFError, asyncio.CancelledError):
             pass  # The peer went away or idled too long, or we stop: nobody is left to tell.
@@ -84,7 +84,7 @@ class Server:
         except Exception as error:
             if reply.has_begun:
                 return False  # Cut short, so that nobody takes half an answer for a whole one.
-            if isinstance(error, OSError | EOFError | Malformed):
+            if isinstance(error, OSError | EOFError | MalformedError):
                 raise
             print(f"{head['method']} {head['path']}: {type(error).__name__}: {error}", file=sys.stderr)
             await reply.send({"type": "http.response.start", "status": 500, "headers": []})

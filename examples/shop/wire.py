@@ -24,7 +24,7 @@ _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;[^\r\n]*)?")
 Scope = MutableMapping[str, Any]
 
 
-class Malformed(Exception):
+class MalformedError(Exception):
     """The request breaks the rules; answer with `status` and close."""
 
     def __init__(self, status: int) -> None:
@@ -36,7 +36,7 @@ async def read_head(reader: asyncio.StreamReader) -> Scope | None:
     """The next request as an ASGI scope; None when the connection ended before it.
 
     Raises:
-        Malformed: 400 or 431.
+        MalformedError: 400 or 431.
     """
     try:
         data = await reader.readuntil(b"\r\n\r\n")
@@ -44,19 +44,19 @@ async def read_head(reader: asyncio.StreamReader) -> Scope | None:
             data = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as error:
         if error.partial.strip():
-            raise Malformed(400) from error
+            raise MalformedError(400) from error
         return None
     except asyncio.LimitOverrunError as error:
-        raise Malformed(431) from error
+        raise MalformedError(431) from error
     lines = data[:-4].removeprefix(b"\r\n").split(b"\r\n")
     first = _REQUEST_LINE.fullmatch(lines[0])
     if first is None:
-        raise Malformed(400)
+        raise MalformedError(400)
     fields: list[tuple[bytes, bytes]] = []
     for line in lines[1:]:
         field = _FIELD.fullmatch(line)
         if field is None:
-            raise Malformed(400)
+            raise MalformedError(400)
         fields.append((field[1].lower(), field[2].rstrip(b" \t")))
     method, target, minor = first[1].decode(), first[2], first[3].decode()
     path, _, query = target.partition(b"?")
@@ -87,9 +87,9 @@ class Body:
         coding, lengths = _values(head, b"transfer-encoding"), _values(head, b"content-length")
         # Both, or two lengths, could be read as two different messages (§6.3).
         if coding and (lengths or [value.lower() for value in coding] != [b"chunked"]):
-            raise Malformed(400)
+            raise MalformedError(400)
         if len(lengths) > 1 or (lengths and not re.fullmatch(rb"[0-9]{1,15}", lengths[0])):
-            raise Malformed(400)
+            raise MalformedError(400)
         self._is_chunked = bool(coding)
         self._left = int(lengths[0]) if lengths else 0
         """Octets still to come: of the body, or of the current chunk."""
@@ -128,7 +128,7 @@ class Body:
         if self._is_chunked and self._left == 0:
             size = _SIZE.fullmatch((await self._line())[:-2])
             if size is None:
-                raise Malformed(400)
+                raise MalformedError(400)
             self._left = int(size[1], 16)
             if self._left == 0:
                 while await self._line() != b"\r\n":
@@ -141,7 +141,7 @@ class Body:
         self._left -= len(piece)
         if self._left == 0:
             if self._is_chunked and await self._reader.readexactly(2) != b"\r\n":
-                raise Malformed(400)
+                raise MalformedError(400)
             self._is_done = not self._is_chunked
         return piece
 
@@ -149,7 +149,7 @@ class Body:
         try:
             return await self._reader.readuntil(b"\r\n")
         except asyncio.LimitOverrunError as error:
-            raise Malformed(400) from error
+            raise MalformedError(400) from error
 
 
 class Reply:
@@ -188,7 +188,11 @@ class Reply:
         status = self._start["status"]
         phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
         fields = [(name.lower(), value) for name, value in self._start.get("headers", [])]
-        if status >= 200 and status not in (204, 304) and not any(name == b"content-length" for name, _ in fields):
+        if (
+            status >= 200
+            and status not in (204, 304)
+            and not any(name == b"content-length" for name, _ in fields)
+        ):
             if length is not None:
                 fields.append((b"content-length", b"%d" % length))
             elif self._is_old:

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes that the demo starts, and that it ends, by their identifiers and never by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+
+class Process:
+    """One child in a session of its own, so that a Ctrl-C reaches only us and we end it in order."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], output: Path, folder: Path
+    ) -> None:
+        """
+        Args:
+            name: What to call it.
+            command: Program and arguments.
+            environment: Added to ours.
+            output: Where its standard output and error are appended.
+            folder: Where it runs.
+        """
+        self.name = name
+        self.output = output
+        self._command = list(command)
+        self._environment = {**os.environ, **environment}
+        self._folder = folder
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it; it may not be running."""
+        with self.output.open("ab") as output:
+            # It keeps the read end of a pipe whose other end closes with us, however we end.
+            self._child = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                cwd=self._folder,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its identifier; 0 before it was started."""
+        return self._child.pid if self._child else 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._child is not None and self._child.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal, if it runs."""
+        if self._child is not None and self._child.poll() is None:
+            self._child.send_signal(number)
+
+    def kill(self) -> None:
+        """Ends it and everything it started, at once: what a power cut does to one machine."""
+        if self._child is None:
+            return
+        family = descendants(self._child.pid) if self.is_running else []
+        self.signal(signal.SIGKILL)
+        self._forget(family)
+
+    def stop(self, grace: float) -> None:
+        """Asks it to end; what is left of it after `grace` seconds is ended at once."""
+        if self._child is None:
+            return
+        family = descendants(self._child.pid) if self.is_running else []
+        # A stopped process would not hear it.
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        try:
+            self._child.wait(grace)
+        except subprocess.TimeoutExpired:
+            family += descendants(self._child.pid)
+            self.signal(signal.SIGKILL)
+        self._forget(family)
+
+    def last_words(self, lines: int = 8) -> str:
+        """The end of what it printed."""
+        try:
+            return "\n".join(self.output.read_text("utf-8", "replace").splitlines()[-lines:])
+        except OSError:
+            return ""
+
+    def _forget(self, family: Sequence[Member]) -> None:
+        assert self._child is not None
+        self._child.wait()
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+        for member in family:
+            member.kill()
+        for member in family:
+            member.wait_gone()
+
+
+class Member:
+    """A process that a child of ours started, told apart from a later one with the same identifier."""
+
+    def __init__(self, pid: int, started: str) -> None:
+        self.pid = pid
+        self._started = started
+
+    def kill(self) -> None:
+        """Ends it, if it is still the same."""
+        if self._is_there():
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def wait_gone(self, seconds: float = 5.0) -> None:
+        """Returns once it is gone; someone else is its parent, so there is nothing to wait on."""
+        end = time.monotonic() + seconds
+        while self._is_there() and time.monotonic() < end:
+            time.sleep(0.005)
+
+    def _is_there(self) -> bool:
+        found = _stat(self.pid)
+        return found is not None and found.started == self._started and found.state != "Z"
+
+
+class _Stat:
+    """Part of /proc/PID/stat (proc(5))."""
+
+    def __init__(self, line: str) -> None:
+        # The program's name is in parentheses and may hold any character.
+        fields = line.rpartition(")")[2].split()
+        self.state, self.parent, self.started = fields[0], int(fields[1]), fields[19]
+
+
+def _stat(pid: int) -> _Stat | None:
+    try:
+        return _Stat(Path(f"/proc/{pid}/stat").read_text("utf-8", "replace"))
+    except (OSError, IndexError):
+        return None
+
+
+def descendants(pid: int) -> list[Member]:
+    """The processes that `pid` started, and those that they started."""
+    children: dict[int, list[Member]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and (found := _stat(int(entry))) is not None:
+            children.setdefault(found.parent, []).append(Member(int(entry), found.started))
+    family: list[Member] = []
+    parents = [pid]
+    while parents:
+        young = children.get(parents.pop(), [])
+        family += young
+        parents += [member.pid for member in young]
+    return family

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A topology as real processes in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+import tidegate
+from tidegate.demo import files
+from tidegate.demo.client import request, wait_for
+from tidegate.demo.places import Places
+from tidegate.demo.process import Process
+from tidegate.demo.topology import SERVICE_PORT, Instance, Service, Topology
+
+START_WAIT = 20.0
+"""Seconds a process has to answer; it takes well under one, but a loaded machine may need more."""
+SERVICE_GRACE = 3.0
+INSTANCE_GRACE = 6.0
+"""Seconds to end by itself; above the `graceful_stop` of the topologies' files."""
+TIDEGATE = (sys.executable, "-m", "tidegate")
+
+Edit = Callable[["ConfigFile"], None]
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the text says why, with what the process in question printed."""
+
+
+class ConfigFile:
+    """One instance's configuration, to be changed by its text as a person would."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.original = text
+        path.write_text(text, "utf-8")
+
+    @property
+    def text(self) -> str:
+        """What the file says now."""
+        return self.path.read_text("utf-8")
+
+    def write(self, text: str) -> None:
+        """Replaces it in one step, so that nobody reads half of it."""
+        beside = self.path.with_suffix(".new")
+        beside.write_text(text, "utf-8")
+        beside.replace(self.path)
+
+    def replace(self, old: str, new: str) -> None:
+        """Replaces the only place that says `old`."""
+        text = self.text
+        if text.count(old) != 1:
+            raise DemoError(f"{self.path.name} says {text.count(old)} times, not once: {old}")
+        self.write(text.replace(old, new))
+
+
+class Running:
+    """The processes of one topology; a context manager that ends them all."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        port: int,
+        watched: Collection[str] | None = None,
+        edits: Mapping[str, Edit] | None = None,
+        command: Sequence[str] = TIDEGATE,
+    ) -> None:
+        """
+        Args:
+            topology: What to run.
+            port: For browsers; 0 takes any.
+            watched: The instances that follow their file by themselves; all without it.
+            edits: By file name, changes to make to a configuration before the start.
+            command: How tidegate is called.
+        """
+        self.topology = topology
+        self.root = files.root()
+        self.places = Places(port)
+        self.folder = Path(tempfile.mkdtemp(prefix="tidegate-demo-"))
+        self.configs: dict[str, ConfigFile] = {}
+        self.instances: dict[str, Process] = {}
+        self.services: dict[str, Process] = {}
+        self._watched = watched
+        self._command = tuple(command)
+        self._edits = dict(edits or {})
+
+    def __enter__(self) -> Running:
+        try:
+            self._lay_out()
+            for service in self.topology.services:
+                self.add_service(service)
+            for instance in self.topology.instances:
+                self.add_instance(instance)
+            everything: list[Service | Instance] = [*self.topology.services, *self.topology.instances]
+            for of in everything:
+                self.wait_answering(of)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def entry(self) -> str:
+        """`IP:port` that browsers use."""
+        return f"127.0.0.1:{self.places.port}"
+
+    @property
+    def data(self) -> Path:
+        """The folder of the services' databases."""
+        return self.folder / "data"
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the services' request logs."""
+        return self.folder / "logs"
+
+    def address(self, of: Service | Instance) -> str:
+        """`IP:port` in this demo's block."""
+        written = of.address if isinstance(of, Instance) else f"{of.address}:{SERVICE_PORT}"
+        return self.places.move(written)
+
+    def add_service(self, service: Service) -> Process:
+        """Starts one service instance; `wait_answering` says when it answers."""
+        process = self.services.get(service.name)
+        if process is None:
+            address, _, port = self.address(service).rpartition(":")
+            command = [sys.executable, "-m", "shop.serve", f"shop.{service.kind}:app", "--until-input-ends"]
+            command += ["--address", address, "--port", port]
+            environment = self.shop_environment(service.name, service.zone)
+            process = self._process(service.name, command, environment)
+            self.services[service.name] = process
+        process.start()
+        return process
+
+    def shop_environment(self, instance: str, zone: str) -> dict[str, str]:
+        """What shop code needs to know to be part of this demo."""
+        return {
+            "SHOP_INSTANCE": instance,
+            "SHOP_ZONE": zone,
+            "SHOP_DATA": str(self.data),
+            "SHOP_LOGS": str(self.logs),
+            "SHOP_GATEWAY": self.places.entry,
+            "PYTHONPATH": str(self.folder),
+        }
+
+    def lay_out(self, topology: Topology, name: str) -> ConfigFile:
+        """Copies one of a topology's files, moved to this demo's addresses, and makes the edits to it."""
+        written = (self.root / "topologies" / topology.name / name).read_text("utf-8")
+        path = self.folder / "topologies" / topology.name / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        config = ConfigFile(path, self.places.move(written))
+        self.configs[name] = config
+        if name in self._edits:
+            self._edits[name](config)
+        return config
+
+    def add_instance(self, instance: Instance) -> Process:
+        """Starts one tidegate, whose file was laid out; `wait_answering` says when it answers."""
+        process = self.instances.get(instance.name)
+        if process is None:
+            command = [*self._command, "run", str(self.configs[instance.file].path), "--name", instance.name]
+            if self._watched is None or instance.name in self._watched:
+                command.append("--watch")
+            process = self._process(instance.name, command, self._environment(instance))
+            self.instances[instance.name] = process
+        process.start()
+        return process
+
+    def wait_answering(self, of: Service | Instance, seconds: float = START_WAIT) -> None:
+        """Returns once it answers HTTP.
+
+        Raises:
+            DemoError: It ended, or does not answer in time.
+        """
+        process = (self.services if isinstance(of, Service) else self.instances)[of.name]
+        address = self.address(of)
+
+        def is_settled() -> bool:
+            return not process.is_running or request(address, "/healthz", patience=1.0).status != 0
+
+        wait_for(is_settled, seconds)
+        if not process.is_running:
+            raise DemoError(f"{of.name} ended instead of answering on {address}:\n{process.last_words()}")
+        if request(address, "/healthz", patience=1.0).status == 0:
+            raise DemoError(f"{of.name} does not answer on {address}:\n{process.last_words()}")
+
+    def tidegate(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs a tidegate command that ends by itself, such as `reload --name gateway-1`."""
+        return subprocess.run(
+            [*self._command, *arguments],
+            env={**os.environ, **self._shared_environment()},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    def stop(self) -> None:
+        """Ends everything that was started, the tidegates first, and removes the folder."""
+        for processes, grace in ((self.instances, INSTANCE_GRACE), (self.services, SERVICE_GRACE)):
+            if processes:
+                with ThreadPoolExecutor(len(processes)) as pool:
+                    list(pool.map(lambda process, wait=grace: process.stop(wait), processes.values()))
+        self.places.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _lay_out(self) -> None:
+        # The same places as in `examples`, so that relative paths in the files mean the same.
+        (self.folder / "shop").symlink_to(self.root / "shop")
+        for name in ("data", "logs", "output", "run"):
+            (self.folder / name).mkdir()
+        for name in sorted({instance.file for instance in self.topology.instances}):
+            self.lay_out(self.topology, name)
+
+    def _process(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Process:
+        return Process(name, command, environment, self.folder / "output" / f"{name}.txt", self.folder)
+
+    def _environment(self, instance: Instance) -> dict[str, str]:
+        moved = {name: self.places.move(value) for name, value in instance.environment.items()}
+        shop = self.shop_environment(instance.name, "functions")
+        # What runs inside this instance reaches the rest of the shop through the same one.
+        shop["SHOP_GATEWAY"] = f"http://{self.address(instance)}"
+        return {**shop, **self._shared_environment(), **moved}
+
+    def _shared_environment(self) -> dict[str, str]:
+        # The tidegate that runs is the one that this code belongs to, wherever it was imported from.
+        package = str(Path(tidegate.__path__[0]).parent)
+        path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
+        return {"TIDEGATE_RUNTIME_DIR": str(self.folder / "run"), "PYTHONPATH": path}

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a step of the tour is and what it works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tidegate.demo.running import Edit, Running
+from tidegate.demo.screen import Screen
+from tidegate.demo.tour.evidence import Evidence
+
+
+class StepError(Exception):
+    """A check was not as it should be; the text is the check."""
+
+
+@dataclass
+class Tour:
+    """What a step is given: a running chain, and what its services wrote down."""
+
+    running: Running
+    screen: Screen
+    evidence: Evidence
+    is_broken: bool
+    """Whether this step runs with its feature switched off."""
+    checks: list[tuple[bool, str]] = field(default_factory=list)
+
+    def check(self, is_true: bool, text: str) -> None:
+        """Records what was looked at.
+
+        Raises:
+            StepError: It was not so; the rest of the step makes no sense then.
+        """
+        self.checks.append((is_true, text))
+        self.screen.check(is_true, text)
+        if not is_true:
+            raise StepError(text)
+
+
+def _nothing(tour: Tour) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: data, and the function that does it."""
+
+    name: str
+    """For `--break`."""
+    title: str
+    """What is shown, as a sentence."""
+    run: Callable[[Tour], None]
+    """Does it, calling `check` on the way."""
+    broken: str
+    """What `--break` switches off."""
+    edits: Mapping[str, Edit] = field(default_factory=dict)
+    """By file name, how `--break` changes a configuration before everything starts."""
+    is_unwatched_when_broken: bool = False
+    """Whether `--break` starts the load balancer without `--watch`."""
+    restore: Callable[[Tour], None] = _nothing
+    """Puts everything back for the next step, however this one ended."""
