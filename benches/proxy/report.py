@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results as data and as tables made from the data."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+Results = dict[str, Any]
+
+
+def spread(values: list[float]) -> float:
+    """Half the distance between the quartiles, as a share of the median."""
+    ordered = sorted(values)
+    if len(ordered) < 2 or not median(ordered):
+        return 0.0
+    quarter = len(ordered) / 4
+    low, high = ordered[int(quarter)], ordered[-int(quarter) - 1]
+    return abs(high - low) / 2 / median(ordered)
+
+
+def case_table(title: str, series: dict[str, dict[str, Any]]) -> list[str]:
+    """One case: a row per proxy; CPU per request also as a ratio to the better of nginx and HAProxy."""
+    others = [median(series[name]["cpu_us"]) for name in ("nginx", "haproxy") if name in series]
+    best = min(others) if others else None
+    rows = [
+        f"### {title}",
+        "",
+        "| proxy | CPU per request | ratio | core time per request | core busy | load core busy | answers/s "
+        "| at rate | p50 | p99 | errors |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, one in series.items():
+        cpu = median(one["cpu_us"])
+        ratio = f"{cpu / best:.3f}" if best else ""
+        cells = [
+            name,
+            f"{cpu:.2f} µs ±{spread(one['cpu_us']):.1%}",
+            ratio,
+            f"{median(one['core_us']):.2f} µs",
+            f"{median(one['busy']):.0%}",
+            f"{median(one['load_busy']):.0%}",
+            f"{median(one['throughput']):,.0f}",
+            f"{one['rate']:,}/s",
+            f"{median(one['p50_us']):.0f} µs",
+            f"{median(one['p99_us']):.0f} µs",
+            str(one["errors"]),
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+    return [*rows, ""]
+
+
+def idle_table(idle: dict[str, dict[str, float]]) -> list[str]:
+    """Memory of idle connections."""
+    rows = [
+        "### Memory of idle connections",
+        "",
+        "| proxy | idle connections | per connection | resident before | resident with them |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, one in idle.items():
+        rows.append(
+            f"| {name} | {one['kept']:,.0f} | {one['bytes_per_connection'] / 1024:.2f} KiB "
+            f"| {one['resident_before'] / 2**20:.1f} MiB | {one['resident_with'] / 2**20:.1f} MiB |"
+        )
+    return [*rows, ""]
+
+
+def markdown(results: Results) -> str:
+    """The page of one run."""
+    machine = results["machine"]
+    lines = [
+        f"# Proxies compared, {results['date']}",
+        "",
+        f"Commit {results['commit']}. {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}. "
+        + ", ".join(results["versions"].values())
+        + ".",
+        "",
+        f"Made by `{results['command']}` from the data file beside this page: {results['rounds']} "
+        f"interleaved rounds, {results['seconds']:.0f} s each, medians, ± half the distance between the quartiles. "
+        "The proxy alone on one core, load generator and origin servers on another; every answer checked; "
+        "logs and counters on. The ratio is to the better of nginx and HAProxy. Latencies at a fixed rate "
+        "count from when a request was due. Peers' configurations: `benches/proxy/peers/`.",
+        "",
+    ]
+    for name, case in results["cases"].items():
+        lines += case_table(results["titles"][name], case)
+    if results.get("idle"):
+        lines += idle_table(results["idle"])
+    if results.get("skipped"):
+        lines += [
+            "Not run: " + "; ".join(f"{name} ({why})" for name, why in results["skipped"].items()) + ".",
+            "",
+        ]
+    return "\n".join(lines)

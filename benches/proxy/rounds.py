@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the cases: rounds interleaved over the proxies, so that a slow minute of the machine hits them all."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from benches.proxy.cases import IDLE_CONNECTIONS, Case
+from benches.proxy.load import Load
+from benches.proxy.machine import Sample, resident_bytes
+from benches.proxy.peers import Peer
+
+
+@dataclass
+class Clockwork:
+    """How long and how often."""
+
+    rounds: int = 6
+    warm: float = 1.0
+    seconds: float = 4.0
+    rate_seconds: float = 3.0
+
+
+@dataclass
+class Series:
+    """What one proxy did in one case: one entry a round in each list."""
+
+    cpu_us: list[float] = field(default_factory=list)
+    """CPU of all its processes per request, microseconds."""
+    core_us: list[float] = field(default_factory=list)
+    """Time its core was busy per request, microseconds: with what the kernel did in its own threads."""
+    busy: list[float] = field(default_factory=list)
+    """Share of the window that its core was busy, 0 to 1."""
+    load_busy: list[float] = field(default_factory=list)
+    """The same of the load tool's core: near 1 the load tool was the bottleneck, not the proxy."""
+    stolen: list[float] = field(default_factory=list)
+    """Share of the window that the hypervisor took from the proxy's core."""
+    throughput: list[float] = field(default_factory=list)
+    """Answers a second, as many as it could."""
+    rate: int = 0
+    """Requests a second of the latency runs."""
+    p50_us: list[float] = field(default_factory=list)
+    p99_us: list[float] = field(default_factory=list)
+    fixed_cpu_us: list[float] = field(default_factory=list)
+    """CPU per request at the fixed rate."""
+    errors: int = 0
+    """Wrong or missing answers, warm-up included."""
+    answered: int = 0
+
+    def saturate(self, result: dict[str, Any], samples: list[Sample], others: list[Sample]) -> None:
+        """Adds one closed-loop run."""
+        count = max(result["answered"], 1)
+        begin, end = samples
+        window = end.at - begin.at
+        self.cpu_us.append((end.process - begin.process) / count * 1e6)
+        self.core_us.append((end.core - begin.core) / count * 1e6)
+        self.busy.append((end.core - begin.core) / window)
+        self.load_busy.append((others[1].core - others[0].core) / window)
+        self.stolen.append((end.stolen - begin.stolen) / window)
+        self.throughput.append(result["answered"] / result["seconds"])
+        self._count(result)
+
+    def at_rate(self, result: dict[str, Any], samples: list[Sample]) -> None:
+        """Adds one run at the fixed rate."""
+        begin, end = samples
+        self.fixed_cpu_us.append((end.process - begin.process) / max(result["answered"], 1) * 1e6)
+        self.p50_us.append(result["p50_us"])
+        self.p99_us.append(result["p99_us"])
+        self._count(result)
+
+    def _count(self, result: dict[str, Any]) -> None:
+        self.errors += result["wrong_status"] + result["wrong_body"] + result["broken"]
+        self.answered += result["answered"]
+
+
+def measure(load: Load, peer: Peer, cores: tuple[int, int], values: dict[str, Any]) -> tuple[Any, ...]:
+    """One run: the load tool's figures, and the counters of the proxy's and of the load tool's core."""
+    pids = peer.pids()
+    own: list[Sample] = []
+    others: list[Sample] = []
+
+    def moment(_: str) -> None:
+        own.append(Sample.take(pids, cores[0]))
+        others.append(Sample.take([load.pid], cores[1]))
+
+    result = load.run(moment, target=f"127.0.0.1:{peer.port}", **values)
+    return result, own, others
+
+
+def run_case(
+    load: Load, peers: list[Peer], case: Case, clock: Clockwork, cores: tuple[int, int]
+) -> dict[str, Series]:
+    """All rounds of one case; every proxy runs throughout, idle while it is another's turn."""
+    series = {peer.name: Series() for peer in peers}
+    started: list[Peer] = []
+    try:
+        for peer in peers:
+            peer.start(load.origins, case.routes)
+            started.append(peer)
+        for number in range(clock.rounds):
+            # The order turns each round: whoever follows a slow proxy must not always be the same.
+            for peer in peers[number % len(peers) :] + peers[: number % len(peers)]:
+                own = series[peer.name]
+                values = {**case.values(), "warm": clock.warm, "seconds": clock.seconds, "rate": 0}
+                own.saturate(*measure(load, peer, cores, values))
+                own.rate = case.slow_rate if peer.name == "asyncio" else case.rate
+                values.update(rate=own.rate, seconds=clock.rate_seconds, warm=clock.warm / 2)
+                own.at_rate(*measure(load, peer, cores, values)[:2])
+    finally:
+        for peer in started:
+            peer.stop()
+    return series
+
+
+def run_idle(
+    load: Load, peers: list[Peer], connections: int = IDLE_CONNECTIONS
+) -> dict[str, dict[str, float]]:
+    """Memory of each proxy with and without idle keep-alive connections that have each had one answer."""
+    found = {}
+    for peer in peers:
+        try:
+            peer.start(load.origins, 1)
+            target = {"target": f"127.0.0.1:{peer.port}"}
+            # Pools, caches and the allocator's arenas reach their working size first.
+            load.run(lambda _: None, **target, connections=64, warm=0, seconds=2)
+            before = settled(peer)
+            opened = load.idle(**target, connections=connections)
+            with_idle = settled(peer)
+            kept = load.drop()
+        finally:
+            peer.stop()
+        found[peer.name] = {
+            "connections": opened["idle"],
+            "kept": kept,
+            "errors": opened["errors"],
+            "resident_before": before,
+            "resident_with": with_idle,
+            "bytes_per_connection": (with_idle - before) / max(opened["idle"], 1),
+        }
+    return found
+
+
+def settled(peer: Peer) -> int:
+    """Resident memory once two readings a second apart agree within 0.5 %, or after eight."""
+    last = resident_bytes(peer.pids())
+    for _ in range(8):
+        time.sleep(1)
+        now = resident_bytes(peer.pids())
+        if abs(now - last) <= last * 0.005:
+            return now
+        last = now
+    return last
