@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::CompiledRoute;
+use crate::change::Change;
+use crate::hosts::Hosts;
+use crate::paths::Hit;
+use crate::pattern::PathPattern;
+use crate::slots::Slots;
+use crate::template::Parameters;
+use crate::visit::{Decide, Visit};
+use std::net::IpAddr;
+use std::sync::Arc;
+use tidegate_request::Request;
+
+/// All routes of a snapshot, arranged for lookups. Immutable and shared by the threads.
+///
+/// Per listener: hosts (exact, wildcard suffix, any) → paths (exact, templates, prefixes, regular
+/// expressions) → the routes with the same path, sorted by what else decides. A lookup allocates
+/// nothing unless more than eight templates or prefixes of one host fit a path.
+#[derive(Clone, Debug)]
+pub struct RouteTable {
+    pub(crate) slots: Slots,
+    pub(crate) listeners: Vec<Listener>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Listener {
+    pub(crate) name: Box<str>,
+    pub(crate) hosts: Arc<Hosts>,
+}
+
+/// The route that takes a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its index in the list that the table was made of.
+    pub route: usize,
+    /// For a template: index into [`CompiledRoute::parameter_names`] and range of bytes in the
+    /// request's path, escapes as in the path.
+    pub parameters: Parameters,
+    /// For a prefix: how many bytes of the path it took, 0 for `/`; what is left is empty or
+    /// begins with `/`. 0 for other paths.
+    pub prefix_len: usize,
+}
+
+impl RouteTable {
+    /// Arranges `routes`, in the order of the file, for `listeners`.
+    ///
+    /// A route on a listener that is not in the list is on none; the references of a snapshot are
+    /// checked by who reads it, see [`CompiledRoute::listeners`].
+    pub fn build(routes: &[Arc<CompiledRoute>], listeners: &[&str]) -> Self {
+        let hosts = Arc::<Hosts>::default();
+        let listeners = listeners
+            .iter()
+            .map(|name| Listener {
+                name: (*name).into(),
+                hosts: Arc::clone(&hosts),
+            })
+            .collect();
+        Self {
+            slots: Slots::default(),
+            listeners,
+        }
+        .update(routes)
+    }
+
+    /// The same for another list of routes, with all that did not change shared with this table.
+    ///
+    /// A route is unchanged as long as it is the same `Arc`. The cost grows with the change and,
+    /// by a small constant, with the number of routes and of the changed host's neighbours.
+    pub fn update(&self, routes: &[Arc<CompiledRoute>]) -> Self {
+        let change = Change::between(&self.slots, routes);
+        if change.remove.len() > change.keep.len() {
+            // Most are new: taking the old ones out one by one would cost more than a fresh start.
+            let names: Vec<&str> = self
+                .listeners
+                .iter()
+                .map(|listener| &*listener.name)
+                .collect();
+            return Self::build(routes, &names);
+        }
+        let mut slots = self.slots.clone();
+        for &(slot, position) in &change.keep {
+            slots.set_position(slot, position);
+        }
+        let removed: Vec<_> = change
+            .remove
+            .iter()
+            .filter_map(|&slot| Some((slot, slots.remove(slot)?)))
+            .collect();
+        let added: Vec<_> = change
+            .add
+            .into_iter()
+            .map(|(position, route)| (slots.add(Arc::clone(&route), position), route))
+            .collect();
+        let mut table = Self {
+            slots,
+            listeners: Vec::with_capacity(self.listeners.len()),
+        };
+        let mut done: Vec<Edited> = Vec::new();
+        for listener in &self.listeners {
+            let edit = Edit {
+                remove: on(listener, &removed),
+                add: on(listener, &added),
+            };
+            // Listeners with the same routes share one table, before and after.
+            let same = done
+                .iter()
+                .find(|other| Arc::ptr_eq(&other.before, &listener.hosts) && other.edit == edit);
+            let hosts = match same {
+                Some(other) => Arc::clone(&other.after),
+                None => edit.apply(&listener.hosts, &table.slots),
+            };
+            done.push(Edited {
+                before: Arc::clone(&listener.hosts),
+                edit,
+                after: Arc::clone(&hosts),
+            });
+            table.listeners.push(Listener {
+                name: listener.name.clone(),
+                hosts,
+            });
+        }
+        table
+    }
+
+    /// The route that takes a request which came in on the listener with this index in the list
+    /// that the table was made of; `None` when no route does.
+    pub fn find(&self, listener: usize, request: &Request, client: IpAddr) -> Option<Found> {
+        let hit = self.search(listener, request, &mut Decide { request, client })?;
+        let parameters = match self.slots.route(hit.slot)?.path() {
+            PathPattern::Template(template) => template.parameters(request.path()),
+            PathPattern::Exact(_) | PathPattern::Prefix(_) | PathPattern::Regex(_) => {
+                Parameters::new()
+            }
+        };
+        Some(Found {
+            route: self.slots.position(hit.slot)?,
+            parameters,
+            prefix_len: hit.prefix_length,
+        })
+    }
+
+    pub(crate) fn search<V: Visit>(
+        &self,
+        listener: usize,
+        request: &Request,
+        visit: &mut V,
+    ) -> Option<Hit> {
+        self.listeners
+            .get(listener)?
+            .hosts
+            .find(&self.slots, request.host(), request.path(), visit)
+    }
+}
+
+/// Routes to take out of and put into one listener's table.
+struct Edit<'c> {
+    remove: Vec<&'c (u32, Arc<CompiledRoute>)>,
+    add: Vec<&'c (u32, Arc<CompiledRoute>)>,
+}
+
+struct Edited<'c> {
+    before: Arc<Hosts>,
+    edit: Edit<'c>,
+    after: Arc<Hosts>,
+}
+
+impl PartialEq for Edit<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let slots = |list: &[&(u32, Arc<CompiledRoute>)], others: &[&(u32, Arc<CompiledRoute>)]| {
+            list.iter()
+                .map(|item| item.0)
+                .eq(others.iter().map(|item| item.0))
+        };
+        slots(&self.remove, &other.remove) && slots(&self.add, &other.add)
+    }
+}
+
+impl Edit<'_> {
+    fn apply(&self, before: &Arc<Hosts>, slots: &Slots) -> Arc<Hosts> {
+        if self.remove.is_empty() && self.add.is_empty() {
+            return Arc::clone(before);
+        }
+        let mut hosts = Hosts::clone(before);
+        for (slot, route) in &self.remove {
+            hosts.remove(*slot, route);
+        }
+        for (slot, route) in &self.add {
+            hosts.insert(slots, *slot, route);
+        }
+        Arc::new(hosts)
+    }
+}
+
+fn on<'c>(
+    listener: &Listener,
+    routes: &'c [(u32, Arc<CompiledRoute>)],
+) -> Vec<&'c (u32, Arc<CompiledRoute>)> {
+    routes
+        .iter()
+        .filter(|(_, route)| route.is_on(&listener.name))
+        .collect()
+}

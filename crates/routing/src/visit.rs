@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::CompiledRoute;
+use crate::route::Miss;
+use std::net::IpAddr;
+use tidegate_request::Request;
+
+/// Judges the routes that a search comes across, in order of precedence. The live path and
+/// `explain` differ in nothing else.
+pub(crate) trait Visit {
+    /// Whether the route takes the request; `path_fits` is what the tables found out already.
+    fn route(&mut self, slot: u32, route: &CompiledRoute, path_fits: bool) -> bool;
+}
+
+/// Decides and forgets.
+pub(crate) struct Decide<'r> {
+    pub(crate) request: &'r Request,
+    pub(crate) client: IpAddr,
+}
+
+impl Visit for Decide<'_> {
+    #[inline]
+    fn route(&mut self, _slot: u32, route: &CompiledRoute, path_fits: bool) -> bool {
+        path_fits && route.admits(self.request, self.client).is_ok()
+    }
+}
+
+/// Decides and remembers why.
+pub(crate) struct Record<'r> {
+    pub(crate) decide: Decide<'r>,
+    /// Slot and outcome of each route, in the order they were judged.
+    pub(crate) outcomes: Vec<(u32, Outcome)>,
+}
+
+/// What became of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Taken,
+    Path,
+    Missed(Miss),
+}
+
+impl Visit for Record<'_> {
+    fn route(&mut self, slot: u32, route: &CompiledRoute, path_fits: bool) -> bool {
+        let outcome = match route.admits(self.decide.request, self.decide.client) {
+            _ if !path_fits => Outcome::Path,
+            Ok(()) => Outcome::Taken,
+            Err(miss) => Outcome::Missed(miss),
+        };
+        self.outcomes.push((slot, outcome));
+        outcome == Outcome::Taken
+    }
+}
