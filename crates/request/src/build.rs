@@ -90,6 +90,7 @@ fn judge(fields: &mut Fields, parts: Parts<'_>, options: Options) -> Result<Foun
         query: None,
         authority: Span::default(),
         host_length: 0,
+        received_authority: Span::default(),
         port: None,
         scheme,
         version,
@@ -187,6 +188,7 @@ fn judge_authority(
     }
     if let Some(authority) = authority {
         request.take_authority(authority);
+        request.received_authority = request.authority;
     }
     Ok(())
 }

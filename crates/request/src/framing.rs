@@ -117,6 +117,11 @@ fn is_coded_chunked(coding: &[u8]) -> bool {
         && names.all(is_known)
 }
 
+/// Whether a response of `status` to `method` may have content. RFC 9110 §6.4.1.
+pub(crate) fn has_content(status: u16, method: Method) -> bool {
+    method != Method::Head && status >= 200 && status != 204 && status != 304
+}
+
 /// The framing of a response to `method`, and the length its fields declare.
 ///
 /// # Errors
@@ -142,7 +147,7 @@ pub(crate) fn of_response(
             return Err(Reject::response("a Transfer-Encoding other than chunked"));
         }
     }
-    let framing = if method == Method::Head || status < 200 || status == 204 || status == 304 {
+    let framing = if !has_content(status, method) {
         ResponseFraming::None
     } else if coding.is_some() {
         ResponseFraming::Chunked

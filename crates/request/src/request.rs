@@ -18,6 +18,7 @@ pub struct Request {
     pub(crate) query: Option<Span>,
     pub(crate) authority: Span,
     pub(crate) host_length: u32,
+    pub(crate) received_authority: Span,
     pub(crate) port: Option<u16>,
     pub(crate) scheme: Scheme,
     pub(crate) version: Version,
@@ -107,10 +108,16 @@ impl Request {
         self.text(self.authority)
     }
 
-    /// Of the client's connection.
+    /// `host[:port]` as the client said it, whatever [`Request::set_authority`] made of it since.
     #[inline]
-    pub fn scheme(&self) -> Scheme {
-        self.scheme
+    pub fn received_authority(&self) -> &str {
+        self.text(self.received_authority)
+    }
+
+    /// `http` or `https`: of the client's connection.
+    #[inline]
+    pub fn scheme(&self) -> &'static str {
+        self.scheme.name()
     }
 
     /// As received.
@@ -156,6 +163,18 @@ impl Request {
         } else {
             None
         }
+    }
+
+    /// How many more gateways an OPTIONS request may pass; at 0 the one that got it must answer.
+    /// `None` for other methods and what is no number. RFC 9110 §7.6.2.
+    pub fn max_forwards(&self) -> Option<u32> {
+        if self.kind != Method::Options {
+            return None;
+        }
+        std::str::from_utf8(self.fields().get(FieldId::MaxForwards)?)
+            .ok()?
+            .parse()
+            .ok()
     }
 
     /// Whether the client wants to send another request on the connection. RFC 9112 §9.3.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::connection::Connection;
-use crate::fields::{FieldId, FieldSet, Fields, FieldsMut};
+use crate::fields::{FieldId, FieldSet, Fields};
 use crate::framing::{self, ResponseFraming};
 use crate::{Method, Reject, Storage, Version};
 
@@ -62,15 +62,20 @@ impl Response {
         })
     }
 
-    /// A response made here, with `length` bytes of content. Fields that frame or concern a
-    /// connection are left out when it is written. `status` is 200 to 599.
-    pub fn local(status: u16, fields: Fields, length: u64) -> Self {
+    /// A response made here to a request of `method`, with `length` bytes of content; without
+    /// content where `method` or `status` says so. `status` is 200 to 599.
+    pub fn local(status: u16, fields: Fields, length: u64, method: Method) -> Self {
+        let framing = if framing::has_content(status, method) {
+            ResponseFraming::Length(length)
+        } else {
+            ResponseFraming::None
+        };
         Self {
             storage: Storage { fields },
             status,
             version: Version::Http11,
-            framing: ResponseFraming::Length(length),
-            declared_length: Some(length),
+            framing,
+            declared_length: framing::has_content(status, Method::Get).then_some(length),
             keeps_alive: true,
             switches: false,
         }
@@ -111,9 +116,10 @@ impl Response {
         &self.storage.fields
     }
 
-    /// The fields for a filter to change.
-    pub fn fields_mut(&mut self) -> FieldsMut<'_> {
-        FieldsMut::new(&mut self.storage.fields)
+    /// The fields for a filter to change. Those that frame the response or concern a connection
+    /// have been read already and are never written out, so a change to them has no effect.
+    pub fn fields_mut(&mut self) -> &mut Fields {
+        &mut self.storage.fields
     }
 
     /// How the content was framed by the endpoint.

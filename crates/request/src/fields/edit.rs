@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::{FieldError, FieldId, Fields, PROTECTED, recognise_folded};
+use std::ops::Deref;
 
 /// The fields of a message for a filter to change: all but those that decide framing, routing and
 /// the connection (`Host`, `Content-Length`, `Transfer-Encoding`, `Connection`, ...).
@@ -11,11 +12,6 @@ pub struct FieldsMut<'a> {
 impl<'a> FieldsMut<'a> {
     pub(crate) fn new(fields: &'a mut Fields) -> Self {
         Self { fields }
-    }
-
-    /// The fields as they stand.
-    pub fn fields(&self) -> &Fields {
-        self.fields
     }
 
     /// Adds a field at the end.
@@ -62,7 +58,16 @@ impl<'a> FieldsMut<'a> {
     }
 }
 
-/// Whether filters may not touch the field `name`, judged as CGI would read it.
+impl Deref for FieldsMut<'_> {
+    type Target = Fields;
+
+    /// The fields as they stand.
+    fn deref(&self) -> &Fields {
+        self.fields
+    }
+}
+
+/// Refuses the names that are not for filters, read as CGI would.
 fn refuse_protected(name: &[u8]) -> Result<(), FieldError> {
     if PROTECTED.has(recognise_folded(name)) {
         Err(FieldError::Protected)

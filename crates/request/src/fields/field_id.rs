@@ -166,6 +166,11 @@ impl FieldSet {
         Self(bits)
     }
 
+    /// The members of both sets.
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether `id` is a member.
     #[inline]
     pub const fn has(self, id: FieldId) -> bool {

@@ -10,7 +10,7 @@ mod tests;
 
 pub use edit::FieldsMut;
 pub use field_id::{FieldId, FieldSet};
-pub use names::{CONNECTION_FIELDS, PROTECTED, folds_to};
-pub(crate) use names::{UNTRUSTED, has_untrusted_prefix, recognise_folded};
+pub use names::{CONNECTION_FIELDS, PROTECTED, folds_to, recognise_folded};
+pub(crate) use names::{UNTRUSTED, has_untrusted_prefix};
 pub(crate) use section::{Entry, Span};
 pub use section::{FieldError, FieldRef, Fields};

@@ -75,8 +75,8 @@ pub(crate) fn has_untrusted_prefix(name: &[u8]) -> bool {
         })
 }
 
-/// The well-known name onto which `name` folds.
-pub(crate) fn recognise_folded(name: &[u8]) -> FieldId {
+/// The well-known name that CGI, WSGI or PHP would make of `name`.
+pub fn recognise_folded(name: &[u8]) -> FieldId {
     let mut folded = [0; 32];
     let Some(target) = folded.get_mut(..name.len()) else {
         return FieldId::Other;

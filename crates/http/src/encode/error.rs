@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::response::{write_connection, write_date, write_status_line};
+use super::{push_length, push_text, reason};
+use tidegate_core::ErrorKind;
+use tidegate_request::Version;
+
+/// Appends a whole response that reports `kind`: a text of status and reason that names nothing
+/// internal.
+///
+/// `head_only` leaves out the content, for HEAD. `proxy_status` is the value of `Proxy-Status` (RFC
+/// 9209), if the listener shows it. `now` is in seconds since 1970. An HTTP/1.0 client whose
+/// connection is to go on gets no word of it and closes, as it may.
+pub fn write_error(
+    out: &mut Vec<u8>,
+    kind: ErrorKind,
+    keep_alive: bool,
+    head_only: bool,
+    proxy_status: Option<&str>,
+    now: u64,
+) {
+    let status = kind.status();
+    write_status_line(out, status);
+    write_date(out, now);
+    // Caches may keep some of these statuses on their own (RFC 9110 §15.1), but the next try may succeed.
+    out.extend_from_slice(
+        b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n",
+    );
+    if kind == ErrorKind::MethodNotAllowed {
+        // RFC 9110 §15.5.6 asks for it; routes may allow less.
+        out.extend_from_slice(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+    }
+    if let Some(text) = proxy_status {
+        out.extend_from_slice(b"Proxy-Status: ");
+        push_text(out, text);
+        out.extend_from_slice(b"\r\n");
+    }
+    let mut number = itoa::Buffer::new();
+    let number = number.format(status);
+    push_length(out, (number.len() + 1 + reason(status).len() + 1) as u64);
+    write_connection(out, Version::Http11, keep_alive);
+    out.extend_from_slice(b"\r\n");
+    if !head_only {
+        for part in [number, " ", reason(status), "\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::{push_field, push_length, push_text, reason, write_http_date};
+use tidegate_request::{CONNECTION_FIELDS, FieldId, FieldSet, Response, ResponseFraming, Version};
+
+/// What a response's head depends on beside the response.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseContext<'a> {
+    /// The client's.
+    pub version: Version,
+    /// Whether the connection is to carry another request.
+    pub keep_alive: bool,
+    /// Who we are in `Via`: a token.
+    pub pseudonym: &'a str,
+    /// Seconds since 1970, for a missing `Date`.
+    pub now: u64,
+    /// Made here: nothing was received that `Via` could tell of.
+    pub is_local: bool,
+}
+
+/// How the content must follow a head that was written, and what was promised in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The framing the client was told.
+    pub framing: ResponseFraming,
+    /// Whether the client was told that the connection goes on.
+    pub keep_alive: bool,
+}
+
+/// Fields that are written from the canonical response.
+const LEFT_OUT: FieldSet = CONNECTION_FIELDS.with(FieldSet::of(&[FieldId::ContentLength]));
+
+/// Appends the head of `response` as it goes to the client.
+///
+/// Content whose end only the endpoint's close tells is chunked for the client, or ended by our
+/// close if it speaks HTTP/1.0, which knows no chunks (RFC 9112 §6.3, §7.1).
+pub fn encode_response(
+    out: &mut Vec<u8>,
+    response: &Response,
+    context: &ResponseContext<'_>,
+) -> Sent {
+    let framing = match response.framing() {
+        ResponseFraming::Chunked | ResponseFraming::Close if context.version == Version::Http10 => {
+            ResponseFraming::Close
+        }
+        ResponseFraming::Close => ResponseFraming::Chunked,
+        framing => framing,
+    };
+    let keep_alive = context.keep_alive && framing != ResponseFraming::Close;
+    write_status_line(out, response.status());
+    for field in response.fields().iter() {
+        if !LEFT_OUT.has(field.id) {
+            push_field(out, field.name, field.value);
+        }
+    }
+    let is_interim = response.status() < 200;
+    match framing {
+        ResponseFraming::Length(length) => push_length(out, length),
+        ResponseFraming::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        // An answer to HEAD, or 304: what the content would have had (RFC 9110 §8.6).
+        ResponseFraming::None if !is_interim && response.status() != 204 => {
+            if let Some(length) = response.declared_length() {
+                push_length(out, length);
+            }
+        }
+        ResponseFraming::None | ResponseFraming::Close => {}
+    }
+    if !context.is_local {
+        out.extend_from_slice(b"Via: ");
+        out.extend_from_slice(response.version().number().as_bytes());
+        out.push(b' ');
+        push_text(out, context.pseudonym);
+        out.extend_from_slice(b"\r\n");
+    }
+    if let Some(protocol) = response.upgrade() {
+        push_field(out, b"Upgrade", protocol);
+        out.extend_from_slice(b"Connection: upgrade\r\n");
+    } else if !is_interim {
+        if response.fields().get(FieldId::Date).is_none() {
+            write_date(out, context.now);
+        }
+        write_connection(out, context.version, keep_alive);
+    }
+    out.extend_from_slice(b"\r\n");
+    Sent {
+        framing,
+        keep_alive,
+    }
+}
+
+pub(super) fn write_status_line(out: &mut Vec<u8>, status: u16) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
+    // The space belongs there also without a reason (RFC 9112 §4).
+    out.push(b' ');
+    out.extend_from_slice(reason(status).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+pub(super) fn write_date(out: &mut Vec<u8>, now: u64) {
+    out.extend_from_slice(b"Date: ");
+    write_http_date(out, now);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Says only what differs from the default of the client's version. RFC 9112 §9.3.
+pub(super) fn write_connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
+    match (version, keep_alive) {
+        (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
+        (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (Version::Http11, true) => {}
+    }
+}
