@@ -7,82 +7,194 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewaySettings {
+    /// How this gateway calls itself in `Via` and `Proxy-Status`.
     pub name: String,
+    /// Threads that serve traffic; `auto` is one per core that the process may use.
     pub threads: u16,
+    /// Peers whose `Forwarded` and `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<String>,
+    /// How long a stopping node waits for requests in flight.
     pub graceful_stop: Millis,
+    /// Where requests are logged; nowhere without it.
     pub access_log: Option<AccessLog>,
 }
 
+/// One line of JSON per request. A text alone is the path.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessLog {
+    /// A file, opened for appending; `-` is standard output.
     pub path: String,
+    /// Query parameters whose values are not logged, whatever their case.
     pub redact_query: Vec<String>,
+    /// Fields whose values are not logged even if `fields` names them.
     pub redact_fields: Vec<String>,
+    /// Request fields to log besides the ordinary ones.
     pub fields: Vec<String>,
 }
 
+/// Address, port and protocol where connections are accepted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
+    /// An IP address (`::` is all of IPv6 and IPv4), or `unix:/path`.
     pub address: String,
+    /// The port, from 1; 0, which is the default, with a Unix socket.
     pub port: u16,
+    /// What is spoken.
     pub protocol: ListenerProtocol,
+    /// What one client may cost.
     pub limits: ListenerLimits,
+    /// How long a client is waited for.
     pub timeouts: ListenerTimeouts,
+    /// Whether responses tell in `Proxy-Status` (RFC 9209) what went wrong.
     pub proxy_status: bool,
+    /// Whether `//` in a path is one `/`.
     pub merge_slashes: bool,
+    /// What happens to every message, before the route's own policies.
     pub policies: Vec<Room>,
 }
 
+/// What is spoken on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ListenerProtocol {
     Http,
 }
 
+/// What one client may cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerLimits {
+    /// Request line and fields together; more is a 431.
     pub header_size: Octets,
+    /// Fields of a request, and of its trailers; more is a 431.
     pub header_fields: u16,
+    /// The request target; more is a 414.
     pub target_size: Octets,
+    /// A request's body; more is a 413. Upgraded connections and event streams are not counted.
     pub body_size: Octets,
+    /// Connections at a time.
     pub connections: u32,
+    /// Connections at a time from one address (IPv6: from one /64); trusted proxies are exempt.
     pub connections_per_address: u32,
 }
 
+/// How long a client is waited for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerTimeouts {
+    /// From a request's first byte to the end of its header; then a 408.
     pub header: Millis,
+    /// Between two pieces of a request's body; then a 408.
     pub body_stall: Millis,
+    /// Bytes per second a request's body has to reach over `body_stall`; then a 408.
     pub body_rate: Octets,
+    /// Between two pieces of a response that the client takes; then the connection is closed.
     pub send_stall: Millis,
+    /// Between two requests on a connection.
     pub idle: Millis,
 }
 
+/// Endpoints that stand for each other, and how they are used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Backend {
+    /// What is spoken to them.
     pub protocol: BackendProtocol,
+    /// How one is picked for a request: a room's name, or `{ type: name, ... }` with its settings.
     pub balancing: Room,
+    /// How they are probed; not at all without it.
     pub health_check: Option<Room>,
+    /// How real traffic judges them.
     pub passive_health: PassiveHealth,
+    /// How long they are waited for.
     pub timeouts: BackendTimeouts,
+    /// What they may be asked and may answer.
     pub limits: BackendLimits,
+    /// Idle connections that are kept.
     pub pool: Pool,
+    /// How much of the traffic may be retries.
     pub retry_budget: RetryBudget,
+    /// What `Host` they see: the client's (`keep`), or their own address (`endpoint`).
     pub host: HostField,
+    /// What happens to every message, after the route's own policies.
     pub policies: Vec<Room>,
 }
 
+/// What is spoken to endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackendProtocol {
     Http,
     Function,
+}
+
+/// Real traffic judges endpoints: connects that fail, resets and 5xx-less silence count as
+/// failures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PassiveHealth {
+    /// Whether it does.
+    pub enabled: bool,
+    /// Failures in a row that exclude an endpoint.
+    pub failures: u32,
+    /// How long.
+    pub exclude_for: Millis,
+    /// The share of a backend's endpoints that may be excluded at a time; the last one never is.
+    pub max_excluded_percent: u8,
+}
+
+/// How long an endpoint is waited for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackendTimeouts {
+    /// For a connection, name resolution included.
+    pub connect: Millis,
+    /// For a free connection or a usable endpoint; then a 503.
+    pub pending: Millis,
+    /// From the end of the request to the first byte of the response; then a 504.
+    pub first_byte: Millis,
+    /// Between two pieces of a response, or of a request's body that the endpoint takes.
+    pub stall: Millis,
+}
+
+/// What one endpoint may be asked, and may answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackendLimits {
+    /// Connections at a time to one endpoint, for the whole node.
+    pub connections: u32,
+    /// Requests that wait for a connection at a time; more get a 503 at once.
+    pub pending: u32,
+    /// Status line and fields of a response; more is a 502.
+    pub header_size: Octets,
+    /// Fields of a response; more is a 502.
+    pub header_fields: u16,
+}
+
+/// Idle connections that are kept for later requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// Per endpoint and thread.
+    pub idle: u32,
+    /// How long: below the 5 s at which common servers close; a shorter `Keep-Alive: timeout` is
+    /// honoured.
+    pub idle_time: Millis,
+    /// How long one may have been idle to carry an unsafe method, which can not be sent twice.
+    pub unsafe_idle_time: Millis,
+}
+
+/// How much of the traffic may be retries, over 10 s, so that retries never break what is already
+/// slow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetryBudget {
+    /// Of the requests.
+    pub percent: u8,
+    /// Retries that are free, whatever the traffic.
+    pub floor_per_second: u32,
 }
 
 /// What `Host` an endpoint sees.
@@ -93,96 +205,81 @@ pub enum HostField {
     Endpoint,
 }
 
-/// `address` is `IP:port`, `[IPv6]:port`, `name:port` or `unix:/path`.
+/// One address of one running server. A text alone is the address.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
+    /// `IP:port`, `[IPv6]:port`, `name:port` or `unix:/path`.
     pub address: String,
+    /// Where it stands, if that is known.
     pub zone: Option<String>,
+    /// Its share relative to its neighbours; 0 takes no new requests.
     pub weight: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PassiveHealth {
-    pub enabled: bool,
-    pub failures: u32,
-    pub exclude_for: Millis,
-    pub max_excluded_percent: u8,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BackendTimeouts {
-    pub connect: Millis,
-    pub pending: Millis,
-    pub first_byte: Millis,
-    pub stall: Millis,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BackendLimits {
-    pub connections: u32,
-    pub pending: u32,
-    pub header_size: Octets,
-    pub header_fields: u16,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pool {
-    pub idle: u32,
-    pub idle_time: Millis,
-    pub unsafe_idle_time: Millis,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RetryBudget {
-    pub percent: u8,
-    pub floor_per_second: u32,
-}
-
+/// Every route's name, first the one written first: among equals the first one wins.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteOrder {
+    /// Each is the name of a route in the same snapshot.
     pub names: Vec<String>,
 }
 
+/// Which requests it takes, what happens to them, and where they go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
+    /// The listeners it serves; all but the admin one if left out.
     pub listeners: Vec<String>,
+    /// Hosts it serves, `*.` for any labels in front; every host if left out.
     pub hosts: Vec<String>,
+    /// What a request must look like.
     #[serde(rename = "match")]
     pub matches: Match,
+    /// What happens to its messages, in this order; responses pass backwards.
     pub policies: Vec<Room>,
+    /// A URL, a backend's name, a weighted list, or one of `redirect`, `respond`, `function`.
     pub to: Target,
+    /// What an endpoint sees instead.
     pub rewrite: Option<Rewrite>,
+    /// How long its requests may take.
     pub timeouts: RouteTimeouts,
+    /// When a failed request is sent again.
     pub retries: Retries,
+    /// In the place of the listener's `limits.body_size`.
     pub body_size: Option<Octets>,
 }
 
+/// What a request must look like: all of it must fit; what is left out always fits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Match {
+    /// How the path must look.
     pub path: PathMatch,
+    /// Methods, one of which must be the request's.
     pub methods: Vec<String>,
+    /// Fields by name.
     pub headers: Vec<FieldMatch>,
+    /// Query parameters by name.
     pub query: Vec<FieldMatch>,
+    /// Cookies by name.
     pub cookies: Vec<FieldMatch>,
+    /// Networks, one of which must hold the client's address.
     pub clients: Vec<String>,
 }
 
+/// How the path must look. A text is a prefix by segment, or a template if it has braces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PathMatch {
+    /// `prefix` takes `/x` and `/x/...`; `exact` and `regex` the whole path; `template` has
+    /// parameters.
     pub kind: PathKind,
+    /// The path in canonical form, the template, or the expression.
     pub value: String,
 }
 
+/// How a path is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PathKind {
@@ -192,14 +289,19 @@ pub enum PathKind {
     Regex,
 }
 
+/// How a field, query parameter or cookie must look; one of several values is enough.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldMatch {
+    /// Its name; fields in lower case.
     pub name: String,
+    /// `exact` compares the whole value, `regex` too, `present` takes any.
     pub kind: FieldMatchKind,
+    /// The value or expression; empty with `present`.
     pub value: String,
 }
 
+/// How a value is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FieldMatchKind {
@@ -208,15 +310,57 @@ pub enum FieldMatchKind {
     Regex,
 }
 
+/// Where a route leads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Target {
-    Forward { backends: Vec<WeightedBackend> },
-    Redirect { status: u16, location: Option<String>, scheme: Option<String>, host: Option<String>, port: Option<u16>, path: Option<String> },
-    Respond { status: u16, headers: Vec<(String, String)>, body: String },
-    Internal { page: InternalPage },
+    /// The request goes to one of these backends, drawn by weight.
+    Forward {
+        /// At least one, with a weight above 0 among them.
+        backends: Vec<WeightedBackend>,
+    },
+    /// The client is sent elsewhere. What is left out stays as it was asked for.
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// The whole `Location`, alone.
+        location: Option<String>,
+        /// The new scheme.
+        scheme: Option<String>,
+        /// The new host.
+        host: Option<String>,
+        /// The new port.
+        port: Option<u16>,
+        /// The new path.
+        path: Option<String>,
+    },
+    /// An answer of the gateway's own. A number alone is the status.
+    Respond {
+        /// 200 to 599.
+        status: u16,
+        /// Fields of the answer.
+        headers: Vec<(String, String)>,
+        /// Its body, sent as UTF-8.
+        body: String,
+    },
+    /// A page of tidegate itself, on the admin listener.
+    Internal {
+        /// Which page.
+        page: InternalPage,
+    },
 }
 
+/// A backend and its share of the requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightedBackend {
+    /// Its name, or its URL.
+    pub backend: String,
+    /// Its share relative to its neighbours; 0 gets none.
+    pub weight: u32,
+}
+
+/// A page of tidegate itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InternalPage {
@@ -224,37 +368,42 @@ pub enum InternalPage {
     Health,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WeightedBackend {
-    pub backend: String,
-    pub weight: u32,
-}
-
-/// `prefix` replaces what a prefix match took; `path` replaces the whole path (`{name}` of a
-/// template allowed); `host` replaces the authority.
+/// What an endpoint sees instead of what the client asked for; answers are mapped back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rewrite {
+    /// In the place of what the prefix match took; `/` strips it.
     pub prefix: Option<String>,
+    /// In the place of the whole path; `{name}` is a parameter of the route's template.
     pub path: Option<String>,
+    /// In the place of the host (`name`, `name:port`).
     pub host: Option<String>,
 }
 
+/// How long this route's requests may take.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteTimeouts {
+    /// For the whole exchange, retries included; without it only stalls end one.
     pub request: Option<Millis>,
+    /// In the place of the backend's `first_byte`.
     pub first_byte: Option<Millis>,
+    /// How long a WebSocket, another upgraded connection or an event stream may be silent.
     pub upgraded_idle: Millis,
+    /// How long one may live.
     pub upgraded_life: Option<Millis>,
 }
 
+/// When a failed request is sent again, to another endpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retries {
+    /// Times besides the first; connects that failed are not counted.
     pub attempts: u8,
+    /// Methods that may be sent again. Naming an unsafe one (`POST`) says that a repeat does no
+    /// harm.
     pub methods: Vec<String>,
+    /// Responses that count as failures besides connections that broke.
     pub statuses: Vec<u16>,
 }
 
@@ -262,13 +411,19 @@ pub struct Retries {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Function {
+    /// What it is.
     pub kind: FunctionKind,
+    /// The Unix sockets its processes listen on.
     pub workers: Vec<String>,
+    /// How long one call may take.
     pub deadline: Millis,
+    /// Calls at a time per process.
     pub concurrency: u32,
+    /// The largest request body handed over.
     pub max_body: Octets,
 }
 
+/// What user code is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FunctionKind {
@@ -276,4 +431,12 @@ pub enum FunctionKind {
     Function,
     Lambda,
     Asgi,
+}
+
+/// A `@policy` of section `functions` sees the request and, if it asks for it, the response.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PythonPolicy {
+    /// The function's name; its `kind` is `policy`.
+    pub function: String,
 }

@@ -16,9 +16,9 @@ _NOT_YET_PROTOCOLS = frozenset({"https", "http2", "http3", "h2", "h2c", "grpc", 
 
 BackendProtocol = Annotated[
     Literal["http", "function"],
-    Choice("BackendProtocol", not_yet=_NOT_YET_PROTOCOLS, internal=frozenset({"function"})),
+    Choice("BackendProtocol", not_yet=_NOT_YET_PROTOCOLS, internal=frozenset({"function"}), doc="What is spoken to endpoints."),
 ]
-HostField = Annotated[Literal["keep", "endpoint"], Choice("HostField")]
+HostField = Annotated[Literal["keep", "endpoint"], Choice("HostField", doc="What `Host` an endpoint sees.")]
 
 
 class Endpoint(Model):

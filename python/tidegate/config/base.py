@@ -27,6 +27,10 @@ class Model(BaseModel):
     # Not a field and not private state either: pydantic compares private state in `==`.
     __slots__ = ("_source",)
 
+    rust_name: ClassVar[str] = ""
+    """The struct's name in Rust where it is not the class's."""
+    in_engine: ClassVar[bool] = True
+    """Of a room: whether it has a folder of the same name in Rust."""
     not_yet: ClassVar[dict[str, str]] = {}
     """Keys that a later version will know, and what can be done today; empty text for nothing."""
 

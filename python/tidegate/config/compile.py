@@ -17,11 +17,12 @@ from typing import Any, Final
 from tidegate.config import addresses
 from tidegate.config.backend import Backend, Endpoint
 from tidegate.config.base import Model
-from tidegate.config.function import Function, FunctionWire
+from tidegate.config.function import Function
 from tidegate.config.gateway import Gateway
 from tidegate.config.listener import Listener
 from tidegate.config.naming import route_name
 from tidegate.config.route import Route
+from tidegate.config.wire import FunctionWire, RouteOrder
 
 SCHEMA: Final = 1
 """The version of the snapshot's form, as in `crates/config/src/delta.rs`."""
@@ -239,7 +240,7 @@ class _Compilation:
             name = f"admin{where}"
             names.append(name)
             self._add("route", name, {**self._value(route), "to": {"type": "internal", "page": page}}, ("gateway", "admin"))
-        self._add("route_order", "routes", {"names": names}, ("routes",))
+        self._add("route_order", "routes", RouteOrder(names=names).model_dump(), ("routes",))
 
     def _url_backends(self, route: Route, path: tuple[int | str, ...]) -> None:
         if route.to.type != "forward":

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from tidegate.config.base import Model
 from tidegate.config.types import ByteSize, Choice, ControlOnly, Duration, FilePath, Flag, Handler, Name
 
-FunctionKind = Annotated[Literal["policy", "function", "lambda", "asgi"], Choice("FunctionKind")]
+FunctionKind = Annotated[Literal["policy", "function", "lambda", "asgi"], Choice("FunctionKind", doc="What user code is.")]
 
 
 class Function(Model):
@@ -57,18 +57,3 @@ class Function(Model):
             elif value.get("kind") == "lambda":
                 value = {"concurrency": 1, **value}
         return value
-
-
-class FunctionWire(Model):
-    """A policy, function or ASGI application that runs in function workers."""
-
-    kind: FunctionKind
-    """What it is."""
-    workers: list[FilePath]
-    """The Unix sockets its processes listen on."""
-    deadline: Duration
-    """How long one call may take."""
-    concurrency: Annotated[int, Field(ge=1, le=100_000)]
-    """Calls at a time per process."""
-    max_body: ByteSize
-    """The largest request body handed over."""

@@ -13,7 +13,7 @@ from tidegate.config.types import ByteSize, Choice, Duration, Flag, ListenerAddr
 
 _NOT_YET_PROTOCOLS = frozenset({"https", "http2", "http3", "h2c", "tcp", "tls", "udp", "dns", "forward", "quic"})
 
-ListenerProtocol = Annotated[Literal["http"], Choice("ListenerProtocol", not_yet=_NOT_YET_PROTOCOLS)]
+ListenerProtocol = Annotated[Literal["http"], Choice("ListenerProtocol", not_yet=_NOT_YET_PROTOCOLS, doc="What is spoken on a listener.")]
 
 
 class ListenerLimits(Model):

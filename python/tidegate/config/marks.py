@@ -62,6 +62,8 @@ class Choice:
     """Words that a later version will know."""
     internal: frozenset[str] = frozenset()
     """Words that only `compile.py` writes."""
+    doc: str = ""
+    """What is chosen."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         words = [word for word in get_args(source) if word not in self.internal]

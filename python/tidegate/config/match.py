@@ -12,8 +12,8 @@ from tidegate.config.base import Model, refuse
 from tidegate.config.names import field_name, token
 from tidegate.config.types import Choice, MethodName, Network, Text
 
-PathKind = Annotated[Literal["prefix", "exact", "template", "regex"], Choice("PathKind")]
-FieldMatchKind = Annotated[Literal["exact", "present", "regex"], Choice("FieldMatchKind")]
+PathKind = Annotated[Literal["prefix", "exact", "template", "regex"], Choice("PathKind", doc="How a path is compared.")]
+FieldMatchKind = Annotated[Literal["exact", "present", "regex"], Choice("FieldMatchKind", doc="How a value is compared.")]
 
 _PATH_FORMS = "write `/prefix`, `/users/{id}`, `{ exact: /x }` or `{ regex: '/x[0-9]+' }`"
 _FIELD_FORMS = "write `value`, `{ regex: '...' }` or `{ present: true }`"

@@ -15,7 +15,7 @@ from tidegate.config.types import BackendRef, Choice, FieldName, FieldValue, Fil
 _NOT_YET = frozenset({"files", "compose", "mirror", "proxy", "static", "fastcgi", "lambda", "grpc", "mock", "tcp"})
 _FORMS = ("redirect", "respond", "function")
 
-InternalPage = Annotated[Literal["metrics", "health"], Choice("InternalPage")]
+InternalPage = Annotated[Literal["metrics", "health"], Choice("InternalPage", doc="A page of tidegate itself.")]
 
 
 def headers(value: Any) -> Any:
@@ -62,6 +62,9 @@ class WeightedBackend(Model):
 
 class Forward(Model):
     """The request goes to one of these backends, drawn by weight."""
+
+    union_name: ClassVar[str] = "Target"
+    union_doc: ClassVar[str] = "Where a route leads."
 
     type: Literal["forward"] = "forward"
     """Which kind of target it is."""

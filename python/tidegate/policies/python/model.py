@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tidegate.config.base import Model
 from tidegate.config.types import FunctionRef
@@ -11,6 +11,8 @@ from tidegate.config.types import FunctionRef
 
 class PythonPolicy(Model):
     """A `@policy` of section `functions` sees the request and, if it asks for it, the response."""
+
+    in_engine: ClassVar[bool] = False
 
     type: Literal["python"] = "python"
     """The room."""

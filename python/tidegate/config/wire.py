@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resources that only `compile.py` writes: no user sees these models, the node reads them."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from tidegate.config.base import Model
+from tidegate.config.function import FunctionKind
+from tidegate.config.types import ByteSize, Duration, FilePath, FunctionRef, RouteName
+
+
+class RouteOrder(Model):
+    """Every route's name, first the one written first: among equals the first one wins."""
+
+    names: list[RouteName]
+    """Each is the name of a route in the same snapshot."""
+
+
+class FunctionWire(Model):
+    """A policy, function or ASGI application that runs in function workers."""
+
+    rust_name: ClassVar[str] = "Function"
+
+    kind: FunctionKind
+    """What it is."""
+    workers: list[FilePath]
+    """The Unix sockets its processes listen on."""
+    deadline: Duration
+    """How long one call may take."""
+    concurrency: Annotated[int, Field(ge=1, le=100_000, strict=True)]
+    """Calls at a time per process."""
+    max_body: ByteSize
+    """The largest request body handed over."""
