@@ -46,3 +46,7 @@ CASES = [
     Case("connect", "new connection per request", close=True, rate=4_000, slow_rate=1_000),
 ]
 IDLE_CONNECTIONS = 9_000
+MOST_CONNECTIONS = 9_600
+"""What each proxy is set up for: its limits are raised to this, which 20,000 descriptors allow."""
+FEW_CONNECTIONS = 512
+"""What it is set up for when its memory without idle connections is read."""

@@ -20,6 +20,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from benches.proxy import engine
+from benches.proxy.cases import MOST_CONNECTIONS
 from benches.proxy.machine import output, process_group, raise_descriptors
 
 CONFIGURATIONS = Path(__file__).parent / "peers"
@@ -55,6 +56,7 @@ class Peer(ABC):
         self._core = core
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
+        self.connections = MOST_CONNECTIONS
 
     @abstractmethod
     def version(self) -> str:
@@ -72,8 +74,9 @@ class Peer(ABC):
         """Whether its program is on this machine."""
         return shutil.which(self.program, path=SEARCH_PATH) is not None
 
-    def start(self, origins: list[str], routes: int) -> None:
-        """Starts with `routes` path prefixes (1: everything) and returns when it answers."""
+    def start(self, origins: list[str], routes: int, connections: int = MOST_CONNECTIONS) -> None:
+        """Starts with `routes` path prefixes (1: everything), for so many clients, until it answers."""
+        self.connections = connections
         shutil.rmtree(self._directory, ignore_errors=True)
         self._directory.mkdir(parents=True)
         with socket.socket() as probe:
@@ -161,6 +164,8 @@ class Nginx(Peer):
             "nginx.conf",
             directory=self._directory,
             port=self.port,
+            # Its limit counts connections to origin servers as well.
+            connections=self.connections + 384,
             origin_1=origins[0],
             origin_2=origins[1],
             routes=blocks,
@@ -190,6 +195,7 @@ class Haproxy(Peer):
             "haproxy.cfg",
             directory=self._directory,
             port=self.port,
+            connections=self.connections,
             origin_1=origins[0],
             origin_2=origins[1],
             route=route,
@@ -236,6 +242,7 @@ class Tidegate(Peer):
             "tidegate.yaml",
             directory=self._directory,
             port=self.port,
+            connections=self.connections,
             admin=admin,
             origin_1=origins[0],
             origin_2=origins[1],

@@ -6,6 +6,8 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
+from benches.proxy.cases import FEW_CONNECTIONS
+
 Results = dict[str, Any]
 
 
@@ -55,13 +57,16 @@ def idle_table(idle: dict[str, dict[str, float]]) -> list[str]:
     rows = [
         "### Memory of idle connections",
         "",
-        "| proxy | idle connections | per connection | resident before | resident with them |",
+        f"Resident memory (PSS of all processes) with them, less that of the same proxy set up for only "
+        f"{FEW_CONNECTIONS}: what a proxy sets aside at start for each connection it may hold counts.",
+        "",
+        "| proxy | idle connections | per connection | of it when they come | resident with them |",
         "|---|---:|---:|---:|---:|",
     ]
     for name, one in idle.items():
         rows.append(
             f"| {name} | {one['kept']:,.0f} | {one['bytes_per_connection'] / 1024:.2f} KiB "
-            f"| {one['resident_before'] / 2**20:.1f} MiB | {one['resident_with'] / 2**20:.1f} MiB |"
+            f"| {one['bytes_on_arrival'] / 1024:.2f} KiB | {one['resident_with'] / 2**20:.1f} MiB |"
         )
     return [*rows, ""]
 
@@ -77,9 +82,9 @@ def markdown(results: Results) -> str:
         + ".",
         "",
         f"Made by `{results['command']}` from the data file beside this page: {results['rounds']} "
-        f"interleaved rounds, {results['seconds']:.0f} s each, medians, ± half the distance between the quartiles. "
-        "The proxy alone on one core, load generator and origin servers on another; every answer checked; "
-        "logs and counters on. The ratio is to the better of nginx and HAProxy. Latencies at a fixed rate "
+        f"interleaved rounds, {results['seconds']:.0f} s each, medians, ± half the distance between the "
+        "quartiles. The proxy alone on one core, load generator and origin servers on another; every answer "
+        "checked; logs and counters on. The ratio is to the better of nginx and HAProxy. Latencies at a fixed rate "
         "count from when a request was due. Peers' configurations: `benches/proxy/peers/`.",
         "",
     ]

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from benches.proxy.cases import IDLE_CONNECTIONS, Case
+from benches.proxy.cases import FEW_CONNECTIONS, IDLE_CONNECTIONS, Case
 from benches.proxy.load import Load
 from benches.proxy.machine import Sample, resident_bytes
 from benches.proxy.peers import Peer
@@ -117,29 +117,38 @@ def run_case(
 def run_idle(
     load: Load, peers: list[Peer], connections: int = IDLE_CONNECTIONS
 ) -> dict[str, dict[str, float]]:
-    """Memory of each proxy with and without idle keep-alive connections that have each had one answer."""
+    """Memory of each proxy with idle keep-alive connections that have each had one answer, and without."""
     found = {}
     for peer in peers:
         try:
+            peer.start(load.origins, 1, FEW_CONNECTIONS)
+            without = warmed_up(load, peer)
+            peer.stop()
             peer.start(load.origins, 1)
-            target = {"target": f"127.0.0.1:{peer.port}"}
-            # Pools, caches and the allocator's arenas reach their working size first.
-            load.run(lambda _: None, **target, connections=64, warm=0, seconds=2)
-            before = settled(peer)
-            opened = load.idle(**target, connections=connections)
+            before = warmed_up(load, peer)
+            opened = load.idle(target=f"127.0.0.1:{peer.port}", connections=connections)
             with_idle = settled(peer)
             kept = load.drop()
         finally:
             peer.stop()
+        count = max(opened["idle"], 1)
         found[peer.name] = {
             "connections": opened["idle"],
             "kept": kept,
             "errors": opened["errors"],
+            "resident_without": without,
             "resident_before": before,
             "resident_with": with_idle,
-            "bytes_per_connection": (with_idle - before) / max(opened["idle"], 1),
+            "bytes_per_connection": (with_idle - without) / count,
+            "bytes_on_arrival": (with_idle - before) / count,
         }
     return found
+
+
+def warmed_up(load: Load, peer: Peer) -> int:
+    """Resident memory once pools, caches and the allocator's arenas have reached their working size."""
+    load.run(lambda _: None, target=f"127.0.0.1:{peer.port}", connections=64, warm=0, seconds=2)
+    return settled(peer)
 
 
 def settled(peer: Peer) -> int:
