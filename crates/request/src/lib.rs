@@ -25,7 +25,7 @@ mod tests;
 pub use build::{Options, Parts};
 pub use fields::{
     CONNECTION_FIELDS, FieldError, FieldId, FieldRef, FieldSet, Fields, FieldsMut, PROTECTED,
-    folds_to, recognise_folded,
+    SectionError, folds_to, recognise_folded,
 };
 pub use framing::{Framing, ResponseFraming};
 pub use method::{Method, Scheme, Version};

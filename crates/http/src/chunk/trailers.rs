@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::HeadLimits;
-use crate::head::{SectionError, read_section};
 use tidegate_core::ErrorKind;
-use tidegate_request::{CONNECTION_FIELDS, FieldId, FieldSet, Fields, Reject, recognise_folded};
+use tidegate_request::{
+    CONNECTION_FIELDS, FieldId, FieldSet, Fields, Reject, SectionError, recognise_folded,
+};
 
 /// What must not come in a trailer: framing, routing, request modifiers, authentication and how the
 /// content is to be read. RFC 9110 §6.5.1.
@@ -112,10 +113,11 @@ impl Trailers {
             return Ok(());
         }
         let mut read = Fields::new();
-        read_section(&mut read, &text, self.most_fields).map_err(|error| match error {
-            SectionError::Malformed(detail) => self.malformed(detail),
-            SectionError::TooMany => self.too_large(),
-        })?;
+        read.load(&text, self.most_fields)
+            .map_err(|error| match error {
+                SectionError::Malformed(detail) => self.malformed(detail),
+                SectionError::TooMany => self.too_large(),
+            })?;
         for field in read.iter() {
             let id = recognise_folded(field.name);
             if !FORBIDDEN.has(id) && !CONNECTION_FIELDS.has(id) {

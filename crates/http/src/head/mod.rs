@@ -4,11 +4,9 @@
 mod limits;
 mod parse;
 mod scan;
-mod section;
 #[cfg(test)]
 mod tests;
 
 pub use limits::HeadLimits;
 pub use parse::{parse_request, parse_response};
 pub use scan::HeadScanner;
-pub(crate) use section::{SectionError, read_section};

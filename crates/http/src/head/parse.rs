@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::{HeadLimits, SectionError, read_section};
+use super::HeadLimits;
 use tidegate_core::ErrorKind;
 use tidegate_request::{
-    Method, Options, Parts, Reject, Request, Response, Scheme, Storage, Version, syntax,
+    Method, Options, Parts, Reject, Request, Response, Scheme, SectionError, Storage, Version,
+    syntax,
 };
 
 /// Parses `head`, as long as [`super::HeadScanner`] said, into the canonical request.
@@ -60,12 +61,13 @@ fn request_parts<'a>(
             "the target is too long",
         ));
     }
-    read_section(storage.fields_mut(), section, limits.header_fields).map_err(
-        |error| match error {
+    storage
+        .fields_mut()
+        .load(section, limits.header_fields)
+        .map_err(|error| match error {
             SectionError::Malformed(detail) => Reject::request(detail),
             SectionError::TooMany => Reject::new(ErrorKind::RequestHeaderSize, "too many fields"),
-        },
-    )?;
+        })?;
     Ok(Parts {
         method,
         target,
@@ -124,14 +126,15 @@ fn response_parts(
         [b' ', reason @ ..] if syntax::is_field_value(reason) => {}
         _ => return Err(bad),
     }
-    read_section(storage.fields_mut(), section, limits.header_fields).map_err(
-        |error| match error {
+    storage
+        .fields_mut()
+        .load(section, limits.header_fields)
+        .map_err(|error| match error {
             SectionError::Malformed(detail) => Reject::response(detail),
             SectionError::TooMany => {
                 Reject::new(ErrorKind::HttpResponseHeaderSectionSize, "too many fields")
             }
-        },
-    )?;
+        })?;
     Ok((version, status))
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use crate::syntax;
 
 macro_rules! well_known {
     ($( $variant:ident = $name:literal; )*) => {
@@ -118,24 +119,54 @@ const SLOTS: [u8; 256] = {
     slots
 };
 
-const LONGEST: usize = 32;
+/// Whether the token `name` is `known`, which is in lower case and has no `@`, `[`, `\\`, `]`, `^` or
+/// `_`. Eight bytes at a time, the last ones twice.
+#[inline]
+fn is_same(known: &[u8], name: &[u8]) -> bool {
+    if known.len() != name.len() {
+        return false;
+    }
+    let (Some((known_words, known_last)), Some((words, last))) = (words(known), words(name)) else {
+        return known.eq_ignore_ascii_case(name);
+    };
+    let lower = |word: &[u8; 8]| u64::from_le_bytes(*word) | 0x2020_2020_2020_2020;
+    known_words
+        .iter()
+        .zip(words)
+        .all(|(known, word)| lower(known) == lower(word))
+        && lower(known_last) == lower(last)
+}
+
+fn words(text: &[u8]) -> Option<(&[[u8; 8]], &[u8; 8])> {
+    Some((text.as_chunks().0, text.last_chunk()?))
+}
 
 impl FieldId {
     /// The identifier of `name`, in any case of letters.
     #[inline]
     pub fn recognise(name: &[u8]) -> Self {
+        if syntax::is_token(name) {
+            Self::recognise_token(name)
+        } else {
+            Self::Other
+        }
+    }
+
+    /// As [`FieldId::recognise`] for a name that is a token: then a byte that differs from a
+    /// well-known one in nothing but bit 5 is the same letter.
+    #[inline]
+    pub(crate) fn recognise_token(name: &[u8]) -> Self {
         let (Some(&first), Some(&late), Some(&last)) =
             (name.first(), name.get(name.len() * 3 / 4), name.last())
         else {
             return Self::Other;
         };
-        if name.len() > LONGEST {
-            return Self::Other;
-        }
         let id = SLOTS[slot(name.len(), first, late, last)];
-        match (IDS.get(usize::from(id)), NAMES.get(usize::from(id))) {
-            (Some(&id), Some(known)) if known.as_bytes().eq_ignore_ascii_case(name) => id,
-            _ => Self::Other,
+        let id = IDS.get(usize::from(id)).copied().unwrap_or(Self::Other);
+        if is_same(id.name().as_bytes(), name) {
+            id
+        } else {
+            Self::Other
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod edit;
 mod field_id;
+mod load;
 mod names;
 mod section;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod tests;
 
 pub use edit::FieldsMut;
 pub use field_id::{FieldId, FieldSet};
+pub use load::SectionError;
 pub use names::{CONNECTION_FIELDS, PROTECTED, folds_to, recognise_folded};
 pub(crate) use names::{UNTRUSTED, has_untrusted_prefix};
 pub(crate) use section::{Entry, Span};

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 /// What an arena may hold. Heads are bounded by settings far below; this keeps offsets in 32 bits
 /// whatever filters append.
-const ARENA_LIMIT: usize = 64 << 20;
+pub(super) const ARENA_LIMIT: usize = 64 << 20;
 
 /// Why a field was not taken. The fields are as they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,18 +217,21 @@ impl Fields {
     /// [`FieldError`] when name or value may not stand in a message.
     pub fn append(&mut self, name: &[u8], value: &[u8]) -> Result<(), FieldError> {
         let value = syntax::trim(value);
+        if !syntax::is_token(name) {
+            return Err(FieldError::Name);
+        }
+        if !syntax::is_field_value(value) {
+            return Err(FieldError::Value);
+        }
         if self.arena.len() + name.len() + value.len() > ARENA_LIMIT {
             return Err(FieldError::Size);
         }
+        let id = FieldId::recognise(name);
         let start = self.arena.len();
         self.arena.extend_from_slice(name);
         self.arena.extend_from_slice(value);
         let middle = start + name.len();
-        let added = self.push_span(start..middle, middle..middle + value.len());
-        if added.is_err() {
-            self.arena.truncate(start);
-        }
-        added
+        self.push(id, start..middle, middle..middle + value.len())
     }
 
     /// Replaces all fields `name` by one, at the place of the first; adds it if there is none.
@@ -278,65 +281,6 @@ impl Fields {
         self.present = FieldSet::default();
     }
 
-    /// Starts over with `section`, the bytes of a header section, as arena. Its fields are added
-    /// by [`Fields::push_span`]. One copy, and no allocation once the memory has grown to it.
-    ///
-    /// # Errors
-    /// [`FieldError::Size`] above 64 MiB; the fields are empty then.
-    pub fn load(&mut self, section: &[u8]) -> Result<(), FieldError> {
-        self.clear();
-        if section.len() > ARENA_LIMIT {
-            return Err(FieldError::Size);
-        }
-        self.arena.extend_from_slice(section);
-        Ok(())
-    }
-
-    /// The bytes given to [`Fields::load`], and whatever was appended after.
-    #[inline]
-    pub fn loaded(&self) -> &[u8] {
-        &self.arena
-    }
-
-    /// Adds the field whose name and value lie at these places of [`Fields::loaded`].
-    ///
-    /// The value must come without white space at its ends.
-    ///
-    /// # Errors
-    /// [`FieldError`] when name or value may not stand in a message, or lie outside.
-    #[inline]
-    pub fn push_span(&mut self, name: Range<usize>, value: Range<usize>) -> Result<(), FieldError> {
-        let name_text = self.arena.get(name.clone()).ok_or(FieldError::Size)?;
-        let value_text = self.arena.get(value.clone()).ok_or(FieldError::Size)?;
-        let name_length = u16::try_from(name_text.len()).map_err(|_| FieldError::Size)?;
-        let id = FieldId::recognise(name_text);
-        let mut is_odd = false;
-        if id == FieldId::Other {
-            if !syntax::is_token(name_text) {
-                return Err(FieldError::Name);
-            }
-            is_odd = name_text
-                .iter()
-                .any(|&byte| !byte.is_ascii_alphanumeric() && byte != b'-');
-        }
-        if !syntax::is_field_value(value_text) {
-            return Err(FieldError::Value);
-        }
-        let value = Span {
-            start: value.start as u32,
-            length: value_text.len() as u32,
-        };
-        self.entries.push(Entry {
-            name: name.start as u32,
-            value,
-            name_length,
-            id,
-            is_odd,
-        });
-        self.present.add(id);
-        Ok(())
-    }
-
     /// Bytes of memory held.
     pub fn memory(&self) -> usize {
         self.arena.capacity() + self.entries.capacity() * size_of::<Entry>()
@@ -349,6 +293,32 @@ impl Fields {
         self.entries.len() != before
     }
 
+    /// Adds the field whose name and value lie at these places of the arena and have been judged.
+    #[inline]
+    pub(super) fn push(
+        &mut self,
+        id: FieldId,
+        name: Range<usize>,
+        value: Range<usize>,
+    ) -> Result<(), FieldError> {
+        let name_length = u16::try_from(name.len()).map_err(|_| FieldError::Size)?;
+        let is_odd =
+            id == FieldId::Other && is_odd(self.arena.get(name.clone()).unwrap_or_default());
+        let value = Span {
+            start: value.start as u32,
+            length: value.len() as u32,
+        };
+        self.entries.push(Entry {
+            name: name.start as u32,
+            value,
+            name_length,
+            id,
+            is_odd,
+        });
+        self.present.add(id);
+        Ok(())
+    }
+
     #[inline]
     fn field(&self, entry: Entry) -> FieldRef<'_> {
         FieldRef {
@@ -357,6 +327,11 @@ impl Fields {
             value: entry.value(&self.arena),
         }
     }
+}
+
+fn is_odd(name: &[u8]) -> bool {
+    name.iter()
+        .any(|&byte| !byte.is_ascii_alphanumeric() && byte != b'-')
 }
 
 impl PartialEq for Fields {
