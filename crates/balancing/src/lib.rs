@@ -1,3 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Rooms of balancing algorithms.
+//! Balancing algorithms, one room each: which endpoint of a backend takes a request.
+//!
+//! Rooms choose among the candidates they are given; health, retries and limits are the engine's.
+//! Start with [`round_robin`], the smallest, and [`tidegate_contract::Balancer`], what each
+//! implements. `rooms.rs` is generated from the folders.
 #![forbid(unsafe_code)]
+
+mod rooms;
+#[cfg(test)]
+mod testing;
+mod weights;
+
+pub use rooms::{ROOMS, build, least_request, round_robin};

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Time of one pick, in nanoseconds, the best of ten rounds: `cargo bench -p tidegate-balancing`.
+#![allow(clippy::unwrap_used)] // a broken benchmark should stop
+use serde_json::value::RawValue;
+use std::hint::black_box;
+use std::sync::Arc;
+use tidegate_balancing::build;
+use tidegate_config::Room;
+use tidegate_contract::{Candidates, Endpoint, EndpointState};
+use tidegate_core::{Clock, Draw};
+
+fn main() {
+    for (kind, settings) in [
+        ("round_robin", "{}"),
+        ("least_request", r#"{"choices": 2}"#),
+    ] {
+        for count in [2, 10, 100] {
+            let even = measure(kind, settings, &vec![1; count]);
+            let uneven = measure(
+                kind,
+                settings,
+                &(0..count)
+                    .map(|index| 1 + index as u32 % 3)
+                    .collect::<Vec<_>>(),
+            );
+            println!("{kind:14} {count:4} endpoints: even {even:6.1} ns  uneven {uneven:6.1} ns");
+        }
+    }
+}
+
+fn measure(kind: &str, settings: &str, weights: &[u32]) -> f64 {
+    let room = Room {
+        kind: kind.into(),
+        settings: RawValue::from_string(settings.into()).unwrap(),
+    };
+    let balancer = build(&room).unwrap();
+    let endpoints: Vec<_> = weights
+        .iter()
+        .map(|&weight| {
+            let state = Arc::new(EndpointState::default());
+            Arc::new(Endpoint {
+                address: "127.0.0.1:80".into(),
+                zone: None,
+                weight,
+                state,
+            })
+        })
+        .collect();
+    let usable: Vec<u16> = (0..endpoints.len() as u16).collect();
+    let candidates = Candidates::new(&endpoints, &usable);
+    let state = balancer.new_state();
+    let mut draw = Draw::from_seed(1);
+    let clock = Clock::system();
+    let picks = 200_000u32;
+    let mut best = u64::MAX;
+    for _ in 0..10 {
+        let started = clock.now();
+        for _ in 0..picks {
+            black_box(balancer.pick(&*state, black_box(&candidates), None, &mut draw));
+        }
+        best = best.min(clock.now().micros_since(started));
+    }
+    best as f64 * 1000.0 / f64::from(picks)
+}
