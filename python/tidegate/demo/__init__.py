@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`tidegate demo`: a shop behind a chain of tidegates, as real processes on this machine.
 
-`main` is what the command calls. Start reading at `topology.py` for what can run, `running.py` for how
+`main` is what the command line calls with its arguments. Start reading at `topology.py` for what can run, `running.py` for how
 it does, `tour/steps/` for what the tour shows.
 """
 

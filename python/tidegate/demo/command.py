@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 import sys
@@ -13,6 +14,7 @@ from difflib import get_close_matches
 from types import FrameType
 
 from tidegate.demo.files import MissingFilesError
+from tidegate.demo.overview import as_values, draw
 from tidegate.demo.places import NoPlaceError
 from tidegate.demo.running import TIDEGATE, DemoError, Running
 from tidegate.demo.screen import Screen
@@ -24,11 +26,33 @@ OK, RED, USAGE = 0, 1, 2
 """Exit codes: all well; a step was red or the demo could not run; the options make no sense."""
 
 
+DESCRIPTION = """Run a small shop behind a chain of tidegates, all of them real processes on this machine,
+until Ctrl-C; or walk through what they do and check it on the services' own logs and databases."""
+
+
 class _InterruptedError(Exception):
     """Ctrl-C or a request to end."""
 
 
-def main(
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code.
+
+    Args:
+        arguments: Those after `tidegate demo`; the process's own without it.
+    """
+    parser = argparse.ArgumentParser(prog="tidegate demo", description=DESCRIPTION)
+    parser.add_argument("--topology", default=DEFAULT, metavar="NAME", help=f"one of {', '.join(TOPOLOGIES)}")
+    parser.add_argument("--port", type=int, default=8080, help="for browsers, on 127.0.0.1; 0 takes any")
+    parser.add_argument("--tour", action="store_true", help="walk through the steps, check each, and end")
+    parser.add_argument(
+        "--break", dest="break_step", metavar="STEP", help="the tour with one step's feature switched off"
+    )
+    parser.add_argument("--list", dest="list_names", action="store_true", help="list topologies and steps")
+    parser.add_argument("--json", dest="as_json", action="store_true", help="print the result as JSON")
+    return run(**vars(parser.parse_args(arguments)))
+
+
+def run(
     *,
     topology: str = DEFAULT,
     port: int = 8080,
@@ -122,63 +146,11 @@ def _show(topology: Topology, port: int, screen: Screen, as_json: bool, command:
     screen.line(f"Starting {topology.title} ...")
     with Running(topology, port, command=command) as running:
         if as_json:
-            print(json.dumps(_as_json(running), indent=2), flush=True)
-        _draw(running, screen)
+            print(json.dumps(as_values(running), indent=2), flush=True)
+        draw(running, screen)
         # Not signal.pause(): a signal between two checks would be slept through.
         threading.Event().wait()
     return OK
-
-
-def _as_json(running: Running) -> dict[str, object]:
-    """`{"url", "folder", "instances": [{...}], "services": [{...}]}`."""
-    instances = [
-        {
-            "name": instance.name,
-            "address": running.address(instance),
-            "file": str(running.configs[instance.file].path),
-            "pid": running.instances[instance.name].pid,
-        }
-        for instance in running.topology.instances
-    ]
-    services = [
-        {
-            "name": service.name,
-            "zone": service.zone,
-            "address": running.address(service),
-            "pid": running.services[service.name].pid,
-        }
-        for service in running.topology.services
-    ]
-    folder = str(running.folder)
-    return {"url": running.places.entry, "folder": folder, "instances": instances, "services": services}
-
-
-def _draw(running: Running, screen: Screen) -> None:
-    screen.line()
-    screen.title(running.topology.title)
-    screen.line()
-    screen.line(f"  browser   {screen.paint(running.places.entry + '/', 'cyan')}")
-    for instance in running.topology.instances:
-        pid = running.instances[instance.name].pid
-        screen.line(
-            f"     |      {instance.name:14} {running.address(instance):18} {instance.role}, process {pid}"
-        )
-    kinds = dict.fromkeys(service.kind for service in running.topology.services)
-    for kind in kinds:
-        names = [
-            f"{service.name} {running.address(service).rpartition(':')[0]} {screen.paint(service.zone, 'quiet')}"
-            for service in running.topology.services
-            if service.kind == kind
-        ]
-        screen.line(f"     |      {'   '.join(names)}")
-    screen.line()
-    folder = running.folder
-    screen.line(
-        f"  change    {folder}/topologies/{running.topology.name}/*.yaml, then look: no restart needed"
-    )
-    screen.line(f"  logs      {folder}/logs/*.jsonl, what each service saw")
-    screen.line(f"  status    TIDEGATE_RUNTIME_DIR={folder}/run tidegate status")
-    screen.line("  stop      Ctrl-C")
 
 
 @contextmanager
