@@ -152,7 +152,10 @@ def endpoint_address(text: str) -> str:
         raise ValueError(f"`{text}` has no port; write `{text}:8080`")
     number = _port(port, text)
     if re.fullmatch(r"[0-9.]+", host):
-        return f"{ip_address(host)}:{number}"
+        try:
+            return f"{ipaddress.IPv4Address(host)}:{number}"
+        except ValueError:
+            raise ValueError(f"`{host}` is no IPv4 address") from None
     return f"{host_name(host)}:{number}"
 
 

@@ -1,73 +1,217 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What only the whole shows: dangling names, listeners in each other's way, routes that can never be reached."""
+"""What only the whole shows: dangling names, listeners in each other's way, combinations that can not work.
+
+Routes that can never be reached are in `reach.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Final
 
-from pydantic import ValidationError
-
-from tidegate.config.backend import Backend
-from tidegate.config.function import Function
+from tidegate.config import addresses
+from tidegate.config.draft import Draft, Mistake, Path
 from tidegate.config.gateway import Gateway
-from tidegate.config.gateway_settings import GatewaySettings
-from tidegate.config.listener import Listener
+from tidegate.config.naming import route_name
+from tidegate.config.problem import ConfigError, Problem
+from tidegate.config.base import Model
+from tidegate.config.reach import unreachable
+from tidegate.config.references import references
 from tidegate.config.route import Route
+from tidegate.config.suggest import did_you_mean
 
-Path = tuple[int | str, ...]
-Mistake = tuple[Path, str]
-
-
-@dataclass(slots=True)
-class Draft:
-    """A gateway, parts of which may be broken: they are `None`, and their names count as defined."""
-
-    settings: GatewaySettings | None
-    listeners: dict[str, Listener | None]
-    backends: dict[str, Backend | None]
-    routes: list[Route | None]
-    policies: dict[str, list[Any] | None]
-    functions: dict[str, Function | None]
-
-    @classmethod
-    def of(cls, gateway: Gateway) -> Draft:
-        """A sound one."""
-        return cls(
-            gateway.gateway,
-            dict(gateway.listeners),
-            dict(gateway.backends),
-            list(gateway.routes),
-            dict(gateway.policies),
-            dict(gateway.functions),
-        )
-
-    @classmethod
-    def sound_parts(cls, data: dict[str, Any]) -> Draft:
-        """What can be read of data that as a whole can not."""
-        routes = data.get("routes")
-        return cls(
-            _part(GatewaySettings, data.get("gateway", {})),
-            _named(Listener, data.get("listeners")),
-            _named(Backend, data.get("backends")),
-            [_part(Route, item) for item in routes] if isinstance(routes, list) else [],
-            {},
-            _named(Function, data.get("functions")),
-        )
-
-
-def _part(model: Any, value: Any) -> Any:
-    try:
-        return model.model_validate(value)
-    except ValidationError:
-        return None
-
-
-def _named(model: Any, section: Any) -> dict[str, Any]:
-    return {name: _part(model, value) for name, value in section.items()} if isinstance(section, dict) else {}
+ADMIN: Final = "admin"
+"""The listener that `gateway.admin` becomes."""
+ADMIN_ROUTES: Final = {"admin/metrics": "metrics", "admin/healthz": "health"}
+"""Its routes, and the page of each."""
 
 
 def check(draft: Draft) -> Iterator[Mistake]:
-    """Every mistake of the whole as (path, message)."""
-    return iter(())
+    """Every mistake of the whole."""
+    yield from _listeners(draft)
+    yield from _policies(draft)
+    yield from _targets(draft)
+    yield from _functions(draft)
+    yield from _route_names(draft)
+    yield from unreachable(draft)
+
+
+def check_gateway(gateway: Gateway) -> None:
+    """Checks a gateway built in Python.
+
+    Raises:
+        ConfigError: Every mistake, at the line of Python code that built the part.
+    """
+    problems = [_problem(gateway, path, says) for path, says in check(Draft.of(gateway))]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _problem(gateway: Gateway, path: Path, says: str) -> Problem:
+    from tidegate.config.errors import path_text
+
+    value: object = gateway
+    file, line = gateway.source or ("", 0)
+    for part in path:
+        if isinstance(value, Model):
+            value = getattr(value, str(part), None)
+        elif isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int):
+            value = value[part]
+        if isinstance(value, Model) and value.source is not None:
+            file, line = value.source
+    return Problem(says, path_text(list(path)), file, line)
+
+
+def _listeners(draft: Draft) -> Iterator[Mistake]:
+    admin = draft.settings.admin if draft.settings is not None else None
+    if draft.routes and not draft.listeners:
+        yield ("routes",), "no listener takes their requests; write `listeners: { web: { port: 8080 } }`"
+    taken: list[tuple[str, str, int]] = []
+    if admin is not None:
+        if ADMIN in draft.listeners:
+            yield ("listeners", ADMIN), "`admin` is the name of the listener of `gateway.admin`; choose another"
+        taken.append(("`gateway.admin`", admin.address, admin.port))
+    for name, listener in draft.listeners.items():
+        if listener is None or ("listeners", name) in draft.mended:
+            continue
+        for other, address, port in taken:
+            if _overlap(listener.address, listener.port, address, port):
+                host = f"[{address}]" if ":" in address and port else address
+                place = f"{host}:{port}" if port else host
+                yield ("listeners", name), f"takes connections that {other} takes already ({place}); change the port or the address"
+                break
+        else:
+            taken.append((f"listener `{name}`", listener.address, listener.port))
+
+
+def _overlap(address: str, port: int, other: str, other_port: int) -> bool:
+    """Whether two listeners want the same connections; `::` is dual stack and covers IPv4."""
+    if port != other_port:
+        return False
+    if address == other:
+        return True
+    if address.startswith("unix:") or other.startswith("unix:"):
+        return False
+    for wide, narrow in ((address, other), (other, address)):
+        if wide == "::" or (wide == "0.0.0.0" and ":" not in narrow):
+            return True
+    return False
+
+
+def _policies(draft: Draft) -> Iterator[Mistake]:
+    uses: list[tuple[Path, Iterable[Model | str]]] = []
+    if draft.settings is not None:
+        uses.append((("gateway", "policies"), draft.settings.policies))
+    uses += [(("listeners", name, "policies"), each.policies) for name, each in draft.listeners.items() if each is not None]
+    uses += [(("routes", number, "policies"), each.policies) for number, each in enumerate(draft.routes) if each is not None]
+    uses += [(("backends", name, "policies"), each.policies) for name, each in draft.backends.items() if each is not None]
+    for path, used in uses:
+        for number, policy in enumerate(used):
+            if isinstance(policy, Model):
+                yield from _room(draft, (*path, number), policy)
+            elif policy not in draft.policies:
+                yield (*path, number), f"no policy set `{policy}`{did_you_mean(policy, draft.policies)}{_if_room(policy)}"
+    for name, members in draft.policies.items():
+        for number, policy in enumerate(members or ()):
+            if isinstance(policy, Model):
+                yield from _room(draft, ("policies", name, number), policy)
+            else:
+                yield ("policies", name, number), "a set holds policies, not other sets; name both where they are used"
+    for name, backend in draft.backends.items():
+        for key in ("balancing", "health_check"):
+            room = getattr(backend, key, None)
+            if isinstance(room, Model):
+                yield from _room(draft, ("backends", name, key), room)
+
+
+def _if_room(name: str) -> str:
+    from tidegate.config.rooms import tags
+
+    return f"; for the policy write `{{ type: {name} }}`" if name in tags("policies") else ""
+
+
+def _room(draft: Draft, path: Path, room: Model) -> Iterator[Mistake]:
+    """Names in a room's settings, by the type of the field and whatever the room."""
+    for where, noun, name in references(room):
+        if noun == "backend":
+            yield from _backend(draft, (*path, *where), name)
+        elif noun == "function":
+            yield from _function(draft, (*path, *where), name, is_policy=True)
+        elif name not in draft.listeners:
+            yield (*path, *where), f"no listener `{name}`{did_you_mean(name, draft.listeners)}"
+
+
+def _targets(draft: Draft) -> Iterator[Mistake]:
+    for number, route in enumerate(draft.routes):
+        if route is None:
+            continue
+        for position, name in enumerate(route.listeners):
+            if name == ADMIN and name not in draft.listeners:
+                yield ("routes", number, "listeners", position), "the admin listener serves tidegate's own pages alone"
+            elif name not in draft.listeners:
+                yield ("routes", number, "listeners", position), f"no listener `{name}`{did_you_mean(name, draft.listeners)}"
+        if route.to.type == "forward":
+            for position, target in enumerate(route.to.backends):
+                yield from _backend(draft, ("routes", number, "to", position, "backend"), target.backend)
+
+
+def _backend(draft: Draft, path: Path, name: str) -> Iterator[Mistake]:
+    if name.startswith("function:"):
+        yield from _function(draft, (*path[:-1], "function"), name.removeprefix("function:"), is_policy=False)
+    elif name not in draft.backends and not addresses.is_url(name):
+        hint = did_you_mean(name, draft.backends) or "; write it in section `backends`, or write a URL `http://host:port`"
+        yield path, f"no backend `{name}`{hint}"
+
+
+def _function(draft: Draft, path: Path, name: str, *, is_policy: bool) -> Iterator[Mistake]:
+    if name not in draft.functions:
+        hint = did_you_mean(name, draft.functions) or "; write it in section `functions`"
+        yield path, f"no function `{name}`{hint}"
+        return
+    function = draft.functions[name]
+    if function is None or ("functions", name) in draft.mended or (function.kind == "policy") is is_policy:
+        return
+    if is_policy:
+        yield path, f"`{name}` is a `{function.kind}`, no policy; write `kind: policy` if it is one"
+    else:
+        yield path, f"`{name}` is a policy, which answers nothing alone; name it in `policies` as `{{ type: python, function: {name} }}`"
+
+
+def _functions(draft: Draft) -> Iterator[Mistake]:
+    """Functions that share processes must want the same processes."""
+    pools: dict[str, str] = {}
+    for name, function in draft.functions.items():
+        if function is None or ("functions", name) in draft.mended:
+            continue
+        pool = function.pool or name
+        first = pools.setdefault(pool, name)
+        other = draft.functions[first]
+        if other is None or first == name:
+            continue
+        if (function.pool is None) != (other.pool is None):
+            yield ("functions", name), f"the pool `{pool}` has the name of a function outside it; choose another"
+            continue
+        for key in ("path", "venv", "workers", "memory", "reload"):
+            if getattr(function, key) != getattr(other, key):
+                yield (
+                    ("functions", name, key),
+                    f"shares the pool `{pool}` with `{first}` and needs the same `{key}`; write it alike or change `pool`",
+                )
+
+
+def _route_names(draft: Draft) -> Iterator[Mistake]:
+    first: dict[str, Route] = {}
+    has_admin = draft.settings is not None and draft.settings.admin is not None
+    for number, route in enumerate(draft.routes):
+        # Without a part that is broken the name would be another one.
+        if route is None or (route.name is None and ("routes", number) in draft.mended):
+            continue
+        name = route_name(route)
+        if has_admin and name in ADMIN_ROUTES:
+            yield ("routes", number, "name"), f"`{name}` is a route of `gateway.admin`; choose another name"
+        other = first.setdefault(name, route)
+        # Without names they take the same requests, which `reach.py` says in better words.
+        if other is not route and (route.name is not None or other.name is not None):
+            yield ("routes", number, "name"), f"another route is called `{name}` too; choose another name"

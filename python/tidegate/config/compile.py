@@ -17,6 +17,7 @@ from typing import Any, Final
 from tidegate.config import addresses
 from tidegate.config.backend import Backend, Endpoint
 from tidegate.config.base import Model
+from tidegate.config.check import ADMIN, ADMIN_ROUTES
 from tidegate.config.function import Function
 from tidegate.config.gateway import Gateway
 from tidegate.config.listener import Listener
@@ -219,7 +220,7 @@ class _Compilation:
         if admin is None:
             return
         path = ("gateway", "admin")
-        self._add("listener", "admin", self._value(Listener(address=admin.address, port=admin.port)), path)
+        self._add("listener", ADMIN, self._value(Listener(address=admin.address, port=admin.port)), path)
 
     def _routes(self) -> None:
         listeners = list(self.gateway.listeners)
@@ -232,15 +233,17 @@ class _Compilation:
             names.append(name)
             self._add("route", name, value, ("routes", number))
             self._url_backends(route, ("routes", number))
-        for page in ("metrics", "health") if self.gateway.gateway.admin is not None else ():
-            where = "/metrics" if page == "metrics" else "/healthz"
-            route = Route.model_validate(
-                {"listeners": ["admin"], "path": {"exact": where}, "match": {"methods": ["GET", "HEAD"]}, "to": {"respond": 200}}
-            )
-            name = f"admin{where}"
+        for name, page in ADMIN_ROUTES.items() if self.gateway.gateway.admin is not None else ():
             names.append(name)
-            self._add("route", name, {**self._value(route), "to": {"type": "internal", "page": page}}, ("gateway", "admin"))
+            self._add("route", name, self._admin_route(name, page), ("gateway", "admin"))
         self._add("route_order", "routes", RouteOrder(names=names).model_dump(), ("routes",))
+
+    def _admin_route(self, name: str, page: str) -> dict[str, Any]:
+        path = name.removeprefix(ADMIN)
+        methods = {"path": {"exact": path}, "methods": ["GET", "HEAD"]}
+        # A user can not write an internal target, so it takes the place of another.
+        route = Route.model_validate({"listeners": [ADMIN], "match": methods, "to": {"respond": 200}})
+        return {**self._value(route), "to": {"type": "internal", "page": page}}
 
     def _url_backends(self, route: Route, path: tuple[int | str, ...]) -> None:
         if route.to.type != "forward":

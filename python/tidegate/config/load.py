@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from tidegate.config.check import Draft, check
+from tidegate.config.check import check
+from tidegate.config.draft import Draft
 from tidegate.config.data import Reader
 from tidegate.config.errors import message
 from tidegate.config.gateway import Gateway
@@ -197,18 +198,24 @@ def _twice(section: str, name: str, file: SourceFile, node: Mapping, before: Sec
 
 def _validate(merged: dict[str, Any], places: Places, problems: list[Problem]) -> Gateway | None:
     gateway: Gateway | None = None
+    mistaken = list(problems)
+    spots = {(problem.file, problem.line, problem.column) for problem in mistaken}
     try:
         gateway = Gateway.model_validate(merged)
         draft = Draft.of(gateway)
     except ValidationError as error:
-        mistaken = {(problem.file, problem.line, problem.column) for problem in problems}
         for found in error.errors(include_url=False):
             problem = _located(found, places)
             # What a broken `${...}` leads to is not said again.
-            if (problem.file, problem.line, problem.column) not in mistaken:
+            if (problem.file, problem.line, problem.column) not in spots:
                 problems.append(problem)
         draft = Draft.sound_parts(merged)
-    problems.extend(places.problem(path, says) for path, says in check(draft))
+    lines = {(problem.file, problem.line) for problem in mistaken}
+    for path, says in check(draft):
+        problem = places.problem(path, says)
+        # A key given twice, say, makes two routes alike only because the second one was left out.
+        if (problem.file, problem.line) not in lines:
+            problems.append(problem)
     return gateway
 
 
