@@ -47,7 +47,8 @@ OTHER_WORDS = {
     "service": "backend", "target_group": "backend", "member": "endpoint", "target": "endpoint",
     "middleware": "policy", "plugin": "policy", "interceptor": "filter", "hook": "filter",
     "strategy": "balancer", "scheduler": "balancer", "monitor": "health check",
-    "datacenter": "region or zone", "availability_set": "zone", "worker": "thread or function worker", "xds": "snapshot",
+    "datacenter": "region or zone", "availability_set": "zone", "worker": "thread or function worker",
+    "xds": "snapshot",
     "consumer": "application or subscription", "usage_plan": "plan", "conn": "connection", "addr": "address",
     "req": "request", "resp": "response", "cfg": "a whole word", "msg": "message", "param": "parameter",
 }  # fmt: skip
