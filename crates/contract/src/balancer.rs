@@ -34,7 +34,9 @@ impl<'a> Candidates<'a> {
     #[inline]
     pub fn get(&self, position: usize) -> Option<&'a Endpoint> {
         let index = *self.usable.get(position)?;
-        self.endpoints.get(usize::from(index)).map(|endpoint| &**endpoint)
+        self.endpoints
+            .get(usize::from(index))
+            .map(|endpoint| &**endpoint)
     }
 
     /// All candidates with their positions.
@@ -44,19 +46,24 @@ impl<'a> Candidates<'a> {
 
     /// The sum of all weights.
     pub fn total_weight(&self) -> u64 {
-        self.iter().map(|(_, endpoint)| u64::from(endpoint.weight)).sum()
+        self.iter()
+            .map(|(_, endpoint)| u64::from(endpoint.weight))
+            .sum()
     }
 
     /// Whether all weights are equal.
     pub fn is_even(&self) -> bool {
         let first = self.get(0).map(|endpoint| endpoint.weight);
-        self.iter().all(|(_, endpoint)| Some(endpoint.weight) == first)
+        self.iter()
+            .all(|(_, endpoint)| Some(endpoint.weight) == first)
     }
 
     /// Requests in flight at `position` for the whole node.
     #[inline]
     pub fn in_flight(&self, position: usize) -> u32 {
-        self.get(position).map_or(u32::MAX, |endpoint| endpoint.state.in_flight.load(Ordering::Relaxed))
+        self.get(position).map_or(u32::MAX, |endpoint| {
+            endpoint.state.in_flight.load(Ordering::Relaxed)
+        })
     }
 }
 

@@ -40,13 +40,22 @@ impl Clock {
     /// clock, so a step of the wall clock never reaches a timer.
     #[allow(clippy::disallowed_methods)] // the one place that may read it
     pub fn system() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Self { origin: Instant::now(), wall_origin_micros: wall.as_micros() as u64, fake: None }
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        Self {
+            origin: Instant::now(),
+            wall_origin_micros: wall.as_micros() as u64,
+            fake: None,
+        }
     }
 
     /// A clock that stands still until [`Clock::advance`] moves it.
     pub fn fake() -> Self {
-        Self { fake: Some(Arc::new(AtomicU64::new(0))), ..Self::system() }
+        Self {
+            fake: Some(Arc::new(AtomicU64::new(0))),
+            ..Self::system()
+        }
     }
 
     /// Now.

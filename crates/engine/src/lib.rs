@@ -1,3 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The request path, assembled.
+//! The request path, assembled: the only crate that knows all the others.
+//!
+//! [`run_node`] is the process that carries traffic; [`decide_json`] and [`check_json`] judge a
+//! request or a snapshot without a socket. Start reading at `decide`, then `downstream` and
+//! `upstream` for the way of a request, `service` for everything around it.
 #![forbid(unsafe_code)]
+
+mod decide;
+mod downstream;
+mod explain;
+mod node;
+mod probe;
+mod service;
+mod snapshot;
+mod thread;
+mod upstream;
+
+pub use explain::{check_json, decide_json};
+pub use node::{NodeConfig, run_node};
+pub use probe::{Probed, ProbedRequest, probe};

@@ -114,6 +114,13 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Gives the socket back, no longer watched by the runtime.
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd.into_inner()
+    }
+}
+
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.get_ref().as_fd()

@@ -2,6 +2,8 @@
 //! The Python module `tidegate._engine`: thin, no logic.
 use pyo3::prelude::*;
 
+mod node;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -9,6 +11,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[pymodule(gil_used = false)]
 mod _engine {
     use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::node::{check_snapshot, decide, parse_request, run_node};
 
     /// The version of the compiled engine.
     #[pyfunction]

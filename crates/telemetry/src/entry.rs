@@ -32,9 +32,12 @@ pub enum Text {
     UserAgent,
     /// What was refused, in our own words; empty when nothing was.
     Detail,
+    /// Request fields the operator asked for: name, LF, value, LF, and so on.
+    Fields,
 }
 
-const TEXTS: usize = 11;
+/// How many texts an entry has.
+pub const TEXTS: usize = 12;
 
 /// The numbers of one finished exchange.
 #[derive(Clone, Copy, Debug)]

@@ -7,6 +7,8 @@ use std::io::Write;
 pub struct LogFormat {
     /// Names of query parameters, in lower case, whose values are replaced by `[redacted]`.
     pub redact_query: Vec<String>,
+    /// Names of request fields whose values are replaced likewise.
+    pub redact_fields: Vec<String>,
 }
 
 /// Appends one JSON line for `entry`, line end included. Every text is escaped, so no peer can
@@ -75,6 +77,7 @@ pub fn format_entry(out: &mut Vec<u8>, batch: &LogBatch, entry: &LogEntry, forma
     if !agent.is_empty() {
         text(out, "user_agent", agent);
     }
+    write_fields(out, batch.text(entry, Text::Fields), &format.redact_fields);
     let _ = write!(out, ",\"snapshot\":{}}}", entry.snapshot);
     out.push(b'\n');
 }
@@ -108,6 +111,28 @@ fn escape(out: &mut Vec<u8>, value: &[u8]) {
             }
             other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
         }
+    }
+}
+
+fn write_fields(out: &mut Vec<u8>, fields: &[u8], redact: &[String]) {
+    let mut lines = fields.split(|byte| *byte == b'\n');
+    let mut is_first = true;
+    while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
+        out.extend_from_slice(if is_first { b",\"fields\":{\"" } else { b",\"" });
+        is_first = false;
+        escape(out, name);
+        out.extend_from_slice(b"\":\"");
+        match redact
+            .iter()
+            .any(|word| name.eq_ignore_ascii_case(word.as_bytes()))
+        {
+            true => out.extend_from_slice(b"[redacted]"),
+            false => escape(out, value),
+        }
+        out.push(b'"');
+    }
+    if !is_first {
+        out.push(b'}');
     }
 }
 

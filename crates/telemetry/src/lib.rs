@@ -15,7 +15,7 @@ mod writer;
 #[allow(clippy::indexing_slicing)]
 mod tests;
 
-pub use entry::{LogBatch, LogEntry, Text};
+pub use entry::{LogBatch, LogEntry, TEXTS, Text};
 pub use format::{LogFormat, format_entry};
 pub use metrics::{DURATION_BUCKETS_US, RouteStats, SharedRouteStats, ThreadStats};
 pub use render::{Gauge, Scrape, render};

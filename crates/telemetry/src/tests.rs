@@ -11,12 +11,24 @@ fn line(path: &[u8], query: &[u8], redact: &[&str]) -> String {
     batch.push(
         entry,
         [
-            b"id", b"web", b"GET", b"h", path, query, b"r", b"b", b"e", b"", b"",
+            b"id",
+            b"web",
+            b"GET",
+            b"h",
+            path,
+            query,
+            b"r",
+            b"b",
+            b"e",
+            b"",
+            b"",
+            b"X-A\n1\nCookie\nsecret\n",
         ],
     );
     let mut out = Vec::new();
     let format = LogFormat {
         redact_query: redact.iter().map(|word| word.to_string()).collect(),
+        redact_fields: vec!["cookie".into()],
     };
     let entry = batch.entries().first().copied().unwrap();
     format_entry(&mut out, &batch, &entry, &format);
@@ -68,7 +80,9 @@ fn the_writer_survives_a_sink_that_fails_and_counts_what_is_lost() {
     let entry = LogEntry::new(IpAddr::from([127, 0, 0, 1]));
     batch.push(
         entry,
-        [b"req-1", b"", b"", b"", b"/p", b"", b"", b"", b"", b"", b""],
+        [
+            b"req-1", b"", b"", b"", b"/p", b"", b"", b"", b"", b"", b"", b"",
+        ],
     );
     writer.sender().send(batch);
     writer.flush();
@@ -98,4 +112,13 @@ fn routes_beyond_the_cap_share_one_label() {
     assert!(text.contains("tidegate_requests_total{route=\"_other\",status=\"2xx\"} 2\n"));
     assert!(!text.contains("r1000"));
     assert!(text.contains("le=\"0.0005\"} 0\n") && text.contains("le=\"0.001\"} 1\n"));
+}
+
+#[test]
+fn fields_asked_for_are_shown_and_credentials_among_them_are_not() {
+    let line = line(b"/", b"", &[]);
+    assert!(
+        line.contains(r#""fields":{"X-A":"1","Cookie":"[redacted]"}"#),
+        "{line}"
+    );
 }

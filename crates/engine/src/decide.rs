@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What becomes of a request: pure functions that the live path and `explain` both call.
+//!
+//! Nothing here reads a clock, a socket or a generator of its own: time and randomness are
+//! arguments. Whatever the live path decides, it decides here.
+use crate::snapshot::{BackendPlan, EndpointList, RoutePlan, Settings, Snapshot, TargetPlan};
+use smallvec::SmallVec;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tidegate_contract::{Candidates, Client, Health, Parameters};
+use tidegate_core::{Draw, Moment};
+use tidegate_request::{FieldId, Reject, Request};
+
+/// A route that takes the request, and what its path match found.
+pub(crate) struct Routed<'a> {
+    pub(crate) route: &'a Arc<RoutePlan>,
+    pub(crate) parameters: Parameters,
+    /// Bytes of the path that a prefix match took.
+    pub(crate) prefix_len: usize,
+}
+
+/// Who asks: the peer, or whom a chain of trusted proxies names. The rightmost address that is not
+/// itself trusted counts; anything further left was written by a stranger.
+pub(crate) fn client(
+    settings: &Settings,
+    peer: IpAddr,
+    port: u16,
+    is_trusted: bool,
+    request: &Request,
+) -> Client {
+    let mut address = peer;
+    if is_trusted {
+        // Fields that occur several times are one list (RFC 9110 §5.2): the last line is nearest.
+        let lines: SmallVec<[&[u8]; 4]> =
+            request.fields().get_all(FieldId::XForwardedFor).collect();
+        let hops = lines
+            .iter()
+            .rev()
+            .flat_map(|line| line.rsplit(|byte| *byte == b','));
+        for hop in hops {
+            let text = std::str::from_utf8(hop).unwrap_or_default().trim();
+            let Some(named) = forwarded_address(text) else {
+                break;
+            };
+            address = named;
+            if !settings.is_trusted(named) {
+                break;
+            }
+        }
+    }
+    Client {
+        address,
+        peer,
+        port,
+        is_trusted,
+    }
+}
+
+/// An address as `X-Forwarded-For` writes it, with or without a port.
+fn forwarded_address(text: &str) -> Option<IpAddr> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.split(']').next());
+    let parsed = match bare {
+        Some(inside) => inside.parse().ok(),
+        None => text
+            .parse()
+            .ok()
+            .or_else(|| text.rsplit_once(':')?.0.parse().ok()),
+    };
+    parsed.map(|address: IpAddr| address.to_canonical())
+}
+
+/// The route that takes the request at the listener with this index.
+pub(crate) fn route<'a>(
+    snapshot: &'a Snapshot,
+    listener: usize,
+    request: &Request,
+    client: IpAddr,
+) -> Option<Routed<'a>> {
+    let found = snapshot.table.find(listener, request, client)?;
+    let route = snapshot.routes.get(found.route)?;
+    let parameters = found
+        .parameters
+        .iter()
+        .filter_map(|(name, range)| {
+            let value = request.path().get(range.clone())?;
+            Some((
+                route.compiled.parameter_names().get(*name)?.clone(),
+                value.to_owned(),
+            ))
+        })
+        .collect();
+    Some(Routed {
+        route,
+        parameters,
+        prefix_len: found.prefix_len,
+    })
+}
+
+/// How answers are mapped back after a rewrite.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    /// What the client's path begins with where the endpoint's begins with `inner`.
+    pub(crate) outer: String,
+    /// What it was replaced by.
+    pub(crate) inner: String,
+    /// The host the endpoint was told, where it is not the client's.
+    pub(crate) inner_host: Option<String>,
+}
+
+/// Changes path and host as the route says; tells how to map the answer back.
+///
+/// # Errors
+/// When the new path would not be canonical, which the configuration's own check makes unlikely.
+pub(crate) fn rewrite(
+    routed: &Routed<'_>,
+    request: &mut Request,
+) -> Result<Option<Mapping>, Reject> {
+    let Some(rewrite) = &routed.route.rewrite else {
+        return Ok(None);
+    };
+    let mut mapping = Mapping::default();
+    if let Some(prefix) = &rewrite.prefix {
+        let (taken, rest) = request
+            .path()
+            .split_at_checked(routed.prefix_len)
+            .unwrap_or(("", request.path()));
+        mapping.outer = taken.trim_end_matches('/').to_owned();
+        mapping.inner = prefix.trim_end_matches('/').to_owned();
+        let rest = rest.trim_start_matches('/');
+        let path = match rest.is_empty() {
+            // `/app` on `/` is `/`; `/app` on `/inner` is `/inner`, not `/inner/`.
+            true if taken.len() == request.path().len() => match mapping.inner.is_empty() {
+                true => "/".to_owned(),
+                false => mapping.inner.clone(),
+            },
+            _ => format!("{}/{rest}", mapping.inner),
+        };
+        request.set_path(path.as_bytes())?;
+    }
+    if let Some(template) = &rewrite.path {
+        let mut path = template.clone();
+        for (name, value) in &routed.parameters {
+            path = path
+                .replace(&format!("{{{name}}}"), value)
+                .replace(&format!("{{{name}*}}"), value);
+        }
+        request.set_path(path.as_bytes())?;
+    }
+    if let Some(host) = &rewrite.host {
+        request.set_authority(host.as_bytes())?;
+        mapping.inner_host = Some(host.clone());
+    }
+    Ok(Some(mapping))
+}
+
+/// One of the route's backends, drawn by weight.
+pub(crate) fn backend<'a>(
+    snapshot: &'a Snapshot,
+    route: &RoutePlan,
+    draw: &mut Draw,
+) -> Option<&'a Arc<BackendPlan>> {
+    let TargetPlan::Forward { backends, total } = &route.to else {
+        return None;
+    };
+    let name = match backends.as_slice() {
+        [(only, _)] => only,
+        several => {
+            let mut ticket = draw.below(*total);
+            let found = several.iter().find(|(_, weight)| {
+                let hit = ticket < u64::from(*weight);
+                ticket = ticket.saturating_sub(u64::from(*weight));
+                hit
+            });
+            &found?.0
+        }
+    };
+    snapshot.backends.get(name)
+}
+
+/// Why no endpoint was picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoEndpoint {
+    /// There is none that was not tried already.
+    Nothing,
+    /// All that could serve are at their connection limit: waiting may help.
+    NoRoom,
+}
+
+/// Indexes of endpoints that may take a request.
+pub(crate) type Usable = SmallVec<[u16; 16]>;
+
+/// The endpoints a request may go to at `now`: of those not tried, the healthy ones; when there is
+/// none, all of them, because a checker that sees nothing healthy may itself be the sick one.
+pub(crate) fn usable(
+    plan: &BackendPlan,
+    list: &EndpointList,
+    now: Moment,
+    tried: &[u16],
+) -> Result<Usable, NoEndpoint> {
+    let limit = plan.config.limits.connections;
+    let is_open = |index: &u16| {
+        list.endpoints
+            .get(usize::from(*index))
+            .is_some_and(|endpoint| endpoint.weight > 0 && !tried.contains(index))
+    };
+    let is_well = |index: &u16| {
+        list.endpoints
+            .get(usize::from(*index))
+            .is_some_and(|endpoint| {
+                endpoint.state.health() != Health::Down && !endpoint.state.is_excluded(now)
+            })
+    };
+    let count = u16::try_from(list.endpoints.len()).unwrap_or(u16::MAX);
+    let mut usable: Usable = (0..count)
+        .filter(|index| is_open(index) && is_well(index))
+        .collect();
+    if usable.is_empty() {
+        // Retries do not fall back on endpoints known to be sick: the first try did already.
+        if tried.is_empty() {
+            usable = (0..count).filter(is_open).collect();
+        }
+        if usable.is_empty() {
+            return Err(NoEndpoint::Nothing);
+        }
+    }
+    usable.retain(|index| {
+        list.endpoints
+            .get(usize::from(*index))
+            .is_some_and(|endpoint| endpoint.state.in_flight.load(Ordering::Relaxed) < limit)
+    });
+    match usable.is_empty() {
+        true => Err(NoEndpoint::NoRoom),
+        false => Ok(usable),
+    }
+}
+
+/// The index in `list` of the endpoint that takes the request.
+pub(crate) fn endpoint(
+    plan: &BackendPlan,
+    list: &EndpointList,
+    now: Moment,
+    tried: &[u16],
+    draw: &mut Draw,
+) -> Result<usize, NoEndpoint> {
+    let usable = usable(plan, list, now, tried)?;
+    let candidates = Candidates::new(&list.endpoints, &usable);
+    let position = plan
+        .balancer
+        .pick(&*plan.balancer_state, &candidates, None, draw)
+        .ok_or(NoEndpoint::Nothing)?;
+    usable
+        .get(position)
+        .map(|index| usize::from(*index))
+        .ok_or(NoEndpoint::Nothing)
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::snapshot::ListenerPlan;
+use crate::thread::{Buffer, Current, Thread, Timer};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use tidegate_core::{ErrorKind, Moment};
+use tidegate_http::HeadScanner;
+use tidegate_net::{Peer, Stream};
+use tidegate_request::{Reject, Storage};
+
+/// How long a finished exchange keeps its future for the next one, before the connection is idle.
+const WARM_MS: u64 = 500;
+/// Bytes and milliseconds spent on reading what a client still sends after its last response: a
+/// close with unread bytes would be a reset, and take the response with it.
+const LINGER_BYTES: usize = 256 << 10;
+const LINGER_MS: u64 = 2000;
+
+/// The client did not take what was written in time, or is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stalled;
+
+fn peer_text(peer: Peer) -> String {
+    match peer {
+        Peer::Ip(address) => address.ip().to_string(),
+        Peer::Unix => "unknown".into(),
+    }
+}
+
+/// One client connection.
+pub(crate) struct Downstream {
+    pub(crate) thread: Rc<Thread>,
+    pub(crate) listener: Arc<ListenerPlan>,
+    pub(crate) stream: Stream,
+    pub(crate) peer: Peer,
+    pub(crate) timer: Timer,
+    /// Bytes read and not used yet.
+    pub(crate) buffer: Buffer,
+    pub(crate) storage: Option<Storage>,
+    /// The listener's place in the snapshot with this number.
+    index: (u64, usize),
+    has_served: bool,
+    /// The peer's address as the endpoint is told it.
+    pub(crate) peer_text: String,
+    /// Whether the snapshot with this number trusts the peer.
+    trust: Option<(u64, bool)>,
+}
+
+/// What reading a head came to.
+pub(crate) enum Head {
+    /// The buffer begins with a head of this many bytes.
+    Complete(usize),
+    /// Nothing was sent for a while: wait without a buffer.
+    Quiet,
+    /// The client is gone, or the node drains.
+    Closed,
+    /// What was sent is no head.
+    Refused(Reject),
+}
+
+impl Downstream {
+    pub(crate) fn new(
+        thread: Rc<Thread>,
+        listener: Arc<ListenerPlan>,
+        index: usize,
+        stream: Stream,
+        peer: Peer,
+    ) -> Self {
+        let number = thread.current().snapshot.number;
+        let timer = thread.timers.timer();
+        Self {
+            thread,
+            listener,
+            stream,
+            peer,
+            timer,
+            buffer: Buffer::default(),
+            storage: None,
+            index: (number, index),
+            has_served: false,
+            peer_text: peer_text(peer),
+            trust: None,
+        }
+    }
+
+    /// The listener's place in `current`; `None` when it is no longer there. The newest settings
+    /// of the listener apply from here on.
+    pub(crate) fn listener_index(&mut self, current: &Current) -> Option<usize> {
+        let number = current.snapshot.number;
+        if self.index.0 != number {
+            let listeners = &current.snapshot.listeners;
+            let found = listeners
+                .iter()
+                .position(|plan| plan.name == self.listener.name)?;
+            self.listener = listeners.get(found)?.clone();
+            self.index = (number, found);
+        }
+        Some(self.index.1)
+    }
+
+    /// Whether the peer is one of `trusted_proxies`; a Unix socket is only as open as its file.
+    pub(crate) fn is_trusted(&mut self, current: &Current) -> bool {
+        let number = current.snapshot.number;
+        match self.trust {
+            Some((known, is_trusted)) if known == number => is_trusted,
+            _ => {
+                let settings = &current.snapshot.settings;
+                let is_trusted =
+                    self.peer == Peer::Unix || settings.is_trusted(self.peer.address());
+                self.trust = Some((number, is_trusted));
+                is_trusted
+            }
+        }
+    }
+
+    /// Waits for the first byte of a request; false when the connection is over.
+    pub(crate) async fn wait_for_request(&mut self) -> bool {
+        let now = self.thread.now();
+        self.timer
+            .set(now.after_millis(self.listener.config.timeouts.idle.0));
+        poll_fn(|cx| {
+            if self.thread.is_draining.get() && self.has_served {
+                return Poll::Ready(false);
+            }
+            if let Poll::Ready(outcome) = self.stream.poll_readable(cx) {
+                return Poll::Ready(outcome.is_ok());
+            }
+            match self.timer.poll_expired(cx) {
+                Poll::Ready(()) => Poll::Ready(false),
+                // A connection that never asked anything has nothing to lose by a drain.
+                Poll::Pending if self.thread.is_draining.get() => Poll::Ready(false),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Serves requests as long as they keep coming; true when the connection is idle, false when
+    /// it is over.
+    pub(crate) async fn busy(&mut self) -> bool {
+        self.buffer = self.thread.buffers.take();
+        let stays = loop {
+            match self.read_head().await {
+                Head::Complete(length) => {
+                    self.has_served = true;
+                    if !self.exchange(length).await {
+                        break false;
+                    }
+                }
+                Head::Quiet => break true,
+                Head::Closed => break false,
+                Head::Refused(reject) => {
+                    self.refuse(&reject).await;
+                    break false;
+                }
+            }
+        };
+        self.thread.buffers.give(std::mem::take(&mut self.buffer));
+        stays
+    }
+
+    async fn read_head(&mut self) -> Head {
+        let mut scanner = HeadScanner::new();
+        let limits = super::exchange::head_limits(&self.listener.config.limits);
+        let most = limits.header_size + limits.target_size;
+        let mut started: Option<Moment> = None;
+        loop {
+            if !self.buffer.is_empty() {
+                match scanner.scan(self.buffer.data(), &limits) {
+                    Ok(Some(end)) => return Head::Complete(end),
+                    Ok(None) => {}
+                    Err(reject) => return Head::Refused(reject),
+                }
+                if started.is_none() {
+                    let now = self.thread.now();
+                    started = Some(now);
+                    self.timer
+                        .set(now.after_millis(self.listener.config.timeouts.header.0));
+                }
+            } else if self.has_served {
+                if self.thread.is_draining.get() {
+                    return Head::Closed;
+                }
+                self.timer.set(self.thread.now().after_millis(WARM_MS));
+            }
+            let outcome = poll_fn(|cx| {
+                if let Poll::Ready(outcome) = self.stream.poll_read(cx, self.buffer.room(most)) {
+                    return Poll::Ready(Some(outcome));
+                }
+                self.timer.poll_expired(cx).map(|()| None)
+            });
+            match outcome.await {
+                Some(Ok(0)) if self.buffer.is_empty() => return Head::Closed,
+                Some(Ok(0)) => {
+                    let reject = Reject::new(ErrorKind::HttpRequestError, "the head was cut short");
+                    return Head::Refused(reject);
+                }
+                Some(Ok(count)) => self.buffer.filled(count),
+                Some(Err(_)) => return Head::Closed,
+                None if self.buffer.is_empty() => return Head::Quiet,
+                None => {
+                    let reject = Reject::new(ErrorKind::RequestTimeout, "the head took too long");
+                    return Head::Refused(reject);
+                }
+            }
+        }
+    }
+
+    /// Hands all of `bytes` to the kernel.
+    ///
+    /// # Errors
+    /// When the client is gone or takes nothing for `send_stall`.
+    pub(crate) async fn write_all(&self, bytes: &[u8]) -> Result<(), Stalled> {
+        let mut sent = 0;
+        let mut has_timer = false;
+        poll_fn(|cx| {
+            while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+                match self.stream.poll_write(cx, rest) {
+                    Poll::Ready(Ok(count)) => {
+                        sent += count;
+                        has_timer = false;
+                    }
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Stalled)),
+                    Poll::Pending => {
+                        if !has_timer {
+                            let stall = self.listener.config.timeouts.send_stall.0;
+                            self.timer.set(self.thread.now().after_millis(stall));
+                            has_timer = true;
+                        }
+                        return self.timer.poll_expired(cx).map(|()| Err(Stalled));
+                    }
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Says that nothing more will come, and reads on for a while.
+    pub(crate) async fn linger(&mut self) {
+        self.stream.shutdown_write();
+        self.timer.set(self.thread.now().after_millis(LINGER_MS));
+        let mut left = LINGER_BYTES;
+        let mut sink = self.thread.buffers.take();
+        while left > 0 {
+            let outcome = poll_fn(|cx| {
+                if let Poll::Ready(outcome) = self.stream.poll_read(cx, sink.room(1)) {
+                    return Poll::Ready(outcome.unwrap_or(0));
+                }
+                self.timer.poll_expired(cx).map(|()| 0)
+            });
+            match outcome.await {
+                0 => break,
+                count => left = left.saturating_sub(count),
+            }
+        }
+        self.thread.buffers.give(sink);
+    }
+}

@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One request from its head to the last byte of its response.
+use super::connection::Downstream;
+use super::record::Record;
+use super::reply::{fixed_answer, take_storage};
+use super::upload::{Upload, UploadError};
+use super::{internal, mapping};
+use crate::decide::{self, Mapping, Routed};
+use crate::snapshot::{BackendPlan, FilterPlan, TargetPlan};
+use crate::thread::Current;
+use crate::upstream::{self, Outcome};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use tidegate_config::ListenerLimits;
+use tidegate_contract::{Answer, Client, Exchange, Flow};
+use tidegate_core::ErrorKind;
+use tidegate_http::{HeadLimits, parse_request};
+use tidegate_request::{FieldId, Fields, Method, Options, Reject, Request, Response, Scheme};
+use tidegate_telemetry::LogEntry;
+
+/// Requests that came through more gateways than this go round in circles.
+const MAX_VIA: usize = 20;
+
+/// The codec's limits, from the listener's.
+pub(crate) fn head_limits(limits: &ListenerLimits) -> HeadLimits {
+    HeadLimits {
+        header_size: limits.header_size.0 as usize,
+        header_fields: usize::from(limits.header_fields),
+        target_size: limits.target_size.0 as usize,
+    }
+}
+
+impl Downstream {
+    /// Serves the request whose head is the first `length` bytes of the buffer; returns whether
+    /// the connection may serve another.
+    pub(crate) async fn exchange(&mut self, length: usize) -> bool {
+        let started = self.thread.now();
+        let current = self.thread.current();
+        let Some(index) = self.listener_index(&current) else {
+            return false;
+        };
+        let limits = head_limits(&self.listener.config.limits);
+        let options = Options {
+            merge_slashes: self.listener.config.merge_slashes,
+            is_trusted: self.is_trusted(&current),
+        };
+        let head = self.buffer.data().get(..length).unwrap_or_default();
+        let parsed = parse_request(
+            head,
+            take_storage(&mut self.storage),
+            &limits,
+            Scheme::Http,
+            options,
+        );
+        self.buffer.consume(length);
+        let request = match parsed {
+            Ok(request) => request,
+            Err((reject, storage)) => {
+                self.storage = Some(storage);
+                self.refuse(&reject).await;
+                return false;
+            }
+        };
+        let client = decide::client(
+            &current.snapshot.settings,
+            self.peer.address(),
+            self.peer.port(),
+            options.is_trusted,
+            &request,
+        );
+        let mut record = Record::new(LogEntry::new(client.address), started);
+        self.thread.request_id(&mut record.request_id);
+        record.remember(&request);
+        let (keep, request) = self
+            .carry_out(&current, index, request, client, &mut record)
+            .await;
+        let name = self.listener.name.clone();
+        record.finish(&self.thread, &name, &current, Some(&request));
+        self.storage = Some(request.into_storage());
+        if !keep {
+            self.linger().await;
+        }
+        keep
+    }
+
+    /// Routes the request and sees it through. Returns the request for its account.
+    async fn carry_out(
+        &mut self,
+        current: &Rc<Current>,
+        index: usize,
+        mut request: Request,
+        client: Client,
+        record: &mut Record,
+    ) -> (bool, Request) {
+        let keep_alive = request.keep_alive() && !self.thread.is_draining.get();
+        if via_count(&request) > MAX_VIA {
+            let keep = self.fail(
+                record,
+                &request,
+                ErrorKind::ProxyLoopDetected,
+                "too many Via",
+                keep_alive,
+            );
+            return (keep.await, request);
+        }
+        let snapshot = &current.snapshot;
+        let Some(routed) = decide::route(snapshot, index, &request, client.address) else {
+            let keep = self.fail(
+                record,
+                &request,
+                ErrorKind::DestinationNotFound,
+                "no route",
+                keep_alive,
+            );
+            return (keep.await, request);
+        };
+        record.route = Some(routed.route.clone());
+        let heads = head_limits(&self.listener.config.limits);
+        let limit = routed
+            .route
+            .body_size
+            .unwrap_or(self.listener.config.limits.body_size)
+            .0;
+        let upload = Upload::new(request.framing(), limit, &heads, record.started);
+        if upload.is_too_long() {
+            let keep = self.fail(
+                record,
+                &request,
+                ErrorKind::RequestBodySize,
+                "the body is too large",
+                false,
+            );
+            return (keep.await, request);
+        }
+        let outer_host = request.authority().to_owned();
+        let mapping = match decide::rewrite(&routed, &mut request) {
+            Ok(mapping) => mapping,
+            Err(reject) => {
+                let keep = self.fail(record, &request, reject.kind, reject.detail, keep_alive);
+                return (keep.await, request);
+            }
+        };
+        let backend = decide::backend(snapshot, routed.route, &mut self.thread.draw.borrow_mut());
+        let mut journey = Journey {
+            current,
+            routed: &routed,
+            backend,
+            mapping,
+            outer_host,
+            filters: self.filters(&routed, backend),
+            keep_alive,
+            upload,
+        };
+        let mut exchange = Exchange {
+            request,
+            client,
+            route: routed.route.name.clone(),
+            parameters: routed.parameters.clone(),
+            request_id: record.request_id.clone(),
+            body: None,
+            kept: journey.filters.iter().map(|_| None).collect(),
+        };
+        let keep = self.travel(&mut journey, &mut exchange, record).await;
+        record.entry.bytes_in = journey.upload.received;
+        (keep, exchange.request)
+    }
+
+    /// The filters of this exchange, outermost first.
+    fn filters(&self, routed: &Routed<'_>, backend: Option<&Arc<BackendPlan>>) -> Vec<FilterPlan> {
+        let of_backend = backend.map_or(&[][..], |backend| &backend.filters);
+        let all = [
+            &self.listener.filters[..],
+            &routed.route.filters,
+            of_backend,
+        ];
+        all.concat()
+    }
+
+    /// Ends the exchange with an error response.
+    async fn fail(
+        &mut self,
+        record: &mut Record,
+        request: &Request,
+        kind: ErrorKind,
+        detail: &'static str,
+        keep_alive: bool,
+    ) -> bool {
+        record.fail_with(kind, detail);
+        // A body that nobody reads would be taken for the next request.
+        let has_body = request.framing() != tidegate_request::Framing::None;
+        let is_head = request.method_kind() == Method::Head;
+        self.reply_error(record, kind, keep_alive && !has_body, is_head)
+            .await
+    }
+
+    /// Filters, then the answer from here or from an endpoint.
+    async fn travel(
+        &mut self,
+        journey: &mut Journey<'_>,
+        exchange: &mut Exchange,
+        record: &mut Record,
+    ) -> bool {
+        let wanted = journey
+            .filters
+            .iter()
+            .filter_map(|plan| plan.phases.body)
+            .max();
+        if let Some(limit) = wanted
+            && let Err(error) = self.read_body(journey, exchange, limit).await
+        {
+            return self.fail_upload(record, &exchange.request, error).await;
+        }
+        if let Some((answer, position)) = run_request_filters(&journey.filters, exchange).await {
+            return self
+                .answer(journey, exchange, record, answer, position)
+                .await;
+        }
+        let fixed = match &journey.routed.route.to {
+            TargetPlan::Internal { page } => Some(internal::page(
+                &self.thread.node,
+                &journey.current.snapshot,
+                *page,
+            )),
+            _ => fixed_answer(journey.routed.route, &exchange.request),
+        };
+        if let Some(answer) = fixed {
+            let count = journey.filters.len();
+            return self.answer(journey, exchange, record, answer, count).await;
+        }
+        let Some(backend) = journey.backend else {
+            let kind = ErrorKind::ProxyConfigurationError;
+            return self
+                .fail(record, &exchange.request, kind, "no backend", false)
+                .await;
+        };
+        record.backend = Some(backend.name.clone());
+        match upstream::forward(self, journey, exchange, backend, record).await {
+            Outcome::Finished { keep_alive } => keep_alive,
+            Outcome::Failed { kind, detail } => {
+                let keep = journey.keep_alive && journey.upload.is_done;
+                let is_head = exchange.request.method_kind() == Method::Head;
+                record.fail_with(kind, detail);
+                self.reply_error(record, kind, keep, is_head).await
+            }
+            Outcome::Upload(error) => self.fail_upload(record, &exchange.request, error).await,
+            Outcome::Broken => false,
+        }
+    }
+
+    /// A body that did not arrive: a response if the client can still take one.
+    async fn fail_upload(
+        &mut self,
+        record: &mut Record,
+        request: &Request,
+        error: UploadError,
+    ) -> bool {
+        match error {
+            UploadError::Gone => {
+                record.fail_with(ErrorKind::ClientGone, "the client left during its body");
+                record.entry.status = ErrorKind::ClientGone.status();
+                false
+            }
+            UploadError::Refused(reject) => {
+                self.fail(record, request, reject.kind, reject.detail, false)
+                    .await
+            }
+        }
+    }
+
+    /// Reads the whole body into the exchange.
+    async fn read_body(
+        &mut self,
+        journey: &mut Journey<'_>,
+        exchange: &mut Exchange,
+        limit: u64,
+    ) -> Result<(), UploadError> {
+        if exchange.request.expects_continue() && self.buffer.is_empty() && !journey.upload.is_done
+        {
+            self.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+                .await
+                .map_err(|_| UploadError::Gone)?;
+        }
+        let mut body = Vec::new();
+        let too_large = Reject::new(
+            ErrorKind::RequestBodySize,
+            "the body is too large for a policy",
+        );
+        while !journey.upload.is_done {
+            self.timer.set(journey.upload.deadline(self));
+            let slow = Reject::new(ErrorKind::RequestTimeout, "the body came too slowly");
+            poll_fn(
+                |cx| match journey.upload.poll_more(self, cx, &mut body, false) {
+                    Poll::Pending => self
+                        .timer
+                        .poll_expired(cx)
+                        .map(|()| Err(UploadError::Refused(slow))),
+                    ready => ready,
+                },
+            )
+            .await?;
+            if body.len() as u64 > limit {
+                return Err(UploadError::Refused(too_large));
+            }
+        }
+        exchange.body = Some(body);
+        Ok(())
+    }
+
+    /// Sends a response made here, through the response filters that stand before `position`.
+    async fn answer(
+        &mut self,
+        journey: &mut Journey<'_>,
+        exchange: &mut Exchange,
+        record: &mut Record,
+        answer: Answer,
+        position: usize,
+    ) -> bool {
+        let keep = journey.keep_alive && journey.upload.is_done;
+        let Answer {
+            status,
+            fields,
+            mut body,
+            mut error,
+        } = answer;
+        let method = exchange.request.method_kind();
+        let mut response = Response::local(status, fields, body.len() as u64, method);
+        if let Some(other) =
+            run_response_filters(&journey.filters, exchange, &mut response, position).await
+        {
+            let Answer {
+                status,
+                fields,
+                body: new,
+                error: failed,
+            } = other;
+            response = Response::local(status, fields, new.len() as u64, method);
+            (body, error) = (new, failed.or(error));
+        }
+        let answer = Answer {
+            status: response.status(),
+            fields: take_fields(&mut response),
+            body,
+            error,
+        };
+        self.reply(record, &exchange.request, answer, keep)
+            .await
+            .is_ok()
+            && keep
+    }
+}
+
+/// What belongs to one exchange while it is under way.
+pub(crate) struct Journey<'a> {
+    pub(crate) current: &'a Rc<Current>,
+    pub(crate) routed: &'a Routed<'a>,
+    pub(crate) backend: Option<&'a Arc<BackendPlan>>,
+    pub(crate) mapping: Option<Mapping>,
+    /// The authority the client asked for.
+    pub(crate) outer_host: String,
+    pub(crate) filters: Vec<FilterPlan>,
+    /// Whether the client's connection may serve another request after this one.
+    pub(crate) keep_alive: bool,
+    pub(crate) upload: Upload,
+}
+
+impl Journey<'_> {
+    /// Response filters and the way back through a rewrite.
+    pub(crate) async fn way_back(
+        &self,
+        exchange: &mut Exchange,
+        response: &mut Response,
+    ) -> Option<Answer> {
+        if let Some(mapping) = &self.mapping {
+            mapping::map_back(response, &exchange.request, mapping, &self.outer_host);
+        }
+        run_response_filters(&self.filters, exchange, response, self.filters.len()).await
+    }
+}
+
+/// Runs the request phase; an answer comes with the position of the filter that gave it.
+async fn run_request_filters(
+    filters: &[FilterPlan],
+    exchange: &mut Exchange,
+) -> Option<(Answer, usize)> {
+    for (position, plan) in filters.iter().enumerate() {
+        if !plan.phases.request {
+            continue;
+        }
+        let mut flow = plan.filter.request(exchange, position);
+        loop {
+            match flow {
+                Flow::Continue => break,
+                Flow::Respond(answer) => return Some((*answer, position)),
+                Flow::Wait(future) => flow = future.await,
+            }
+        }
+    }
+    None
+}
+
+/// Runs the response phase backwards, from the filter before `position`.
+async fn run_response_filters(
+    filters: &[FilterPlan],
+    exchange: &mut Exchange,
+    response: &mut Response,
+    position: usize,
+) -> Option<Answer> {
+    let before = filters.get(..position).unwrap_or(filters);
+    for (position, plan) in before.iter().enumerate().rev() {
+        if !plan.phases.response {
+            continue;
+        }
+        let mut flow = plan.filter.response(exchange, response, position);
+        loop {
+            match flow {
+                Flow::Continue => break,
+                Flow::Respond(answer) => return Some(*answer),
+                Flow::Wait(future) => flow = future.await,
+            }
+        }
+    }
+    None
+}
+
+/// The fields of a response whose status and framing are known elsewhere.
+fn take_fields(response: &mut Response) -> Fields {
+    std::mem::take(response.fields_mut())
+}
+
+fn via_count(request: &Request) -> usize {
+    let lines = request.fields().get_all(FieldId::Via);
+    lines
+        .map(|line| line.split(|byte| *byte == b',').count())
+        .sum()
+}

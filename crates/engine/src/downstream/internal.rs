@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::node::Node;
+use crate::snapshot::Snapshot;
+use std::sync::atomic::Ordering;
+use tidegate_config::InternalPage;
+use tidegate_contract::{Answer, Health};
+use tidegate_request::Fields;
+use tidegate_telemetry::{Gauge, Scrape, render};
+
+/// A page about the node itself.
+pub(crate) fn page(node: &Node, snapshot: &Snapshot, page: InternalPage) -> Answer {
+    let (content_type, body) = match page {
+        InternalPage::Metrics => (
+            "text/plain; version=0.0.4; charset=utf-8",
+            metrics(node, snapshot),
+        ),
+        InternalPage::Health => ("text/plain; charset=utf-8", "ok\n".to_owned()),
+    };
+    let mut fields = Fields::default();
+    let _ = fields.append(b"Content-Type", content_type.as_bytes());
+    let _ = fields.append(b"Cache-Control", b"no-store");
+    Answer {
+        status: 200,
+        fields,
+        body: body.into_bytes(),
+        error: None,
+    }
+}
+
+fn metrics(node: &Node, snapshot: &Snapshot) -> String {
+    let mut gauges = vec![
+        Gauge {
+            name: "tidegate_snapshot_number",
+            labels: vec![],
+            value: snapshot.number as f64,
+        },
+        Gauge {
+            name: "tidegate_log_dropped_entries",
+            labels: vec![],
+            value: node.log.dropped() as f64,
+        },
+    ];
+    for listener in &snapshot.listeners {
+        gauges.push(Gauge {
+            name: "tidegate_listener_connections",
+            labels: vec![("listener", listener.name.to_string())],
+            value: f64::from(listener.counted.all.load(Ordering::Relaxed)),
+        });
+    }
+    endpoint_gauges(node, snapshot, &mut gauges);
+    let routes = snapshot
+        .routes
+        .iter()
+        .map(|route| (route.name.clone(), route.stats.clone()))
+        .collect();
+    render(&Scrape {
+        routes,
+        threads: node.all_thread_stats(),
+        gauges,
+    })
+}
+
+fn endpoint_gauges(node: &Node, snapshot: &Snapshot, gauges: &mut Vec<Gauge>) {
+    let now = node.clock.now();
+    for name in [
+        "tidegate_endpoint_up",
+        "tidegate_endpoint_in_flight",
+        "tidegate_endpoint_connections",
+    ] {
+        for plan in snapshot.backends.values() {
+            for endpoint in &plan.shared.list.load().endpoints {
+                let state = &endpoint.state;
+                let value = match name {
+                    "tidegate_endpoint_up" => {
+                        let is_up = state.health() != Health::Down && !state.is_excluded(now);
+                        f64::from(u8::from(is_up))
+                    }
+                    "tidegate_endpoint_in_flight" => {
+                        f64::from(state.in_flight.load(Ordering::Relaxed))
+                    }
+                    _ => f64::from(state.connections.load(Ordering::Relaxed)),
+                };
+                let labels = vec![
+                    ("backend", plan.name.to_string()),
+                    ("endpoint", endpoint.address.clone()),
+                ];
+                gauges.push(Gauge {
+                    name,
+                    labels,
+                    value,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::snapshot::RoutePlan;
+use crate::thread::{Current, Thread};
+use std::sync::Arc;
+use tidegate_core::{ErrorKind, Moment};
+use tidegate_request::{FieldId, Reject, Request, Version};
+use tidegate_telemetry::LogEntry;
+
+/// What will be said of an exchange when it is over.
+pub(crate) struct Record {
+    pub(crate) entry: LogEntry,
+    pub(crate) started: Moment,
+    pub(crate) route: Option<Arc<RoutePlan>>,
+    pub(crate) backend: Option<Arc<str>>,
+    pub(crate) endpoint: String,
+    pub(crate) detail: &'static str,
+    pub(crate) request_id: String,
+    /// What the last endpoint tried came to.
+    pub(crate) last_failure: Option<(ErrorKind, &'static str)>,
+    /// The path as the client asked for it, before any rewrite.
+    path: String,
+    host: String,
+}
+
+impl Record {
+    pub(crate) fn new(entry: LogEntry, started: Moment) -> Self {
+        Self {
+            entry,
+            started,
+            route: None,
+            backend: None,
+            endpoint: String::new(),
+            detail: "",
+            request_id: String::new(),
+            last_failure: None,
+            path: String::new(),
+            host: String::new(),
+        }
+    }
+
+    /// Remembers what a rewrite would change.
+    pub(crate) fn remember(&mut self, request: &Request) {
+        self.path.push_str(request.path());
+        self.host.push_str(request.host().unwrap_or_default());
+    }
+
+    /// Remembers why it failed; the first reason stays.
+    pub(crate) fn fail(&mut self, reject: &Reject) {
+        self.fail_with(reject.kind, reject.detail);
+    }
+
+    pub(crate) fn fail_with(&mut self, kind: ErrorKind, detail: &'static str) {
+        if self.entry.error.is_none() {
+            self.entry.error = Some(kind);
+            self.detail = detail;
+        }
+    }
+
+    /// Counts and logs the exchange. `request` is none for what was never a request.
+    pub(crate) fn finish(
+        mut self,
+        thread: &Thread,
+        listener: &str,
+        current: &Current,
+        request: Option<&Request>,
+    ) {
+        self.entry.duration_us = thread.now().micros_since(self.started);
+        self.entry.wall_micros = thread.clock.wall_micros(self.started);
+        self.entry.snapshot = current.snapshot.number;
+        let stats = self
+            .route
+            .as_ref()
+            .and_then(|route| route.stats.of(thread.index));
+        let (mut method, mut query, mut agent): (&[u8], &[u8], &[u8]) = (b"", b"", b"");
+        if let Some(request) = request {
+            method = request.method().as_bytes();
+            query = request.query().unwrap_or_default();
+            agent = request.fields().get(FieldId::UserAgent).unwrap_or_default();
+            self.entry.version = if request.version() == Version::Http10 {
+                10
+            } else {
+                11
+            };
+        }
+        let mut fields = Vec::new();
+        let log = &current.snapshot.settings.config.access_log;
+        for name in log.iter().flat_map(|log| &log.fields) {
+            if let Some(value) =
+                request.and_then(|request| request.fields().get_name(name.as_bytes()))
+            {
+                for part in [name.as_bytes(), b"\n", value, b"\n"] {
+                    fields.extend_from_slice(part);
+                }
+            }
+        }
+        thread.count(stats, &self.entry);
+        let route = self.route.as_ref().map_or("", |route| &*route.name);
+        thread.log(
+            self.entry,
+            [
+                self.request_id.as_bytes(),
+                listener.as_bytes(),
+                method,
+                self.host.as_bytes(),
+                self.path.as_bytes(),
+                query,
+                route.as_bytes(),
+                self.backend.as_deref().unwrap_or_default().as_bytes(),
+                self.endpoint.as_bytes(),
+                agent,
+                self.detail.as_bytes(),
+                &fields,
+            ],
+        );
+    }
+}

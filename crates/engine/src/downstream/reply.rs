@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Responses made here: refusals, redirects, fixed texts, answers of policies.
+use super::connection::{Downstream, Stalled};
+use super::record::Record;
+use crate::snapshot::{RoutePlan, TargetPlan};
+use tidegate_contract::Answer;
+use tidegate_core::ErrorKind;
+use tidegate_http::{ResponseContext, encode_response, write_error};
+use tidegate_request::{Fields, Method, Reject, Request, Response, Storage};
+use tidegate_telemetry::LogEntry;
+
+impl Downstream {
+    /// Answers what was never a request, logs it, and gets ready to close.
+    pub(crate) async fn refuse(&mut self, reject: &Reject) {
+        let current = self.thread.current();
+        let mut record = Record::new(LogEntry::new(self.peer.address()), self.thread.now());
+        record.fail(reject);
+        self.thread.request_id(&mut record.request_id);
+        self.reply_error(&mut record, reject.kind, false, false)
+            .await;
+        record.finish(&self.thread, &self.listener.name.clone(), &current, None);
+        self.linger().await;
+    }
+
+    /// Writes a short error response; returns whether the connection may go on.
+    pub(crate) async fn reply_error(
+        &mut self,
+        record: &mut Record,
+        kind: ErrorKind,
+        keep_alive: bool,
+        head_only: bool,
+    ) -> bool {
+        let status = self.listener.config.proxy_status.then(|| {
+            let name = &self.thread.current().snapshot.settings.config.name;
+            format!("{name}; error={}", kind.name())
+        });
+        let mut out = self.thread.buffers.take_output();
+        let now = self.wall_seconds();
+        write_error(
+            &mut out,
+            kind,
+            keep_alive,
+            head_only,
+            status.as_deref(),
+            now,
+        );
+        record.entry.status = kind.status();
+        let sent = self.write_all(&out).await;
+        self.thread.buffers.give_output(out);
+        keep_alive && sent.is_ok()
+    }
+
+    /// Seconds since 1970, for `Date`.
+    pub(crate) fn wall_seconds(&self) -> u64 {
+        self.thread.clock.wall_micros(self.thread.now()) / 1_000_000
+    }
+
+    /// Writes a whole response made here.
+    ///
+    /// # Errors
+    /// When the client does not take it.
+    pub(crate) async fn reply(
+        &mut self,
+        record: &mut Record,
+        request: &Request,
+        answer: Answer,
+        keep_alive: bool,
+    ) -> Result<(), Stalled> {
+        let Answer {
+            status,
+            fields,
+            body,
+            error,
+        } = answer;
+        if let Some(error) = error {
+            record.fail_with(error, "a policy answered");
+        }
+        let current = self.thread.current();
+        let response = Response::local(status, fields, body.len() as u64, request.method_kind());
+        let mut out = self.thread.buffers.take_output();
+        let context = ResponseContext {
+            version: request.version(),
+            keep_alive,
+            pseudonym: &current.snapshot.settings.config.name,
+            now: self.wall_seconds(),
+            is_local: true,
+        };
+        encode_response(&mut out, &response, &context);
+        let has_body = request.method_kind() != Method::Head && !matches!(status, 204 | 304);
+        if has_body {
+            out.extend_from_slice(&body);
+            record.entry.bytes_out = body.len() as u64;
+        }
+        record.entry.status = status;
+        let sent = self.write_all(&out).await;
+        self.thread.buffers.give_output(out);
+        sent
+    }
+}
+
+/// The answer of a route that needs no endpoint; `None` when it does.
+pub(crate) fn fixed_answer(route: &RoutePlan, request: &Request) -> Option<Answer> {
+    match &route.to {
+        TargetPlan::Respond {
+            status,
+            headers,
+            body,
+        } => {
+            let mut fields = Fields::default();
+            for (name, value) in headers {
+                // Checked when the configuration was read.
+                let _ = fields.append(name.as_bytes(), value.as_bytes());
+            }
+            if !body.is_empty() && fields.get_name(b"content-type").is_none() {
+                let _ = fields.append(b"Content-Type", b"text/plain; charset=utf-8");
+            }
+            Some(Answer {
+                status: *status,
+                fields,
+                body: body.clone().into_bytes(),
+                error: None,
+            })
+        }
+        TargetPlan::Redirect {
+            status,
+            location,
+            scheme,
+            host,
+            port,
+            path,
+        } => {
+            let target = match location {
+                Some(location) => location.clone(),
+                None => redirect_target(
+                    request,
+                    scheme.as_deref(),
+                    host.as_deref(),
+                    *port,
+                    path.as_deref(),
+                ),
+            };
+            let mut fields = Fields::default();
+            let _ = fields.append(b"Location", target.as_bytes());
+            Some(Answer {
+                status: *status,
+                fields,
+                body: Vec::new(),
+                error: None,
+            })
+        }
+        TargetPlan::Forward { .. } | TargetPlan::Internal { .. } => None,
+    }
+}
+
+/// The request's own URL with the given parts replaced; the query stays.
+fn redirect_target(
+    request: &Request,
+    scheme: Option<&str>,
+    host: Option<&str>,
+    port: Option<u16>,
+    path: Option<&str>,
+) -> String {
+    let host = host.or(request.host()).unwrap_or_default();
+    let port = match (port, scheme) {
+        (Some(port), _) => Some(port),
+        // Another scheme without a port means that scheme's own port.
+        (None, Some(_)) => None,
+        (None, None) => request.port(),
+    };
+    let scheme = scheme.unwrap_or(request.scheme());
+    let is_default = matches!(
+        (scheme, port),
+        (_, None) | ("http", Some(80)) | ("https", Some(443))
+    );
+    let authority = match port {
+        Some(port) if !is_default => format!("{host}:{port}"),
+        _ => host.to_owned(),
+    };
+    let path = path.unwrap_or(request.path());
+    match request.query() {
+        Some(query) => format!(
+            "{scheme}://{authority}{path}?{}",
+            String::from_utf8_lossy(query)
+        ),
+        None => format!("{scheme}://{authority}{path}"),
+    }
+}
+
+/// Storage and start of an exchange, before its head is parsed.
+pub(crate) fn take_storage(slot: &mut Option<Storage>) -> Storage {
+    slot.take().unwrap_or_default()
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::connection::Downstream;
+use std::task::{Context, Poll};
+use tidegate_core::{ErrorKind, Moment};
+use tidegate_http::{ChunkDecoder, HeadLimits, encode_chunk_head, encode_last_chunk};
+use tidegate_request::{Framing, Reject};
+
+/// Why a request's body did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UploadError {
+    /// The client closed, or reset.
+    Gone,
+    /// Too large, malformed, or too slow: the client gets a response for it.
+    Refused(Reject),
+}
+
+/// A request's body on its way from the client's connection. Reads no byte beyond the body.
+pub(crate) struct Upload {
+    framing: Framing,
+    left: u64,
+    decoder: Option<Box<ChunkDecoder>>,
+    limit: u64,
+    /// Body bytes received.
+    pub(crate) received: u64,
+    /// The whole body has been taken from the connection.
+    pub(crate) is_done: bool,
+    started: Moment,
+    progress: Moment,
+}
+
+impl Upload {
+    pub(crate) fn new(framing: Framing, limit: u64, heads: &HeadLimits, now: Moment) -> Self {
+        let (left, decoder) = match framing {
+            Framing::None => (0, None),
+            Framing::Length(length) => (length, None),
+            Framing::Chunked => (0, Some(Box::new(ChunkDecoder::new(heads)))),
+        };
+        let is_done = framing == Framing::None || (framing == Framing::Length(0));
+        Self {
+            framing,
+            left,
+            decoder,
+            limit,
+            received: 0,
+            is_done,
+            started: now,
+            progress: now,
+        }
+    }
+
+    /// Whether the announced length alone is too much.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.left > self.limit
+    }
+
+    /// Takes what `downstream` has already read; appends it to `out`, framed for the endpoint.
+    ///
+    /// # Errors
+    /// When the body is malformed or larger than the limit.
+    pub(crate) fn take(
+        &mut self,
+        downstream: &mut Downstream,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Reject> {
+        if self.decoder.is_some() {
+            return self.take_chunks(downstream, out, true);
+        }
+        let take = (downstream.buffer.len() as u64).min(self.left) as usize;
+        out.extend_from_slice(downstream.buffer.data().get(..take).unwrap_or_default());
+        downstream.buffer.consume(take);
+        self.left -= take as u64;
+        self.received += take as u64;
+        self.is_done = self.left == 0;
+        Ok(())
+    }
+
+    /// As [`Self::take`], but what is appended are the bare bytes of the body.
+    pub(crate) fn take_bare(
+        &mut self,
+        downstream: &mut Downstream,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Reject> {
+        match self.decoder.is_some() {
+            true => self.take_chunks(downstream, out, false),
+            false => self.take(downstream, out),
+        }
+    }
+
+    fn take_chunks(
+        &mut self,
+        downstream: &mut Downstream,
+        out: &mut Vec<u8>,
+        is_framed: bool,
+    ) -> Result<(), Reject> {
+        let Some(decoder) = &mut self.decoder else {
+            return Ok(());
+        };
+        while !downstream.buffer.is_empty() && !self.is_done {
+            let input = downstream.buffer.data();
+            let decoded = decoder.decode(input)?;
+            let data = input.get(decoded.data.clone()).unwrap_or_default();
+            self.received += data.len() as u64;
+            if self.received > self.limit {
+                return Err(Reject::new(
+                    ErrorKind::RequestBodySize,
+                    "the body is too large",
+                ));
+            }
+            if !data.is_empty() {
+                if is_framed {
+                    encode_chunk_head(out, data.len());
+                }
+                out.extend_from_slice(data);
+                if is_framed {
+                    out.extend_from_slice(b"\r\n");
+                }
+            }
+            if decoded.done {
+                self.is_done = true;
+                if is_framed {
+                    encode_last_chunk(out, &decoder.take_trailers());
+                }
+            }
+            let consumed = decoded.consumed;
+            if consumed == 0 && !decoded.done {
+                break;
+            }
+            downstream.buffer.consume(consumed);
+        }
+        Ok(())
+    }
+
+    /// When the client counts as too slow: `body_stall` after the last byte, or once the whole body
+    /// came at less than `body_rate` bytes a second after a grace of `body_stall`.
+    pub(crate) fn deadline(&self, downstream: &Downstream) -> Moment {
+        let timeouts = &downstream.listener.config.timeouts;
+        let stall = self.progress.after_millis(timeouts.body_stall.0);
+        let earned_ms = self
+            .received
+            .saturating_mul(1000)
+            .checked_div(timeouts.body_rate.0);
+        match earned_ms {
+            None => stall,
+            Some(earned) => stall.min(
+                self.started
+                    .after_millis(timeouts.body_stall.0.saturating_add(earned)),
+            ),
+        }
+    }
+
+    /// Reads more of the body into `out`. Ready when some came, or the body ended.
+    pub(crate) fn poll_more(
+        &mut self,
+        downstream: &mut Downstream,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        is_framed: bool,
+    ) -> Poll<Result<(), UploadError>> {
+        while !self.is_done {
+            let before = out.len();
+            let taken = match is_framed {
+                true => self.take(downstream, out),
+                false => self.take_bare(downstream, out),
+            };
+            if let Err(reject) = taken {
+                return Poll::Ready(Err(UploadError::Refused(reject)));
+            }
+            if out.len() > before || self.is_done {
+                return Poll::Ready(Ok(()));
+            }
+            let room = downstream.buffer.room(64 << 10);
+            match downstream.stream.poll_read(cx, room) {
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
+                    return Poll::Ready(Err(UploadError::Gone));
+                }
+                Poll::Ready(Ok(count)) => {
+                    downstream.buffer.filled(count);
+                    self.progress = downstream.thread.now();
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// How the endpoint is told about the body.
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
+    }
+}

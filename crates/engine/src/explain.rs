@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The same decision as on the live path, told instead of carried out.
+use crate::decide::{self, Mapping, NoEndpoint, Routed};
+use crate::snapshot::{
+    BackendPlan, FilterPlan, Problem, Registry, RoutePlan, Snapshot, TargetPlan,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::sync::Arc;
+use tidegate_config::{Delta, HostField};
+use tidegate_contract::{Answer, Candidates, Client, Exchange, Flow};
+use tidegate_core::{Clock, Draw, Moment};
+use tidegate_http::{Forwarding, encode_request, parse_request};
+use tidegate_request::{Options, Request, Scheme};
+
+/// A request somebody asks about.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Question {
+    method: String,
+    /// Absolute, or a path with query.
+    url: String,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    /// The client's address; 127.0.0.1 when left out.
+    #[serde(default)]
+    client: Option<IpAddr>,
+    /// The listener's name; the first when left out.
+    #[serde(default)]
+    listener: Option<String>,
+}
+
+/// What becomes of a request under a snapshot given as a delta on nothing: JSON in, JSON out. All
+/// endpoints count as healthy.
+///
+/// # Errors
+/// A text that says what is wrong with the snapshot or the question.
+pub fn decide_json(delta: &str, question: &str) -> Result<String, String> {
+    let question: Question = serde_json::from_str(question).map_err(|error| error.to_string())?;
+    let clock = Clock::fake();
+    let snapshot = offline(delta, &clock).map_err(|problems| {
+        let texts: Vec<String> = problems
+            .iter()
+            .map(|problem| format!("{}: {}", problem.place, problem.message))
+            .collect();
+        texts.join("\n")
+    })?;
+    Ok(explain(&snapshot, &question, clock.now())?.to_string())
+}
+
+/// The problems of a delta on nothing, as pairs of place and message; empty when it is sound.
+pub fn check_json(delta: &str) -> Vec<(String, String)> {
+    match offline(delta, &Clock::fake()) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems
+            .into_iter()
+            .map(|problem| (problem.place, problem.message))
+            .collect(),
+    }
+}
+
+fn offline(delta: &str, clock: &Clock) -> Result<Snapshot, Vec<Problem>> {
+    let delta: Delta = serde_json::from_str(delta)
+        .map_err(|error| vec![Problem::new("delta", error.to_string())])?;
+    let registry = Registry::new(clock.clone(), 1);
+    let snapshot = Snapshot::apply(None, &delta, &registry)?;
+    for set in &delta.endpoints {
+        registry.backend(&set.backend).set_endpoints(set);
+    }
+    Ok(snapshot)
+}
+
+/// The question as a request, through the parser of the wire.
+fn canonical(
+    question: &Question,
+    options: &Options,
+    limits: &tidegate_http::HeadLimits,
+) -> Result<Result<Request, Value>, String> {
+    let (authority, target) = split_url(&question.url);
+    let has_host = question
+        .headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("host"));
+    let mut head = format!("{} {target} HTTP/1.1\r\n", question.method);
+    if let Some(authority) = authority.filter(|_| !has_host) {
+        head.push_str(&format!("Host: {authority}\r\n"));
+    }
+    for (name, value) in &question.headers {
+        if value.contains(['\r', '\n']) {
+            return Err(format!("the value of {name} has a line break"));
+        }
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    let parsed = parse_request(
+        head.as_bytes(),
+        Default::default(),
+        limits,
+        Scheme::Http,
+        *options,
+    );
+    Ok(parsed.map_err(|(reject, _)| {
+        json!({"outcome": "reject", "status": reject.status(), "kind": reject.kind.name(), "detail": reject.detail})
+    }))
+}
+
+fn split_url(url: &str) -> (Option<&str>, &str) {
+    let Some((_, rest)) = url.split_once("://").filter(|_| !url.starts_with('/')) else {
+        return (None, url);
+    };
+    let at = rest.find(['/', '?']).unwrap_or(rest.len());
+    match rest.split_at_checked(at) {
+        Some((authority, "")) => (Some(authority), "/"),
+        Some((authority, target)) => (Some(authority), target),
+        None => (None, url),
+    }
+}
+
+/// What becomes of `question` under `snapshot` at `now`.
+///
+/// # Errors
+/// A text when the question itself makes no sense.
+pub(crate) fn explain(
+    snapshot: &Snapshot,
+    question: &Question,
+    now: Moment,
+) -> Result<Value, String> {
+    let index = match &question.listener {
+        None => 0,
+        Some(name) => snapshot
+            .listeners
+            .iter()
+            .position(|plan| *plan.name == **name)
+            .ok_or_else(|| format!("there is no listener `{name}`"))?,
+    };
+    let listener = snapshot
+        .listeners
+        .get(index)
+        .ok_or("the configuration has no listeners")?;
+    let limits = crate::downstream::head_limits(&listener.config.limits);
+    let peer = question.client.unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    let is_trusted = snapshot.settings.is_trusted(peer);
+    let options = Options {
+        merge_slashes: listener.config.merge_slashes,
+        is_trusted,
+    };
+    let mut request = match canonical(question, &options, &limits)? {
+        Ok(request) => request,
+        Err(refused) => return Ok(refused),
+    };
+    let client = decide::client(&snapshot.settings, peer, 0, is_trusted, &request);
+    let considered: Vec<Value> = snapshot
+        .table
+        .explain(index, &request, client.address)
+        .into_iter()
+        .map(|considered| {
+            let name = snapshot
+                .routes
+                .get(considered.route)
+                .map(|route| route.name.to_string());
+            json!({"route": name, "verdict": considered.verdict})
+        })
+        .collect();
+    let mut told = json!({
+        "listener": &*listener.name,
+        "client": client.address.to_string(),
+        "path": request.path(),
+        "considered": considered,
+    });
+    let Some(routed) = decide::route(snapshot, index, &request, client.address) else {
+        merge(&mut told, json!({"outcome": "not_found", "status": 404}));
+        return Ok(told);
+    };
+    let parameters: serde_json::Map<String, Value> = routed
+        .parameters
+        .iter()
+        .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
+        .collect();
+    merge(
+        &mut told,
+        json!({"route": &*routed.route.name, "parameters": parameters}),
+    );
+    let mapping = match decide::rewrite(&routed, &mut request) {
+        Ok(mapping) => mapping,
+        Err(reject) => {
+            merge(
+                &mut told,
+                json!({"outcome": "reject", "status": reject.status(), "kind": reject.kind.name()}),
+            );
+            return Ok(told);
+        }
+    };
+    // Any draw will do: what depends on it is shown as shares.
+    let backend = decide::backend(snapshot, routed.route, &mut Draw::from_seed(0));
+    let of_backend = backend.map_or(&[][..], |backend| &backend.filters);
+    let filters = [&listener.filters[..], &routed.route.filters, of_backend].concat();
+    let mut exchange = Exchange {
+        request,
+        client,
+        route: routed.route.name.clone(),
+        parameters: routed.parameters.clone(),
+        request_id: "0".repeat(26),
+        body: None,
+        kept: filters.iter().map(|_| None).collect(),
+    };
+    let (policies, answer) = judge(&filters, &mut exchange);
+    merge(&mut told, json!({"policies": policies}));
+    if let Some(answer) = answer {
+        merge(
+            &mut told,
+            json!({"outcome": "respond", "status": answer.status, "by": "policy"}),
+        );
+        return Ok(told);
+    }
+    let way = Way {
+        snapshot,
+        routed: &routed,
+        mapping,
+        client,
+        now,
+    };
+    merge(&mut told, way.tell(&mut exchange));
+    Ok(told)
+}
+
+/// Runs the request phase of what can be judged from here; says of the rest that it would be asked.
+fn judge(filters: &[FilterPlan], exchange: &mut Exchange) -> (Vec<Value>, Option<Answer>) {
+    let mut told = Vec::new();
+    for (position, plan) in filters.iter().enumerate() {
+        let mut effect = "none in the request phase";
+        if plan.phases.request {
+            if !plan.filter.is_pure() {
+                effect = "would ask";
+            } else {
+                match plan.filter.request(exchange, position) {
+                    Flow::Continue => effect = "applied",
+                    Flow::Wait(_) => effect = "would ask",
+                    Flow::Respond(answer) => {
+                        told.push(json!({"kind": &*plan.kind, "effect": "answers"}));
+                        return (told, Some(*answer));
+                    }
+                }
+            }
+        }
+        told.push(json!({"kind": &*plan.kind, "effect": effect}));
+    }
+    (told, None)
+}
+
+/// The rest of the way, after the policies.
+struct Way<'a> {
+    snapshot: &'a Snapshot,
+    routed: &'a Routed<'a>,
+    mapping: Option<Mapping>,
+    client: Client,
+    now: Moment,
+}
+
+impl Way<'_> {
+    fn tell(&self, exchange: &mut Exchange) -> Value {
+        let route = self.routed.route;
+        if let Some(answer) = crate::downstream::fixed_answer(route, &exchange.request) {
+            let location = answer
+                .fields
+                .get_name(b"location")
+                .map(String::from_utf8_lossy);
+            let outcome = if location.is_some() {
+                "redirect"
+            } else {
+                "respond"
+            };
+            return json!({"outcome": outcome, "status": answer.status, "location": location});
+        }
+        if let TargetPlan::Internal { page } = &route.to {
+            return json!({"outcome": "respond", "status": 200, "page": page});
+        }
+        let mut backends: Vec<Value> = Vec::new();
+        let mut endpoints: Vec<Value> = Vec::new();
+        let mut problems: Vec<Value> = Vec::new();
+        for (plan, share) in self.shares(route) {
+            backends.push(json!({"name": &*plan.name, "share": share}));
+            match self.endpoints(plan, share) {
+                Ok(mut of_backend) => endpoints.append(&mut of_backend),
+                Err(why) => problems.push(json!({"backend": &*plan.name, "why": why})),
+            }
+        }
+        let certain = match endpoints.as_slice() {
+            [only] => only.get("address").cloned(),
+            _ => None,
+        };
+        if let [only] = self.shares(route).as_slice()
+            && only.0.config.host == HostField::Endpoint
+            && let Some(address) = certain.as_ref().and_then(Value::as_str)
+        {
+            let _ = exchange.request.set_authority(address.as_bytes());
+        }
+        json!({
+            "outcome": "forward",
+            "backend": if let [only] = backends.as_slice() { only.get("name").cloned() } else { None },
+            "backends": backends,
+            "endpoint": certain,
+            "endpoints": endpoints,
+            "without_endpoint": problems,
+            "upstream": self.upstream(exchange),
+            "timeouts": route.timeouts,
+            "retries": route.retries,
+        })
+    }
+
+    /// The route's backends with their shares of the requests.
+    fn shares(&self, route: &RoutePlan) -> Vec<(&Arc<BackendPlan>, f64)> {
+        let TargetPlan::Forward { backends, total } = &route.to else {
+            return Vec::new();
+        };
+        let found = backends
+            .iter()
+            .filter(|(_, weight)| *weight > 0)
+            .filter_map(|(name, weight)| {
+                let plan = self.snapshot.backends.get(name)?;
+                Some((plan, f64::from(*weight) / (*total).max(1) as f64))
+            });
+        found.collect()
+    }
+
+    fn endpoints(&self, plan: &BackendPlan, share: f64) -> Result<Vec<Value>, &'static str> {
+        let list = plan.shared.list.load_full();
+        let usable = decide::usable(plan, &list, self.now, &[]).map_err(|why| match why {
+            NoEndpoint::Nothing => "no endpoint may take it",
+            NoEndpoint::NoRoom => "every endpoint is at its connection limit",
+        })?;
+        let candidates = Candidates::new(&list.endpoints, &usable);
+        let shares = plan.balancer.shares(&candidates);
+        let told = candidates.iter().map(|(position, endpoint)| {
+            let own = shares.get(position).copied().unwrap_or(0.0);
+            json!({
+                "backend": &*plan.name,
+                "address": endpoint.address,
+                "zone": endpoint.zone,
+                "share": own * share,
+            })
+        });
+        Ok(told.collect())
+    }
+
+    /// The head as it would be sent.
+    fn upstream(&self, exchange: &Exchange) -> Value {
+        let mut out = Vec::new();
+        let peer = self.client.peer.to_string();
+        let forwarding = Forwarding {
+            client: &peer,
+            pseudonym: &self.snapshot.settings.config.name,
+            prefix: self
+                .mapping
+                .as_ref()
+                .map(|mapping| mapping.outer.as_str())
+                .filter(|outer| !outer.is_empty()),
+            request_id: &exchange.request_id,
+            framing: exchange.request.framing(),
+            passes_expect: false,
+        };
+        encode_request(&mut out, &exchange.request, &forwarding);
+        let text = String::from_utf8_lossy(&out);
+        let mut lines = text.split("\r\n");
+        let mut first = lines.next().unwrap_or_default().split(' ');
+        let headers: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(": ")).collect();
+        json!({"method": first.next(), "target": first.next(), "headers": headers})
+    }
+}
+
+fn merge(told: &mut Value, more: Value) {
+    if let (Value::Object(told), Value::Object(more)) = (told, more) {
+        told.extend(more);
+    }
+}

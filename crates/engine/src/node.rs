@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::service;
+use crate::snapshot::{Registry, Snapshot, Store};
+use crate::thread::{self, Command};
+use serde::Deserialize;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tidegate_core::{Clock, Moment};
+use tidegate_net::{raise_descriptor_limit, set_not_dumpable};
+use tidegate_telemetry::{LogWriter, ThreadStats};
+use tokio::sync::mpsc;
+
+/// How a node is started: JSON from the supervisor.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// The instance's name.
+    pub instance: String,
+    /// Where the snapshot is kept.
+    pub runtime_directory: PathBuf,
+    /// Event loops for traffic; at least 1.
+    pub threads: usize,
+    /// The package's version, for `status`.
+    pub version: String,
+}
+
+/// What every thread of the node may reach.
+pub(crate) struct Node {
+    pub(crate) config: NodeConfig,
+    pub(crate) clock: Clock,
+    pub(crate) started: Moment,
+    pub(crate) registry: Registry,
+    pub(crate) log: LogWriter,
+    pub(crate) store: Store,
+    stats: Vec<Arc<ThreadStats>>,
+}
+
+impl Node {
+    fn new(config: NodeConfig) -> io::Result<Arc<Self>> {
+        let clock = Clock::system();
+        Ok(Arc::new(Self {
+            started: clock.now(),
+            registry: Registry::new(clock.clone(), config.threads),
+            log: LogWriter::start()?,
+            store: Store::new(&config.runtime_directory),
+            stats: (0..config.threads).map(|_| Arc::default()).collect(),
+            clock,
+            config,
+        }))
+    }
+
+    /// The counters of one thread.
+    pub(crate) fn thread_stats(&self, index: usize) -> Arc<ThreadStats> {
+        self.stats.get(index).cloned().unwrap_or_default()
+    }
+
+    /// The counters of all threads.
+    pub(crate) fn all_thread_stats(&self) -> Vec<Arc<ThreadStats>> {
+        self.stats.clone()
+    }
+}
+
+/// Runs a node until it is told to stop. `control` is the listening Unix socket of the control
+/// protocol, bound by the supervisor.
+///
+/// # Errors
+/// When threads or runtimes cannot be made; what goes wrong later is logged and survived.
+pub fn run_node(mut config: NodeConfig, control: OwnedFd) -> io::Result<()> {
+    config.threads = config.threads.clamp(1, 256);
+    set_not_dumpable()?;
+    raise_descriptor_limit();
+    let node = Node::new(config)?;
+    let empty = Arc::new(Snapshot::empty());
+    let mut commands = Vec::new();
+    let mut handles = Vec::new();
+    for index in 0..node.config.threads {
+        let (sender, receiver) = mpsc::unbounded_channel::<Command>();
+        let (node, empty) = (node.clone(), empty.clone());
+        let handle = std::thread::Builder::new()
+            .name(format!("tidegate-{index}"))
+            .spawn(move || thread::run(index, node, empty, receiver))?;
+        commands.push(sender);
+        handles.push(handle);
+    }
+    let outcome = service::run(node.clone(), empty, commands, control);
+    for handle in handles {
+        // Its channel is closed: it ends by itself, unless it panicked, which was counted.
+        let _ = handle.join();
+    }
+    node.log.flush();
+    outcome
+}

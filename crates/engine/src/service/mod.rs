@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Everything of the node that is not traffic: the control socket, taking snapshots, health
+//! checks, name resolution, signals. One thread, one runtime.
+
+mod control;
+mod health;
+mod messages;
+mod resolve;
+mod state;
+mod status;
+
+use crate::node::Node;
+use crate::snapshot::Snapshot;
+use crate::thread::Command;
+use state::Service;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Runs until the node has drained.
+pub(crate) fn run(
+    node: Arc<Node>,
+    snapshot: Arc<Snapshot>,
+    threads: Vec<UnboundedSender<Command>>,
+    control: OwnedFd,
+) -> io::Result<()> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
+    runtime.block_on(async move {
+        let service = Service::new(node, snapshot, threads);
+        let stop = SignalKind::terminate();
+        let (mut stop, mut reopen) = (signal(stop)?, signal(SignalKind::user_defined1())?);
+        // The supervisor decides what an interrupt from the terminal means.
+        let _ignored = signal(SignalKind::interrupt())?;
+        let listening = control::listen(service.clone(), control)?;
+        tokio::task::spawn_local(listening);
+        tokio::task::spawn_local(health::run(service.clone()));
+        tokio::task::spawn_local(resolve::run(service.clone()));
+        until_stopped(&service, &mut stop, &mut reopen).await;
+        Ok(())
+    })
+}
+
+async fn until_stopped(service: &Rc<Service>, stop: &mut Signal, reopen: &mut Signal) {
+    loop {
+        let is_stop = std::future::poll_fn(|cx| {
+            if stop.poll_recv(cx).is_ready() {
+                return std::task::Poll::Ready(true);
+            }
+            reopen.poll_recv(cx).map(|_| false)
+        });
+        tokio::select! {
+            is_stop = is_stop => match is_stop {
+                true => return service.drain(service.graceful_stop()).await,
+                false => service.node.log.reopen(),
+            },
+            grace = service.drain_asked() => return service.drain(grace).await,
+        }
+    }
+}
+
+/// How long a drain may take when nothing says otherwise.
+const DEFAULT_GRACE: Duration = Duration::from_secs(30);
+
+/// One line on standard error, where the supervisor's log is.
+pub(crate) fn say(text: &str) {
+    use std::io::Write;
+    // Nobody reads it any more: nothing to do.
+    let _ = writeln!(
+        std::io::stderr(),
+        "{{\"process\":\"node\",\"message\":{}}}",
+        serde_json::Value::from(text)
+    );
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::resolve;
+use crate::node::Node;
+use crate::snapshot::{Problem, Snapshot, Stored};
+use crate::thread::Command;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_config::{Delta, EndpointSet};
+use tidegate_telemetry::LogFormat;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Mutex, Notify, oneshot};
+
+/// What the service thread holds.
+pub(crate) struct Service {
+    pub(crate) node: Arc<Node>,
+    threads: Vec<UnboundedSender<Command>>,
+    snapshot: RefCell<Arc<Snapshot>>,
+    /// Listening sockets by key, one for each thread where there are several.
+    pub(crate) sockets: RefCell<BTreeMap<String, Vec<OwnedFd>>>,
+    /// The newest endpoint list of every backend, for the disk.
+    endpoints: RefCell<HashMap<String, EndpointSet>>,
+    /// One change at a time.
+    changing: Mutex<()>,
+    /// Told when backends, checks or endpoints may have changed.
+    pub(crate) changed: Notify,
+    pub(crate) is_started: RefCell<bool>,
+    drain_wish: RefCell<Option<Duration>>,
+    drain_wished: Notify,
+}
+
+/// What taking a snapshot came to.
+pub(crate) struct Taken {
+    pub(crate) number: u64,
+    /// Microseconds spent compiling.
+    pub(crate) build_us: u64,
+    /// Microseconds until the last thread had it.
+    pub(crate) swap_us: u64,
+}
+
+impl Service {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        snapshot: Arc<Snapshot>,
+        threads: Vec<UnboundedSender<Command>>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            node,
+            threads,
+            snapshot: RefCell::new(snapshot),
+            sockets: RefCell::default(),
+            endpoints: RefCell::default(),
+            changing: Mutex::new(()),
+            changed: Notify::new(),
+            is_started: RefCell::new(false),
+            drain_wish: RefCell::new(None),
+            drain_wished: Notify::new(),
+        })
+    }
+
+    /// The snapshot in force.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.borrow().clone()
+    }
+
+    pub(crate) fn graceful_stop(&self) -> Duration {
+        self.snapshot().settings.config.graceful_stop.duration()
+    }
+
+    /// Asks for the end of the node.
+    pub(crate) fn ask_drain(&self, grace: Option<Duration>) {
+        *self.drain_wish.borrow_mut() = Some(grace.unwrap_or_else(|| self.graceful_stop()));
+        self.drain_wished.notify_one();
+    }
+
+    pub(crate) async fn drain_asked(&self) -> Duration {
+        self.drain_wished.notified().await;
+        self.drain_wish.borrow().unwrap_or(super::DEFAULT_GRACE)
+    }
+
+    /// Stops accepting and waits for what is under way, at most `grace`.
+    pub(crate) async fn drain(&self, grace: Duration) {
+        let mut waits = Vec::new();
+        for thread in &self.threads {
+            let (done, wait) = oneshot::channel();
+            if thread.send(Command::Drain(done)).is_ok() {
+                waits.push(wait);
+            }
+        }
+        let all = async {
+            for wait in waits {
+                let _ = wait.await;
+            }
+        };
+        let _ = tokio::time::timeout(grace, all).await;
+    }
+
+    /// Starts from the disk, if something usable is there.
+    ///
+    /// # Errors
+    /// What is wrong with it; the node then waits for control.
+    pub(crate) async fn start(&self) -> Result<u64, Vec<Problem>> {
+        *self.is_started.borrow_mut() = true;
+        match self.node.store.load() {
+            Stored::Nothing => Ok(0),
+            Stored::Unusable(why) => Err(vec![Problem::new("snapshot.json", why)]),
+            Stored::Snapshot(delta) => self.take(&delta).await.map(|taken| taken.number),
+        }
+    }
+
+    /// Compiles a delta and puts it in force on every thread, or changes nothing.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub(crate) async fn take(&self, delta: &Delta) -> Result<Taken, Vec<Problem>> {
+        let _turn = self.changing.lock().await;
+        let clock = &self.node.clock;
+        let begun = clock.now();
+        let base = self.snapshot();
+        let base = (base.number > 0).then_some(base);
+        let fresh = Arc::new(Snapshot::apply(
+            base.as_deref(),
+            delta,
+            &self.node.registry,
+        )?);
+        self.check_sockets(&fresh)?;
+        for set in &delta.endpoints {
+            self.set_endpoints(set);
+        }
+        resolve::settle(&fresh).await;
+        let built = clock.now();
+        self.swap(&fresh).await;
+        let swapped = clock.now();
+        self.set_log(&fresh);
+        *self.snapshot.borrow_mut() = fresh.clone();
+        self.endpoints
+            .borrow_mut()
+            .retain(|name, _| fresh.backends.contains_key(name.as_str()));
+        self.node.registry.sweep();
+        self.changed.notify_waiters();
+        self.save();
+        Ok(Taken {
+            number: fresh.number,
+            build_us: built.micros_since(begun),
+            swap_us: swapped.micros_since(built),
+        })
+    }
+
+    fn check_sockets(&self, snapshot: &Snapshot) -> Result<(), Vec<Problem>> {
+        let sockets = self.sockets.borrow();
+        let missing = snapshot
+            .listeners
+            .iter()
+            .filter(|plan| !sockets.contains_key(&plan.key));
+        let problems: Vec<Problem> = missing
+            .map(|plan| {
+                let message = format!("no socket was handed over for {}", plan.key);
+                Problem::new(format!("Listener {}", plan.name), message)
+            })
+            .collect();
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(problems),
+        }
+    }
+
+    /// Takes a newer endpoint list; an older one is ignored.
+    pub(crate) fn set_endpoints(&self, set: &EndpointSet) {
+        if self.node.registry.backend(&set.backend).set_endpoints(set) {
+            self.endpoints
+                .borrow_mut()
+                .insert(set.backend.clone(), set.clone());
+        }
+    }
+
+    async fn swap(&self, snapshot: &Arc<Snapshot>) {
+        let mut waits = Vec::new();
+        for (index, thread) in self.threads.iter().enumerate() {
+            let (done, wait) = oneshot::channel();
+            let sockets = self.sockets_of(index, snapshot);
+            if thread
+                .send(Command::Swap(snapshot.clone(), sockets, done))
+                .is_ok()
+            {
+                waits.push(wait);
+            }
+        }
+        for wait in waits {
+            let _ = wait.await;
+        }
+    }
+
+    /// Descriptors of the sockets of one thread.
+    fn sockets_of(&self, thread: usize, snapshot: &Snapshot) -> Vec<(String, OwnedFd)> {
+        let sockets = self.sockets.borrow();
+        let keys = snapshot.listeners.iter().map(|plan| &plan.key);
+        keys.filter_map(|key| {
+            let all = sockets.get(key)?;
+            let own = all.get(thread % all.len().max(1))?;
+            Some((key.clone(), own.as_fd().try_clone_to_owned().ok()?))
+        })
+        .collect()
+    }
+
+    fn set_log(&self, fresh: &Snapshot) {
+        let before = self.snapshot();
+        let (old, new) = (
+            &before.settings.config.access_log,
+            &fresh.settings.config.access_log,
+        );
+        if old == new && before.number > 0 {
+            return;
+        }
+        let format = LogFormat {
+            redact_query: new
+                .iter()
+                .flat_map(|log| log.redact_query.iter().cloned())
+                .collect(),
+            redact_fields: new
+                .iter()
+                .flat_map(|log| log.redact_fields.iter().cloned())
+                .collect(),
+        };
+        self.node
+            .log
+            .set_output(new.as_ref().map(|log| log.path.clone().into()), format);
+    }
+
+    /// Writes the snapshot to disk beside the traffic; a failure is told and changes nothing.
+    pub(crate) fn save(&self) {
+        let endpoints = self.endpoints.borrow().values().cloned().collect();
+        let whole = self.snapshot().to_delta(endpoints);
+        let node = self.node.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = node.store.save(&whole) {
+                super::say(&format!("the snapshot could not be kept on disk: {error}"));
+            }
+        });
+    }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::state::Service;
+use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
+use tidegate_contract::Health;
+
+/// What the node is doing, for `tidegate status`.
+pub(crate) fn status(service: &Service) -> Value {
+    let node = &service.node;
+    let snapshot = service.snapshot();
+    let now = node.clock.now();
+    let listeners: Vec<Value> = snapshot
+        .listeners
+        .iter()
+        .map(|plan| {
+            let connections = plan.counted.all.load(Ordering::Relaxed);
+            json!({"name": &*plan.name, "address": plan.key, "connections": connections})
+        })
+        .collect();
+    let mut plans: Vec<_> = snapshot.backends.values().collect();
+    plans.sort_by(|a, b| a.name.cmp(&b.name));
+    let backends: Vec<Value> = plans
+        .into_iter()
+        .map(|plan| {
+            let list = plan.shared.list.load();
+            let endpoints: Vec<Value> = list
+                .endpoints
+                .iter()
+                .map(|endpoint| {
+                    let state = &endpoint.state;
+                    let health = match state.health() {
+                        _ if state.is_excluded(now) => "excluded",
+                        Health::Unchecked => "unchecked",
+                        Health::Up => "up",
+                        Health::Down => "down",
+                    };
+                    json!({
+                        "address": endpoint.address,
+                        "zone": endpoint.zone,
+                        "weight": endpoint.weight,
+                        "health": health,
+                        "in_flight": state.in_flight.load(Ordering::Relaxed),
+                        "connections": state.connections.load(Ordering::Relaxed),
+                        "requests": state.requests.load(Ordering::Relaxed),
+                        "failures": state.failures_total.load(Ordering::Relaxed),
+                    })
+                })
+                .collect();
+            json!({"name": &*plan.name, "endpoints": endpoints})
+        })
+        .collect();
+    let threads = node.all_thread_stats();
+    let sum = |counter: fn(&tidegate_telemetry::ThreadStats) -> u64| -> u64 {
+        threads.iter().map(|thread| counter(thread)).sum()
+    };
+    json!({
+        "instance": node.config.instance,
+        "version": node.config.version,
+        "pid": std::process::id(),
+        "threads": node.config.threads,
+        "snapshot": snapshot.number,
+        "routes": snapshot.routes.len(),
+        "uptime_s": now.micros_since(node.started) / 1_000_000,
+        "requests": sum(|thread| thread.requests.load(Ordering::Relaxed)),
+        "connections_accepted": sum(|thread| thread.accepted.load(Ordering::Relaxed)),
+        "connections_refused": sum(|thread| thread.refused.load(Ordering::Relaxed)),
+        "panics": sum(|thread| thread.panics.load(Ordering::Relaxed)),
+        "log_dropped": node.log.dropped(),
+        "listeners": listeners,
+        "backends": backends,
+    })
+}

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::backend::BackendPlan;
+use super::plans::{ListenerPlan, RoutePlan, Settings};
+use super::registry::Registry;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use tidegate_config::{
+    Delta, EndpointSet, GatewaySettings, Kind, Millis, Resource, RouteOrder, SCHEMA,
+};
+use tidegate_routing::{CompiledRoute, RouteTable};
+
+/// Something that keeps a delta from being taken.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Problem {
+    /// Kind and name of the resource, or `base` or `schema`.
+    #[serde(rename = "where")]
+    pub(crate) place: String,
+    /// What is wrong and what to do.
+    pub(crate) message: String,
+}
+
+impl Problem {
+    pub(crate) fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            place: place.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// The compiled configuration with a number. Immutable.
+pub(crate) struct Snapshot {
+    pub(crate) number: u64,
+    pub(crate) resources: BTreeMap<(Kind, String), Arc<Resource>>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) listeners: Vec<Arc<ListenerPlan>>,
+    /// In the order of the file; the table's indexes point here.
+    pub(crate) routes: Vec<Arc<RoutePlan>>,
+    pub(crate) backends: HashMap<Arc<str>, Arc<BackendPlan>>,
+    pub(crate) table: RouteTable,
+}
+
+impl Snapshot {
+    /// What a node runs before it has been told anything: no listeners, no routes.
+    pub(crate) fn empty() -> Self {
+        let config = GatewaySettings {
+            name: "tidegate".into(),
+            threads: 0,
+            trusted_proxies: Vec::new(),
+            graceful_stop: Millis(30_000),
+            access_log: None,
+        };
+        Self {
+            number: 0,
+            resources: BTreeMap::new(),
+            settings: Arc::new(Settings {
+                config,
+                trusted: Vec::new(),
+            }),
+            listeners: Vec::new(),
+            routes: Vec::new(),
+            backends: HashMap::new(),
+            table: RouteTable::build(&[], &[]),
+        }
+    }
+
+    /// Builds the snapshot that `delta` leads to from `base`, or tells every problem and leaves
+    /// everything as it was. Endpoint lists in the delta are the caller's to apply.
+    ///
+    /// # Errors
+    /// All problems at once, at least one.
+    pub(crate) fn apply(
+        base: Option<&Self>,
+        delta: &Delta,
+        registry: &Registry,
+    ) -> Result<Self, Vec<Problem>> {
+        check_numbers(base, delta).map_err(|problem| vec![problem])?;
+        let base = base.filter(|_| delta.base != 0);
+        let mut resources = base.map(|base| base.resources.clone()).unwrap_or_default();
+        for (kind, name) in &delta.remove {
+            resources.remove(&(*kind, name.clone()));
+        }
+        for resource in &delta.set {
+            resources.insert(
+                (resource.kind, resource.name.clone()),
+                Arc::new(resource.clone()),
+            );
+        }
+        let mut builder = Builder {
+            base,
+            registry,
+            resources: &resources,
+            problems: Vec::new(),
+        };
+        let settings = builder.settings();
+        let listeners = builder.listeners();
+        let backends = builder.backends();
+        let routes = builder.routes(&backends);
+        let table = builder.table(&listeners, &routes);
+        let problems = builder.problems;
+        match (settings, table) {
+            (Some(settings), Some(table)) if problems.is_empty() => Ok(Self {
+                number: delta.number,
+                settings,
+                listeners,
+                routes,
+                backends,
+                table,
+                resources,
+            }),
+            _ => Err(problems),
+        }
+    }
+
+    /// The whole snapshot as one delta on nothing, without endpoint lists.
+    pub(crate) fn to_delta(&self, endpoints: Vec<EndpointSet>) -> Delta {
+        Delta {
+            schema: SCHEMA,
+            base: 0,
+            number: self.number,
+            set: self
+                .resources
+                .values()
+                .map(|resource| Resource::clone(resource))
+                .collect(),
+            remove: Vec::new(),
+            endpoints,
+        }
+    }
+}
+
+fn check_numbers(base: Option<&Snapshot>, delta: &Delta) -> Result<(), Problem> {
+    if delta.schema != SCHEMA {
+        let message = format!(
+            "the snapshot has form {}, this engine reads form {SCHEMA}: run control and node of one version",
+            delta.schema
+        );
+        return Err(Problem::new("schema", message));
+    }
+    let have = base.map_or(0, |base| base.number);
+    if delta.base != 0 && delta.base != have {
+        let message = format!(
+            "the delta builds on snapshot {}, the node has {have}: send the whole",
+            delta.base
+        );
+        return Err(Problem::new("base", message));
+    }
+    if delta.number <= delta.base {
+        return Err(Problem::new(
+            "number",
+            "a snapshot's number must be greater than its base's",
+        ));
+    }
+    Ok(())
+}
+
+struct Builder<'a> {
+    base: Option<&'a Snapshot>,
+    registry: &'a Registry,
+    resources: &'a BTreeMap<(Kind, String), Arc<Resource>>,
+    problems: Vec<Problem>,
+}
+
+impl Builder<'_> {
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<Resource>> {
+        let from = (kind, String::new());
+        self.resources
+            .range(from..)
+            .take_while(move |((k, _), _)| *k == kind)
+            .map(|(_, r)| r)
+    }
+
+    /// Whether the base has the very same resource.
+    fn is_unchanged(&self, resource: &Resource) -> bool {
+        let before = self
+            .base
+            .and_then(|base| base.resources.get(&(resource.kind, resource.name.clone())));
+        before.is_some_and(|before| before.hash == resource.hash)
+    }
+
+    fn decode<T: DeserializeOwned>(&mut self, resource: &Resource) -> Option<T> {
+        match serde_json::from_str(resource.value.get()) {
+            Ok(value) => Some(value),
+            Err(error) => self.fail(resource, error.to_string()),
+        }
+    }
+
+    fn fail<T>(&mut self, resource: &Resource, message: String) -> Option<T> {
+        self.problems.push(Problem::new(
+            format!("{:?} {}", resource.kind, resource.name),
+            message,
+        ));
+        None
+    }
+
+    fn settings(&mut self) -> Option<Arc<Settings>> {
+        let Some(resource) = self.of_kind(Kind::Gateway).next().cloned() else {
+            self.problems.push(Problem::new(
+                "gateway",
+                "the snapshot has no gateway resource",
+            ));
+            return None;
+        };
+        if let Some(base) = self.base.filter(|_| self.is_unchanged(&resource)) {
+            return Some(base.settings.clone());
+        }
+        let config = self.decode(&resource)?;
+        match Settings::build(config) {
+            Ok(settings) => Some(Arc::new(settings)),
+            Err(message) => self.fail(&resource, message),
+        }
+    }
+
+    fn listeners(&mut self) -> Vec<Arc<ListenerPlan>> {
+        let resources: Vec<_> = self.of_kind(Kind::Listener).cloned().collect();
+        let mut plans = Vec::new();
+        for resource in resources {
+            let before = self
+                .base
+                .and_then(|base| {
+                    base.listeners
+                        .iter()
+                        .find(|plan| *plan.name == *resource.name)
+                })
+                .cloned();
+            if let Some(before) = before.as_ref().filter(|_| self.is_unchanged(&resource)) {
+                plans.push(before.clone());
+                continue;
+            }
+            let Some(config) = self.decode(&resource) else {
+                continue;
+            };
+            match ListenerPlan::build(&resource.name, config, before.as_deref()) {
+                Ok(plan) => plans.push(Arc::new(plan)),
+                Err(message) => drop(self.fail::<()>(&resource, message)),
+            }
+        }
+        plans
+    }
+
+    fn backends(&mut self) -> HashMap<Arc<str>, Arc<BackendPlan>> {
+        let resources: Vec<_> = self.of_kind(Kind::Backend).cloned().collect();
+        let mut plans = HashMap::with_capacity(resources.len());
+        for resource in resources {
+            let before = self
+                .base
+                .and_then(|base| base.backends.get(resource.name.as_str()));
+            if let Some(before) = before.filter(|_| self.is_unchanged(&resource)) {
+                plans.insert(before.name.clone(), before.clone());
+                continue;
+            }
+            let Some(config) = self.decode(&resource) else {
+                continue;
+            };
+            match BackendPlan::build(&resource.name, config, self.registry) {
+                Ok(plan) => drop(plans.insert(plan.name.clone(), Arc::new(plan))),
+                Err(message) => drop(self.fail::<()>(&resource, message)),
+            }
+        }
+        plans
+    }
+
+    fn routes(&mut self, backends: &HashMap<Arc<str>, Arc<BackendPlan>>) -> Vec<Arc<RoutePlan>> {
+        let Some(order) = self.of_kind(Kind::RouteOrder).next().cloned() else {
+            return Vec::new();
+        };
+        let Some(order) = self.decode::<RouteOrder>(&order) else {
+            return Vec::new();
+        };
+        let before: HashMap<&str, &Arc<RoutePlan>> = match self.base {
+            Some(base) => base.routes.iter().map(|plan| (&*plan.name, plan)).collect(),
+            None => HashMap::new(),
+        };
+        let mut plans = Vec::with_capacity(order.names.len());
+        for name in order.names {
+            let Some(resource) = self.resources.get(&(Kind::Route, name.clone())) else {
+                self.problems.push(Problem::new(
+                    format!("Route {name}"),
+                    "named in the order, but not there",
+                ));
+                continue;
+            };
+            let resource = resource.clone();
+            let plan = match before.get(name.as_str()) {
+                Some(plan) if self.is_unchanged(&resource) => Arc::clone(plan),
+                _ => {
+                    let Some(config) = self.decode(&resource) else {
+                        continue;
+                    };
+                    match RoutePlan::build(&name, config, self.registry) {
+                        Ok(plan) => Arc::new(plan),
+                        Err(message) => {
+                            self.fail::<()>(&resource, message);
+                            continue;
+                        }
+                    }
+                }
+            };
+            for (backend, _) in plan.backends() {
+                if !backends.contains_key(backend) {
+                    let message = format!("leads to backend `{backend}`, which is not there");
+                    self.fail::<()>(&resource, message);
+                }
+            }
+            plans.push(plan);
+        }
+        plans
+    }
+
+    fn table(
+        &mut self,
+        listeners: &[Arc<ListenerPlan>],
+        routes: &[Arc<RoutePlan>],
+    ) -> Option<RouteTable> {
+        let compiled: Vec<Arc<CompiledRoute>> =
+            routes.iter().map(|route| route.compiled.clone()).collect();
+        let names: Vec<&str> = listeners.iter().map(|listener| &*listener.name).collect();
+        let same_listeners = self.base.filter(|base| {
+            base.listeners
+                .iter()
+                .map(|listener| &*listener.name)
+                .eq(names.iter().copied())
+        });
+        Some(match same_listeners {
+            Some(base) => base.table.update(&compiled),
+            None => RouteTable::build(&compiled, &names),
+        })
+    }
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The compiled configuration: resources in, plans out.
+//!
+//! [`Snapshot::apply`] rebuilds only what a delta touched. Whatever must survive a change (counters,
+//! health, positions) lives in the [`Registry`], keyed by name.
+
+mod apply;
+mod backend;
+mod plans;
+mod registry;
+mod store;
+
+pub(crate) use apply::{Problem, Snapshot};
+pub(crate) use backend::{BackendPlan, BackendShared, EndpointList};
+pub(crate) use plans::{Counted, FilterPlan, ListenerPlan, RoutePlan, Settings, TargetPlan};
+pub(crate) use registry::Registry;
+pub(crate) use store::{Store, Stored};

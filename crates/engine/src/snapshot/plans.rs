@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::registry::Registry;
+use ipnet::IpNet;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tidegate_config::{
+    GatewaySettings, InternalPage, Listener, Millis, Octets, Retries, Rewrite, Room, Route,
+    RouteTimeouts, Target,
+};
+use tidegate_contract::{Filter, Phases};
+use tidegate_routing::CompiledRoute;
+use tidegate_telemetry::SharedRouteStats;
+
+/// What concerns the whole gateway, ready to use.
+pub(crate) struct Settings {
+    pub(crate) config: GatewaySettings,
+    pub(crate) trusted: Vec<IpNet>,
+}
+
+impl Settings {
+    pub(crate) fn build(config: GatewaySettings) -> Result<Self, String> {
+        let trusted = config
+            .trusted_proxies
+            .iter()
+            .map(|text| parse_network(text));
+        Ok(Self {
+            trusted: trusted.collect::<Result<_, _>>()?,
+            config,
+        })
+    }
+
+    pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
+        self.trusted
+            .iter()
+            .any(|network| network.contains(&address))
+    }
+}
+
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| format!("`{text}` is no address or network: write 10.0.0.0/8 or 10.0.0.1"))
+}
+
+/// How many connections a listener has, in all and by address. Survives snapshots by being shared.
+#[derive(Default)]
+pub(crate) struct Counted {
+    pub(crate) all: AtomicU32,
+    by_address: [Mutex<HashMap<u128, u32>>; 16],
+}
+
+impl Counted {
+    /// IPv6 clients count by /64: one subscriber has that many addresses.
+    fn key(address: IpAddr) -> u128 {
+        match address {
+            IpAddr::V4(address) => u128::from(u32::from(address)) | 1 << 127,
+            IpAddr::V6(address) => u128::from(address) >> 64,
+        }
+    }
+
+    fn shard(&self, key: u128) -> Option<&Mutex<HashMap<u128, u32>>> {
+        self.by_address
+            .get((key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as usize % 16)
+    }
+
+    /// Counts a connection in, unless a limit is reached; `per_address` 0 counts none by address.
+    pub(crate) fn enter(&self, address: IpAddr, limit: u32, per_address: u32) -> bool {
+        if self.all.fetch_add(1, Ordering::Relaxed) >= limit {
+            self.all.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        if per_address == 0 {
+            return true;
+        }
+        let key = Self::key(address);
+        let Some(shard) = self.shard(key) else {
+            return true;
+        };
+        let mut counts = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(key).or_default();
+        if *count >= per_address {
+            drop(counts);
+            self.all.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    /// Counts out what [`Self::enter`] counted in with the same arguments.
+    pub(crate) fn leave(&self, address: IpAddr, per_address: u32) {
+        self.all.fetch_sub(1, Ordering::Relaxed);
+        if per_address == 0 {
+            return;
+        }
+        let key = Self::key(address);
+        let Some(shard) = self.shard(key) else { return };
+        let mut counts = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&key) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&key);
+            }
+        }
+    }
+}
+
+/// A listener as the engine runs it.
+pub(crate) struct ListenerPlan {
+    pub(crate) name: Arc<str>,
+    pub(crate) config: Listener,
+    /// The key of its sockets: `tcp:[::]:8080` or `unix:/path`.
+    pub(crate) key: String,
+    /// Its filters, before those of routes.
+    pub(crate) filters: Vec<FilterPlan>,
+    pub(crate) counted: Arc<Counted>,
+}
+
+impl ListenerPlan {
+    pub(crate) fn build(
+        name: &str,
+        config: Listener,
+        before: Option<&Self>,
+    ) -> Result<Self, String> {
+        let key = match config.address.strip_prefix("unix:") {
+            Some(path) => format!("unix:{path}"),
+            None if config.address.contains(':') => {
+                format!("tcp:[{}]:{}", config.address, config.port)
+            }
+            None => format!("tcp:{}:{}", config.address, config.port),
+        };
+        let filters = FilterPlan::build_all(&config.policies)?;
+        let counted = before.map_or_else(Arc::default, |before| before.counted.clone());
+        Ok(Self {
+            name: name.into(),
+            config,
+            key,
+            filters,
+            counted,
+        })
+    }
+}
+
+/// One policy, compiled.
+#[derive(Clone)]
+pub(crate) struct FilterPlan {
+    pub(crate) kind: Arc<str>,
+    pub(crate) phases: Phases,
+    pub(crate) filter: Arc<dyn Filter>,
+}
+
+impl FilterPlan {
+    pub(crate) fn build_all(rooms: &[Room]) -> Result<Vec<Self>, String> {
+        rooms.iter().map(Self::build).collect()
+    }
+
+    fn build(room: &Room) -> Result<Self, String> {
+        let filter = tidegate_policies::build(room)?;
+        Ok(Self {
+            kind: room.kind.as_str().into(),
+            phases: filter.phases(),
+            filter,
+        })
+    }
+}
+
+/// Where a route leads.
+pub(crate) enum TargetPlan {
+    Forward {
+        backends: Vec<(Arc<str>, u32)>,
+        total: u64,
+    },
+    Redirect {
+        status: u16,
+        location: Option<String>,
+        scheme: Option<String>,
+        host: Option<String>,
+        port: Option<u16>,
+        path: Option<String>,
+    },
+    Respond {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: String,
+    },
+    Internal {
+        page: InternalPage,
+    },
+}
+
+/// A route as the engine runs it.
+pub(crate) struct RoutePlan {
+    pub(crate) name: Arc<str>,
+    pub(crate) compiled: Arc<CompiledRoute>,
+    pub(crate) filters: Vec<FilterPlan>,
+    pub(crate) to: TargetPlan,
+    pub(crate) rewrite: Option<Rewrite>,
+    pub(crate) timeouts: RouteTimeouts,
+    pub(crate) retries: Retries,
+    pub(crate) body_size: Option<Octets>,
+    pub(crate) stats: Arc<SharedRouteStats>,
+    /// The whole time an exchange may take.
+    pub(crate) deadline: Option<Millis>,
+}
+
+impl RoutePlan {
+    pub(crate) fn build(name: &str, config: Route, registry: &Registry) -> Result<Self, String> {
+        let compiled = CompiledRoute::compile(name, &config)?;
+        let to = match config.to {
+            Target::Forward { backends } => TargetPlan::Forward {
+                total: backends
+                    .iter()
+                    .map(|backend| u64::from(backend.weight))
+                    .sum(),
+                backends: backends
+                    .into_iter()
+                    .map(|backend| (backend.backend.as_str().into(), backend.weight))
+                    .collect(),
+            },
+            Target::Redirect {
+                status,
+                location,
+                scheme,
+                host,
+                port,
+                path,
+            } => TargetPlan::Redirect {
+                status,
+                location,
+                scheme,
+                host,
+                port,
+                path,
+            },
+            Target::Respond {
+                status,
+                headers,
+                body,
+            } => TargetPlan::Respond {
+                status,
+                headers,
+                body,
+            },
+            Target::Internal { page } => TargetPlan::Internal { page },
+        };
+        Ok(Self {
+            name: name.into(),
+            compiled,
+            filters: FilterPlan::build_all(&config.policies)?,
+            to,
+            rewrite: config.rewrite,
+            deadline: config.timeouts.request,
+            timeouts: config.timeouts,
+            retries: config.retries,
+            body_size: config.body_size,
+            stats: registry.route_stats(name),
+        })
+    }
+
+    /// Backends this route leads to.
+    pub(crate) fn backends(&self) -> &[(Arc<str>, u32)] {
+        match &self.to {
+            TargetPlan::Forward { backends, .. } => backends,
+            _ => &[],
+        }
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::backend::BackendShared;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tidegate_core::Clock;
+use tidegate_telemetry::SharedRouteStats;
+
+/// What outlives snapshots: the state of backends, endpoints and balancers, and counters, by name.
+pub(crate) struct Registry {
+    pub(crate) clock: Clock,
+    threads: usize,
+    backends: Mutex<HashMap<String, Arc<BackendShared>>>,
+    routes: Mutex<HashMap<String, Arc<SharedRouteStats>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Registry {
+    pub(crate) fn new(clock: Clock, threads: usize) -> Self {
+        Self {
+            clock,
+            threads,
+            backends: Mutex::new(HashMap::new()),
+            routes: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The state of a backend, made at its first mention.
+    pub(crate) fn backend(&self, name: &str) -> Arc<BackendShared> {
+        let mut backends = lock(&self.backends);
+        if let Some(shared) = backends.get(name) {
+            return shared.clone();
+        }
+        let shared = Arc::new(BackendShared::new(name, self.clock.now()));
+        backends.insert(name.to_owned(), shared.clone());
+        shared
+    }
+
+    /// The counters of a route, made at its first mention.
+    pub(crate) fn route_stats(&self, name: &str) -> Arc<SharedRouteStats> {
+        let mut routes = lock(&self.routes);
+        if let Some(stats) = routes.get(name) {
+            return stats.clone();
+        }
+        let stats = Arc::new(SharedRouteStats::new(self.threads));
+        routes.insert(name.to_owned(), stats.clone());
+        stats
+    }
+
+    /// Forgets what nothing but the registry holds any more.
+    pub(crate) fn sweep(&self) {
+        lock(&self.backends).retain(|_, shared| Arc::strong_count(shared) > 1);
+        lock(&self.routes).retain(|_, stats| Arc::strong_count(stats) > 1);
+    }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+use std::cell::RefCell;
+
+/// Bytes of a buffer as it is taken.
+pub(crate) const BUFFER: usize = 16 << 10;
+/// Bytes of a buffer for a body that is known to be long.
+pub(crate) const LARGE: usize = 64 << 10;
+/// Buffers a thread keeps of each size.
+const KEPT: usize = 128;
+
+/// A window over bytes: filled at the end, taken from the start.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    /// What is held.
+    #[inline]
+    pub(crate) fn data(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Drops `count` bytes from the start.
+    #[inline]
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Room to read into: at least one byte as long as `limit` bytes are not held.
+    pub(crate) fn room(&mut self, limit: usize) -> &mut [u8] {
+        if self.end == self.bytes.len() {
+            if self.start > 0 {
+                self.bytes.copy_within(self.start..self.end, 0);
+                self.end -= self.start;
+                self.start = 0;
+            } else if self.bytes.len() < limit {
+                let size = (self.bytes.len() * 2).clamp(BUFFER, limit.max(BUFFER));
+                self.bytes.resize(size, 0);
+            }
+        }
+        self.bytes.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// `count` bytes were read into [`Self::room`].
+    #[inline]
+    pub(crate) fn filled(&mut self, count: usize) {
+        self.end = (self.end + count).min(self.bytes.len());
+    }
+}
+
+/// Buffers that wait for their next use, so that an idle connection owns none.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    normal: RefCell<Vec<Vec<u8>>>,
+    large: RefCell<Vec<Vec<u8>>>,
+    output: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Buffers {
+    pub(crate) fn take(&self) -> Buffer {
+        let bytes = self
+            .normal
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(|| vec![0; BUFFER]);
+        Buffer {
+            bytes,
+            start: 0,
+            end: 0,
+        }
+    }
+
+    pub(crate) fn take_large(&self) -> Buffer {
+        let bytes = self
+            .large
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(|| vec![0; LARGE]);
+        Buffer {
+            bytes,
+            start: 0,
+            end: 0,
+        }
+    }
+
+    pub(crate) fn give(&self, buffer: Buffer) {
+        let list = match buffer.bytes.len() {
+            BUFFER => &self.normal,
+            LARGE => &self.large,
+            _ => return,
+        };
+        let mut list = list.borrow_mut();
+        if list.len() < KEPT {
+            list.push(buffer.bytes);
+        }
+    }
+
+    /// An empty vector to write messages into.
+    pub(crate) fn take_output(&self) -> Vec<u8> {
+        self.output
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(4096))
+    }
+
+    pub(crate) fn give_output(&self, mut output: Vec<u8>) {
+        let mut list = self.output.borrow_mut();
+        if output.capacity() <= LARGE && list.len() < KEPT {
+            output.clear();
+            list.push(output);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::Thread;
+use super::accept::Doors;
+use crate::node::Node;
+use crate::snapshot::Snapshot;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, oneshot};
+
+/// How often idle connections are looked through and the log is handed over.
+const HOUSEKEEPING: Duration = Duration::from_millis(200);
+
+/// What the service thread tells a thread.
+pub(crate) enum Command {
+    /// A new snapshot, and the sockets of this thread by listener key. Answered once it is in force.
+    Swap(Arc<Snapshot>, Vec<(String, OwnedFd)>, oneshot::Sender<()>),
+    /// Accept nothing more, close what is idle, finish the rest. Answered when all is finished.
+    Drain(oneshot::Sender<()>),
+}
+
+/// Runs one thread until the command channel closes.
+///
+/// # Errors
+/// When the runtime cannot be made.
+pub(crate) fn run(
+    index: usize,
+    node: Arc<Node>,
+    snapshot: Arc<Snapshot>,
+    commands: mpsc::UnboundedReceiver<Command>,
+) -> io::Result<()> {
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .event_interval(31)
+        .build_local(LocalOptions::default())?;
+    runtime.block_on(serve(Thread::new(index, node, snapshot), commands));
+    Ok(())
+}
+
+async fn serve(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>) {
+    tokio::task::spawn_local(thread.timers.clone().run());
+    tokio::task::spawn_local(housekeeping(thread.clone()));
+    let mut doors = Doors::default();
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Swap(snapshot, sockets, done) => {
+                thread.swap(snapshot);
+                if !thread.is_draining.get() {
+                    doors.reconcile(&thread, sockets);
+                }
+                let _ = done.send(());
+            }
+            Command::Drain(done) => {
+                thread.is_draining.set(true);
+                doors.close();
+                thread.timers.wake_all();
+                tokio::task::spawn_local(finish(thread.clone(), done));
+            }
+        }
+    }
+}
+
+async fn finish(thread: Rc<Thread>, done: oneshot::Sender<()>) {
+    while thread.connections.get() > 0 {
+        thread.timers.wake_all();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    thread.pool.clear();
+    thread.flush_log();
+    let _ = done.send(());
+}
+
+async fn housekeeping(thread: Rc<Thread>) {
+    let mut turns = 0u32;
+    loop {
+        tokio::time::sleep(HOUSEKEEPING).await;
+        thread.flush_log();
+        turns = turns.wrapping_add(1);
+        if turns.is_multiple_of(5) {
+            thread.pool.sweep(thread.now());
+        }
+    }
+}

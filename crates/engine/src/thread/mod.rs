@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One event loop of the node and everything that belongs to it alone.
+
+mod accept;
+mod buffers;
+mod main;
+mod pool;
+mod timers;
+
+use crate::node::Node;
+use crate::snapshot::Snapshot;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use tidegate_core::{Clock, Draw, Moment};
+use tidegate_telemetry::{LogBatch, LogEntry, LogSender, RouteStats, TEXTS, ThreadStats};
+
+pub(crate) use accept::Seat;
+pub(crate) use buffers::{Buffer, Buffers};
+pub(crate) use main::{Command, run};
+pub(crate) use pool::{Connection, Pool};
+pub(crate) use timers::{Timer, Timers};
+
+/// Bytes of log text after which a batch is handed over.
+const LOG_BATCH: usize = 32 << 10;
+
+/// What the tasks of one thread share. Never leaves its thread.
+pub(crate) struct Thread {
+    pub(crate) index: usize,
+    pub(crate) node: Arc<Node>,
+    pub(crate) clock: Clock,
+    pub(crate) timers: Rc<Timers>,
+    pub(crate) buffers: Buffers,
+    pub(crate) pool: Pool,
+    pub(crate) draw: RefCell<Draw>,
+    pub(crate) stats: Arc<ThreadStats>,
+    /// Set once: no new requests on kept connections, no new connections.
+    pub(crate) is_draining: Cell<bool>,
+    /// Open client connections.
+    pub(crate) connections: Cell<usize>,
+    snapshot: RefCell<Rc<Current>>,
+    log: RefCell<LogBatch>,
+    log_sender: LogSender,
+    request_prefix: String,
+    request_count: Cell<u64>,
+}
+
+/// The snapshot as one thread holds it: requests clone the `Rc`, so that the count shared by all
+/// threads is touched once per change instead of once per request.
+pub(crate) struct Current {
+    pub(crate) snapshot: Arc<Snapshot>,
+}
+
+impl Current {
+    fn new(snapshot: Arc<Snapshot>) -> Rc<Self> {
+        Rc::new(Self { snapshot })
+    }
+}
+
+impl Thread {
+    fn new(index: usize, node: Arc<Node>, snapshot: Arc<Snapshot>) -> Rc<Self> {
+        let clock = node.clock.clone();
+        let mut draw = Draw::from_entropy();
+        let request_prefix = format!("{:012x}{:02x}", draw.bits() >> 16, index & 0xff);
+        Rc::new(Self {
+            index,
+            timers: Timers::new(clock.clone()),
+            buffers: Buffers::default(),
+            pool: Pool::default(),
+            draw: RefCell::new(draw),
+            stats: node.thread_stats(index),
+            is_draining: Cell::new(false),
+            connections: Cell::new(0),
+            snapshot: RefCell::new(Current::new(snapshot)),
+            log: RefCell::default(),
+            log_sender: node.log.sender(),
+            request_prefix,
+            request_count: Cell::new(0),
+            clock,
+            node,
+        })
+    }
+
+    /// The snapshot in force; keep it for the whole of a request.
+    #[inline]
+    pub(crate) fn current(&self) -> Rc<Current> {
+        self.snapshot.borrow().clone()
+    }
+
+    fn swap(&self, snapshot: Arc<Snapshot>) {
+        // The old one is dropped after the borrow: its end may be long.
+        let old = std::mem::replace(&mut *self.snapshot.borrow_mut(), Current::new(snapshot));
+        drop(old);
+    }
+
+    #[inline]
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// A name no other request has: 14 characters of this thread, 12 of a count.
+    pub(crate) fn request_id(&self, out: &mut String) {
+        use std::fmt::Write;
+        let count = self.request_count.get();
+        self.request_count.set(count + 1);
+        out.clear();
+        out.push_str(&self.request_prefix);
+        let _ = write!(out, "{count:012x}");
+    }
+
+    /// Counts a finished exchange.
+    pub(crate) fn count(&self, stats: Option<&RouteStats>, entry: &LogEntry) {
+        self.stats.count(|stats| &stats.requests);
+        if let Some(error) = entry.error {
+            self.stats.count_error(error);
+        }
+        if let Some(stats) = stats {
+            stats.record(
+                entry.status,
+                entry.duration_us,
+                entry.bytes_in,
+                entry.bytes_out,
+                entry.retries,
+            );
+        }
+    }
+
+    /// Puts a finished exchange in the log.
+    pub(crate) fn log(&self, entry: LogEntry, texts: [&[u8]; TEXTS]) {
+        let mut log = self.log.borrow_mut();
+        log.push(entry, texts);
+        if log.size() >= LOG_BATCH {
+            self.log_sender.send(std::mem::take(&mut *log));
+        }
+    }
+
+    /// Hands over what has gathered in the log.
+    pub(crate) fn flush_log(&self) {
+        let mut log = self.log.borrow_mut();
+        if !log.is_empty() {
+            self.log_sender.send(std::mem::take(&mut *log));
+        }
+    }
+}

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One try: the request goes out, the head of a response comes in.
+use crate::downstream::{Downstream, Upload, UploadError};
+use crate::snapshot::BackendPlan;
+use crate::thread::{Buffer, Connection};
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use tidegate_core::{ErrorKind, Moment};
+use tidegate_http::{HeadLimits, HeadScanner, ResponseContext, encode_response, parse_response};
+use tidegate_request::{Reject, Request, Response, Version};
+
+/// Informational responses one exchange may have.
+const MAX_INFORMATIONAL: usize = 8;
+/// How long an endpoint may take to say `100 Continue` before it is said for it.
+const CONTINUE_MS: u64 = 1000;
+
+/// A response has begun.
+pub(crate) struct Begun {
+    pub(crate) connection: Connection,
+    pub(crate) response: Response,
+    /// What came after the head.
+    pub(crate) buffer: Buffer,
+}
+
+/// Why a try came to nothing.
+pub(crate) enum Failed {
+    /// The endpoint's doing.
+    Endpoint {
+        kind: ErrorKind,
+        detail: &'static str,
+        /// The connection had been idle and not a byte came back: it was most likely closed before
+        /// the request was seen.
+        is_stale: bool,
+        /// The endpoint itself did wrong, as against a limit of ours.
+        is_fault: bool,
+    },
+    /// The client's doing.
+    Upload(UploadError),
+}
+
+/// The request on its way out: what is still to be written, then more of the body.
+pub(crate) struct Sender {
+    pub(crate) out: Vec<u8>,
+    sent: usize,
+    progress: Moment,
+    /// The endpoint takes nothing more; it may have answered all the same.
+    pub(crate) is_broken: bool,
+}
+
+impl Sender {
+    pub(crate) fn new(out: Vec<u8>, now: Moment) -> Self {
+        Self {
+            out,
+            sent: 0,
+            progress: now,
+            is_broken: false,
+        }
+    }
+
+    /// Whether nothing is left to send.
+    pub(crate) fn is_done(&self, upload: &Upload) -> bool {
+        self.is_broken || (upload.is_done && self.sent == self.out.len())
+    }
+
+    /// Sends as much as can be; pending when it waits for the endpoint or for the client.
+    pub(crate) fn poll(
+        &mut self,
+        downstream: &mut Downstream,
+        upload: &mut Upload,
+        connection: &Connection,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), UploadError>> {
+        while !self.is_done(upload) {
+            if let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
+                match connection.stream.poll_write(cx, rest) {
+                    Poll::Ready(Ok(count)) => {
+                        self.sent += count;
+                        self.progress = downstream.thread.now();
+                    }
+                    Poll::Ready(Err(_)) => self.is_broken = true,
+                    Poll::Pending => return Poll::Pending,
+                }
+                continue;
+            }
+            self.out.clear();
+            self.sent = 0;
+            match upload.poll_more(downstream, cx, &mut self.out, true) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// When the sending, as it stands, takes too long, and whose doing that would be.
+    pub(crate) fn deadline(
+        &self,
+        downstream: &Downstream,
+        upload: &Upload,
+        plan: &BackendPlan,
+        first_byte_ms: u64,
+    ) -> (Moment, ErrorKind) {
+        if self.is_done(upload) {
+            return (
+                self.progress.after_millis(first_byte_ms),
+                ErrorKind::HttpResponseTimeout,
+            );
+        }
+        if self.sent < self.out.len() {
+            let stall = plan.config.timeouts.stall.0;
+            return (
+                self.progress.after_millis(stall),
+                ErrorKind::ConnectionWriteTimeout,
+            );
+        }
+        (upload.deadline(downstream), ErrorKind::RequestTimeout)
+    }
+}
+
+/// What a response's head may hold.
+pub(crate) fn head_limits_of(plan: &BackendPlan) -> HeadLimits {
+    let limits = &plan.config.limits;
+    HeadLimits {
+        header_size: limits.header_size.0 as usize,
+        header_fields: usize::from(limits.header_fields),
+        target_size: usize::MAX,
+    }
+}
+
+/// What an attempt needs to know.
+pub(crate) struct Attempt<'a> {
+    pub(crate) plan: &'a BackendPlan,
+    pub(crate) request: &'a Request,
+    pub(crate) first_byte_ms: u64,
+    /// When the whole exchange must be over.
+    pub(crate) until: Option<Moment>,
+    pub(crate) pseudonym: &'a str,
+}
+
+enum Event {
+    Head(usize),
+    Continue,
+    Failed(Failed),
+}
+
+impl Attempt<'_> {
+    /// Sends the request and waits for the head of the final response. Informational ones go to
+    /// the client at once.
+    pub(crate) async fn run(
+        &self,
+        downstream: &mut Downstream,
+        upload: &mut Upload,
+        sender: &mut Sender,
+        connection: Connection,
+    ) -> Result<Begun, Failed> {
+        let limits = head_limits_of(self.plan);
+        let mut buffer = downstream.thread.buffers.take();
+        let mut scanner = HeadScanner::for_response();
+        let mut informational = 0;
+        let mut continue_at = (self.request.expects_continue() && !upload.is_done)
+            .then(|| downstream.thread.now().after_millis(CONTINUE_MS));
+        loop {
+            let event = self.event(
+                downstream,
+                upload,
+                sender,
+                &connection,
+                &mut buffer,
+                &mut scanner,
+                &limits,
+                continue_at,
+            );
+            let length = match event.await {
+                Event::Head(length) => length,
+                Event::Continue => {
+                    continue_at = None;
+                    self.inform(downstream, b"HTTP/1.1 100 Continue\r\n\r\n")
+                        .await?;
+                    continue;
+                }
+                Event::Failed(failed) => {
+                    downstream.thread.buffers.give(buffer);
+                    return Err(failed);
+                }
+            };
+            let head = buffer.data().get(..length).unwrap_or_default();
+            let storage = Default::default();
+            let method = self.request.method_kind();
+            let response = match parse_response(head, storage, &limits, method) {
+                Ok(response) => response,
+                Err((reject, _)) => return Err(malformed(&reject)),
+            };
+            buffer.consume(length);
+            if !response.is_informational() || response.status() == 101 {
+                return Ok(Begun {
+                    connection,
+                    response,
+                    buffer,
+                });
+            }
+            informational += 1;
+            if informational > MAX_INFORMATIONAL {
+                return Err(malformed(&Reject::response(
+                    "too many informational responses",
+                )));
+            }
+            scanner = HeadScanner::for_response();
+            let is_extra = response.status() == 100 && continue_at.is_none();
+            continue_at = None;
+            if self.request.version() == Version::Http11 && !is_extra {
+                let mut out = downstream.thread.buffers.take_output();
+                let context = ResponseContext {
+                    version: Version::Http11,
+                    keep_alive: true,
+                    pseudonym: self.pseudonym,
+                    now: downstream.wall_seconds(),
+                    is_local: false,
+                };
+                encode_response(&mut out, &response, &context);
+                let sent = self.inform(downstream, &out).await;
+                downstream.thread.buffers.give_output(out);
+                sent?;
+            }
+        }
+    }
+
+    async fn inform(&self, downstream: &Downstream, bytes: &[u8]) -> Result<(), Failed> {
+        let gone = |_| Failed::Upload(UploadError::Gone);
+        downstream.write_all(bytes).await.map_err(gone)
+    }
+
+    #[allow(clippy::too_many_arguments)] // the parts of one loop, borrowed apart
+    async fn event(
+        &self,
+        downstream: &mut Downstream,
+        upload: &mut Upload,
+        sender: &mut Sender,
+        connection: &Connection,
+        buffer: &mut Buffer,
+        scanner: &mut HeadScanner,
+        limits: &HeadLimits,
+        continue_at: Option<Moment>,
+    ) -> Event {
+        if !buffer.is_empty()
+            && let Some(event) = scan(scanner, buffer, limits)
+        {
+            return event;
+        }
+        poll_fn(|cx| {
+            if !sender.is_done(upload)
+                && let Poll::Ready(Err(error)) = sender.poll(downstream, upload, connection, cx)
+            {
+                return Poll::Ready(Event::Failed(Failed::Upload(error)));
+            }
+            loop {
+                match connection
+                    .stream
+                    .poll_read(cx, buffer.room(limits.header_size + 1024))
+                {
+                    Poll::Ready(Ok(count)) if count > 0 => {
+                        buffer.filled(count);
+                        if let Some(event) = scan(scanner, buffer, limits) {
+                            return Poll::Ready(event);
+                        }
+                    }
+                    Poll::Ready(_) => return Poll::Ready(ended(connection, buffer)),
+                    Poll::Pending => break,
+                }
+            }
+            let (mut at, mut kind) =
+                sender.deadline(downstream, upload, self.plan, self.first_byte_ms);
+            if let Some(until) = self.until.filter(|until| *until < at) {
+                (at, kind) = (until, ErrorKind::RequestDeadline);
+            }
+            let asks =
+                continue_at.filter(|soon| *soon < at && upload.received == 0 && !upload.is_done);
+            downstream.timer.set(asks.unwrap_or(at));
+            downstream.timer.poll_expired(cx).map(|()| match asks {
+                Some(_) => Event::Continue,
+                None => Event::Failed(too_late(kind)),
+            })
+        })
+        .await
+    }
+}
+
+fn scan(scanner: &mut HeadScanner, buffer: &Buffer, limits: &HeadLimits) -> Option<Event> {
+    match scanner.scan(buffer.data(), limits) {
+        Ok(None) => None,
+        Ok(Some(end)) => Some(Event::Head(end)),
+        Err(reject) => Some(Event::Failed(malformed(&reject))),
+    }
+}
+
+/// The connection ended before a whole head came.
+fn ended(connection: &Connection, buffer: &Buffer) -> Event {
+    Event::Failed(Failed::Endpoint {
+        kind: ErrorKind::ConnectionTerminated,
+        detail: "the endpoint closed before its response",
+        is_stale: connection.is_reused && buffer.is_empty(),
+        is_fault: true,
+    })
+}
+
+fn malformed(reject: &Reject) -> Failed {
+    // The scanner and the parser speak of requests and responses alike; a response's faults are
+    // the endpoint's.
+    let kind = match reject.kind {
+        ErrorKind::RequestHeaderSize | ErrorKind::RequestTargetSize => {
+            ErrorKind::HttpResponseHeaderSectionSize
+        }
+        ErrorKind::HttpRequestError => ErrorKind::HttpProtocolError,
+        kind => kind,
+    };
+    Failed::Endpoint {
+        kind,
+        detail: reject.detail,
+        is_stale: false,
+        is_fault: true,
+    }
+}
+
+fn too_late(kind: ErrorKind) -> Failed {
+    if kind == ErrorKind::RequestTimeout {
+        let reject = Reject::new(kind, "the body came too slowly");
+        return Failed::Upload(UploadError::Refused(reject));
+    }
+    let detail = match kind {
+        ErrorKind::HttpResponseTimeout => "the endpoint did not answer in time",
+        ErrorKind::ConnectionWriteTimeout => "the endpoint did not take the request in time",
+        _ => "the exchange took too long",
+    };
+    let is_fault = kind != ErrorKind::RequestDeadline;
+    Failed::Endpoint {
+        kind,
+        detail,
+        is_stale: false,
+        is_fault,
+    }
+}

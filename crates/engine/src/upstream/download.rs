@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A response's body on its way to the client.
+use super::attempt::Sender;
+use crate::downstream::{Downstream, Upload};
+use crate::snapshot::BackendPlan;
+use crate::thread::{Buffer, Connection};
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use tidegate_core::{ErrorKind, Moment};
+use tidegate_http::{ChunkDecoder, HeadLimits, encode_chunk_head, encode_last_chunk};
+use tidegate_request::ResponseFraming;
+
+/// Bodies longer than this are read in large pieces.
+const LONG: u64 = 16 << 10;
+
+/// Why the rest of a response never reached the client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    pub(crate) kind: ErrorKind,
+    pub(crate) detail: &'static str,
+    /// The endpoint's fault, as against the client's.
+    pub(crate) is_fault: bool,
+}
+
+/// The body of one response.
+pub(crate) struct Download {
+    framing: ResponseFraming,
+    left: u64,
+    decoder: Option<Box<ChunkDecoder>>,
+    /// Whether the client gets chunks.
+    is_chunked: bool,
+    /// What is written before the rest of the body: the head, chunk framing.
+    pub(crate) out: Vec<u8>,
+    sent: usize,
+    pub(crate) buffer: Buffer,
+    /// The whole body came from the endpoint.
+    is_done: bool,
+    /// Body bytes handed on.
+    pub(crate) bytes: u64,
+    progress: Moment,
+    waits_for_client: bool,
+}
+
+impl Download {
+    /// `out` holds the encoded head. `is_chunked` says how the client is told where the body ends.
+    pub(crate) fn new(
+        framing: ResponseFraming,
+        is_chunked: bool,
+        out: Vec<u8>,
+        buffer: Buffer,
+        limits: &HeadLimits,
+        now: Moment,
+    ) -> Self {
+        let (left, decoder) = match framing {
+            ResponseFraming::None => (0, None),
+            ResponseFraming::Length(length) => (length, None),
+            ResponseFraming::Chunked => (0, Some(Box::new(ChunkDecoder::for_response(limits)))),
+            ResponseFraming::Close => (u64::MAX, None),
+        };
+        let is_done = matches!(framing, ResponseFraming::None | ResponseFraming::Length(0));
+        Self {
+            framing,
+            left,
+            decoder,
+            is_chunked,
+            out,
+            sent: 0,
+            buffer,
+            is_done,
+            bytes: 0,
+            progress: now,
+            waits_for_client: false,
+        }
+    }
+
+    /// Whether the endpoint sent more than its response: its connection cannot be trusted.
+    pub(crate) fn has_surplus(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Moves what was read into `out`, framed for the client.
+    fn take(&mut self) -> Result<(), Cut> {
+        if self.decoder.is_some() {
+            return self.take_chunks();
+        }
+        let count = (self.buffer.len() as u64).min(self.left) as usize;
+        let data = self.buffer.data().get(..count).unwrap_or_default();
+        if self.is_chunked && count > 0 {
+            encode_chunk_head(&mut self.out, count);
+        }
+        self.out.extend_from_slice(data);
+        if self.is_chunked && count > 0 {
+            self.out.extend_from_slice(b"\r\n");
+        }
+        self.took(count);
+        Ok(())
+    }
+
+    fn took(&mut self, count: usize) {
+        self.buffer.consume(count);
+        self.bytes += count as u64;
+        if self.framing != ResponseFraming::Close {
+            self.left -= count as u64;
+            self.is_done = self.left == 0;
+        }
+    }
+
+    fn take_chunks(&mut self) -> Result<(), Cut> {
+        let Some(decoder) = &mut self.decoder else {
+            return Ok(());
+        };
+        while !self.buffer.is_empty() && !self.is_done {
+            let input = self.buffer.data();
+            let decoded = decoder.decode(input).map_err(|reject| Cut {
+                kind: ErrorKind::HttpProtocolError,
+                detail: reject.detail,
+                is_fault: true,
+            })?;
+            let data = input.get(decoded.data.clone()).unwrap_or_default();
+            self.bytes += data.len() as u64;
+            if !data.is_empty() {
+                if self.is_chunked {
+                    encode_chunk_head(&mut self.out, data.len());
+                }
+                self.out.extend_from_slice(data);
+                if self.is_chunked {
+                    self.out.extend_from_slice(b"\r\n");
+                }
+            }
+            if decoded.done {
+                self.is_done = true;
+                if self.is_chunked {
+                    encode_last_chunk(&mut self.out, &decoder.take_trailers());
+                }
+            }
+            let consumed = decoded.consumed;
+            if consumed == 0 && !decoded.done {
+                break;
+            }
+            self.buffer.consume(consumed);
+        }
+        Ok(())
+    }
+
+    /// The endpoint closed.
+    fn end(&mut self) -> Result<(), Cut> {
+        if self.framing != ResponseFraming::Close {
+            return Err(Cut {
+                kind: ErrorKind::HttpResponseIncomplete,
+                detail: "the endpoint closed in the middle of its response",
+                is_fault: true,
+            });
+        }
+        self.is_done = true;
+        if self.is_chunked {
+            encode_last_chunk(&mut self.out, &Default::default());
+        }
+        Ok(())
+    }
+
+    /// Whether body bytes go to the client as they came.
+    fn is_raw(&self) -> bool {
+        self.decoder.is_none() && !self.is_chunked
+    }
+
+    fn poll(
+        &mut self,
+        downstream: &Downstream,
+        connection: &Connection,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Cut>> {
+        loop {
+            let is_direct = self.sent == self.out.len() && self.is_raw() && !self.buffer.is_empty();
+            if is_direct && !self.is_done {
+                let count = (self.buffer.len() as u64).min(self.left) as usize;
+                let data = self.buffer.data().get(..count).unwrap_or_default();
+                match downstream.stream.poll_write(cx, data) {
+                    Poll::Ready(Ok(count)) => self.took(count),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(client_gone())),
+                    Poll::Pending => return self.wait(true),
+                }
+                self.progress = downstream.thread.now();
+                continue;
+            }
+            if let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
+                match downstream.stream.poll_write(cx, rest) {
+                    Poll::Ready(Ok(count)) => self.sent += count,
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(client_gone())),
+                    Poll::Pending => return self.wait(true),
+                }
+                continue;
+            }
+            self.out.clear();
+            self.sent = 0;
+            if self.is_done {
+                return Poll::Ready(Ok(()));
+            }
+            if !self.buffer.is_empty() {
+                self.take()?;
+                if !self.out.is_empty() || self.is_done {
+                    continue;
+                }
+            }
+            match connection.stream.poll_read(cx, self.buffer.room(64 << 10)) {
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => self.end()?,
+                Poll::Ready(Ok(count)) => {
+                    self.buffer.filled(count);
+                    self.progress = downstream.thread.now();
+                }
+                Poll::Pending => return self.wait(false),
+            }
+        }
+    }
+
+    fn wait(&mut self, waits_for_client: bool) -> Poll<Result<(), Cut>> {
+        self.waits_for_client = waits_for_client;
+        Poll::Pending
+    }
+
+    /// Takes as much as came with the head, so that head and short body are one write.
+    pub(crate) fn begin(&mut self, downstream: &Downstream) -> Result<(), Cut> {
+        if !self.is_done && !self.buffer.is_empty() {
+            self.take()?;
+        }
+        if !self.is_done && self.buffer.is_empty() && self.left > LONG {
+            let small = std::mem::replace(&mut self.buffer, downstream.thread.buffers.take_large());
+            downstream.thread.buffers.give(small);
+        }
+        Ok(())
+    }
+
+    /// Moves the whole body, and whatever the client still sends, until the response is over.
+    pub(crate) async fn run(
+        &mut self,
+        downstream: &mut Downstream,
+        upload: &mut Upload,
+        sender: &mut Sender,
+        connection: &Connection,
+        plan: &BackendPlan,
+        until: Option<Moment>,
+    ) -> Result<(), Cut> {
+        self.begin(downstream)?;
+        poll_fn(|cx| {
+            if !sender.is_done(upload) {
+                // A client that stops sending may still want the response: its stall is judged by
+                // what it reads. What it sent wrongly ends the exchange.
+                if let Poll::Ready(Err(_)) = sender.poll(downstream, upload, connection, cx) {
+                    sender.is_broken = true;
+                }
+            }
+            if let Poll::Ready(outcome) = self.poll(downstream, connection, cx) {
+                return Poll::Ready(outcome);
+            }
+            let (stall, kind, detail) = match self.waits_for_client {
+                true => (
+                    downstream.listener.config.timeouts.send_stall,
+                    ErrorKind::ClientGone,
+                    "the client stopped reading",
+                ),
+                false => (
+                    plan.config.timeouts.stall,
+                    ErrorKind::ConnectionReadTimeout,
+                    "the endpoint stopped in its response",
+                ),
+            };
+            let mut at = self.progress.after_millis(stall.0);
+            let mut cut = Cut {
+                kind,
+                detail,
+                is_fault: !self.waits_for_client,
+            };
+            if let Some(until) = until.filter(|until| *until < at) {
+                at = until;
+                let detail = "the exchange took too long";
+                cut = Cut {
+                    kind: ErrorKind::RequestDeadline,
+                    detail,
+                    is_fault: false,
+                };
+            }
+            downstream.timer.set(at);
+            downstream.timer.poll_expired(cx).map(|()| Err(cut))
+        })
+        .await
+    }
+}
+
+fn client_gone() -> Cut {
+    Cut {
+        kind: ErrorKind::ClientGone,
+        detail: "the client left",
+        is_fault: false,
+    }
+}

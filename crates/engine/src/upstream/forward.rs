@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tries endpoints until one answers, and passes the answer on.
+use super::attempt::{Attempt, Begun, Failed, Sender, head_limits_of};
+use super::download::Download;
+use super::open::Place;
+use super::tunnel::tunnel;
+use crate::downstream::{Downstream, Journey, Record, UploadError};
+use crate::snapshot::BackendPlan;
+use crate::thread::Connection;
+use smallvec::SmallVec;
+use tidegate_config::HostField;
+use tidegate_contract::{Answer, Exchange};
+use tidegate_core::{ErrorKind, Moment};
+use tidegate_http::{Forwarding, ResponseContext, encode_request, encode_response};
+use tidegate_request::{FieldId, Framing, Method, Response, ResponseFraming, Version};
+
+/// Endpoints a request is offered to before its connects count as failed for good.
+const MAX_CONNECTS: usize = 4;
+
+/// How forwarding ended.
+pub(crate) enum Outcome {
+    /// The response reached the client.
+    Finished { keep_alive: bool },
+    /// Nothing was sent to the client yet.
+    Failed {
+        kind: ErrorKind,
+        detail: &'static str,
+    },
+    /// The client's body was at fault; nothing was sent to it yet.
+    Upload(UploadError),
+    /// The response had begun: the client's connection must be cut.
+    Broken,
+}
+
+/// Sends the exchange to the backend and the response to the client.
+pub(crate) async fn forward(
+    downstream: &mut Downstream,
+    journey: &mut Journey<'_>,
+    exchange: &mut Exchange,
+    plan: &BackendPlan,
+    record: &mut Record,
+) -> Outcome {
+    let until = journey
+        .routed
+        .route
+        .deadline
+        .map(|limit| record.started.after_millis(limit.0));
+    let mut body = downstream.thread.buffers.take_output();
+    if let Some(bytes) = &exchange.body {
+        body.extend_from_slice(bytes);
+    } else if let Err(reject) = journey.upload.take(downstream, &mut body) {
+        return Outcome::Upload(UploadError::Refused(reject));
+    }
+    let outcome = tries(downstream, journey, exchange, plan, record, until, &body).await;
+    downstream.thread.buffers.give_output(body);
+    outcome
+}
+
+async fn tries(
+    downstream: &mut Downstream,
+    journey: &mut Journey<'_>,
+    exchange: &mut Exchange,
+    plan: &BackendPlan,
+    record: &mut Record,
+    until: Option<Moment>,
+    body: &[u8],
+) -> Outcome {
+    let retries = &journey.routed.route.retries;
+    let method = exchange.request.method();
+    // What has left the client's connection for good cannot be sent a second time.
+    let is_repeatable = journey.upload.is_done;
+    let is_listed = retries.methods.iter().any(|listed| listed == method);
+    let mut tried: SmallVec<[u16; 8]> = SmallVec::new();
+    let mut again = None;
+    let mut budget = retries.attempts;
+    loop {
+        let place = match again.take() {
+            Some(place) => place,
+            None => match Place::take(downstream, plan, &tried, until).await {
+                Ok(place) => place,
+                // What the first try came to says more than that no other endpoint is left.
+                Err((kind, detail)) => {
+                    let (kind, detail) = record.last_failure.take().unwrap_or((kind, detail));
+                    return Outcome::Failed { kind, detail };
+                }
+            },
+        };
+        record.endpoint.clear();
+        record.endpoint.push_str(&place.endpoint.address);
+        let is_safe = exchange.request.method_kind().is_safe();
+        let connection = match place
+            .connect(downstream, plan, is_safe, until, record)
+            .await
+        {
+            Ok(connection) => connection,
+            Err((kind, detail)) => {
+                if kind != ErrorKind::ProxyInternalError {
+                    place.failed(plan, downstream.thread.now());
+                }
+                tried.push(place.index as u16);
+                record.last_failure = Some((kind, detail));
+                if tried.len() >= MAX_CONNECTS || !plan.spend(downstream.thread.now()) {
+                    return Outcome::Failed { kind, detail };
+                }
+                record.entry.retries = record.entry.retries.saturating_add(1);
+                continue;
+            }
+        };
+        let mut sender = begin(downstream, journey, exchange, plan, &place, body);
+        let attempt = Attempt {
+            plan,
+            request: &exchange.request,
+            first_byte_ms: journey
+                .routed
+                .route
+                .timeouts
+                .first_byte
+                .unwrap_or(plan.config.timeouts.first_byte)
+                .0,
+            until,
+            pseudonym: &journey.current.snapshot.settings.config.name,
+        };
+        match attempt
+            .run(downstream, &mut journey.upload, &mut sender, connection)
+            .await
+        {
+            Ok(begun) => {
+                let status = begun.response.status();
+                let may_repeat =
+                    budget > 0 && is_listed && is_repeatable && retries.statuses.contains(&status);
+                if may_repeat
+                    && tried.len() + 1 < place.list.endpoints.len()
+                    && plan.spend(downstream.thread.now())
+                {
+                    budget -= 1;
+                    place.failed(plan, downstream.thread.now());
+                    tried.push(place.index as u16);
+                    record.entry.retries = record.entry.retries.saturating_add(1);
+                    continue;
+                }
+                return deliver(
+                    downstream, journey, exchange, plan, record, until, place, begun, sender,
+                )
+                .await;
+            }
+            Err(Failed::Upload(error)) => return Outcome::Upload(error),
+            Err(Failed::Endpoint {
+                kind,
+                detail,
+                is_stale,
+                is_fault,
+            }) => {
+                if is_fault && !is_stale {
+                    place.failed(plan, downstream.thread.now());
+                }
+                record.last_failure = Some((kind, detail));
+                if !is_repeatable || !is_listed || kind == ErrorKind::RequestDeadline {
+                    return Outcome::Failed { kind, detail };
+                }
+                if is_stale {
+                    // It had closed an idle connection: not a failure, and a fresh one will tell.
+                    downstream.thread.pool.forget(&place.endpoint.state);
+                    again = Some(place);
+                    continue;
+                }
+                tried.push(place.index as u16);
+                if budget == 0 || !plan.spend(downstream.thread.now()) {
+                    return Outcome::Failed { kind, detail };
+                }
+                budget -= 1;
+                record.entry.retries = record.entry.retries.saturating_add(1);
+            }
+        }
+    }
+}
+
+impl BackendPlan {
+    /// Takes one retry from the budget.
+    fn spend(&self, now: Moment) -> bool {
+        let budget = &self.config.retry_budget;
+        self.shared
+            .spend_retry(now, budget.percent, budget.floor_per_second)
+    }
+}
+
+/// The request's first bytes: head, and as much of the body as is there.
+fn begin(
+    downstream: &mut Downstream,
+    journey: &Journey<'_>,
+    exchange: &mut Exchange,
+    plan: &BackendPlan,
+    place: &Place,
+    body: &[u8],
+) -> Sender {
+    if plan.config.host == HostField::Endpoint {
+        // An address that is no authority (a Unix socket) leaves the client's Host in place.
+        let _ = exchange
+            .request
+            .set_authority(place.endpoint.address.as_bytes());
+    }
+    let settings = &journey.current.snapshot.settings;
+    let framing = match &exchange.body {
+        Some(body) if journey.upload.framing() != Framing::None => {
+            Framing::Length(body.len() as u64)
+        }
+        _ => journey.upload.framing(),
+    };
+    let mut out = downstream.thread.buffers.take_output();
+    let forwarding = Forwarding {
+        client: &downstream.peer_text,
+        pseudonym: &settings.config.name,
+        prefix: journey
+            .mapping
+            .as_ref()
+            .map(|mapping| mapping.outer.as_str())
+            .filter(|outer| !outer.is_empty()),
+        request_id: &exchange.request_id,
+        framing,
+        passes_expect: exchange.body.is_none() && !journey.upload.is_done,
+    };
+    encode_request(&mut out, &exchange.request, &forwarding);
+    out.extend_from_slice(body);
+    Sender::new(out, downstream.thread.now())
+}
+
+#[allow(clippy::too_many_arguments)] // everything an exchange consists of, at its last step
+async fn deliver(
+    downstream: &mut Downstream,
+    journey: &mut Journey<'_>,
+    exchange: &mut Exchange,
+    plan: &BackendPlan,
+    record: &mut Record,
+    until: Option<Moment>,
+    place: Place,
+    begun: Begun,
+    mut sender: Sender,
+) -> Outcome {
+    let Begun {
+        connection,
+        mut response,
+        buffer,
+    } = begun;
+    let now = downstream.thread.now();
+    record.entry.first_byte_us = now.micros_since(record.started).max(1);
+    if response.status() == 101 {
+        return switch(
+            downstream, journey, exchange, record, connection, response, buffer,
+        )
+        .await;
+    }
+    let replaced = journey.way_back(exchange, &mut response).await;
+    if let Some(answer) = replaced {
+        place.succeeded();
+        return replace(downstream, journey, exchange, record, answer).await;
+    }
+    let version = exchange.request.version();
+    let framing = response.framing();
+    let mut out = downstream.thread.buffers.take_output();
+    let context = ResponseContext {
+        version,
+        keep_alive: journey.keep_alive && journey.upload.is_done,
+        pseudonym: &journey.current.snapshot.settings.config.name,
+        now: downstream.wall_seconds(),
+        is_local: false,
+    };
+    let told = encode_response(&mut out, &response, &context);
+    record.entry.status = response.status();
+    let is_chunked = told.framing == ResponseFraming::Chunked;
+    let limits = head_limits_of(plan);
+    let mut download = Download::new(framing, is_chunked, out, buffer, &limits, now);
+    let upload = &mut journey.upload;
+    let outcome = download
+        .run(downstream, upload, &mut sender, &connection, plan, until)
+        .await;
+    record.entry.bytes_out = download.bytes;
+    let is_clean = outcome.is_ok()
+        && !download.has_surplus()
+        && !sender.is_broken
+        && journey.upload.is_done
+        && framing != ResponseFraming::Close
+        && response.keep_alive();
+    if is_clean {
+        give_back(downstream, plan, connection, &response);
+    }
+    let thread = &downstream.thread;
+    thread
+        .buffers
+        .give_output(std::mem::take(&mut download.out));
+    thread.buffers.give_output(std::mem::take(&mut sender.out));
+    thread.buffers.give(std::mem::take(&mut download.buffer));
+    match outcome {
+        Ok(()) => {
+            place.succeeded();
+            Outcome::Finished {
+                keep_alive: told.keep_alive,
+            }
+        }
+        Err(cut) => {
+            record.fail_with(cut.kind, cut.detail);
+            if cut.is_fault {
+                place.failed(plan, downstream.thread.now());
+            }
+            // A close could pass for the end of a body: a reset cannot.
+            downstream.stream.reset_on_close();
+            Outcome::Broken
+        }
+    }
+}
+
+/// A response filter answered in the endpoint's place.
+async fn replace(
+    downstream: &mut Downstream,
+    journey: &Journey<'_>,
+    exchange: &Exchange,
+    record: &mut Record,
+    answer: Answer,
+) -> Outcome {
+    let keep_alive = journey.keep_alive && journey.upload.is_done;
+    match downstream
+        .reply(record, &exchange.request, answer, keep_alive)
+        .await
+    {
+        Ok(()) => Outcome::Finished { keep_alive },
+        Err(_) => Outcome::Broken,
+    }
+}
+
+/// Keeps the connection for the next request, for as long as both sides are willing.
+fn give_back(
+    downstream: &Downstream,
+    plan: &BackendPlan,
+    connection: Connection,
+    response: &Response,
+) {
+    let thread = &downstream.thread;
+    let now = thread.now();
+    let pool = &plan.config.pool;
+    let announced = response
+        .fields()
+        .get(FieldId::KeepAlive)
+        .and_then(announced_timeout_ms);
+    // A second less than announced: it closes on its clock, not on ours.
+    let idle_ms = announced.map_or(pool.idle_time.0, |ms| {
+        ms.saturating_sub(1000).min(pool.idle_time.0)
+    });
+    if idle_ms > 0 {
+        thread.pool.give(
+            connection,
+            now,
+            now.after_millis(idle_ms),
+            pool.idle as usize,
+        );
+    }
+}
+
+/// `timeout=N` of a `Keep-Alive` field, in milliseconds.
+fn announced_timeout_ms(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?;
+    let parts = text
+        .split(',')
+        .filter_map(|part| part.trim().split_once('='));
+    let seconds: u64 = parts
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))
+        .find_map(|(_, value)| value.trim().parse().ok())?;
+    Some(seconds.saturating_mul(1000))
+}
+
+/// The endpoint switched protocols: right if the client asked for that one.
+async fn switch(
+    downstream: &mut Downstream,
+    journey: &Journey<'_>,
+    exchange: &mut Exchange,
+    record: &mut Record,
+    connection: Connection,
+    mut response: Response,
+    buffer: crate::thread::Buffer,
+) -> Outcome {
+    let asked = exchange.request.upgrade().map(<[u8]>::to_vec);
+    let is_asked = match (&asked, response.upgrade()) {
+        (Some(asked), Some(given)) => asked.eq_ignore_ascii_case(given),
+        _ => false,
+    };
+    if !is_asked || exchange.request.method_kind() == Method::Head {
+        let detail = "the endpoint switched to a protocol that was not asked for";
+        return Outcome::Failed {
+            kind: ErrorKind::HttpUpgradeFailed,
+            detail,
+        };
+    }
+    // The handshake is the endpoint's own; a filter may watch it, not replace it.
+    let _ = journey.way_back(exchange, &mut response).await;
+    let mut out = downstream.thread.buffers.take_output();
+    let context = ResponseContext {
+        version: Version::Http11,
+        keep_alive: true,
+        pseudonym: &journey.current.snapshot.settings.config.name,
+        now: downstream.wall_seconds(),
+        is_local: false,
+    };
+    encode_response(&mut out, &response, &context);
+    record.entry.status = 101;
+    let sent = downstream.write_all(&out).await;
+    downstream.thread.buffers.give_output(out);
+    if sent.is_err() {
+        return Outcome::Broken;
+    }
+    let timeouts = &journey.routed.route.timeouts;
+    let life = timeouts
+        .upgraded_life
+        .map(|life| downstream.thread.now().after_millis(life.0));
+    let moved = tunnel(
+        downstream,
+        &connection,
+        buffer,
+        timeouts.upgraded_idle.0,
+        life,
+    )
+    .await;
+    (record.entry.bytes_in, record.entry.bytes_out) = moved;
+    Outcome::Finished { keep_alive: false }
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The endpoint's side of the request path.
+//!
+//! [`forward`] tries endpoints until one begins a response, then hands it to the client. An
+//! exchange of its own kind, a switched protocol, ends in [`tunnel`].
+
+mod attempt;
+mod download;
+mod forward;
+mod open;
+mod relay;
+mod tunnel;
+
+pub(crate) use forward::{Outcome, forward};
