@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 Form = Literal["auto", "human", "json"]
+FORMS: tuple[Form, ...] = ("auto", "human", "json")
 
 _COLOURS = {"warning": "33", "error": "31"}
 

@@ -17,18 +17,22 @@ from tidegate.protocol.frames import (
     WireProblem,
     encode,
 )
+from tidegate.protocol.messages import Address, Pool, name_of
 from tidegate.protocol.sockets import connect, listen
 
 __all__ = [
     "MAX_DESCRIPTORS",
     "MAX_FRAME",
+    "Address",
     "Channel",
     "Decoder",
     "Message",
+    "Pool",
     "ProtocolError",
     "Refused",
     "WireProblem",
     "connect",
     "encode",
     "listen",
+    "name_of",
 ]

@@ -18,7 +18,9 @@ Handler = Callable[[Message], Awaitable[Message]]
 class AsyncChannel:
     """A connected Unix stream socket that carries frames, without descriptors."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler | None) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler | None
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._handler = handler

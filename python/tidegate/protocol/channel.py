@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tidegate.protocol.frames import MAX_DESCRIPTORS, Decoder, Message, ProtocolError, check, encode
 from tidegate.protocol.sockets import connect, sender_of
@@ -92,7 +92,7 @@ class Channel:
         return self._ready.pop(0)
 
     def call(
-        self, kind: str, /, *, timeout: float = 10.0, descriptors: Sequence[int] = (), **fields: object
+        self, kind: str, /, *, timeout: float = 10.0, descriptors: Sequence[int] = (), **fields: Any
     ) -> Message:
         """Sends a request and returns its reply.
 

@@ -5,24 +5,13 @@ import errno
 import os
 import socket
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
-from tidegate.protocol import listen
+from tidegate.protocol import Address, listen, name_of
 
 BACKLOG = 4096
 """Connections that may wait on one socket; the kernel caps it at net.core.somaxconn."""
 UNIX_MODE = 0o660
-
-
-class Address(TypedDict, total=False):
-    """What control asks to have bound: `key`, and `address` with `port`, or `path`; `backlog`, `mode`."""
-
-    key: str
-    address: str
-    port: int
-    path: str
-    backlog: int
-    mode: int
 
 
 class BindError(Exception):
@@ -58,11 +47,6 @@ def bind(address: Address, threads: int) -> list[socket.socket]:
     except OSError as error:
         where = path or name_of(address["address"], address["port"])
         raise BindError(where, explain(error, address)) from error
-
-
-def name_of(address: str, port: int) -> str:
-    """`ADDRESS:PORT`, with an IPv6 address in brackets."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _bind_tcp(address: str, port: int, threads: int, backlog: int) -> list[socket.socket]:

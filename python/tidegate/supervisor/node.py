@@ -268,11 +268,16 @@ class Node:
             self._peer.call(kind, answer, **fields)
 
     def _lost(self, reason: str) -> None:
-        """The connection ended and the process perhaps not: then it is of no use."""
+        """The connection ended. The process mostly ends with it; one that does not is of no use."""
         self._peer = None
-        if self.process is not None and not self._is_stopping:
-            self._events.warning("lost the connection to the node", reason=reason)
-            self.process.signal(signal.SIGKILL)
+        process = self.process
+
+        def still_there() -> None:
+            if process is not None and self.process is process and not self._is_stopping:
+                self._events.error("replacing a node that can no longer be talked to", reason=reason)
+                process.signal(signal.SIGKILL)
+
+        self._loop.after(1, still_there)
 
     def ended(self) -> None:
         """The process is gone: takes its status and starts another."""

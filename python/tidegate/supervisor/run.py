@@ -46,7 +46,11 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Runs a gateway until it is told to stop; returns the exit code: 0, 1, or 3 for a refused configuration."""
+    """Runs a gateway until it is told to stop.
+
+    Returns:
+        The exit code: 0, 1 when starting failed, 3 when the configuration was refused.
+    """
     events = Events("supervisor", options.log_format)
     try:
         instance = runtime.instance(

@@ -118,6 +118,7 @@ class Supervisor:
             "ready": self._ready,
             "failed": self._failed,
             "status": self._status,
+            "stop": self._stop_asked,
         }
         handler = handlers.get(kind)
         if handler is None:
@@ -134,7 +135,7 @@ class Supervisor:
             return
         if self._node.threads and self._node.threads != threads:
             text = (
-                f"the node runs with {self._node.threads} threads and cannot change to {threads} while it runs; "
+                f"the node runs with {self._node.threads} threads and cannot change to {threads}; "
                 "stop the gateway and start it again"
             )
             reply(problems=[{"where": "gateway.threads", "message": text}])
@@ -219,6 +220,10 @@ class Supervisor:
         reply()
         if not self._notifier.is_ready and not self._node.is_adopted:
             self._stop(int(message.get("code", 1)))
+
+    def _stop_asked(self, _message: Message, reply: Reply) -> None:
+        reply()
+        self._signalled(signal.SIGTERM)
 
     def _status(self, _message: Message, reply: Reply) -> None:
         processes = [
@@ -347,8 +352,8 @@ class Supervisor:
             )
         except OSError as error:
             self._events.error(
-                f"cannot write {self._instance.state_file}: {error.strerror}; if the supervisor ends, the next one "
-                "starts new function workers beside the old ones"
+                f"cannot write {self._instance.state_file}: {error.strerror}; "
+                "a next supervisor would start function workers beside those that run"
             )
 
     def _close(self) -> None:
@@ -359,6 +364,8 @@ class Supervisor:
         files: list[Path] = [instance.node_socket, instance.control_socket, instance.snapshot_file]
         for path in (*files, instance.state_file, *self._workers.files()):
             path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (instance.directory / "workers").rmdir()
         with contextlib.suppress(OSError):
             instance.lock_file.unlink()
             instance.directory.rmdir()

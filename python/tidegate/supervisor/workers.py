@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps function workers running: pools of processes that run the users' code."""
 
+import errno
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from tidegate.events import Events
-from tidegate.protocol import listen
+from tidegate.protocol import Pool, listen
+from tidegate.protocol.sockets import LONGEST
 from tidegate.supervisor.binding import Sockets
 from tidegate.supervisor.identity import Identity
 from tidegate.supervisor.loop import Loop, Timer
@@ -21,24 +24,6 @@ ENTRY = "tidegate._worker"
 BACKLOG = 256
 KILL_AFTER = 5.0
 """Seconds a worker has to end after SIGTERM, beyond what its calls may take."""
-
-
-class Pool(TypedDict):
-    """What control asks for: processes that are alike.
-
-    `hash` changes whenever they have to be replaced; `sockets` has one path per process; `settings`
-    goes to each as JSON in TIDEGATE_WORKER, with `pool` and `number` added; `interpreter` and
-    `directory` may be empty; `memory` is in bytes; `deadline_ms` is the longest a call may take.
-    """
-
-    name: str
-    hash: str
-    sockets: list[str]
-    settings: dict[str, Any]
-    interpreter: str
-    directory: str
-    memory: int
-    deadline_ms: int
 
 
 @dataclass
@@ -138,7 +123,15 @@ class Workers:
             self._orphans.clear()
         return new
 
-    def _bind(self, path: Path) -> Any:
+    def _bind(self, path: Path) -> socket.socket:
+        if len(os.fsencode(path)) > LONGEST:
+            # The node connects by this path.
+            text = f"{path} is longer than {LONGEST} bytes; choose a shorter --runtime-directory"
+            raise OSError(errno.ENAMETOOLONG, text)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        if self._owner is not None:
+            os.chown(path.parent, 0, self._owner.gid)
+            path.parent.chmod(0o710)
         opened = listen(path, 0o600, BACKLOG)
         if self._owner is not None:
             os.chown(path, self._owner.uid, self._owner.gid)

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `tidegate` command.
+
+`commands.py` declares the commands and imports nothing heavy; what a command does is in a module of
+its own, imported when it runs.
+"""
+
+
+def main() -> None:
+    """Runs the command line and exits with its code."""
+    from tidegate.cli.commands import app
+
+    app(prog_name="tidegate")
+
+
+__all__ = ["main"]

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tidegate check`, `schema` and `version`: what needs no running instance."""
+
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from tidegate.cli.codes import REFUSED, refuse
+from tidegate.cli.output import print_json
+from tidegate.config.problem import ConfigError, Problem
+from tidegate.control.compiled import Compiled
+from tidegate.control.sources import Sources
+
+NOWHERE = Path("/run/tidegate/check")
+"""A runtime directory for configurations that are compiled and not run."""
+
+
+def read(sources: Sequence[str]) -> Compiled:
+    """Reads, compiles and has the engine check a configuration.
+
+    Raises:
+        ConfigError: With every mistake that can be found without running it.
+    """
+    compiled = Sources(sources, NOWHERE).read()
+    found = _engine_problems(compiled)
+    if found:
+        raise ConfigError(found)
+    return compiled
+
+
+def _engine_problems(compiled: Compiled) -> list[Problem]:
+    from tidegate import _engine
+
+    return [
+        Problem(problem["message"], path=problem["where"], file=_place(compiled, problem["where"]))
+        for problem in _engine.check_snapshot(compiled.snapshot.delta_json(None))
+    ]
+
+
+def _place(compiled: Compiled, where: str) -> str:
+    kind, _, name = where.partition(" ")
+    return compiled.snapshot.positions.get((kind.lower(), name), "")
+
+
+def check(sources: Sequence[str], *, as_json: bool) -> None:
+    """Prints every mistake, or what the configuration holds."""
+    try:
+        compiled = read(sources)
+    except ConfigError as error:
+        if not as_json:
+            refuse(error.problems)
+        print_json({"ok": False, "problems": [problem_json(problem) for problem in error.problems]})
+        raise SystemExit(REFUSED) from None
+    counts = {kind + "s": compiled.count(kind) for kind in ("listener", "route", "backend", "function")}
+    if as_json:
+        print_json({"ok": True, "problems": [], **counts})
+        return
+    shown = ", ".join(
+        f"{count} {name if count != 1 else name[:-1]}" for name, count in counts.items() if count
+    )
+    print(f"ok: {shown or 'empty'}")
+
+
+def problem_json(problem: Problem) -> dict[str, object]:
+    """A problem as an object: `file`, `line`, `column` (from 1, 0 unknown), `path`, `message`."""
+    return {name: getattr(problem, name) for name in ("file", "line", "column", "path", "message")}
+
+
+def schema() -> None:
+    """Prints the JSON Schema of the configuration."""
+    from tidegate.config.schema import schema as json_schema
+
+    print_json(json_schema())
+
+
+def version(*, as_json: bool) -> None:
+    """Prints the version of the package, and with JSON those of what it runs on."""
+    try:
+        number = metadata.version("tidegate")
+    except metadata.PackageNotFoundError:
+        number = "0+checkout"
+    if not as_json:
+        print(f"tidegate {number}")
+        return
+    try:
+        from tidegate import _engine
+
+        engine: str | None = _engine.version()
+    except ImportError:
+        engine = None
+    print_json({"version": number, "engine": engine, "python": platform.python_version()})

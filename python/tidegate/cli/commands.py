@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands and their options. Nothing heavy is imported before a command runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate.cli.codes import TEXT
+from tidegate.events import FORMS, Form
+
+app = typer.Typer(
+    name="tidegate",
+    help="Load balancer, reverse proxy and API gateway in one program.",
+    epilog=TEXT,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Sources = Annotated[
+    list[str], typer.Argument(metavar="FILE...", help="YAML files or folders, or one module:object.")
+]
+Name = Annotated[str | None, typer.Option("--name", "-n", help="The instance; a unique beginning is enough.")]
+NewName = Annotated[
+    str | None,
+    typer.Option("--name", "-n", help="The instance's name; made from the file's path without it."),
+]
+Runtime = Annotated[
+    Path | None,
+    typer.Option(
+        "--runtime-directory", envvar="TIDEGATE_RUNTIME_DIR", help="Where instances keep their sockets."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Threads of the node, whatever the file says.")
+]
+User = Annotated[
+    str | None, typer.Option(envvar="TIDEGATE_USER", help="Started as root: the user to run as.")
+]
+LogFormat = Annotated[
+    str, typer.Option(envvar="TIDEGATE_LOG_FORMAT", help="human, json, or auto: human on a terminal.")
+]
+Header = Annotated[
+    list[str] | None, typer.Option("--header", "-H", help="A field as 'Name: value'; repeatable.")
+]
+
+
+def _form(text: str) -> Form:
+    for form in FORMS:
+        if text == form:
+            return form
+    raise typer.BadParameter(f"{text!r} is not one of auto, human, json", param_hint="--log-format")
+
+
+def _epilog(*examples: str) -> str:
+    return "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples)
+
+
+@app.command(
+    epilog=_epilog(
+        "tidegate run tidegate.yaml",
+        "tidegate run tidegate.yaml --watch --threads 2",
+        "tidegate run shop:gateway",
+        "tidegate run /etc/tidegate/ --name edge",
+    )
+)
+def run(
+    sources: Sources,
+    name: NewName = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Apply changes of the files by themselves.")] = False,
+    threads: Threads = None,
+    runtime_directory: Runtime = None,
+    user: User = None,
+    log_format: LogFormat = "auto",
+) -> None:
+    """Run a gateway until SIGTERM or Ctrl-C; SIGHUP reloads, SIGUSR1 reopens logs."""
+    from tidegate import supervisor
+
+    options = supervisor.Options(sources, name, watch, threads, runtime_directory, user, _form(log_format))
+    raise SystemExit(supervisor.run(options))
+
+
+@app.command(epilog=_epilog("tidegate check tidegate.yaml", "tidegate check shop:gateway --json"))
+def check(sources: Sources, as_json: Json = False) -> None:
+    """Check a configuration and print every mistake with its file, line and column."""
+    from tidegate.cli.check import check
+
+    check(sources, as_json=as_json)
+
+
+@app.command(
+    epilog=_epilog(
+        "tidegate explain GET http://localhost:8080/app1/users",
+        "tidegate explain POST /payments -H 'Host: api.myapp.com' --file tidegate.yaml",
+        "tidegate explain GET /home --live --json",
+    )
+)
+def explain(
+    method: Annotated[str, typer.Argument(help="GET, POST, ...")],
+    url: Annotated[str, typer.Argument(help="A URL, or a path with its query.")],
+    header: Header = None,
+    file: Annotated[
+        list[str] | None, typer.Option("--file", "-f", help="Decide by this file or module:object, offline.")
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the running node, with its health and load.")
+    ] = False,
+    name: Name = None,
+    client: Annotated[str | None, typer.Option(help="The client's IP address; 127.0.0.1 without it.")] = None,
+    listener: Annotated[
+        str | None, typer.Option(help="The listener it comes in by, if there are several.")
+    ] = None,
+    runtime_directory: Runtime = None,
+    as_json: Json = False,
+) -> None:
+    """Show what would happen to a request: listener, route, policies, backend, endpoint, upstream request."""
+    from tidegate.cli.explain import Question, explain
+
+    question = Question(method, url, tuple(header or ()), client, listener)
+    explain(question, files=file, live=live, name=name, base=runtime_directory, as_json=as_json)
+
+
+@app.command(epilog=_epilog("tidegate why 4bf92f3577b34da6a3ce929d0e0e4736"))
+def why(
+    request_id: Annotated[str, typer.Argument(help="From the log, or X-Request-Id.")],
+    name: Name = None,
+    runtime_directory: Runtime = None,
+    as_json: Json = False,
+) -> None:
+    """Show what happened to a recent request, and why."""
+    from tidegate.cli.explain import why
+
+    why(request_id, name=name, base=runtime_directory, as_json=as_json)
+
+
+@app.command(
+    epilog=_epilog(
+        "tidegate proxy /app1=http://localhost:8081 /app2=http://localhost:8082 --listen :8080",
+        "tidegate proxy http://localhost:3000",
+    )
+)
+def proxy(
+    routes: Annotated[
+        list[str], typer.Argument(metavar="[PATH=]URL...", help="What goes where; / without a path.")
+    ],
+    listen: Annotated[str, typer.Option(help="ADDRESS:PORT, :PORT or unix:/path.")] = ":8080",
+    strip: Annotated[bool, typer.Option("--strip", help="Take the path off before forwarding.")] = False,
+    name: NewName = None,
+    threads: Threads = None,
+    runtime_directory: Runtime = None,
+    user: User = None,
+    log_format: LogFormat = "auto",
+) -> None:
+    """Run a reverse proxy without a file; the one it writes for itself is watched."""
+    from tidegate.cli.proxy import proxy
+
+    proxy(
+        routes,
+        listen=listen,
+        strip=strip,
+        name=name,
+        threads=threads,
+        base=runtime_directory,
+        user=user,
+        log_format=_form(log_format),
+    )
+
+
+@app.command(epilog=_epilog("tidegate reload", "tidegate reload --name edge"))
+def reload(name: Name = None, runtime_directory: Runtime = None, as_json: Json = False) -> None:
+    """Apply the changed configuration of a running instance; one with mistakes is refused."""
+    from tidegate.cli.live import reload
+
+    reload(name, runtime_directory, as_json=as_json)
+
+
+@app.command(epilog=_epilog("tidegate status", "tidegate status --name edge --json"))
+def status(name: Name = None, runtime_directory: Runtime = None, as_json: Json = False) -> None:
+    """Show listeners, backends, endpoints and processes of a running instance."""
+    from tidegate.cli.live import status
+
+    status(name, runtime_directory, as_json=as_json)
+
+
+@app.command(epilog=_epilog("tidegate schema > tidegate.schema.json"))
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors and other programs."""
+    from tidegate.cli.check import schema
+
+    schema()
+
+
+@app.command(epilog=_epilog("tidegate init reverse-proxy", "tidegate init gateway --output shop.yaml"))
+def init(
+    template: Annotated[str, typer.Argument(help="reverse-proxy, load-balancer, gateway or serverless.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it; - prints it.")] = Path(
+        "tidegate.yaml"
+    ),
+) -> None:
+    """Write a commented file to start from; no file is overwritten."""
+    from tidegate.cli.init import init
+
+    init(template, output)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    epilog=_epilog("tidegate demo", "tidegate demo --tour"),
+)
+def demo(context: typer.Context) -> None:
+    """Run the shop behind a chain of gateways; `tidegate demo --help` says more."""
+    from tidegate.demo import main
+
+    raise SystemExit(main(context.args))
+
+
+@app.command()
+def version(as_json: Json = False) -> None:
+    """Print the version."""
+    from tidegate.cli.check import version
+
+    version(as_json=as_json)
+
+
+@app.command(
+    epilog=_epilog(
+        "tidegate completion bash > ~/.local/share/bash-completion/completions/tidegate",
+        "tidegate completion zsh > ~/.zfunc/_tidegate",
+        "tidegate completion fish > ~/.config/fish/completions/tidegate.fish",
+    )
+)
+def completion(shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")]) -> None:
+    """Print a completion script for a shell."""
+    from tidegate.cli.completion import completion
+
+    completion(shell)

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that speak to a running instance."""
+
+from pathlib import Path
+from typing import Any
+
+from tidegate import runtime
+from tidegate.cli.codes import FAILED, NOT_RUNNING, REFUSED, stop
+from tidegate.cli.output import paint, plain, print_json, table
+from tidegate.events import fail
+from tidegate.protocol import Channel, Message, ProtocolError, Refused
+from tidegate.runtime import Instance, InstanceError, NotRunning
+
+RELOAD_TIMEOUT = 120.0
+
+
+def find(name: str | None, base: Path | None) -> Instance:
+    """The instance that is meant; ends the command when there is none."""
+    try:
+        return runtime.find(name, base)
+    except NotRunning as error:
+        stop(str(error), NOT_RUNNING)
+    except InstanceError as error:
+        stop(str(error))
+
+
+def ask(path: Path, kind: str, *, timeout: float = 10.0, **fields: Any) -> Message:
+    """Asks the process behind a socket once.
+
+    Raises:
+        Refused: It answered with problems.
+    """
+    try:
+        with Channel.to(path) as channel:
+            return channel.call(kind, timeout=timeout, **fields)
+    except PermissionError:
+        stop(f"you may not speak to {path}; try as the user who started the gateway")
+    except (OSError, ProtocolError) as error:
+        stop(f"{path.name.removesuffix('.sock')} does not answer: {error}", NOT_RUNNING)
+
+
+def reload(name: str | None, base: Path | None, *, as_json: bool) -> None:
+    """Has an instance apply its changed configuration."""
+    instance = find(name, base)
+    try:
+        reply = ask(instance.control_socket, "reload", timeout=RELOAD_TIMEOUT)
+    except Refused as refusal:
+        if as_json:
+            print_json({"ok": False, "problems": refusal.problems})
+        for problem in refusal.problems if not as_json else ():
+            fail(f"{problem['where']}: {problem['message']}" if problem["where"] else problem["message"])
+        if not as_json:
+            fail(f"{instance.name} goes on with the configuration it had")
+        raise SystemExit(REFUSED) from None
+    if as_json:
+        print_json(reply)
+        return
+    changed = reply.get("changed", [])
+    what = ", ".join(map(plain, changed[:8])) + (f" and {len(changed) - 8} more" if len(changed) > 8 else "")
+    print(
+        f"{instance.name}: snapshot {reply['number']}: "
+        + (f"changed {what}" if changed else "nothing changed")
+    )
+
+
+def status(name: str | None, base: Path | None, *, as_json: bool) -> None:
+    """Shows what an instance is doing."""
+    instance = find(name, base)
+    node = _optional(instance.node_socket)
+    control = _optional(instance.control_socket)
+    if as_json:
+        print_json({"instance": instance.name, "node": node, "control": control})
+    else:
+        print(_render(instance, node, control))
+    if node is None:
+        fail("the node does not answer; the supervisor's log says why")
+        raise SystemExit(FAILED)
+
+
+def _optional(path: Path) -> dict[str, Any] | None:
+    """What a process says of itself; None when it is not there, which `status` is to show."""
+    try:
+        with Channel.to(path) as channel:
+            reply = channel.call("status")
+    except (OSError, ProtocolError, Refused):
+        return None
+    return {key: value for key, value in reply.items() if key not in ("id", "ok")}
+
+
+def _render(instance: Instance, node: dict[str, Any] | None, control: dict[str, Any] | None) -> str:
+    parts = [paint(instance.name, "bold")]
+    if control is not None:
+        parts.append(f"files      {', '.join(map(plain, control.get('files', [])))}")
+        if control.get("last_error"):
+            parts.append(paint(f"refused    {plain(control['last_error'])}", "red"))
+    else:
+        parts.append(paint("control    not running; traffic goes on with the last configuration", "red"))
+    if node is not None:
+        parts.append(
+            f"snapshot   {node['snapshot']}, {node['threads']} threads, "
+            f"up {duration(node.get('uptime_s', 0))}, {node.get('requests', 0)} requests"
+        )
+    processes = (control or {}).get("processes") or ([{"role": "node", "pid": node["pid"]}] if node else [])
+    parts += ["", table(("PROCESS", "PID"), [(each["role"], each["pid"]) for each in processes])]
+    if node is not None:
+        rows = [(each["name"], each["address"], each["connections"]) for each in node["listeners"]]
+        parts += ["", table(("LISTENER", "ADDRESS", "CONNECTIONS"), rows)]
+        parts += ["", _endpoints(node["backends"])]
+    return "\n".join(parts)
+
+
+def _endpoints(backends: list[dict[str, Any]]) -> str:
+    rows = []
+    for backend in backends:
+        for at, endpoint in enumerate(backend["endpoints"]):
+            rows.append(
+                (
+                    backend["name"] if at == 0 else " ",
+                    endpoint["address"],
+                    endpoint.get("zone"),
+                    endpoint["weight"],
+                    endpoint["health"],
+                    endpoint["in_flight"],
+                    endpoint["connections"],
+                    endpoint["failures"],
+                )
+            )
+        if not backend["endpoints"]:
+            rows.append((backend["name"], "no endpoints", None, 0, None, 0, 0, 0))
+    headings = ("BACKEND", "ENDPOINT", "ZONE", "WEIGHT", "HEALTH", "IN FLIGHT", "CONNECTIONS", "FAILURES")
+    text = table(headings, rows)
+    for word, colour in (("down", "red"), ("excluded", "yellow")):
+        text = text.replace(f"  {word} ", f"  {paint(word, colour)} ")
+    return text
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `3 d 4 h`, `5 min 2 s`."""
+    whole = int(seconds)
+    units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")]
+    parts: list[str] = []
+    for size, name in units:
+        count, whole = divmod(whole, size)
+        if count or (parts and len(parts) < 2) or (size == 1 and not parts):
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:2])

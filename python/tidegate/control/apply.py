@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brings the node from one configuration to the next: the order in which a change happens.
+
+New workers and sockets first, then the snapshot, then what is no longer used goes. A step that is
+refused undoes those before it, and what was in force stays in force.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate.config.compile import Key, Snapshot
+from tidegate.control.compiled import Compiled
+from tidegate.protocol import Message, Refused
+from tidegate.protocol.async_channel import AsyncChannel
+
+NODE_TIMEOUT = 60.0
+"""Seconds a node may take for a snapshot; with 10,000 routes it takes far less than one."""
+SUPERVISOR_TIMEOUT = 60.0
+"""Seconds for binding, which includes starting the node the first time."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What a change came to.
+
+    Attributes:
+        number: The snapshot in force.
+        changed: Kind and name of what changed, `route pay`; empty when nothing did.
+        build_us: The node's time to build it.
+        swap_us: Until its last thread had taken it.
+    """
+
+    number: int
+    changed: list[str]
+    build_us: int = 0
+    swap_us: int = 0
+
+
+class Node:
+    """Control's side of the conversation with the node, over the node's restarts.
+
+    Attributes:
+        number: The snapshot that the node has; 0 for none.
+        expected: The snapshot that it took from us last; differs from `number` in a node that came up
+            with an older one, or with none.
+    """
+
+    def __init__(self) -> None:
+        self._channel: AsyncChannel | None = None
+        self._is_up = asyncio.Event()
+        self.number = 0
+        self.expected = 0
+
+    def is_up(self) -> bool:
+        """Whether there is a node to talk to."""
+        return self._channel is not None and self._channel.is_open
+
+    async def connected(self, channel: AsyncChannel) -> int:
+        """Takes a connection to a node that has just come up; returns its snapshot's number."""
+        await self.disconnected()
+        hello = await channel.call("hello")
+        self._channel = channel
+        self.number = int(hello["snapshot"])
+        self._is_up.set()
+        return self.number
+
+    async def disconnected(self) -> None:
+        """Forgets a node that is gone."""
+        self._is_up.clear()
+        if self._channel is not None:
+            channel, self._channel = self._channel, None
+            await channel.close()
+
+    async def call(self, kind: str, timeout: float = NODE_TIMEOUT, **fields: Any) -> Message:
+        """Asks the node, waiting for it to come up if need be.
+
+        Raises:
+            Refused: It said no.
+            ProtocolError: It did not answer in time.
+        """
+        async with asyncio.timeout(timeout):
+            await self._is_up.wait()
+        assert self._channel is not None
+        return await self._channel.call(kind, timeout=timeout, **fields)
+
+
+class CannotBind(Refused):
+    """An address that cannot be had: nothing is wrong with the configuration as such."""
+
+
+def sequence() -> int:
+    """A number for endpoint lists: greater than all before it, over restarts of control too."""
+    return time.monotonic_ns()
+
+
+class Applier:
+    """Applies configurations one after the other.
+
+    Attributes:
+        current: What is in force, as far as this process knows.
+    """
+
+    def __init__(self, node: Node, supervisor: AsyncChannel) -> None:
+        self._node = node
+        self._supervisor = supervisor
+        self.current: Compiled | None = None
+
+    async def apply(self, fresh: Compiled) -> Applied:
+        """Puts `fresh` in force.
+
+        Raises:
+            Refused: By the supervisor or the node, with every problem; nothing has changed.
+            ProtocolError: One of them is gone; what is in force is then found out by `resync`.
+        """
+        before = self.current
+        try:
+            await self._functions(fresh, drop=False)
+            await self._ensure(fresh)
+            applied = await self._send(fresh, before)
+        except Refused:
+            if before is not None:
+                await self._keep(before)
+            raise
+        await self._keep(fresh)
+        self.current = fresh
+        return applied
+
+    async def resync(self) -> Applied | None:
+        """Gives a node that has just come up what is in force, if it has something else."""
+        if self.current is None or self._node.number == self._node.expected:
+            return None
+        return await self._whole(self.current)
+
+    async def _send(self, fresh: Compiled, before: Compiled | None) -> Applied:
+        if before is None:
+            return await self._whole(fresh)
+        changed = fresh.snapshot.changed(before.snapshot)
+        if not changed:
+            sets = fresh.snapshot.endpoint_sets(before.snapshot, sequence())
+            if sets:
+                await self._node.call("endpoints.set", sets=sets)
+            return Applied(self._node.number, [f"endpoints {each['backend']}" for each in sets])
+        names = _names(changed)
+        base = self._node.number
+        if base != self._node.expected:
+            return await self._whole(fresh, names)
+        delta = _delta(fresh.snapshot, before.snapshot, base)
+        try:
+            reply = await self._node.call("snapshot.delta", delta=delta)
+        except Refused as refusal:
+            if not _is_mismatch(refusal):
+                raise
+            return await self._whole(fresh, names, int(refusal.reply.get("snapshot", base)))
+        return self._taken(reply, names)
+
+    async def _whole(
+        self, fresh: Compiled, names: list[str] | None = None, number: int | None = None
+    ) -> Applied:
+        base = self._node.number if number is None else number
+        delta = _delta(fresh.snapshot, None, 0, number=base + 1)
+        reply = await self._node.call("snapshot.delta", delta=delta)
+        return self._taken(reply, names or _names(fresh.snapshot.resources))
+
+    def _taken(self, reply: Message, names: list[str]) -> Applied:
+        self._node.number = self._node.expected = int(reply["number"])
+        return Applied(self._node.number, names, reply.get("build_us", 0), reply.get("swap_us", 0))
+
+    async def _ensure(self, fresh: Compiled) -> None:
+        settings = fresh.settings()
+        try:
+            await self._supervisor.call(
+                "sockets.ensure",
+                timeout=SUPERVISOR_TIMEOUT,
+                addresses=fresh.addresses(),
+                threads=settings["threads"],
+                graceful_stop_ms=settings["graceful_stop"],
+                user=fresh.user,
+            )
+        except Refused as refusal:
+            raise CannotBind(refusal.problems, refusal.reply) from refusal
+
+    async def _functions(self, wanted: Compiled, *, drop: bool) -> None:
+        await self._supervisor.call(
+            "functions.set",
+            timeout=SUPERVISOR_TIMEOUT,
+            pools=wanted.pools,
+            drop=drop,
+            user=wanted.function_user,
+        )
+
+    async def _keep(self, wanted: Compiled) -> None:
+        await self._supervisor.call("sockets.keep", keys=[each["key"] for each in wanted.addresses()])
+        await self._functions(wanted, drop=True)
+
+
+def _delta(snapshot: Snapshot, before: Snapshot | None, base: int, number: int | None = None) -> Message:
+    delta = snapshot.delta(before, base=base, number=number or base + 1)
+    for each in delta["endpoints"]:
+        each["sequence"] = sequence()
+    return delta
+
+
+def _names(keys: Iterable[Key]) -> list[str]:
+    """Resources as people call them."""
+    special = {"gateway": "gateway settings", "route_order": "order of routes"}
+    return [special.get(kind, f"{kind} {name}") for kind, name in keys]
+
+
+def _is_mismatch(refusal: Refused) -> bool:
+    return any(problem["where"] == "base" for problem in refusal.problems)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A configuration ready to be applied: the node's part, the supervisor's, and what to watch."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tidegate.config.compile import Compiler, Resource, Snapshot, digest
+from tidegate.config.gateway import Gateway
+from tidegate.control.pools import pools
+from tidegate.protocol import Address, Pool, name_of
+
+Position = Callable[[tuple[int | str, ...]], str]
+
+
+@dataclass
+class Compiled:
+    """What one reading of the configuration came to.
+
+    Attributes:
+        snapshot: For the node.
+        pools: Function workers.
+        user: Whom node and control are to run as; None for no wish.
+        function_user: The same for function workers.
+        files: What it was read from.
+        code: Folders with users' code; `reloads` says which are to be watched in any case.
+    """
+
+    snapshot: Snapshot
+    pools: list[Pool] = field(default_factory=list)
+    user: str | None = None
+    function_user: str | None = None
+    files: list[Path] = field(default_factory=list)
+    code: list[Path] = field(default_factory=list)
+    reloads: list[Path] = field(default_factory=list)
+
+    def addresses(self) -> list[Address]:
+        """What has to be bound, one per listener."""
+        found: list[Address] = []
+        for (kind, _), resource in self.snapshot.resources.items():
+            if kind == "listener":
+                value = json.loads(resource.value)
+                found.append(address_of(value["address"], value["port"]))
+        return found
+
+    def settings(self) -> dict[str, Any]:
+        """The gateway's own settings as the node gets them."""
+        value: dict[str, Any] = json.loads(self.snapshot.resources["gateway", "gateway"].value)
+        return value
+
+    def count(self, kind: str) -> int:
+        """How many resources of a kind there are."""
+        return sum(1 for found, _ in self.snapshot.resources if found == kind)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain values, for a process that may not pass objects."""
+        return {
+            "resources": [[each.kind, each.name, each.value] for each in self.snapshot.resources.values()],
+            "endpoints": self.snapshot.endpoints,
+            "positions": [[*key, place] for key, place in self.snapshot.positions.items()],
+            "pools": self.pools,
+            "user": self.user,
+            "function_user": self.function_user,
+            "files": [str(path) for path in self.files],
+            "code": [str(path) for path in self.code],
+            "reloads": [str(path) for path in self.reloads],
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Compiled":
+        """The reverse of `to_json`; hashes are made again."""
+        snapshot = Snapshot(
+            {
+                (kind, name): Resource(kind, name, digest(text), text)
+                for kind, name, text in value["resources"]
+            },
+            dict(value["endpoints"]),
+            {(kind, name): place for kind, name, place in value["positions"]},
+        )
+        return cls(
+            snapshot,
+            value["pools"],
+            value["user"],
+            value["function_user"],
+            *([Path(path) for path in value[key]] for key in ("files", "code", "reloads")),
+        )
+
+
+def address_of(address: str, port: int) -> Address:
+    """What to bind for a listener, under the key that the node knows it by."""
+    if address.startswith("unix:"):
+        return {"key": address, "path": address.removeprefix("unix:")}
+    return {"key": f"tcp:{name_of(address, port)}", "address": address, "port": port}
+
+
+def compile_all(
+    gateway: Gateway, compiler: Compiler, position: Position, files: list[Path], folder: Path, runtime: Path
+) -> Compiled:
+    """Compiles a checked gateway.
+
+    Args:
+        gateway: The models.
+        compiler: Keeps what it made before.
+        position: From a path in the configuration to `file:line`.
+        files: What it was read from.
+        folder: What relative paths of functions start from.
+        runtime: Where workers' sockets are.
+    """
+    folders = {
+        name: (folder / (function.path or ".")).resolve() for name, function in gateway.functions.items()
+    }
+    return Compiled(
+        compiler.compile(gateway, position),
+        pools(gateway.functions, folders, folder, runtime),
+        gateway.gateway.user,
+        gateway.gateway.function_user,
+        files,
+        sorted(set(folders.values())),
+        sorted({folders[name] for name, function in gateway.functions.items() if function.reload}),
+    )

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Control itself: listens to the supervisor, the node, the operator and the files."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from tidegate.config.problem import ConfigError
+from tidegate.control.apply import Applied, Applier, CannotBind, Node
+from tidegate.control.compiled import Compiled
+from tidegate.control.sources import Sources
+from tidegate.control.watch import Watcher
+from tidegate.events import Events
+from tidegate.protocol import Message, ProtocolError, Refused, WireProblem, connect
+from tidegate.protocol.async_channel import AsyncChannel, serve
+
+REFUSED = 3
+FAILED = 1
+_SHOWN = 8
+"""Names of changed parts that a log line lists."""
+
+
+def run(settings: str) -> int:
+    """Runs control until the supervisor tells it to stop, or is gone.
+
+    Args:
+        settings: `{"instance", "runtime_directory", "sources", "watch", "threads", "log_format"}`.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        # Meant for the supervisor.
+        signal.signal(number, signal.SIG_IGN)
+    return asyncio.run(_run(json.loads(settings)))
+
+
+async def _run(settings: dict[str, Any]) -> int:
+    controller = Controller(settings)
+    await controller.run(socket.socket(fileno=3), socket.socket(fileno=4))
+    return 0
+
+
+class Controller:
+    """One control process."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._events = Events("control", settings["log_format"])
+        self._directory = Path(settings["runtime_directory"])
+        self._names: list[str] = settings["sources"]
+        self._is_watching: bool = settings["watch"]
+        self._threads: int | None = settings["threads"]
+        self._sources: Sources | None = None
+        self._node = Node()
+        self._turn = asyncio.Lock()
+        self._watcher = Watcher(self._files_changed)
+        self._stop = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last_error = ""
+        self._supervisor: AsyncChannel
+        self._applier: Applier
+
+    async def run(self, supervisor: socket.socket, listener: socket.socket) -> None:
+        """Serves until told to stop; both sockets are closed then."""
+        self._supervisor = await AsyncChannel.open(supervisor, self._told)
+        self._applier = Applier(self._node, self._supervisor)
+        server = await serve(listener, self._asked)
+        self._spawn(self._start())
+        gone = asyncio.create_task(self._supervisor.closed())
+        stop = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({gone, stop}, return_when=asyncio.FIRST_COMPLETED)
+        server.close()
+        self._watcher.close()
+        for task in (*self._tasks, gone, stop):
+            task.cancel()
+        await asyncio.gather(*self._tasks, gone, stop, return_exceptions=True)
+        await self._node.disconnected()
+        await self._supervisor.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._events.error("a task of control failed", error=repr(task.exception()))
+            # Without it control would look alive and do nothing; the supervisor starts another.
+            os._exit(1)
+
+    # Who speaks to us
+
+    async def _told(self, message: Message) -> Message:
+        """The supervisor said something."""
+        kind = message["type"]
+        if kind == "node.up":
+            self._spawn(self._node_up())
+        elif kind == "reload":
+            self._spawn(self._reload_quietly())
+        elif kind == "stop":
+            self._stop.set()
+        return {}
+
+    async def _asked(self, message: Message) -> Message:
+        """Somebody asks on `control.sock`."""
+        answers: dict[str, Callable[[Message], Coroutine[Any, Any, Message]]] = {
+            "reload": self._reload_asked,
+            "status": self._status,
+            "stop": self._stop_asked,
+            "position": self._position,
+        }
+        answer = answers.get(message["type"])
+        if answer is None:
+            raise Refused([{"where": "type", "message": f"control knows no {message['type']!r}"}])
+        return await answer(message)
+
+    async def _reload_asked(self, _message: Message) -> Message:
+        applied = await self._reload()
+        return {"number": applied.number, "changed": applied.changed}
+
+    async def _status(self, _message: Message) -> Message:
+        processes = (await self._supervisor.call("status"))["processes"]
+        current = self._applier.current
+        return {
+            "pid": os.getpid(),
+            "files": [_shown(path) for path in current.files] if current is not None else self._names,
+            "number": self._node.number,
+            "last_error": self._last_error,
+            "watching": self._is_watching,
+            "processes": processes,
+        }
+
+    async def _stop_asked(self, _message: Message) -> Message:
+        await self._supervisor.call("stop")
+        return {}
+
+    async def _position(self, message: Message) -> Message:
+        current = self._applier.current
+        positions = current.snapshot.positions if current is not None else {}
+        return {"position": positions.get((message["kind"], message["name"]), "")}
+
+    async def _files_changed(self) -> None:
+        await self._reload_quietly()
+
+    # What happens then
+
+    async def _start(self) -> None:
+        try:
+            await self._reload()
+        except Refused as refusal:
+            await self._supervisor.call("failed", code=refusal.reply["code"])
+
+    async def _node_up(self) -> None:
+        """A node came up, perhaps instead of another."""
+        try:
+            channel = await AsyncChannel.open(connect(self._directory / "node.sock", timeout=5))
+            await self._node.connected(channel)
+            # Not before: a change that is under way waits for this very node.
+            async with self._turn:
+                applied = await self._applier.resync()
+            if applied is not None:
+                self._events.info("the node has the configuration again", snapshot=applied.number)
+        except (OSError, ProtocolError, Refused) as error:
+            # It went again; the supervisor says when the next one is up.
+            self._events.warning(f"the node could not be brought up to date: {error}")
+
+    async def _reload_quietly(self) -> None:
+        """Reloads for nobody in particular: what is wrong is in the log."""
+        try:
+            await self._reload()
+        except Refused:
+            return
+
+    async def _reload(self) -> Applied:
+        """Reads and applies the configuration; the one before stays if anything is wrong.
+
+        Raises:
+            Refused: With every problem, which the log has too.
+        """
+        await self._supervisor.tell("reloading")
+        try:
+            async with self._turn:
+                return await self._apply()
+        finally:
+            if self._applier.current is not None:
+                await self._supervisor.tell("ready", status=self._summary(self._applier.current))
+
+    async def _apply(self) -> Applied:
+        begun = time.monotonic()
+        fresh: Compiled | None = None
+        try:
+            fresh = await asyncio.to_thread(self._read)
+            self._follow(fresh)
+            applied = await self._applier.apply(fresh)
+        except ConfigError as error:
+            problems: list[WireProblem] = [
+                {"where": problem.where, "message": problem.message} for problem in error.problems
+            ]
+            self._follow(None)
+            raise self._refusal(problems, REFUSED) from error
+        except Refused as refusal:
+            located = [_located(problem, fresh) for problem in refusal.problems]
+            code = FAILED if isinstance(refusal, CannotBind) else REFUSED
+            raise self._refusal(located, code) from refusal
+        except (ProtocolError, TimeoutError) as error:
+            text = f"{str(error) or 'no node came up in time'}; the log of the supervisor says more"
+            raise self._refusal([{"where": "", "message": text}], FAILED) from error
+        self._last_error = ""
+        if applied.changed:
+            more = len(applied.changed) - _SHOWN
+            self._events.info(
+                "configuration applied",
+                snapshot=applied.number,
+                changed=", ".join(applied.changed[:_SHOWN]) + (f" and {more} more" if more > 0 else ""),
+                ms=round((time.monotonic() - begun) * 1000),
+            )
+        else:
+            self._events.info("configuration unchanged", snapshot=applied.number)
+        return applied
+
+    def _read(self) -> Compiled:
+        if self._sources is None:
+            self._sources = Sources(self._names, self._directory, self._threads)
+        return self._sources.read()
+
+    def _refusal(self, problems: list[WireProblem], code: int) -> Refused:
+        for problem in problems:
+            where, text = problem["where"], problem["message"]
+            self._events.error(f"{where}: {text}" if where else text)
+        if self._applier.current is not None or self._node.number:
+            self._events.error("configuration refused; the one before stays in force", problems=len(problems))
+        first = problems[0]
+        self._last_error = f"{first['where']}: {first['message']}".removeprefix(": ")
+        return Refused(problems, {"code": code})
+
+    def _follow(self, fresh: Compiled | None) -> None:
+        """Watches what was read; after a mistake, at least what was named."""
+        if fresh is None:
+            fresh = self._applier.current
+        files = fresh.files if fresh is not None else []
+        named = self._sources.candidates() if self._sources is not None else []
+        if self._is_watching:
+            self._watcher.watch([*named, *files], fresh.code if fresh is not None else [])
+        elif fresh is not None:
+            self._watcher.watch([], fresh.reloads)
+
+    def _summary(self, current: Compiled) -> str:
+        counts = [f"{current.count(kind)} {kind}s" for kind in ("listener", "route", "backend")]
+        return f"snapshot {self._node.number}: {', '.join(counts)}" + (
+            "; the last change was refused" if self._last_error else ""
+        )
+
+
+def _located(problem: WireProblem, fresh: Compiled | None) -> WireProblem:
+    """Puts `file:line` before what the node or the supervisor names by kind and name."""
+    if fresh is None:
+        return problem
+    where = problem["where"]
+    kind, _, name = where.partition(" ")
+    place = fresh.snapshot.positions.get((kind.lower(), name))
+    if place is None:
+        for (found, _), resource in fresh.snapshot.resources.items():
+            if found == "listener" and where and _names_address(resource.value, where):
+                place = fresh.snapshot.positions[found, resource.name]
+                where = f"listeners.{resource.name}"
+    return {"where": f"{place}: {where}", "message": problem["message"]} if place else problem
+
+
+def _names_address(value: str, where: str) -> bool:
+    from tidegate.control.compiled import address_of
+
+    listener = json.loads(value)
+    key = address_of(listener["address"], listener["port"])["key"]
+    return where in (key, key.partition(":")[2])
+
+
+def _shown(path: Path) -> str:
+    """A path as short as it can be said."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the functions of a configuration to the processes that run them."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from tidegate.config.compile import worker_socket
+from tidegate.config.function import Function
+from tidegate.protocol import Pool
+
+_MOST_FILES: Final = 20_000
+_SKIPPED: Final = {"__pycache__", "node_modules", "site-packages"}
+
+
+def pools(
+    functions: Mapping[str, Function], folders: Mapping[str, Path], folder: Path, runtime: Path
+) -> list[Pool]:
+    """One pool per function, or per `pool:` that several name; the greatest wish of its functions counts.
+
+    Args:
+        functions: By name.
+        folders: Where the code of each is imported from.
+        folder: What `venv` is relative to.
+        runtime: Where the workers' sockets are.
+    """
+    members: dict[str, list[str]] = {}
+    for name, function in functions.items():
+        members.setdefault(function.pool or name, []).append(name)
+    stamps = {path: stamp(path) for path in set(folders.values())}
+    found: list[Pool] = []
+    for pool, names in members.items():
+        parts = [functions[name] for name in names]
+        count = max(part.workers for part in parts)
+        venv = next((part.venv for part in parts if part.venv), None)
+        settings: dict[str, Any] = {
+            "functions": [_settings(name, functions[name]) for name in names],
+            "path": list(dict.fromkeys(str(folders[name]) for name in names)),
+        }
+        code = [stamps[folders[name]] for name in names]
+        found.append(
+            Pool(
+                name=pool,
+                hash=hashlib.blake2b(
+                    json.dumps([settings, code, venv], sort_keys=True).encode(), digest_size=16
+                ).hexdigest(),
+                sockets=[worker_socket(runtime, pool, number) for number in range(count)],
+                settings=settings,
+                interpreter=str(folder / venv / "bin" / "python") if venv else "",
+                directory=str(folders[names[0]]),
+                memory=max(int(part.memory) for part in parts),
+                deadline_ms=max(int(part.deadline) for part in parts),
+            )
+        )
+    return found
+
+
+def _settings(name: str, function: Function) -> dict[str, Any]:
+    return {
+        "name": name,
+        "handler": function.handler,
+        "kind": function.kind,
+        "deadline_ms": int(function.deadline),
+        "concurrency": function.concurrency,
+        "max_body": int(function.max_body),
+    }
+
+
+def stamp(folder: Path) -> str:
+    """Changes when a Python file under `folder` is added, removed or written."""
+    seen = hashlib.blake2b(digest_size=16)
+    for path in _python_files(folder):
+        try:
+            found = os.stat(path)
+        except OSError:
+            continue
+        seen.update(f"{path}\0{found.st_mtime_ns}\0{found.st_size}\n".encode(errors="surrogateescape"))
+    return seen.hexdigest()
+
+
+def _python_files(folder: Path) -> Iterator[str]:
+    count = 0
+    for root, directories, files in os.walk(folder):
+        # Packages of a virtual environment change with it, and are many.
+        directories[:] = sorted(
+            each
+            for each in directories
+            if not each.startswith(".") and each not in _SKIPPED and not _is_venv(root, each)
+        )
+        for name in sorted(files):
+            if name.endswith(".py"):
+                count += 1
+                if count > _MOST_FILES:
+                    return
+                yield os.path.join(root, name)
+
+
+def _is_venv(root: str, name: str) -> bool:
+    return os.path.exists(os.path.join(root, name, "pyvenv.cfg"))

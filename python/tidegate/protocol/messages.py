@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What control and the supervisor say to each other about sockets and function workers."""
+
+from typing import Any, TypedDict
+
+
+class Address(TypedDict, total=False):
+    """What is to be bound: `key`, and `address` with `port`, or `path` with `mode`; `backlog`."""
+
+    key: str
+    address: str
+    port: int
+    path: str
+    backlog: int
+    mode: int
+
+
+class Pool(TypedDict):
+    """Function workers that are alike.
+
+    `hash` changes whenever they have to be replaced; `sockets` has one path per process; `settings`
+    goes to each as JSON in TIDEGATE_WORKER, with `pool` and `number` added; `interpreter` and
+    `directory` may be empty; `memory` is in bytes; `deadline_ms` is the longest a call may take.
+    """
+
+    name: str
+    hash: str
+    sockets: list[str]
+    settings: dict[str, Any]
+    interpreter: str
+    directory: str
+    memory: int
+    deadline_ms: int
+
+
+def name_of(address: str, port: int) -> str:
+    """`ADDRESS:PORT`, with an IPv6 address in brackets."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
