@@ -129,6 +129,9 @@ def main() -> int:
         (out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
         (out / f"{name}.md").write_text(report.markdown(results))
         print(f"written: {out / name}.json and .md")
+        if out == RESULTS and {"tidegate", "asyncio"} <= set(results["versions"]) and results["cases"]:
+            readme = RESULTS.parents[1] / "README.md"
+            readme.write_text(report.into_readme(readme.read_text(), results))
     if not results["versions"]:
         return 1
     errors = sum(one["errors"] for case in results["cases"].values() for one in case.values())

@@ -9,6 +9,8 @@ from typing import Any
 from benches.proxy.cases import FEW_CONNECTIONS
 
 Results = dict[str, Any]
+BEGIN = "<!-- bench: made by `make bench`, do not edit -->"
+END = "<!-- /bench -->"
 
 
 def spread(values: list[float]) -> float:
@@ -71,6 +73,35 @@ def idle_table(idle: dict[str, dict[str, float]]) -> list[str]:
     return [*rows, ""]
 
 
+def readme_lines(results: Results) -> list[str]:
+    """The few figures that README shows, from the first case measured."""
+    name, case = next(iter(results["cases"].items()))
+    rows = [
+        f"| proxy ({results['titles'][name]}) | CPU per request | answers/s on one core |",
+        "|---|---:|---:|",
+    ]
+    for peer, one in case.items():
+        title = results["versions"].get(peer, peer)
+        rows.append(f"| {title} | {median(one['cpu_us']):.1f} µs | {median(one['throughput']):,.0f} |")
+    machine = results["machine"]
+    day = results["date"].split()[0]
+    where = f"{machine['cpu']}, {machine['cores']} cores, {day}, commit {results['commit']}"
+    return [
+        *rows,
+        "",
+        f"{where}. asyncio is a proxy of 150 lines on uvloop and httptools that checks and decides nothing.",
+    ]
+
+
+def into_readme(text: str, results: Results) -> str:
+    """README with the figures between its two marks replaced."""
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError("README.md has lost its bench marks")
+    return "\n".join([head + begin, *readme_lines(results), end + tail])
+
+
 def markdown(results: Results) -> str:
     """The page of one run."""
     machine = results["machine"]
@@ -84,8 +115,8 @@ def markdown(results: Results) -> str:
         f"Made by `{results['command']}` from the data file beside this page: {results['rounds']} "
         f"interleaved rounds, {results['seconds']:.0f} s each, medians, ± half the distance between the "
         "quartiles. The proxy alone on one core, load generator and origin servers on another; every answer "
-        "checked; logs and counters on. The ratio is to the better of nginx and HAProxy. Latencies at a fixed rate "
-        "count from when a request was due. Peers' configurations: `benches/proxy/peers/`.",
+        "checked; logs and counters on. The ratio is to the better of nginx and HAProxy. Latencies at a fixed "
+        "rate count from when a request was due. Peers' configurations: `benches/proxy/peers/`.",
         "",
     ]
     for name, case in results["cases"].items():
