@@ -135,12 +135,13 @@ class Service:
         for raw_name, raw_value in scope["headers"]:
             name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
             fields[name] = f"{fields[name]}, {value}" if name in fields else value
-        number, begin = next(self._numbers), time.perf_counter()
-        is_probe = scope["path"] == "/healthz"
-        if not is_probe:
+        begin = time.perf_counter()
+        # Health checks would bury everything else.
+        number = 0 if scope["path"] == "/healthz" else next(self._numbers)
+        if number:
             self.log.request(number, scope["method"], scope["path"], fields)
         response = await self._answer(scope, fields, receive)
-        if not is_probe:
+        if number:
             self.log.answer(number, response.status, time.perf_counter() - begin)
         sent = {"content-length": str(len(response.body)), **response.fields}
         sent |= {"x-served-by": self.settings.instance, "x-zone": self.settings.zone}

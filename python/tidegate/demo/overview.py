@@ -44,12 +44,12 @@ def draw(running: Running, screen: Screen) -> None:
         )
     kinds = dict.fromkeys(service.kind for service in running.topology.services)
     for kind in kinds:
-        names = [
-            f"{service.name} {running.address(service).rpartition(':')[0]} {screen.paint(service.zone, 'quiet')}"
-            for service in running.topology.services
-            if service.kind == kind
-        ]
-        screen.line(f"     |      {'   '.join(names)}")
+        places = []
+        for service in running.topology.services:
+            if service.kind == kind:
+                address = running.address(service).rpartition(":")[0]
+                places.append(f"{service.name} {address} {screen.paint(service.zone, 'quiet')}")
+        screen.line(f"     |      {'   '.join(places)}")
     screen.line()
     folder = running.folder
     screen.line(
