@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a node's time goes: `python -m benches.profile [--case small] [--peer tidegate] [--seconds 10]`.
 
-Puts the load of one bench case on one proxy and samples its processes with `perf` (Debian: linux-perf), user and
-kernel. Prints the functions that cost most by their own time; `--tree` prints callers, too. Where the machine
-has no hardware counters, as most virtual ones, perf samples by timer, which is good for this.
+Puts the load of one bench case on one proxy and samples its processes with `perf` (Debian: linux-perf), user
+and kernel. Prints the functions that cost most by their own time; `--tree` prints callers, too. Where the
+machine has no hardware counters, as most virtual ones, perf samples by timer, which is good for this.
 """
 
 from __future__ import annotations

@@ -115,8 +115,8 @@ def markdown(results: Results) -> str:
         f"Made by `{results['command']}` from the data file beside this page: {results['rounds']} "
         f"interleaved rounds, {results['seconds']:.0f} s each, medians, ± half the distance between the "
         "quartiles. The proxy alone on one core, load generator and origin servers on another; every answer "
-        "checked; logs and counters on. The ratio is to the better of nginx and HAProxy. Latencies at a fixed "
-        "rate count from when a request was due. Peers' configurations: `benches/proxy/peers/`.",
+        "checked; logs and counters on. The ratio is to the better of nginx and HAProxy. Latencies at a "
+        "fixed rate count from when a request was due. Peers' configurations: `benches/proxy/peers/`.",
         "",
     ]
     for name, case in results["cases"].items():
