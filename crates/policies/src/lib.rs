@@ -1,3 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Rooms of policies.
+//! Policies, one room each: what happens to a request before an endpoint gets it, and to a
+//! response before the client does.
+//!
+//! Rooms change the one exchange they are given; the order of policies, their scopes and phases
+//! are the engine's. Start with [`request_headers`], the smallest, and
+//! [`tidegate_contract::Filter`], what each implements. `rooms.rs` is generated from the folders.
 #![forbid(unsafe_code)]
+
+mod edit;
+mod rooms;
+#[cfg(test)]
+mod testing;
+
+pub use rooms::{ROOMS, build, request_headers, response_headers};

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::testing::{check, refused};
+use tidegate_contract::{Probe, Verdict};
+
+const SETTINGS: &str =
+    r#"{"interval": 5000, "timeout": 2000, "healthy_after": 2, "unhealthy_after": 3}"#;
+
+#[test]
+fn a_connection_is_all_it_asks_for() {
+    let check = check("tcp", SETTINGS).unwrap();
+    assert_eq!(check.probe("127.0.0.1:80"), Probe::Connect);
+    assert_eq!(check.judge(None), Verdict::Healthy);
+}
+
+#[test]
+fn the_pace_is_that_of_the_settings() {
+    let check = check("tcp", SETTINGS).unwrap();
+    assert_eq!((check.interval_ms(), check.timeout_ms()), (5000, 2000));
+    assert_eq!((check.healthy_after(), check.unhealthy_after()), (2, 3));
+}
+
+#[test]
+fn a_pace_of_nothing_is_refused() {
+    for name in ["interval", "timeout", "healthy_after", "unhealthy_after"] {
+        let value = SETTINGS.split(name).nth(1).unwrap();
+        let digits: String = value
+            .chars()
+            .skip(3)
+            .take_while(char::is_ascii_digit)
+            .collect();
+        let settings =
+            SETTINGS.replace(&format!("\"{name}\": {digits}"), &format!("\"{name}\": 0"));
+        let error = refused("tcp", &settings);
+        assert!(
+            error.starts_with(&format!("tcp: `{name}` is 0; write")),
+            "{error}"
+        );
+    }
+    assert!(refused("tcp", "{}").contains("interval"));
+}
