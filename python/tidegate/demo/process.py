@@ -57,6 +57,28 @@ class Process:
         """Whether it was started and has not ended."""
         return self._child is not None and self._child.poll() is None
 
+    def tell(self, text: str) -> None:
+        """Writes to its standard input, if it still reads."""
+        if self._child is not None and self._child.stdin is not None:
+            with suppress(OSError):
+                self._child.stdin.write(text.encode())
+                self._child.stdin.flush()
+
+    def close_input(self) -> None:
+        """Ends its standard input."""
+        if self._child is not None and self._child.stdin is not None:
+            with suppress(OSError):
+                self._child.stdin.close()
+
+    def wait(self, seconds: float) -> None:
+        """Returns once it ended, or was ended for not doing so in time."""
+        if self._child is not None:
+            try:
+                self._child.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+                self._child.wait()
+
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal, if it runs."""
         if self._child is not None and self._child.poll() is None:
@@ -95,8 +117,7 @@ class Process:
     def _forget(self, family: Sequence[Member]) -> None:
         assert self._child is not None
         self._child.wait()
-        if self._child.stdin is not None:
-            self._child.stdin.close()
+        self.close_input()
         for member in family:
             member.kill()
         for member in family:
@@ -110,19 +131,26 @@ class Member:
         self.pid = pid
         self._started = started
 
+    @classmethod
+    def of(cls, pid: int) -> Member | None:
+        """The process with that identifier now."""
+        found = _stat(pid)
+        return None if found is None else cls(pid, found.started)
+
     def kill(self) -> None:
         """Ends it, if it is still the same."""
-        if self._is_there():
+        if self.is_there():
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
     def wait_gone(self, seconds: float = 5.0) -> None:
         """Returns once it is gone; someone else is its parent, so there is nothing to wait on."""
         end = time.monotonic() + seconds
-        while self._is_there() and time.monotonic() < end:
+        while self.is_there() and time.monotonic() < end:
             time.sleep(0.005)
 
-    def _is_there(self) -> bool:
+    def is_there(self) -> bool:
+        """Whether it runs, or could; one that only waits to be reaped does not."""
         found = _stat(self.pid)
         return found is not None and found.started == self._started and found.state != "Z"
 

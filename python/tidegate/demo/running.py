@@ -87,6 +87,8 @@ class Running:
         self.configs: dict[str, ConfigFile] = {}
         self.instances: dict[str, Process] = {}
         self.services: dict[str, Process] = {}
+        guard = [sys.executable, "-m", "tidegate.demo.guard", str(self.folder)]
+        self._guard = self._process("guard", guard, self._shared_environment())
         self._watched = watched
         self._command = tuple(command)
         self._edits = dict(edits or {})
@@ -94,6 +96,7 @@ class Running:
     def __enter__(self) -> Running:
         try:
             self._lay_out()
+            self._guard.start()
             for service in self.topology.services:
                 self.add_service(service)
             for instance in self.topology.instances:
@@ -141,7 +144,7 @@ class Running:
             environment = self.shop_environment(service.name, service.zone)
             process = self._process(service.name, command, environment)
             self.services[service.name] = process
-        process.start()
+        self._start(process)
         return process
 
     def shop_environment(self, instance: str, zone: str) -> dict[str, str]:
@@ -175,7 +178,7 @@ class Running:
                 command.append("--watch")
             process = self._process(instance.name, command, self._environment(instance))
             self.instances[instance.name] = process
-        process.start()
+        self._start(process)
         return process
 
     def wait_answering(self, of: Service | Instance, seconds: float = START_WAIT) -> None:
@@ -214,6 +217,8 @@ class Running:
             if processes:
                 with ThreadPoolExecutor(len(processes)) as pool:
                     list(pool.map(lambda process, wait=grace: process.stop(wait), processes.values()))
+        self._guard.close_input()
+        self._guard.wait(SERVICE_GRACE)
         self.places.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -224,6 +229,14 @@ class Running:
             (self.folder / name).mkdir()
         for name in sorted({instance.file for instance in self.topology.instances}):
             self.lay_out(self.topology, name)
+
+    def restart(self, name: str) -> None:
+        """Starts an instance again that has ended, with its file as it is now."""
+        self._start(self.instances[name])
+
+    def _start(self, process: Process) -> None:
+        process.start()
+        self._guard.tell(f"{process.pid}\n")
 
     def _process(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Process:
         return Process(name, command, environment, self.folder / "output" / f"{name}.txt", self.folder)

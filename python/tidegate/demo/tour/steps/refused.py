@@ -44,7 +44,7 @@ def _run(tour: Tour) -> None:
         if tour.is_broken:
             # What remains without a reload that refuses: start again with what the file says.
             running.instances[NAME].stop(5.0)
-            running.instances[NAME].start()
+            running.restart(NAME)
             said, code = "", 1
         else:
             done = running.tidegate("reload", "--name", NAME)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo's options, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tidegate.demo.client import request, wait_for
+from tidegate.demo.command import main
+from tidegate.demo.process import Member, Process, descendants
+from tidegate.demo.running import ConfigFile, DemoError
+from tidegate.demo.topology import TOPOLOGIES
+from tidegate.demo.tour.steps import STEPS
+
+
+def test_the_list_names_each_topology_and_step(capsys: pytest.CaptureFixture[str]):
+    assert main(["--list"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in TOPOLOGIES)
+    assert all(step.name in said and step.broken in said for step in STEPS)
+    assert "\x1b[" not in said, "no colour where nobody looks"
+    assert main(["--list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [step["name"] for step in listed["steps"]] == [step.name for step in STEPS]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--topology", "chian"], "no topology `chian`, did you mean `chain`; there are chain, "),
+        (["--break", "bussy"], "no step `bussy`, did you mean `busy`; there are profile, "),
+        (["--break", "9"], "no step `9`"),
+        (["--tour", "--topology", "function"], "only; leave `--topology` out"),
+    ],
+)
+def test_options_that_make_no_sense_are_explained(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main(arguments) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_process_is_ended_with_all_that_it_started(tmp_path: Path):
+    # A child and a grandchild that do not care about SIGTERM.
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)"
+    script = (
+        "import subprocess, sys, signal\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"subprocess.run([sys.executable, '-c', {deaf + '; time.sleep(60)'!r}], start_new_session=True)\n"
+    )
+    process = Process("deaf", [sys.executable, "-c", script], {}, tmp_path / "said.txt", tmp_path)
+    process.start()
+    assert wait_for(lambda: "deaf" in process.last_words(), 15.0)
+    family = descendants(process.pid)
+    assert len(family) == 1
+    process.stop(grace=0.1)
+    assert not process.is_running
+    assert not family[0].is_there()
+
+
+def test_a_configuration_is_changed_in_one_place_or_not_at_all(tmp_path: Path):
+    config = ConfigFile(tmp_path / "a.yaml", "a: 1\nb: 1\n")
+    config.replace("a: 1", "a: 2")
+    assert config.text == "a: 2\nb: 1\n"
+    with pytest.raises(DemoError, match="0 times"):
+        config.replace("c: 1", "c: 2")
+    config.write("a: 1\na: 1\n")
+    with pytest.raises(DemoError, match="2 times"):
+        config.replace("a: 1", "a: 2")
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda end: end.name)
+def test_the_demo_shows_where_all_is_and_leaves_nothing_behind(
+    end: signal.Signals, topology_command: list[str]
+):
+    process = subprocess.Popen(topology_command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    shown = _first_object(process)
+    members = [Member.of(one["pid"]) for one in (*shown["instances"], *shown["services"])]
+    assert all(member is not None and member.is_there() for member in members)
+    family = descendants(process.pid)
+    address = shown["url"].removeprefix("http://")
+    assert b"Update Profile" in request(address, "/").body
+    process.send_signal(end)
+    _, said = process.communicate(timeout=30)
+    if end != signal.SIGKILL:
+        assert process.returncode == 0
+        assert "nothing is left running" in said
+    assert wait_for(lambda: not any(member.is_there() for member in family), 15.0)
+    assert wait_for(lambda: not Path(shown["folder"]).exists(), 15.0)
+
+
+@pytest.fixture
+def topology_command() -> list[str]:
+    """The smallest topology: it has all there is to leave behind."""
+    options = ["--topology", "load_balancer", "--port", "0", "--json"]
+    return [sys.executable, "-m", "tidegate", "demo", *options]
+
+
+def _first_object(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    text = ""
+    for line in process.stdout:
+        text += line
+        if line == "}\n":
+            found: dict[str, Any] = json.loads(text)
+            return found
+    raise AssertionError(process.communicate()[1])

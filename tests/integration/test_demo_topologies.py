@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The topologies' files: right as configurations, and in step with the processes that the demo starts."""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from tidegate.config.load import Loaded, load, loads
+from tidegate.demo import files
+from tidegate.demo.places import LOCK_PORT, NoPlaceError, Places
+from tidegate.demo.topology import SERVICE_PORT, TOPOLOGIES, Instance, Topology
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((files.root() / "topologies").glob("*/*.yaml"))
+INSTANCES = [(topology, instance) for topology in TOPOLOGIES.values() for instance in topology.instances]
+
+
+def path_of(topology: Topology, instance: Instance) -> Path:
+    return files.root() / "topologies" / topology.name / instance.file
+
+
+def loaded(topology: Topology, instance: Instance) -> Loaded:
+    return load(path_of(topology, instance), environment=instance.environment)
+
+
+def test_each_file_belongs_to_a_topology():
+    assert {path_of(*each) for each in INSTANCES} == set(FILES)
+
+
+@pytest.mark.parametrize("each", INSTANCES, ids=lambda each: f"{each[0].name}/{each[1].name}")
+def test_each_file_is_a_right_configuration_that_listens_where_the_demo_looks(
+    each: tuple[Topology, Instance],
+):
+    topology, instance = each
+    gateway = loaded(topology, instance).gateway
+    assert [f"{one.address}:{one.port}" for one in gateway.listeners.values()] == [instance.address]
+    assert gateway.gateway.name == instance.name
+    assert gateway.gateway.graceful_stop < 3_000, "Ctrl-C must not take long"
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES.values(), ids=lambda topology: topology.name)
+def test_endpoints_are_the_services_and_instances_of_the_topology(topology: Topology):
+    written = {}
+    for instance in topology.instances:
+        for backend in loaded(topology, instance).gateway.backends.values():
+            for endpoint in backend.endpoints:
+                written[endpoint.address] = endpoint.zone
+    services = {f"{one.address}:{SERVICE_PORT}": one.zone for one in topology.services}
+    inner = {one.address for one in topology.instances[1:]}
+    assert {address: zone for address, zone in written.items() if address not in inner} == services
+    assert inner <= set(written)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_each_file_tells_editors_where_its_schema_is(file: Path):
+    hint = re.match(r"# yaml-language-server: \$schema=(\S+)\n", file.read_text("utf-8"))
+    assert hint, "the first line must be the editor hint"
+    schema = (ROOT / file.relative_to(files.root().parent)).parent / hint[1]
+    assert schema.resolve() == ROOT / "docs" / "reference" / "tidegate.schema.json"
+    assert schema.is_file()
+
+
+def test_two_demos_share_no_address():
+    first, second = Places(0), Places(0)
+    try:
+        assert first.block != second.block
+        assert first.port != second.port
+        assert first.move("127.0.1.21:7070") != second.move("127.0.1.21:7070")
+    finally:
+        first.close()
+        second.close()
+
+
+def test_a_moved_file_means_the_same_at_other_addresses():
+    places = Places(0)
+    try:
+        for topology, instance in INSTANCES:
+            text = places.move(path_of(topology, instance).read_text("utf-8"))
+            environment = {name: places.move(value) for name, value in instance.environment.items()}
+            moved = loads(text, environment=environment, folder=path_of(topology, instance).parent).gateway
+            addresses = [f"{one.address}:{one.port}" for one in moved.listeners.values()]
+            assert addresses == [places.move(instance.address)]
+            assert "127.0.0.1:8080" not in text
+            assert places.block == 0 or not re.search(r"127\.0\.[1-9]", text)
+            assert ("trusted_proxies: [127.0.0.1]" in text) == bool(moved.gateway.trusted_proxies)
+    finally:
+        places.close()
+
+
+def test_a_port_in_use_is_named_and_the_block_given_back():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(NoPlaceError, match=f"port {port} is in use; choose another with --port"):
+            Places(port)
+    places = Places(0)
+    block = places.block
+    places.close()
+    with socket.socket() as again:
+        again.bind((f"127.{block}.255.254", LOCK_PORT))
