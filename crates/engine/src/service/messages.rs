@@ -15,92 +15,108 @@ use tidegate_net::{Frame, MAX_DESCRIPTORS};
 type Reply = (Value, Vec<OwnedFd>);
 type Answer = Result<Value, Vec<Problem>>;
 
+/// What every message has. The rest is read by kind, straight from the text: a tagged enum would
+/// copy a whole snapshot first, and could not hold its raw values.
 #[derive(Deserialize)]
-#[serde(tag = "type", deny_unknown_fields)]
-enum Message {
-    #[serde(rename = "hello")]
-    Hello { id: u64 },
-    #[serde(rename = "sockets.put")]
-    SocketsPut { id: u64, keys: Vec<String> },
-    #[serde(rename = "sockets.get")]
-    SocketsGet { id: u64 },
-    #[serde(rename = "sockets.drop")]
-    SocketsDrop { id: u64, keys: Vec<String> },
-    #[serde(rename = "start")]
-    Start { id: u64 },
-    #[serde(rename = "snapshot.delta")]
-    SnapshotDelta { id: u64, delta: Box<Delta> },
-    #[serde(rename = "endpoints.set")]
-    EndpointsSet { id: u64, sets: Vec<EndpointSet> },
-    #[serde(rename = "status")]
-    Status { id: u64 },
-    #[serde(rename = "decide")]
-    Decide { id: u64, request: explain::Question },
-    #[serde(rename = "why")]
-    Why { id: u64, request_id: String },
-    #[serde(rename = "logs.reopen")]
-    LogsReopen { id: u64 },
-    #[serde(rename = "drain")]
-    Drain { id: u64, grace_ms: Option<u64> },
+struct Head {
+    id: u64,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct Keys {
+    keys: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct WithDelta {
+    delta: Delta,
+}
+
+#[derive(Deserialize)]
+struct WithSets {
+    sets: Vec<EndpointSet>,
+}
+
+#[derive(Deserialize)]
+struct WithQuestion {
+    request: explain::Question,
+}
+
+#[derive(Deserialize)]
+struct WithId {
+    request_id: String,
+}
+
+#[derive(Deserialize)]
+struct WithGrace {
+    grace_ms: Option<u64>,
+}
+
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Vec<Problem>> {
+    serde_json::from_slice(bytes).map_err(|error| vec![Problem::new("message", error.to_string())])
 }
 
 /// The replies to one frame: one, or several where descriptors do not fit into one.
 pub(crate) async fn answer(service: &Rc<Service>, frame: Frame) -> Vec<Reply> {
-    let message: Message = match serde_json::from_slice(&frame.bytes) {
-        Ok(message) => message,
-        Err(error) => {
-            let id = serde_json::from_slice::<Value>(&frame.bytes)
-                .ok()
-                .and_then(|value| value.get("id").cloned())
-                .unwrap_or(Value::Null);
-            let problem = Problem::new("message", error.to_string());
-            return vec![(
-                json!({"id": id, "ok": false, "problems": [problem]}),
-                Vec::new(),
-            )];
+    let head: Head = match read(&frame.bytes) {
+        Ok(head) => head,
+        Err(problems) => {
+            let told = json!({"id": Value::Null, "ok": false, "problems": problems});
+            return vec![(told, Vec::new())];
         }
     };
-    let (id, answer) = match message {
-        Message::SocketsGet { id } => return sockets(service, id),
-        Message::Hello { id } => (id, Ok(hello(service))),
-        Message::SocketsPut { id, keys } => (id, put(service, keys, frame.descriptors)),
-        Message::SocketsDrop { id, keys } => {
+    if head.kind == "sockets.get" {
+        return sockets(service, head.id);
+    }
+    let answer = carry_out(service, &head.kind, frame).await;
+    vec![(reply(service, head.id, answer), Vec::new())]
+}
+
+async fn carry_out(service: &Rc<Service>, kind: &str, frame: Frame) -> Answer {
+    let bytes = &frame.bytes;
+    match kind {
+        "hello" => Ok(hello(service)),
+        "sockets.put" => put(service, read::<Keys>(bytes)?.keys, frame.descriptors),
+        "sockets.drop" => {
+            let keys = read::<Keys>(bytes)?.keys;
             service
                 .sockets
                 .borrow_mut()
                 .retain(|key, _| !keys.contains(key));
-            (id, Ok(json!({})))
+            Ok(json!({}))
         }
-        Message::Start { id } => (
-            id,
-            service
-                .start()
-                .await
-                .map(|number| json!({"snapshot": number})),
-        ),
-        Message::SnapshotDelta { id, delta } => (id, take(service, &delta).await),
-        Message::EndpointsSet { id, sets } => {
-            for set in &sets {
+        "start" => Ok(json!({"snapshot": service.start().await?})),
+        "snapshot.delta" => take(service, &read::<WithDelta>(bytes)?.delta).await,
+        "endpoints.set" => {
+            for set in &read::<WithSets>(bytes)?.sets {
                 service.set_endpoints(set);
             }
             super::resolve::settle(&service.snapshot()).await;
             service.changed.notify_waiters();
             service.save();
-            (id, Ok(json!({})))
+            Ok(json!({}))
         }
-        Message::Status { id } => (id, Ok(status::status(service))),
-        Message::Decide { id, request } => (id, decide(service, &request)),
-        Message::Why { id, request_id } => (id, why(service, &request_id)),
-        Message::LogsReopen { id } => {
+        "status" => Ok(status::status(service)),
+        "decide" => decide(service, &read::<WithQuestion>(bytes)?.request),
+        "why" => why(service, &read::<WithId>(bytes)?.request_id),
+        "logs.reopen" => {
             service.node.log.reopen();
-            (id, Ok(json!({})))
+            Ok(json!({}))
         }
-        Message::Drain { id, grace_ms } => {
-            service.ask_drain(grace_ms.map(Duration::from_millis));
-            (id, Ok(json!({})))
+        "drain" => {
+            let grace = read::<WithGrace>(bytes)?
+                .grace_ms
+                .map(Duration::from_millis);
+            service.ask_drain(grace);
+            Ok(json!({}))
         }
-    };
-    vec![(reply(service, id, answer), Vec::new())]
+        other => Err(vec![Problem::new(
+            "message",
+            format!("there is no message `{other}`"),
+        )]),
+    }
 }
 
 fn reply(service: &Service, id: u64, answer: Answer) -> Value {
