@@ -22,10 +22,10 @@ from .messages import Malformed, Message, Reader
 
 @dataclass(frozen=True)
 class Reply:
-    """A well-formed response. Content-Length and Date-less: only what is written here is sent.
+    """A well-formed response. Only what is written here is sent, no Date above all.
 
     `body` is framed by Content-Length unless `headers` name a framing; `interim` are informational statuses
-    sent before it.
+    sent before it. Connection is added where the request makes it necessary.
     """
 
     status: int = 200
@@ -39,9 +39,21 @@ class Reply:
         head += f"HTTP/1.1 {self.status} Reply\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in self.headers)
         names = {name.lower() for name, _ in self.headers}
-        framed = names & {"content-length", "transfer-encoding"} or self.status in (204, 304)
+        framed = names & {"content-length", "transfer-encoding"} or self.status in (101, 204, 304)
+        if "connection" not in names and self.status != 101:
+            head += "" if keeps_alive(request) else "connection: close\r\n"
+            head += (
+                "connection: keep-alive\r\n" if keeps_alive(request) and request.version == "HTTP/1.0" else ""
+            )
         head += "\r\n" if framed else f"content-length: {len(self.body)}\r\n\r\n"
         return head.encode("latin-1") + (b"" if request.method == "HEAD" else self.body)
+
+
+def keeps_alive(request: Message) -> bool:
+    """Whether the client wants the connection to go on (RFC 9112 §9.3)."""
+    if request.version == "HTTP/1.0":
+        return request.lists("connection", "keep-alive")
+    return not request.lists("connection", "close")
 
 
 Answer = Reply | int | bytes
@@ -292,7 +304,7 @@ class FakeEndpoint:
         if data.startswith(b"HTTP/1.1 101 "):
             reader.upgraded = True
             return True
-        return script.keep and script.cut_at is None and script.raw is None
+        return script.keep and keeps_alive(message) and script.cut_at is None and script.raw is None
 
 
 def endpoint(
