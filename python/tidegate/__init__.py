@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tidegate.config.problem import ConfigError, Problem
     from tidegate.config.route import Rewrite, Route
     from tidegate.config.target import Redirect, Respond
+    from tidegate.functions import Request, Response, policy
 
 _HOMES = {
     "Admin": "config.gateway_settings",
@@ -33,14 +34,17 @@ _HOMES = {
     "Match": "config.match",
     "Problem": "config.problem",
     "Redirect": "config.target",
+    "Request": "functions",
     "Respond": "config.target",
+    "Response": "functions",
     "Rewrite": "config.route",
     "Route": "config.route",
+    "policy": "functions",
 }
 
 __all__ = [
     "Admin", "Backend", "ConfigError", "Endpoint", "Function", "Gateway", "GatewaySettings", "Listener", "Match",
-    "Problem", "Redirect", "Respond", "Rewrite", "Route",
+    "Problem", "Redirect", "Request", "Respond", "Response", "Rewrite", "Route", "policy",
 ]  # fmt: skip
 
 

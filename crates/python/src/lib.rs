@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 
 mod node;
+mod worker;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -14,6 +15,11 @@ mod _engine {
 
     #[pymodule_export]
     use super::node::{check_snapshot, decide, parse_request, run_node};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::worker::register(module)
+    }
 
     /// The version of the compiled engine.
     #[pyfunction]

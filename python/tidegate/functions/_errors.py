@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors that user code may see, and those of a worker that cannot start."""
+
+
+class BodyTooLarge(Exception):  # noqa: N818 - said by the limit that was passed
+    """The request's body is over the function's `max_body`. Not caught, it becomes a 413."""
+
+
+class LoadError(Exception):
+    """A handler cannot be used; the text says what to do."""
