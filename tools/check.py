@@ -93,7 +93,9 @@ def foreign_targets() -> Outcome:
         if target not in installed:
             notes.append(f"not checked: rustup target add {target}")
             continue
-        found = outcome_of(["cargo", "check", "--locked", "-q", "--workspace", "--target", target], 900)
+        # tidegate-python links an allocator written in C, which would want a cross compiler.
+        crates = ["--workspace", "--exclude", "tidegate-python"]
+        found = outcome_of(["cargo", "check", "--locked", "-q", *crates, "--target", target], 900)
         if found.verdict == "failed":
             return Outcome("failed", f"{target}:\n{found.note}")
         notes.append(f"{target}: compiles")
