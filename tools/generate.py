@@ -45,7 +45,9 @@ def outputs() -> Iterator[tuple[str, str]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; 1 when `--check` found something stale."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--check", action="store_true", help="write nothing, fail when a file is stale")
     mode.add_argument("--dry-run", action="store_true", help="write nothing, name the files that are stale")
@@ -83,7 +85,7 @@ def _generated_before() -> list[str]:
     """Files of earlier runs: all of the reference, and every room's `config.rs`."""
     found = [*(ROOT / "docs/reference").rglob("*.md"), *(ROOT / "docs/reference").glob("*.json")]
     for area in AREAS:
-        found += [path for path in (ROOT / "crates" / area / "src").glob("*/config.rs")]
+        found += (ROOT / "crates" / area / "src").glob("*/config.rs")
     return sorted(str(path.relative_to(ROOT)) for path in found)
 
 

@@ -43,8 +43,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "Admin", "Backend", "ConfigError", "Endpoint", "Function", "Gateway", "GatewaySettings", "Listener", "Match",
-    "Problem", "Redirect", "Request", "Respond", "Response", "Rewrite", "Route", "policy",
+    "Admin", "Backend", "ConfigError", "Endpoint", "Function", "Gateway", "GatewaySettings", "Listener",
+    "Match", "Problem", "Redirect", "Request", "Respond", "Response", "Rewrite", "Route", "policy",
 ]  # fmt: skip
 
 

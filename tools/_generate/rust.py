@@ -65,7 +65,9 @@ class RustFile:
         self._items[name] = ""
         fields = "".join(self._field(model, key, field, "    ", "pub ") for key, field in self._sent(model))
         body = f" {{\n{fields}}}" if fields else " {}"
-        self._items[name] = f"{docs(model.__doc__)}{_STRUCT_DERIVES}#[serde(deny_unknown_fields)]\npub struct {name}{body}\n"
+        self._items[name] = (
+            f"{docs(model.__doc__)}{_STRUCT_DERIVES}#[serde(deny_unknown_fields)]\npub struct {name}{body}\n"
+        )
         return name
 
     def _sent(self, model: type[Model]) -> list[tuple[str, FieldInfo]]:
@@ -124,7 +126,9 @@ class RustFile:
     def _union(self, arguments: tuple[Any, ...], metadata: list[Any]) -> str:
         rest = [argument for argument in arguments if argument is not type(None)]
         if len(rest) < len(arguments):
-            return f"Option<{self._type(rest[0] if len(rest) == 1 else Union[tuple(rest)], metadata)}>"
+            # Put together from parts, which `X | Y` can not do.
+            whole = rest[0] if len(rest) == 1 else Union[tuple(rest)]  # noqa: UP007
+            return f"Option<{self._type(whole, metadata)}>"
         # A word beside a number, such as `auto`: the compiler puts a number in its place.
         numbers = [argument for argument in rest if get_origin(argument) is not Literal]
         if len(numbers) == 1:
@@ -141,8 +145,11 @@ class RustFile:
         self._items[name] = ""
         variants = ""
         for model in models:
-            fields = "".join(self._field(model, key, field, "        ", "") for key, field in self._sent(model))
-            variants += f"{docs(model.__doc__, '    ')}    {_camel(str(model.model_fields['type'].default))} {{\n{fields}    }},\n"
+            fields = "".join(
+                self._field(model, key, field, "        ", "") for key, field in self._sent(model)
+            )
+            name_of = _camel(str(model.model_fields["type"].default))
+            variants += f"{docs(model.__doc__, '    ')}    {name_of} {{\n{fields}    }},\n"
         attributes = '#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]\n'
         about = docs(getattr(models[0], "union_doc", None))
         self._items[name] = f"{about}{_STRUCT_DERIVES}{attributes}pub enum {name} {{\n{variants}}}\n"
@@ -151,9 +158,8 @@ class RustFile:
     def _enum(self, mark: Choice, words: list[str]) -> str:
         variants = "".join(f"    {_camel(word)},\n" for word in words)
         about = docs(mark.doc)
-        self._items[mark.name] = (
-            f'{about}{_ENUM_DERIVES}#[serde(rename_all = "snake_case")]\npub enum {mark.name} {{\n{variants}}}\n'
-        )
+        head = f'{about}{_ENUM_DERIVES}#[serde(rename_all = "snake_case")]\n'
+        self._items[mark.name] = f"{head}pub enum {mark.name} {{\n{variants}}}\n"
         return mark.name
 
 
@@ -182,6 +188,7 @@ def docs(text: str | None, indent: str = "") -> str:
     for paragraph in paragraphs:
         if lines:
             lines.append("")
-        lines += textwrap.wrap(" ".join(paragraph.split()), width, break_long_words=False, break_on_hyphens=False)
+        lines += textwrap.wrap(
+            " ".join(paragraph.split()), width, break_long_words=False, break_on_hyphens=False
+        )
     return "".join(f"{indent}///{' ' + line if line else ''}\n" for line in lines)
-

@@ -54,7 +54,9 @@ def network(text: str) -> str:
     try:
         loose = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise ValueError(f"`{text}` is no network; write `10.0.0.0/8`, `2001:db8::/32` or one address") from None
+        raise ValueError(
+            f"`{text}` is no network; write `10.0.0.0/8`, `2001:db8::/32` or one address"
+        ) from None
     raise ValueError(f"`{text}` has bits set behind its prefix; write `{loose}`")
 
 
@@ -88,10 +90,12 @@ def host_pattern(text: str) -> str:
     wildcard = text.startswith("*.")
     name = text[2:] if wildcard else text
     if "*" in name:
-        raise ValueError(f"`{text}` has a `*` inside; only a first label `*.` can be open, as in `*.example.com`")
+        raise ValueError(
+            f"`{text}` has a `*` inside; only a first label `*.` can be open, as in `*.example.com`"
+        )
     if name.startswith("[") and name.endswith("]") and not wildcard:
         return f"[{ip_address(name)}]"
-    if not wildcard:
+    if not wildcard and (name[-1:].isdigit() or ":" in name):
         try:
             address = ipaddress.ip_address(name)
             return f"[{address}]" if address.version == 6 else str(address)
@@ -99,7 +103,9 @@ def host_pattern(text: str) -> str:
             pass
     head, colon, port = name.rpartition(":")
     if colon and _PORT.fullmatch(port):
-        raise ValueError(f"`{text}` has a port; write `{'*.' if wildcard else ''}{head}`, listeners choose the port")
+        raise ValueError(
+            f"`{text}` has a port; write `{'*.' if wildcard else ''}{head}`, listeners choose the port"
+        )
     return ("*." if wildcard else "") + host_name(name)
 
 
@@ -135,7 +141,9 @@ def endpoint_address(text: str) -> str:
     if "://" in text:
         scheme, _, rest = text.partition("://")
         if scheme == "https":
-            raise ValueError("`https://` backends do not exist yet in this version; write `host:port` of a plain one")
+            raise ValueError(
+                "`https://` backends do not exist yet in this version; write `host:port` of a plain one"
+            )
         raise ValueError(f"`{text}` is a URL; write `{rest.rstrip('/')}`")
     if text.startswith("["):
         inside, bracket, rest = text[1:].partition("]")
@@ -184,7 +192,7 @@ def backend_url(text: str) -> BackendUrl:
     authority, tail = rest[:end], rest[end:]
     if tail not in ("", "/"):
         raise ValueError(
-            f"`{text}` has a path; write `http://{authority}` and put `{tail}` into `rewrite: {{ prefix: ... }}`"
+            f"`{text}` has a path; write `http://{authority}` and `rewrite: {{ prefix: {tail} }}`"
         )
     if not authority:
         raise ValueError(f"`{text}` has no host; write `http://host:port`")

@@ -16,13 +16,20 @@ _NOT_YET_PROTOCOLS = frozenset({"https", "http2", "http3", "h2", "h2c", "grpc", 
 
 BackendProtocol = Annotated[
     Literal["http", "function"],
-    Choice("BackendProtocol", not_yet=_NOT_YET_PROTOCOLS, internal=frozenset({"function"}), doc="What is spoken to endpoints."),
+    Choice(
+        "BackendProtocol",
+        not_yet=_NOT_YET_PROTOCOLS,
+        internal=frozenset({"function"}),
+        doc="What is spoken to endpoints.",
+    ),
 ]
 HostField = Annotated[Literal["keep", "endpoint"], Choice("HostField", doc="What `Host` an endpoint sees.")]
 
 
 class Endpoint(Model):
     """One address of one running server. A text alone is the address."""
+
+    short_forms: ClassVar[tuple[Any, ...]] = ({"type": "string"},)
 
     address: EndpointAddress
     """`IP:port`, `[IPv6]:port`, `name:port` or `unix:/path`."""
@@ -101,11 +108,13 @@ class RetryBudget(Model):
 class Backend(Model):
     """Endpoints that stand for each other, and how they are used."""
 
+    short_forms: ClassVar[tuple[Any, ...]] = ({"type": "array", "items": Endpoint},)
+
     endpoints: Annotated[list[Endpoint], ControlOnly()] = Field(default_factory=list)
     """Where they are. They travel apart from the snapshot; an empty list answers 503."""
     protocol: BackendProtocol = "http"
     """What is spoken to them."""
-    balancing: Annotated[Model, Rooms("balancing")] = Field(default="least_request", validate_default=True)  # type: ignore[assignment]
+    balancing: Annotated[Model, Rooms("balancing")] = Field(default="least_request", validate_default=True)
     """How one is picked for a request: a room's name, or `{ type: name, ... }` with its settings."""
     health_check: Annotated[Model | None, Rooms("health", optional=True)] = None
     """How they are probed; not at all without it."""
@@ -142,6 +151,8 @@ class Backend(Model):
         seen: set[str] = set()
         for endpoint in endpoints:
             if endpoint.address in seen:
-                raise refuse(f"`{endpoint.address}` is there twice; give one of them the `weight` of both", "rule")
+                raise refuse(
+                    f"`{endpoint.address}` is there twice; give one of them the `weight` of both", "rule"
+                )
             seen.add(endpoint.address)
         return endpoints

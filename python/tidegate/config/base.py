@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
@@ -22,13 +23,21 @@ class Model(BaseModel):
 
     # "instance" is what Python built; it was checked when it was built.
     model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True, revalidate_instances="never"
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+        revalidate_instances="never",
     )
     # Not a field and not private state either: pydantic compares private state in `==`.
     __slots__ = ("_source",)
 
     rust_name: ClassVar[str] = ""
     """The struct's name in Rust where it is not the class's."""
+    short_forms: ClassVar[tuple[Any, ...]] = ()
+    """Other forms that its validators read, as JSON Schema with models in it."""
+    is_short_only: ClassVar[bool] = False
+    """Whether users write the short forms alone."""
     in_engine: ClassVar[bool] = True
     """Of a room: whether it has a folder of the same name in Rust."""
     not_yet: ClassVar[dict[str, str]] = {}
@@ -47,16 +56,23 @@ class Model(BaseModel):
     # Pydantic calls an own `__init__` for nested data too unless told that it is the ordinary one.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # Frozen all the way down, and defaults are copied for every model that has them.
+        return self
+
     @property
     def source(self) -> tuple[str, int] | None:
         """File and line of the Python code that built this; `None` if it came from a file."""
         return getattr(self, "_source", None)
 
     @classmethod
+    @cache
     def control_only(cls) -> frozenset[str]:
         """Fields that are not sent to the node."""
         return frozenset(
-            name for name, field in cls.model_fields.items() if any(isinstance(mark, ControlOnly) for mark in field.metadata)
+            name
+            for name, field in cls.model_fields.items()
+            if any(isinstance(mark, ControlOnly) for mark in field.metadata)
         )
 
     @model_validator(mode="wrap")
@@ -65,7 +81,9 @@ class Model(BaseModel):
         try:
             return handler(data)
         except ValidationError as error:
-            if not any(len(found["loc"]) == 1 and found["type"] == "extra_forbidden" for found in error.errors()):
+            if not any(
+                len(found["loc"]) == 1 and found["type"] == "extra_forbidden" for found in error.errors()
+            ):
                 raise
             raise _explained(cls, error) from None
 
@@ -76,7 +94,9 @@ def _explained(model: type[Model], error: ValidationError) -> ValidationError:
     for found in error.errors(include_url=False):
         kind: str | PydanticCustomError = found["type"]
         if found["type"] == "extra_forbidden" and len(found["loc"]) == 1:
-            kind = PydanticCustomError("unknown_key", "{reason}", {"reason": unknown_key(model, str(found["loc"][0]))})
+            kind = PydanticCustomError(
+                "unknown_key", "{reason}", {"reason": unknown_key(model, str(found["loc"][0]))}
+            )
         detail = InitErrorDetails(type=_known(kind, found), loc=found["loc"], input=found["input"])
         if isinstance(kind, str) and "ctx" in found and isinstance(detail["type"], str):
             detail["ctx"] = found["ctx"]
@@ -90,7 +110,7 @@ _OWN_KINDS = frozenset({"unknown_key", "text", "duration", "byte_size", "secret"
 def _known(kind: str | PydanticCustomError, found: Any) -> str | PydanticCustomError:
     """A custom error's type can not be rebuilt from its name alone."""
     if isinstance(kind, str) and kind in _OWN_KINDS:
-        return PydanticCustomError(kind, "{reason}", {"reason": found["msg"]})  # type: ignore[arg-type]
+        return PydanticCustomError(kind, "{reason}", {"reason": found["msg"]})
     return kind
 
 
@@ -104,7 +124,7 @@ def unknown_key(model: type[Model], key: str) -> str:
 
 def refuse(reason: str, kind: str = "form") -> PydanticCustomError:
     """An error whose message is `reason` as it is, to be raised in a validator."""
-    return PydanticCustomError(kind, "{reason}", {"reason": reason})  # type: ignore[arg-type]
+    return PydanticCustomError(kind, "{reason}", {"reason": reason})
 
 
 def _caller() -> tuple[str, int] | None:

@@ -10,15 +10,17 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from tidegate.config import addresses
+from tidegate.config.base import Model
 from tidegate.config.draft import Draft, Mistake, Path
 from tidegate.config.gateway import Gateway
 from tidegate.config.naming import route_name
 from tidegate.config.problem import ConfigError, Problem
-from tidegate.config.base import Model
 from tidegate.config.reach import unreachable
 from tidegate.config.references import references
 from tidegate.config.route import Route
 from tidegate.config.suggest import did_you_mean
+
+__all__ = ["ADMIN", "ADMIN_ROUTES", "Draft", "Mistake", "Path", "check", "check_gateway"]
 
 ADMIN: Final = "admin"
 """The listener that `gateway.admin` becomes."""
@@ -71,7 +73,10 @@ def _listeners(draft: Draft) -> Iterator[Mistake]:
     taken: list[tuple[str, str, int]] = []
     if admin is not None:
         if ADMIN in draft.listeners:
-            yield ("listeners", ADMIN), "`admin` is the name of the listener of `gateway.admin`; choose another"
+            yield (
+                ("listeners", ADMIN),
+                "`admin` is the name of the listener of `gateway.admin`; choose another",
+            )
         taken.append(("`gateway.admin`", admin.address, admin.port))
     for name, listener in draft.listeners.items():
         if listener is None or ("listeners", name) in draft.mended:
@@ -80,7 +85,10 @@ def _listeners(draft: Draft) -> Iterator[Mistake]:
             if _overlap(listener.address, listener.port, address, port):
                 host = f"[{address}]" if ":" in address and port else address
                 place = f"{host}:{port}" if port else host
-                yield ("listeners", name), f"takes connections that {other} takes already ({place}); change the port or the address"
+                yield (
+                    ("listeners", name),
+                    f"takes connections that {other} takes already ({place}); change the port or the address",
+                )
                 break
         else:
             taken.append((f"listener `{name}`", listener.address, listener.port))
@@ -104,21 +112,39 @@ def _policies(draft: Draft) -> Iterator[Mistake]:
     uses: list[tuple[Path, Iterable[Model | str]]] = []
     if draft.settings is not None:
         uses.append((("gateway", "policies"), draft.settings.policies))
-    uses += [(("listeners", name, "policies"), each.policies) for name, each in draft.listeners.items() if each is not None]
-    uses += [(("routes", number, "policies"), each.policies) for number, each in enumerate(draft.routes) if each is not None]
-    uses += [(("backends", name, "policies"), each.policies) for name, each in draft.backends.items() if each is not None]
+    uses += [
+        (("listeners", name, "policies"), each.policies)
+        for name, each in draft.listeners.items()
+        if each is not None
+    ]
+    uses += [
+        (("routes", number, "policies"), each.policies)
+        for number, each in enumerate(draft.routes)
+        if each is not None
+    ]
+    uses += [
+        (("backends", name, "policies"), each.policies)
+        for name, each in draft.backends.items()
+        if each is not None
+    ]
     for path, used in uses:
         for number, policy in enumerate(used):
             if isinstance(policy, Model):
                 yield from _room(draft, (*path, number), policy)
             elif policy not in draft.policies:
-                yield (*path, number), f"no policy set `{policy}`{did_you_mean(policy, draft.policies)}{_if_room(policy)}"
+                yield (
+                    (*path, number),
+                    f"no policy set `{policy}`{did_you_mean(policy, draft.policies)}{_if_room(policy)}",
+                )
     for name, members in draft.policies.items():
         for number, policy in enumerate(members or ()):
             if isinstance(policy, Model):
                 yield from _room(draft, ("policies", name, number), policy)
             else:
-                yield ("policies", name, number), "a set holds policies, not other sets; name both where they are used"
+                yield (
+                    ("policies", name, number),
+                    "a set holds policies, not other sets; name both where they are used",
+                )
     for name, backend in draft.backends.items():
         for key in ("balancing", "health_check"):
             room = getattr(backend, key, None)
@@ -149,9 +175,15 @@ def _targets(draft: Draft) -> Iterator[Mistake]:
             continue
         for position, name in enumerate(route.listeners):
             if name == ADMIN and name not in draft.listeners:
-                yield ("routes", number, "listeners", position), "the admin listener serves tidegate's own pages alone"
+                yield (
+                    ("routes", number, "listeners", position),
+                    "the admin listener serves tidegate's own pages alone",
+                )
             elif name not in draft.listeners:
-                yield ("routes", number, "listeners", position), f"no listener `{name}`{did_you_mean(name, draft.listeners)}"
+                yield (
+                    ("routes", number, "listeners", position),
+                    f"no listener `{name}`{did_you_mean(name, draft.listeners)}",
+                )
         if route.to.type == "forward":
             for position, target in enumerate(route.to.backends):
                 yield from _backend(draft, ("routes", number, "to", position, "backend"), target.backend)
@@ -161,7 +193,10 @@ def _backend(draft: Draft, path: Path, name: str) -> Iterator[Mistake]:
     if name.startswith("function:"):
         yield from _function(draft, (*path[:-1], "function"), name.removeprefix("function:"), is_policy=False)
     elif name not in draft.backends and not addresses.is_url(name):
-        hint = did_you_mean(name, draft.backends) or "; write it in section `backends`, or write a URL `http://host:port`"
+        hint = (
+            did_you_mean(name, draft.backends)
+            or "; write it in section `backends`, or write a URL `http://host:port`"
+        )
         yield path, f"no backend `{name}`{hint}"
 
 
@@ -176,7 +211,11 @@ def _function(draft: Draft, path: Path, name: str, *, is_policy: bool) -> Iterat
     if is_policy:
         yield path, f"`{name}` is a `{function.kind}`, no policy; write `kind: policy` if it is one"
     else:
-        yield path, f"`{name}` is a policy, which answers nothing alone; name it in `policies` as `{{ type: python, function: {name} }}`"
+        yield (
+            path,
+            f"`{name}` is a policy, which answers nothing alone; "
+            f"name it in `policies` as `{{ type: python, function: {name} }}`",
+        )
 
 
 def _functions(draft: Draft) -> Iterator[Mistake]:
@@ -191,13 +230,17 @@ def _functions(draft: Draft) -> Iterator[Mistake]:
         if other is None or first == name:
             continue
         if (function.pool is None) != (other.pool is None):
-            yield ("functions", name), f"the pool `{pool}` has the name of a function outside it; choose another"
+            yield (
+                ("functions", name),
+                f"the pool `{pool}` has the name of a function outside it; choose another",
+            )
             continue
-        for key in ("path", "venv", "workers", "memory", "reload"):
+        for key in ("venv", "workers", "memory"):
             if getattr(function, key) != getattr(other, key):
                 yield (
                     ("functions", name, key),
-                    f"shares the pool `{pool}` with `{first}` and needs the same `{key}`; write it alike or change `pool`",
+                    f"shares the pool `{pool}` with `{first}` and needs the same `{key}`; "
+                    "write it alike or change `pool`",
                 )
 
 

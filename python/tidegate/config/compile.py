@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any, Final
 
 from tidegate.config import addresses
 from tidegate.config.backend import Backend, Endpoint
 from tidegate.config.base import Model
 from tidegate.config.check import ADMIN, ADMIN_ROUTES
+from tidegate.config.collection import no_collection
 from tidegate.config.function import Function
 from tidegate.config.gateway import Gateway
 from tidegate.config.listener import Listener
@@ -28,6 +29,7 @@ from tidegate.config.wire import FunctionWire, RouteOrder
 SCHEMA: Final = 1
 """The version of the snapshot's form, as in `crates/config/src/delta.rs`."""
 
+Path = tuple[int | str, ...]
 Key = tuple[str, str]
 """A resource's kind and name."""
 
@@ -61,7 +63,11 @@ class Snapshot:
     def changed(self, previous: Snapshot | None) -> list[Key]:
         """Kinds and names of resources that are new, different or gone, compared with `previous`."""
         old = previous.resources if previous is not None else {}
-        keys = [key for key, resource in self.resources.items() if key not in old or old[key].hash != resource.hash]
+        keys = [
+            key
+            for key, resource in self.resources.items()
+            if key not in old or old[key].hash != resource.hash
+        ]
         return keys + [key for key in old if key not in self.resources]
 
     def delta(self, previous: Snapshot | None, *, base: int = 0, number: int = 1) -> dict[str, Any]:
@@ -108,14 +114,14 @@ class Snapshot:
 
 def worker_socket(runtime_directory: str | os.PathLike[str], function: str, number: int) -> str:
     """The path of the Unix socket that worker `number` (from 0) of a function listens on."""
-    return str(Path(runtime_directory) / "workers" / f"{function}-{number}.sock")
+    return str(FilePath(runtime_directory) / "workers" / f"{function}-{number}.sock")
 
 
 def usable_cores() -> int:
     """Cores this process may use: its affinity, and its cgroup's share rounded up."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        quota, _, period = Path("/sys/fs/cgroup/cpu.max").read_text().strip().partition(" ")
+        quota, _, period = FilePath("/sys/fs/cgroup/cpu.max").read_text().strip().partition(" ")
         if quota != "max":
             cores = min(cores, max(1, -(-int(quota) // int(period))))
     except (OSError, ValueError):
@@ -123,28 +129,57 @@ def usable_cores() -> int:
     return cores
 
 
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """What became of one model; holds the model, so that its identity is not given to another."""
+
+    model: Model
+    resource: Resource
+
+
 class Compiler:
-    """Compiles gateways; remembers what it made of each part, so that a part seen again costs a look-up.
+    """Compiles gateways; remembers what became of each route, so that one seen again costs a look-up.
 
     Args:
         runtime_directory: Where function workers' sockets are.
-        threads: What `threads: auto` means; the cores of this machine if left out.
+        threads: What `threads: auto` means; the cores this process may use if left out.
     """
 
-    def __init__(self, runtime_directory: str | os.PathLike[str] = "/run/tidegate/default", threads: int | None = None) -> None:
-        self._runtime = runtime_directory
-        self._threads = threads or usable_cores()
+    def __init__(
+        self, runtime_directory: str | os.PathLike[str] = "/run/tidegate/default", threads: int | None = None
+    ) -> None:
+        self.runtime_directory = runtime_directory
+        self.threads = threads or usable_cores()
+        self._context: object = None
+        self._routes: dict[int, _Compiled] = {}
 
-    def compile(self, gateway: Gateway, position: Callable[[tuple[int | str, ...]], str] | None = None) -> Snapshot:
+    def compile(self, gateway: Gateway, position: Callable[[Path], str] | None = None) -> Snapshot:
         """The snapshot of a checked gateway.
 
         Args:
-            position: From a path such as `("routes", 3)` to `file:line`.
+            position: From a path such as `("routes", 3)` to `file:line`: `Loaded.places.where`. For a
+                gateway built in Python it is the line that built the part.
         """
-        return _Compilation(self, gateway, position or (lambda path: "")).run()
+        with no_collection():
+            return _Compilation(self, gateway, position).run()
+
+    def known_routes(self, context: object) -> dict[int, _Compiled]:
+        """What became of routes by identity, as long as what they are compiled with stays the same."""
+        if self._context != context:
+            self._context, self._routes = context, {}
+        return self._routes
+
+    def remember_routes(self, routes: dict[int, _Compiled]) -> None:
+        """Keeps the routes of the last run alone."""
+        self._routes = routes
 
 
-def compile_gateway(gateway: Gateway, *, runtime_directory: str | os.PathLike[str] = "/run/tidegate/default", threads: int | None = None) -> Snapshot:
+def compile_gateway(
+    gateway: Gateway,
+    *,
+    runtime_directory: str | os.PathLike[str] = "/run/tidegate/default",
+    threads: int | None = None,
+) -> Snapshot:
     """The snapshot of a checked gateway, once."""
     return Compiler(runtime_directory, threads).compile(gateway)
 
@@ -152,7 +187,7 @@ def compile_gateway(gateway: Gateway, *, runtime_directory: str | os.PathLike[st
 class _Compilation:
     """One run: the gateway in, the snapshot out."""
 
-    def __init__(self, compiler: Compiler, gateway: Gateway, position: Callable[[tuple[int | str, ...]], str]) -> None:
+    def __init__(self, compiler: Compiler, gateway: Gateway, position: Callable[[Path], str] | None) -> None:
         self.compiler = compiler
         self.gateway = gateway
         self.position = position
@@ -166,7 +201,7 @@ class _Compilation:
         for name, listener in gateway.listeners.items():
             value = self._value(listener)
             value["policies"] = self._rooms(gateway.gateway.policies) + value["policies"]
-            self._add("listener", name, value, ("listeners", name))
+            self._add("listener", name, value, ("listeners", name), listener)
         for name, backend in gateway.backends.items():
             self._backend(name, backend, ("backends", name))
         for name, function in gateway.functions.items():
@@ -175,11 +210,18 @@ class _Compilation:
         self._routes()
         return self.snapshot
 
-    def _add(self, kind: str, name: str, value: Any, path: tuple[int | str, ...]) -> None:
-        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-        key = (kind, name)
-        self.snapshot.resources[key] = Resource(kind, name, digest(text), text)
-        self.snapshot.positions[key] = self.position(path)
+    def _add(self, kind: str, name: str, value: Any, path: Path, model: Model | None = None) -> None:
+        text = _json(value)
+        self._place(Resource(kind, name, digest(text), text), path, model)
+
+    def _place(self, resource: Resource, path: Path, model: Model | None) -> None:
+        key = (resource.kind, resource.name)
+        self.snapshot.resources[key] = resource
+        if self.position is not None:
+            self.snapshot.positions[key] = self.position(path)
+        elif model is not None and model.source is not None:
+            file, line = model.source
+            self.snapshot.positions[key] = f"{file}:{line}"
 
     def _value(self, model: Model) -> dict[str, Any]:
         """A model as the node reads it: no control-only fields, policy sets in place of their names."""
@@ -197,23 +239,30 @@ class _Compilation:
     def _settings(self) -> None:
         value = self._value(self.gateway.gateway)
         if value["threads"] == "auto":
-            value["threads"] = self.compiler._threads
+            value["threads"] = self.compiler.threads
         self._add("gateway", "gateway", value, ("gateway",))
 
-    def _backend(self, name: str, backend: Backend, path: tuple[int | str, ...]) -> None:
-        self._add("backend", name, self._value(backend), path)
+    def _backend(self, name: str, backend: Backend, path: Path) -> None:
+        self._add("backend", name, self._value(backend), path, backend)
         endpoints = [endpoint.model_dump() for endpoint in backend.endpoints]
-        self.snapshot.endpoints[name] = json.dumps(endpoints, separators=(",", ":"))
+        self.snapshot.endpoints[name] = _json(endpoints)
 
     def _function(self, name: str, function: Function) -> None:
-        sockets = [worker_socket(self.compiler._runtime, function.pool or name, number) for number in range(function.workers)]
+        sockets = [
+            worker_socket(self.compiler.runtime_directory, function.pool or name, number)
+            for number in range(function.workers)
+        ]
         value = {**self._value(function), "workers": sockets}
-        self._add("function", name, FunctionWire.model_validate(value).model_dump(), ("functions", name))
+        self._add(
+            "function", name, FunctionWire.model_validate(value).model_dump(), ("functions", name), function
+        )
         if function.kind == "policy":
             return
         # A function is a backend whose endpoints are its workers.
         backend = Backend(endpoints=[Endpoint(address=f"unix:{socket}") for socket in sockets])
-        self._backend(f"function:{name}", backend.model_copy(update={"protocol": "function"}), ("functions", name))
+        self._backend(
+            f"function:{name}", backend.model_copy(update={"protocol": "function"}), ("functions", name)
+        )
 
     def _admin(self) -> None:
         admin = self.gateway.gateway.admin
@@ -224,19 +273,28 @@ class _Compilation:
 
     def _routes(self) -> None:
         listeners = list(self.gateway.listeners)
+        known = self.compiler.known_routes((listeners, self.sets))
+        current: dict[int, _Compiled] = {}
         names: list[str] = []
         for number, route in enumerate(self.gateway.routes):
-            value = self._value(route)
-            if not value["listeners"]:
-                value["listeners"] = listeners
-            name = route_name(route)
-            names.append(name)
-            self._add("route", name, value, ("routes", number))
-            self._url_backends(route, ("routes", number))
+            path = ("routes", number)
+            compiled = known.get(id(route)) or self._route(route, listeners)
+            current[id(route)] = compiled
+            names.append(compiled.resource.name)
+            self._place(compiled.resource, path, route)
+            self._url_backends(route, path)
+        self.compiler.remember_routes(current)
         for name, page in ADMIN_ROUTES.items() if self.gateway.gateway.admin is not None else ():
             names.append(name)
             self._add("route", name, self._admin_route(name, page), ("gateway", "admin"))
         self._add("route_order", "routes", RouteOrder(names=names).model_dump(), ("routes",))
+
+    def _route(self, route: Route, listeners: list[str]) -> _Compiled:
+        value = self._value(route)
+        if not value["listeners"]:
+            value["listeners"] = listeners
+        text = _json(value)
+        return _Compiled(route, Resource("route", route_name(route), digest(text), text))
 
     def _admin_route(self, name: str, page: str) -> dict[str, Any]:
         path = name.removeprefix(ADMIN)
@@ -245,17 +303,24 @@ class _Compilation:
         route = Route.model_validate({"listeners": [ADMIN], "match": methods, "to": {"respond": 200}})
         return {**self._value(route), "to": {"type": "internal", "page": page}}
 
-    def _url_backends(self, route: Route, path: tuple[int | str, ...]) -> None:
+    def _url_backends(self, route: Route, path: Path) -> None:
         if route.to.type != "forward":
             return
         for target in route.to.backends:
-            if addresses.is_url(target.backend) and ("backend", target.backend) not in self.snapshot.resources:
+            if (
+                addresses.is_url(target.backend)
+                and ("backend", target.backend) not in self.snapshot.resources
+            ):
                 address = addresses.backend_url(target.backend).address
                 self._backend(target.backend, Backend(endpoints=[Endpoint(address=address)]), path)
 
 
 def _room(settings: Model) -> dict[str, Any]:
     return {"kind": settings.type, "settings": settings.model_dump(exclude={"type"})}  # type: ignore[attr-defined]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def digest(text: str) -> str:

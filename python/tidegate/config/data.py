@@ -100,7 +100,12 @@ class Reader:
                 self.mistakes.append((key, f"`{name[:100]}` is given twice, first on line {line}; keep one"))
                 continue
             if name == "<<" and key.plain:
-                self.mistakes.append((key, "merge keys (`<<`) are not known; repeat the settings or use an alias for the whole"))
+                self.mistakes.append(
+                    (
+                        key,
+                        "merge keys (`<<`) are not known; repeat the settings or use an alias for the whole",
+                    )
+                )
                 continue
             first[name] = key
             result[name] = self.data(value)
@@ -129,7 +134,9 @@ class Reader:
     def _outside(self, node: Scalar, found: re.Match[str]) -> str:
         kind, colon, argument = found[1].partition(":")
         if not found[2]:
-            self.mistakes.append((node, "has `${` without `}`; write `$${` for the two characters themselves"))
+            self.mistakes.append(
+                (node, "has `${` without `}`; write `$${` for the two characters themselves")
+            )
         elif kind == "env" and colon:
             return self._environment(node, argument)
         elif kind == "file" and colon:
@@ -137,7 +144,11 @@ class Reader:
         else:
             hint = did_you_mean(kind, ("env", "file")) if colon else ""
             self.mistakes.append(
-                (node, f"`{found[0][:60]}` is neither `${{env:NAME}}` nor `${{file:path}}`{hint}; write `$${{` for a plain `${{`")
+                (
+                    node,
+                    f"`{found[0][:60]}` is neither `${{env:NAME}}` nor `${{file:path}}`{hint}; "
+                    "write `$${` for a plain `${`",
+                )
             )
         return ""
 

@@ -63,7 +63,9 @@ class Draft:
         draft.functions = draft._named(Function, "functions", data)
         routes = data.get("routes")
         if isinstance(routes, list):
-            draft.routes = [draft._part(Route, ("routes", number), item) for number, item in enumerate(routes)]
+            draft.routes = [
+                draft._part(Route, ("routes", number), item) for number, item in enumerate(routes)
+            ]
         sets = data.get("policies")
         if isinstance(sets, dict):
             draft.policies = {str(name): _policy_set(value) for name, value in sets.items()}

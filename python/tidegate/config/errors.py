@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,7 +18,9 @@ def message(found: Mapping[str, Any]) -> str:
         case "missing":
             return "is missing"
         case "int_type" | "int_parsing" | "int_from_float":
-            return "must be a whole number" + (", without quotes" if isinstance(found.get("input"), str) else "")
+            return "must be a whole number" + (
+                ", without quotes" if isinstance(found.get("input"), str) else ""
+            )
         case "bool_type" | "bool_parsing":
             return "must be `true` or `false`"
         case "string_type":
@@ -35,7 +37,11 @@ def message(found: Mapping[str, Any]) -> str:
         case "dict_type" | "mapping_type" | "model_type" | "model_attributes_type":
             return "must be a mapping"
         case "too_short":
-            return "must not be empty" if context.get("min_length") == 1 else f"needs at least {context['min_length']}"
+            return (
+                "must not be empty"
+                if context.get("min_length") == 1
+                else f"needs at least {context['min_length']}"
+            )
         case "too_long":
             return f"has at most {context['max_length']}"
         case "string_too_short":
@@ -64,22 +70,31 @@ def from_validation(
     )
 
 
+_NOTHING: Final = object()
+
+
 def _known_path(loc: tuple[int | str, ...], data: Any) -> list[int | str]:
     """The parts of `loc` that are in what the user wrote; short forms and union tags are not."""
     result: list[int | str] = []
     for part in loc:
-        if isinstance(data, BaseModel):
-            data = data.__dict__
-        if isinstance(data, Mapping) and part in data:
-            data = data[part]
-            result.append(part)
-        elif isinstance(data, list | tuple) and isinstance(part, int) and part < len(data):
-            data = data[part]
+        child = _child(data, part)
+        if child is not _NOTHING:
+            data = child
             result.append(part)
     last = loc[-1] if loc else None
     if isinstance(last, str) and isinstance(data, Mapping) and (not result or result[-1] != last):
         result.append(last)
     return result
+
+
+def _child(data: Any, part: int | str) -> Any:
+    if isinstance(data, BaseModel):
+        data = data.__dict__
+    if isinstance(data, Mapping):
+        return data.get(part, _NOTHING)
+    if isinstance(data, list | tuple) and isinstance(part, int) and part < len(data):
+        return data[part]
+    return _NOTHING
 
 
 def path_text(parts: list[int | str]) -> str:

@@ -10,11 +10,15 @@ from pydantic import Field, model_validator
 from tidegate.config.base import Model
 from tidegate.config.types import ByteSize, Choice, ControlOnly, Duration, FilePath, Flag, Handler, Name
 
-FunctionKind = Annotated[Literal["policy", "function", "lambda", "asgi"], Choice("FunctionKind", doc="What user code is.")]
+FunctionKind = Annotated[
+    Literal["policy", "function", "lambda", "asgi"], Choice("FunctionKind", doc="What user code is.")
+]
 
 
 class Function(Model):
     """A policy, function or ASGI application that runs in function workers. A text alone is the handler."""
+
+    short_forms: ClassVar[tuple[Any, ...]] = ({"type": "string"},)
 
     handler: Annotated[Handler, ControlOnly()]
     """Where it is: `package.module:attribute`."""
@@ -41,7 +45,8 @@ class Function(Model):
     """Whether the processes are replaced when a file under `path` changes."""
 
     not_yet: ClassVar[dict[str, str]] = {
-        "environment": "", "schedule": "", "image": "", "wasm": "", "layers": "", "min_workers": "write `workers`",
+        "environment": "", "schedule": "", "image": "", "wasm": "", "layers": "",
+        "min_workers": "write `workers`",
         "max_workers": "write `workers`",
     }  # fmt: skip
 

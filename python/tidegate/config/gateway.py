@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -34,6 +34,8 @@ class Gateway(Model):
     """User code in function workers, by name."""
 
     not_yet: ClassVar[dict[str, str]] = {
-        "apis": "", "stores": "", "certificates": "", "products": "", "plans": "", "regions": "", "steering": "", "secrets": "",
+        "apis": "", "stores": "", "certificates": "", "products": "", "plans": "",
+        "regions": "", "steering": "",
+        "secrets": "",
         "portal": "", "fleet": "",
     }  # fmt: skip

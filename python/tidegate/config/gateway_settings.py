@@ -5,16 +5,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from tidegate.config.base import Model, refuse
+from tidegate.config.base import Model
 from tidegate.config.policy import Policies
 from tidegate.config.types import (
     ControlOnly,
     Duration,
     FieldName,
     FilePath,
-    Flag,
     IpAddress,
     Name,
     Network,
@@ -22,17 +21,44 @@ from tidegate.config.types import (
     QueryName,
 )
 
-_CREDENTIAL_QUERY = (
-    "access_token api_key apikey auth authorization client_secret code credential id_token key password passwd "
-    "refresh_token secret sig signature token x-amz-signature x-amz-credential x-amz-security-token"
-).split()
-_CREDENTIAL_FIELDS = (
-    "authorization proxy-authorization cookie set-cookie x-api-key x-auth-token x-amz-security-token x-csrf-token"
-).split()
+_CREDENTIAL_QUERY = [
+    "access_token",
+    "api_key",
+    "apikey",
+    "auth",
+    "authorization",
+    "client_secret",
+    "code",
+    "credential",
+    "id_token",
+    "key",
+    "password",
+    "passwd",
+    "refresh_token",
+    "secret",
+    "sig",
+    "signature",
+    "token",
+    "x-amz-signature",
+    "x-amz-credential",
+    "x-amz-security-token",
+]
+_CREDENTIAL_FIELDS = [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "set-cookie",
+    "x-api-key",
+    "x-auth-token",
+    "x-amz-security-token",
+    "x-csrf-token",
+]
 
 
 class AccessLog(Model):
     """One line of JSON per request. A text alone is the path."""
+
+    short_forms: ClassVar[tuple[Any, ...]] = ({"type": "string"},)
 
     path: FilePath
     """A file, opened for appending; `-` is standard output."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,9 +11,14 @@ from tidegate.config.base import Model, refuse
 from tidegate.config.policy import Policies
 from tidegate.config.types import ByteSize, Choice, Duration, Flag, ListenerAddress
 
-_NOT_YET_PROTOCOLS = frozenset({"https", "http2", "http3", "h2c", "tcp", "tls", "udp", "dns", "forward", "quic"})
+_NOT_YET_PROTOCOLS = frozenset(
+    {"https", "http2", "http3", "h2c", "tcp", "tls", "udp", "dns", "forward", "quic"}
+)
 
-ListenerProtocol = Annotated[Literal["http"], Choice("ListenerProtocol", not_yet=_NOT_YET_PROTOCOLS, doc="What is spoken on a listener.")]
+ListenerProtocol = Annotated[
+    Literal["http"],
+    Choice("ListenerProtocol", not_yet=_NOT_YET_PROTOCOLS, doc="What is spoken on a listener."),
+]
 
 
 class ListenerLimits(Model):
@@ -69,7 +74,8 @@ class Listener(Model):
     """What happens to every message, before the route's own policies."""
 
     not_yet: ClassVar[dict[str, str]] = {
-        "tls": "write `protocol: http`", "proxy_protocol": "", "http2": "", "http3": "", "hosts": "put them on the routes",
+        "tls": "write `protocol: http`", "proxy_protocol": "", "http2": "", "http3": "",
+        "hosts": "put them on the routes",
     }  # fmt: skip
 
     @model_validator(mode="after")

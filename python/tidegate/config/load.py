@@ -13,11 +13,13 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from tidegate.config.check import check
-from tidegate.config.draft import Draft
+from tidegate.config.collection import no_collection
 from tidegate.config.data import Reader
+from tidegate.config.draft import Draft
 from tidegate.config.errors import message
 from tidegate.config.gateway import Gateway
-from tidegate.config.nodes import Malformed, Mapping, Scalar, Sequence, compose
+from tidegate.config.nodes import Malformed, Mapping, Node, Scalar, Sequence, compose
+from tidegate.config.pieces import PieceCache
 from tidegate.config.places import Entry, Places, Section, SourceFile
 from tidegate.config.problem import ConfigError, Problem
 
@@ -54,7 +56,11 @@ def load(*paths: str | os.PathLike[str], environment: AbstractMapping[str, str] 
 
 
 def loads(
-    text: str, name: str = "<text>", *, folder: Path | None = None, environment: AbstractMapping[str, str] | None = None
+    text: str,
+    name: str = "<text>",
+    *,
+    folder: Path | None = None,
+    environment: AbstractMapping[str, str] | None = None,
 ) -> Loaded:
     """Reads a configuration from a text.
 
@@ -73,13 +79,15 @@ class Loader:
 
     def __init__(self, *, environment: AbstractMapping[str, str] | None = None) -> None:
         self._environment = environment
+        self._cache = PieceCache()
 
     def load(self, *paths: str | os.PathLike[str]) -> Loaded:
         """As the function `load`."""
         texts: list[tuple[str, Path, str]] = []
         problems: list[Problem] = []
         found = [file for path in paths for file in _files(Path(path), problems)]
-        for file in sorted(found, key=lambda each: each.name) if len(found) > 1 else found:
+        found.sort(key=lambda file: file.name)
+        for file in found:
             text = _read(file, problems)
             if text is not None:
                 texts.append((str(file), file.parent, text))
@@ -91,26 +99,38 @@ class Loader:
 
     def loads(self, texts: AbstractSequence[tuple[str, Path, str]]) -> Loaded:
         """Reads texts given as (name, folder, text), in this order."""
+        with no_collection():
+            return self._loads(texts)
+
+    def _loads(self, texts: AbstractSequence[tuple[str, Path, str]]) -> Loaded:
         environment = os.environ if self._environment is None else self._environment
         problems: list[Problem] = []
         places = Places(texts[0][0] if texts else "")
         merged: dict[str, Any] = {}
+        self._cache.begin()
         for name, folder, text in texts:
-            file = SourceFile(name, None, Reader(folder, environment))
+            file = SourceFile(name, Reader(folder, environment))
             places.files.append(file)
-            data = _parse(file, text, problems)
+            data = self._cache.read(file, text)
+            if data is None:
+                data = _parse(file, text, problems)
+                routes = data.get("routes") if data is not None else None
+                self._cache.read_whole(len(routes) if isinstance(routes, list) else 0)
             if data is not None:
                 _merge(merged, data, file, places, problems)
         gateway = _validate(merged, places, problems)
         if problems or gateway is None:
             raise ConfigError(_sorted(problems, places))
+        self._cache.keep(gateway.routes)
         outside = sorted({path for file in places.files for path in file.reader.files})
         return Loaded(gateway, places, outside, texts[0][1] if texts else Path.cwd())
 
 
 def _files(path: Path, problems: list[Problem]) -> list[Path]:
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and not file.name.startswith("."))
+        found = sorted(
+            file for file in path.iterdir() if file.suffix in _SUFFIXES and not file.name.startswith(".")
+        )
         if not found:
             problems.append(Problem("holds no `*.yaml` files", file=str(path)))
         return found
@@ -144,7 +164,9 @@ def _parse(file: SourceFile, text: str, problems: list[Problem]) -> dict[str, An
     if root is None or (type(root) is Scalar and root.plain and not root.text):
         return {}
     if type(root) is not Mapping:
-        problems.append(Problem("must be a mapping with `listeners`, `routes`, ...", file=file.name, line=1, column=1))
+        problems.append(
+            Problem("must be a mapping with `listeners`, `routes`, ...", file=file.name, line=1, column=1)
+        )
         return None
     file.root = root
     data: dict[str, Any] = file.reader.data(root)
@@ -153,7 +175,9 @@ def _parse(file: SourceFile, text: str, problems: list[Problem]) -> dict[str, An
     return data
 
 
-def _merge(merged: dict[str, Any], data: dict[str, Any], file: SourceFile, places: Places, problems: list[Problem]) -> None:
+def _merge(
+    merged: dict[str, Any], data: dict[str, Any], file: SourceFile, places: Places, problems: list[Problem]
+) -> None:
     """Adds one file's sections to what the files before it said."""
     assert file.root is not None
     seen: set[str] = set()
@@ -177,19 +201,31 @@ def _merge(merged: dict[str, Any], data: dict[str, Any], file: SourceFile, place
         elif isinstance(before, list) and isinstance(value, list):
             merged[key.text] = before + value
         else:
-            problems.append(Problem("is another kind of value than in the file before", key.text, file.name, key.line + 1, key.column + 1))
+            problems.append(
+                Problem(
+                    "is another kind of value than in the file before",
+                    key.text,
+                    file.name,
+                    key.line + 1,
+                    key.column + 1,
+                )
+            )
 
 
-def _add_entries(section: Section, file: SourceFile, node: Any) -> None:
+def _add_entries(section: Section, file: SourceFile, node: Node) -> None:
     if type(node) is Sequence:
-        section.listed.extend(Entry(file, item, item) for item in node.items)
+        lines = file.routes_at if file.routes_at is not None and node.items else [0] * len(node.items)
+        section.listed.extend(
+            Entry(file, item, item, line) for item, line in zip(node.items, lines, strict=True)
+        )
     elif type(node) is Mapping:
         for key, value in node.pairs:
             if type(key) is Scalar:
                 section.named.setdefault(key.text, Entry(file, key, value))
 
 
-def _twice(section: str, name: str, file: SourceFile, node: Mapping, before: Section) -> Problem:
+def _twice(section: str, name: str, file: SourceFile, node: Node, before: Section) -> Problem:
+    assert type(node) is Mapping
     key = next(key for key, _ in node.pairs if type(key) is Scalar and key.text == name)
     first = before.named[name]
     says = f"is given twice, first in {first.file.name}:{first.key.line + 1}; keep one"

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
+from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from tidegate.config.suggest import did_you_mean
@@ -44,13 +43,9 @@ class Rule:
             raise PydanticCustomError("text", "{reason}", {"reason": str(error)}) from None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._validate, core_schema.str_schema(strict=True))
-
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        schema: JsonSchemaValue = {"type": "string"}
-        if self.pattern is not None:
-            schema["pattern"] = self.pattern
-        return schema
+        return core_schema.no_info_after_validator_function(
+            self._validate, core_schema.str_schema(strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +75,35 @@ class Choice:
                 reason = "must be one of " + ", ".join(f"`{word}`" for word in words)
             raise PydanticCustomError("text", "{reason}", {"reason": reason})
 
-        return core_schema.no_info_plain_validator_function(validate, metadata={"pydantic_js_input_core_schema": core_schema.literal_schema(words)})
+        return core_schema.no_info_plain_validator_function(validate)
+
+
+class Reads:
+    """Reads short forms into the field's own form, before it is validated.
+
+    Args:
+        function: Gives other values back as they are.
+        forms: What it reads, as JSON Schema with models in it; `"item"` is one item of the list.
+        only: Whether these are all forms there are for users.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], *forms: Any, only: bool = False) -> None:
+        self.function = function
+        self.forms = forms
+        self.only = only
+
+    def __repr__(self) -> str:
+        return "Reads(...)"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.function, handler(source))
+
+
+def one_or_more(value: Any) -> Any:
+    """A text alone stands for a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+def one_key(key: str, value: Any) -> dict[str, Any]:
+    """The JSON Schema of a mapping with exactly this key."""
+    return {"type": "object", "properties": {key: value}, "required": [key], "additionalProperties": False}

@@ -5,22 +5,43 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from tidegate.config import patterns
 from tidegate.config.base import Model, refuse
+from tidegate.config.marks import Reads, one_key, one_or_more
 from tidegate.config.names import field_name, token
 from tidegate.config.types import Choice, MethodName, Network, Text
 
-PathKind = Annotated[Literal["prefix", "exact", "template", "regex"], Choice("PathKind", doc="How a path is compared.")]
-FieldMatchKind = Annotated[Literal["exact", "present", "regex"], Choice("FieldMatchKind", doc="How a value is compared.")]
+PathKind = Annotated[
+    Literal["prefix", "exact", "template", "regex"], Choice("PathKind", doc="How a path is compared.")
+]
+FieldMatchKind = Annotated[
+    Literal["exact", "present", "regex"], Choice("FieldMatchKind", doc="How a value is compared.")
+]
 
 _PATH_FORMS = "write `/prefix`, `/users/{id}`, `{ exact: /x }` or `{ regex: '/x[0-9]+' }`"
 _FIELD_FORMS = "write `value`, `{ regex: '...' }` or `{ present: true }`"
+_FIELDS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": {
+        "anyOf": [
+            {"type": "string"},
+            one_key("regex", {"type": "string"}),
+            one_key("present", {"const": True}),
+        ]
+    },
+}
 
 
 class PathMatch(Model):
     """How the path must look. A text is a prefix by segment, or a template if it has braces."""
+
+    short_forms: ClassVar[tuple[Any, ...]] = (
+        {"type": "string", "pattern": "^/"},
+        *(one_key(kind, {"type": "string"}) for kind in ("exact", "regex", "prefix", "template")),
+    )
+    is_short_only: ClassVar[bool] = True
 
     kind: PathKind
     """`prefix` takes `/x` and `/x/...`; `exact` and `regex` the whole path; `template` has parameters."""
@@ -104,28 +125,33 @@ class _Fields:
         raise refuse(f"`{name}`: {_FIELD_FORMS}")
 
 
-def _methods(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 class Match(Model):
     """What a request must look like: all of it must fit; what is left out always fits."""
 
+    short_forms: ClassVar[tuple[Any, ...]] = ({"type": "string", "pattern": "^/"},)
+
     path: PathMatch = Field(default_factory=lambda: PathMatch(kind="prefix", value="/"))
     """How the path must look."""
-    methods: Annotated[list[MethodName], BeforeValidator(_methods)] = Field(default_factory=list)
+    methods: Annotated[list[MethodName], Reads(one_or_more, "item")] = Field(default_factory=list)
     """Methods, one of which must be the request's."""
-    headers: Annotated[list[FieldMatch], BeforeValidator(_Fields("header"))] = Field(default_factory=list)
+    headers: Annotated[list[FieldMatch], Reads(_Fields("header"), _FIELDS_SCHEMA, only=True)] = Field(
+        default_factory=list
+    )
     """Fields by name."""
-    query: Annotated[list[FieldMatch], BeforeValidator(_Fields("query"))] = Field(default_factory=list)
+    query: Annotated[list[FieldMatch], Reads(_Fields("query"), _FIELDS_SCHEMA, only=True)] = Field(
+        default_factory=list
+    )
     """Query parameters by name."""
-    cookies: Annotated[list[FieldMatch], BeforeValidator(_Fields("cookie"))] = Field(default_factory=list)
+    cookies: Annotated[list[FieldMatch], Reads(_Fields("cookie"), _FIELDS_SCHEMA, only=True)] = Field(
+        default_factory=list
+    )
     """Cookies by name."""
-    clients: Annotated[list[Network], BeforeValidator(_methods)] = Field(default_factory=list)
+    clients: Annotated[list[Network], Reads(one_or_more, "item")] = Field(default_factory=list)
     """Networks, one of which must hold the client's address."""
 
     not_yet: ClassVar[dict[str, str]] = {
-        "body": "", "version": "", "jwt": "", "claims": "", "expression": "", "graphql": "", "grpc": "", "host": "write `hosts` on the route",
+        "body": "", "version": "", "jwt": "", "claims": "", "expression": "", "graphql": "", "grpc": "",
+        "host": "write `hosts` on the route",
         "hosts": "write `hosts` on the route", "scheme": "",
     }  # fmt: skip
 

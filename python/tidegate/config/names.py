@@ -7,11 +7,24 @@ import re
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-# RFC 9110 §5.5: visible characters, blanks and HTAB inside; everything a peer could split a message with is out.
-_FIELD_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\U0010ffff](?:[\t\x20-\x7e\x80-\U0010ffff]*[\x21-\x7e\x80-\U0010ffff])?)?")
+# RFC 9110 §5.5: visible characters, blanks and HTAB inside; all that could split a message is out.
+_FIELD_VALUE = re.compile(
+    r"(?:[\x21-\x7e\x80-\U0010ffff](?:[\t\x20-\x7e\x80-\U0010ffff]*[\x21-\x7e\x80-\U0010ffff])?)?"
+)
 _STANDARD_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
 _FRAMING_FIELDS = frozenset(
-    "connection content-length host keep-alive proxy-connection te trailer transfer-encoding upgrade via".split()
+    [
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+    ]
 )
 
 
@@ -81,7 +94,9 @@ def changeable_field_name(text: str) -> str:
     found = field_name(text)
     if found in _FRAMING_FIELDS:
         hint = "; `rewrite: { host: ... }` changes what an endpoint sees as `Host`" if found == "host" else ""
-        raise ValueError(f"`{found}` belongs to framing and connections and can not be changed by a policy{hint}")
+        raise ValueError(
+            f"`{found}` belongs to framing and connections and can not be changed by a policy{hint}"
+        )
     return found
 
 
@@ -92,7 +107,9 @@ def field_value(text: str) -> str:
         ValueError: It holds one.
     """
     if not _FIELD_VALUE.fullmatch(text) or len(text) > 8192:
-        raise ValueError("is no field value: no line ends, control characters or blanks at the ends, at most 8 KiB")
+        raise ValueError(
+            "is no field value: no line ends, control characters or blanks at the ends, at most 8 KiB"
+        )
     return text
 
 

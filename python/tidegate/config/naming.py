@@ -22,7 +22,12 @@ def route_name(route: Route) -> str:
 def match_text(match: Match) -> str:
     """A match in one line."""
     path = match.path
-    text = {"prefix": path.value, "template": path.value, "exact": f"={path.value}", "regex": f"~{path.value}"}[path.kind]
+    text = {
+        "prefix": path.value,
+        "template": path.value,
+        "exact": f"={path.value}",
+        "regex": f"~{path.value}",
+    }[path.kind]
     parts = [text]
     if match.methods:
         parts.append(",".join(match.methods))

@@ -7,7 +7,7 @@ deep nesting. What a scalar means is decided in `data.py`.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import yaml
 from yaml.events import (
@@ -100,7 +100,9 @@ def compose(text: str) -> Node | None:
 
 def _plain_words(message: str) -> str:
     if "found character that cannot start any token" in message:
-        return "a character that can not begin a value here (a tab, `@` or a backtick?); put the text in quotes"
+        return (
+            "a character that can not begin a value here (a tab, `@` or a backtick?); put the text in quotes"
+        )
     return message
 
 
@@ -137,7 +139,7 @@ class _Composer:
         if anchor is not None:
             self.anchors[anchor] = node
 
-    def alias(self, event: AliasEvent) -> None:
+    def alias(self, event: Any) -> None:
         """Puts an anchor's node where its alias stands."""
         line, column = event.start_mark.line, event.start_mark.column
         self.aliases += 1
@@ -156,7 +158,8 @@ def _compose(loader: yaml.CLoader) -> Node | None:
     place = composer.place
     documents = 0
     while True:
-        event = loader.get_event()
+        # PyYAML's stubs say every event and mark may be missing.
+        event: Any = loader.get_event()
         kind = type(event)
         if kind is ScalarEvent:
             mark = event.start_mark
@@ -186,4 +189,6 @@ def _compose(loader: yaml.CLoader) -> Node | None:
 
 
 def _tag_message(tag: str) -> str:
-    return f"`{tag.replace('tag:yaml.org,2002:', '!!')[:60]}` is a tag, which has no meaning here; leave it out"
+    return (
+        f"`{tag.replace('tag:yaml.org,2002:', '!!')[:60]}` is a tag, which has no meaning here; leave it out"
+    )

@@ -89,11 +89,15 @@ def template(text: str) -> Template:
             segments.append(path("/" + piece)[1:])
             continue
         if not (piece.startswith("{") and piece.endswith("}") and piece.count("{") == piece.count("}") == 1):
-            raise ValueError(f"`{piece}` in `{text[:100]}`: a parameter is a whole segment, as in `/users/{{id}}`")
+            raise ValueError(
+                f"`{piece}` in `{text[:100]}`: a parameter is a whole segment, as in `/users/{{id}}`"
+            )
         rest = piece.endswith("*}")
         parameter = piece[1 : -2 if rest else -1]
         if not _PARAMETER.fullmatch(parameter):
-            raise ValueError(f"`{parameter}` in `{text[:100]}` is no parameter name; use letters, digits and `_`")
+            raise ValueError(
+                f"`{parameter}` in `{text[:100]}` is no parameter name; use letters, digits and `_`"
+            )
         if parameter in seen:
             raise ValueError(f"`{{{parameter}}}` is twice in `{text[:100]}`")
         if rest and position != len(pieces) - 1:
@@ -103,7 +107,8 @@ def template(text: str) -> Template:
     if "" in segments[:-1]:
         raise ValueError(f"`{text[:100]}` has an empty segment")
     canonical = "/" + "/".join(
-        segment if isinstance(segment, str) else "{" + segment[0] + ("*}" if segment[1] else "}") for segment in segments
+        segment if isinstance(segment, str) else "{" + segment[0] + ("*}" if segment[1] else "}")
+        for segment in segments
     )
     return Template(canonical, tuple(segments))
 
@@ -152,7 +157,9 @@ def _refuse_backtracking(text: str) -> None:
         if character == "\\":
             follower = text[position + 1 : position + 2]
             if not in_class and follower.isdigit() and follower != "0":
-                raise ValueError(f"has the back reference `\\{follower}`, which needs backtracking; write it without")
+                raise ValueError(
+                    f"has the back reference `\\{follower}`, which needs backtracking; write it without"
+                )
             if follower and follower in "ZGKXRgk":
                 raise ValueError(f"has `\\{follower}`, which the engine does not know")
             position += 2
@@ -167,9 +174,13 @@ def _refuse_backtracking(text: str) -> None:
         elif character == "(":
             for opening, words in _GROUPS.items():
                 if text.startswith(opening, position):
-                    raise ValueError(f"has {words}, which needs backtracking or is not known; write it without")
+                    raise ValueError(
+                        f"has {words}, which needs backtracking or is not known; write it without"
+                    )
         elif character in "*+?}" and text[position + 1 : position + 2] == "+":
-            raise ValueError(f"has the possessive `{character}+`, which the engine does not know; drop the `+`")
+            raise ValueError(
+                f"has the possessive `{character}+`, which the engine does not know; drop the `+`"
+            )
         position += 1
 
 

@@ -19,8 +19,10 @@ class SourceFile:
 
     name: str
     """As the user named it."""
-    root: Mapping | None
     reader: Reader
+    root: Mapping | None = None
+    routes_at: list[int] | None = None
+    """Of a file read in pieces: what to add to the lines of each route."""
 
 
 @dataclass(slots=True)
@@ -30,6 +32,8 @@ class Entry:
     file: SourceFile
     key: Node
     value: Node
+    line: int = 0
+    """What to add to its nodes' lines."""
 
 
 @dataclass(slots=True)
@@ -51,6 +55,8 @@ class Found:
     node: Node
     path: list[int | str]
     """The parts of the path that were written."""
+    line: int = 0
+    """What to add to the nodes' lines."""
 
 
 class Places:
@@ -66,7 +72,7 @@ class Places:
         self.files: list[SourceFile] = []
 
     def find(self, path: Path) -> Found | None:
-        """The deepest written node on `path`; parts that were not written (short forms, union tags) are skipped."""
+        """The deepest written node on `path`, past parts that were not written: short forms, union tags."""
         section = self.sections.get(str(path[0])) if path else None
         if section is None:
             return None
@@ -79,13 +85,15 @@ class Places:
             else:
                 entry = section.named.get(rest[0])
             if entry is not None:
-                found = Found(entry.file, entry.key, entry.value, [path[0], rest[0]])
+                found = Found(entry.file, entry.key, entry.value, [path[0], rest[0]], entry.line)
                 rest = rest[1:]
         for part in rest:
             _step(found, part)
         return found
 
-    def problem(self, path: Path, message: str, *, at_key: bool = False, missing: str | None = None) -> Problem:
+    def problem(
+        self, path: Path, message: str, *, at_key: bool = False, missing: str | None = None
+    ) -> Problem:
         """A mistake at `path`.
 
         Args:
@@ -97,7 +105,21 @@ class Places:
             return Problem(message, path=path_text(list(path)), file=self.name)
         shown = [*found.path, missing] if missing is not None else found.path
         node = found.key if found.key is not None and (at_key or missing is not None) else found.node
-        return Problem(self.scrub(message), path_text(shown), found.file.name, node.line + 1, node.column + 1)
+        return Problem(
+            self.scrub(message),
+            path_text(shown),
+            found.file.name,
+            node.line + found.line + 1,
+            node.column + 1,
+        )
+
+    def where(self, path: Path) -> str:
+        """`file:line` of the deepest written node on `path`; empty if nothing of it was written."""
+        found = self.find(path)
+        if found is None:
+            return ""
+        node = found.node if found.key is None else found.key
+        return f"{found.file.name}:{node.line + found.line + 1}"
 
     def hidden(self, path: Path) -> str | None:
         """The `${...}` that a value was written as, if it was."""

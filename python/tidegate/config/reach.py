@@ -61,7 +61,9 @@ def unreachable(draft: Draft) -> Iterator[Mistake]:
             continue
         shape = _shape(route.match)
         taker = _taker(number, route.match)
-        places = [(listener, host) for listener in route.listeners or everywhere for host in route.hosts or ("",)]
+        places = [
+            (listener, host) for listener in route.listeners or everywhere for host in route.hosts or ("",)
+        ]
         indexes = [known.setdefault(place, _Index()) for place in places]
         for index in indexes:
             _add(index, route.match, shape, taker)
@@ -79,8 +81,8 @@ def unreachable(draft: Draft) -> Iterator[Mistake]:
 def _says(route: Route, winner: Route, number: int) -> str:
     name = f"`{route_name(winner)}` (routes[{number}])"
     if route_name(route) == route_name(winner) or _shape(route.match) == _shape(winner.match):
-        return f"is never reached: {name} takes the same requests and stands before it; remove one or make them differ"
-    return f"is never reached: {name} takes its requests first; make its match narrower, or this path longer or exact"
+        return f"is never reached: {name} takes the same requests before it; remove one or make them differ"
+    return f"is never reached: {name} takes its requests first; make that one narrower, or this path exact"
 
 
 def _shape(match: Match) -> str:
@@ -145,7 +147,7 @@ def _above(table: dict[str, list[_Taker]], path: str, taker: _Taker) -> int | No
 
 
 def _literal_head(expression: str) -> str:
-    """Folders that every path the expression takes begins with, as `/a/b/x`: what follows the last `/` says nothing."""
+    """What every path the expression takes begins with; what follows the last `/` of it may go on."""
     if "|" in expression or "(?" in expression:
         return "/"
     found = _LITERAL_HEAD.match(expression)

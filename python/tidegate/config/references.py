@@ -24,7 +24,9 @@ def references(model: Model) -> Iterator[tuple[Path, str, str]]:
 def _leading(model: type[Model]) -> tuple[str, ...]:
     """Fields that can hold a reference, so that rooms without any cost nothing."""
     return tuple(
-        name for name, field in model.model_fields.items() if _can(field.annotation, tuple(field.metadata), frozenset({model}))
+        name
+        for name, field in model.model_fields.items()
+        if _can(field.annotation, tuple(field.metadata), frozenset({model}))
     )
 
 
@@ -35,9 +37,13 @@ def _can(annotation: Any, metadata: tuple[Any, ...], seen: frozenset[type[Model]
         if annotation in seen:
             return False
         return any(
-            _can(field.annotation, tuple(field.metadata), seen | {annotation}) for field in annotation.model_fields.values()
+            _can(field.annotation, tuple(field.metadata), seen | {annotation})
+            for field in annotation.model_fields.values()
         )
-    return any(_can(part, tuple(get_args(part)[1:]) if get_origin(part) is Annotated else (), seen) for part in get_args(annotation))
+    return any(
+        _can(part, tuple(get_args(part)[1:]) if get_origin(part) is Annotated else (), seen)
+        for part in get_args(annotation)
+    )
 
 
 def _in(value: Any, marks: list[Any], path: Path) -> Iterator[tuple[Path, str, str]]:
@@ -46,9 +52,9 @@ def _in(value: Any, marks: list[Any], path: Path) -> Iterator[tuple[Path, str, s
             yield (*path, *where), noun, name
         return
     if isinstance(value, str):
-        noun = _noun(marks)
-        if noun is not None:
-            yield path, noun, value
+        found = _noun(marks)
+        if found is not None:
+            yield path, found, value
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
             yield from _in(item, marks, (*path, number))

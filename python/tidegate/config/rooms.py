@@ -12,8 +12,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
+from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from tidegate.config.base import Model, refuse
@@ -23,14 +22,52 @@ AREAS = ("balancing", "policies", "health")
 # Tags of rooms that issues promise, so that their absence is named instead of guessed at.
 _NOT_YET = {
     "balancing": frozenset(
-        "random weighted_random ip_hash hash consistent_hash ring_hash maglev least_connections peak_ewma "
-        "least_time sticky first".split()
+        [
+            "random",
+            "weighted_random",
+            "ip_hash",
+            "hash",
+            "consistent_hash",
+            "ring_hash",
+            "maglev",
+            "least_connections",
+            "peak_ewma",
+            "least_time",
+            "sticky",
+            "first",
+        ]
     ),
     "policies": frozenset(
-        "jwt oidc oauth2 api_key basic_auth mtls authorize rate_limit quota cache cors compress waf ip_filter "
-        "transform body_limit retry circuit_breaker concurrency csrf geo hmac ldap saml validate mock".split()
+        [
+            "jwt",
+            "oidc",
+            "oauth2",
+            "api_key",
+            "basic_auth",
+            "mtls",
+            "authorize",
+            "rate_limit",
+            "quota",
+            "cache",
+            "cors",
+            "compress",
+            "waf",
+            "ip_filter",
+            "transform",
+            "body_limit",
+            "retry",
+            "circuit_breaker",
+            "concurrency",
+            "csrf",
+            "geo",
+            "hmac",
+            "ldap",
+            "saml",
+            "validate",
+            "mock",
+        ]
     ),
-    "health": frozenset("grpc redis mysql postgres exec passive agent tls udp".split()),
+    "health": frozenset(["grpc", "redis", "mysql", "postgres", "exec", "passive", "agent", "tls", "udp"]),
 }
 
 
@@ -97,7 +134,11 @@ class Rooms:
 
     def _built(self, value: Model) -> Model:
         tag = getattr(value, "type", None)
-        if not isinstance(tag, str) or tag not in tags(self.area) or not isinstance(value, room(self.area, tag)):
+        if (
+            not isinstance(tag, str)
+            or tag not in tags(self.area)
+            or not isinstance(value, room(self.area, tag))
+        ):
             raise refuse(f"`{type(value).__name__}` does not belong here; {self._examples()}", "room")
         return value
 
@@ -109,15 +150,9 @@ class Rooms:
             self.validate, serialization=core_schema.plain_serializer_function_ser_schema(_dump)
         )
 
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        # The schema of what is installed: the one place that imports every room.
-        from tidegate.config.schema import room_choices
-
-        return room_choices(self.area, handler)
-
 
 def _dump(value: Model | str | None) -> Any:
-    """As the snapshot carries it: `{kind, settings}`; a policy set's name stays for `compile.py` to expand."""
+    """As the snapshot has it: `{kind, settings}`; a set's name stays for `compile.py` to expand."""
     if not isinstance(value, Model):
         return value
     return {"kind": value.type, "settings": value.model_dump(exclude={"type"})}  # type: ignore[attr-defined]

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tidegate.config import addresses, patterns
 from tidegate.config.base import Model, refuse
+from tidegate.config.marks import Reads, one_or_more
 from tidegate.config.match import Match, PathMatch
 from tidegate.config.policy import Policies
 from tidegate.config.target import Target
@@ -25,11 +26,9 @@ from tidegate.config.types import (
     Text,
 )
 
-RouteType = Annotated[Literal["http"], Choice("RouteType", not_yet=frozenset({"grpc", "tcp", "udp", "tls", "websocket"}))]
-
-
-def _one(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+RouteType = Annotated[
+    Literal["http"], Choice("RouteType", not_yet=frozenset({"grpc", "tcp", "udp", "tls", "websocket"}))
+]
 
 
 class Rewrite(Model):
@@ -85,6 +84,8 @@ class RouteTimeouts(Model):
 class Retries(Model):
     """When a failed request is sent again, to another endpoint."""
 
+    short_forms: ClassVar[tuple[Any, ...]] = ({"type": "integer", "minimum": 0, "maximum": 10},)
+
     attempts: Annotated[int, Field(ge=0, le=10, strict=True)] = 1
     """Times besides the first; connects that failed are not counted."""
     methods: list[MethodName] = Field(default_factory=lambda: ["GET", "HEAD", "OPTIONS"])
@@ -107,9 +108,9 @@ class Route(Model):
     """What it carries."""
     path: Annotated[PathMatch | None, ControlOnly()] = None
     """The short form of `match: { path: ... }`."""
-    listeners: Annotated[list[ListenerRef], BeforeValidator(_one)] = Field(default_factory=list)
+    listeners: Annotated[list[ListenerRef], Reads(one_or_more, "item")] = Field(default_factory=list)
     """The listeners it serves; all but the admin one if left out."""
-    hosts: Annotated[list[HostPattern], BeforeValidator(_one)] = Field(default_factory=list)
+    hosts: Annotated[list[HostPattern], Reads(one_or_more, "item")] = Field(default_factory=list)
     """Hosts it serves, `*.` for any labels in front; every host if left out."""
     match: Match = Match()
     """What a request must look like."""
@@ -127,7 +128,8 @@ class Route(Model):
     """In the place of the listener's `limits.body_size`."""
 
     not_yet: ClassVar[dict[str, str]] = {
-        "mirror": "", "cache": "", "session": "", "tls": "", "priority": "the more precise match wins", "api": "",
+        "mirror": "", "cache": "", "session": "", "tls": "", "priority": "the more precise match wins",
+        "api": "",
         "rate_limit": "", "auth": "", "cors": "", "compress": "", "hash": "",
     }  # fmt: skip
 
@@ -149,9 +151,13 @@ class Route(Model):
         rewrite, path = self.rewrite, self.match.path
         if rewrite is not None:
             if self.to.type != "forward":
-                raise refuse(f"`rewrite` changes what a backend sees, but this route is a `{self.to.type}`", "rule")
+                raise refuse(
+                    f"`rewrite` changes what a backend sees, but this route is a `{self.to.type}`", "rule"
+                )
             if rewrite.prefix is not None and path.kind != "prefix":
-                raise refuse(f"`rewrite: {{ prefix }}` needs a prefix match, not `{path.kind}`; write `path`", "rule")
+                raise refuse(
+                    f"`rewrite: {{ prefix }}` needs a prefix match, not `{path.kind}`; write `path`", "rule"
+                )
             if rewrite.path is not None:
                 self._parameters(rewrite.path, "rewrite")
         if self.to.type == "redirect" and self.to.path is not None:
@@ -161,7 +167,9 @@ class Route(Model):
     def _parameters(self, text: str, where: str) -> None:
         if "{" not in text:
             return
-        known = patterns.template(self.match.path.value).parameters if self.match.path.kind == "template" else ()
+        known = (
+            patterns.template(self.match.path.value).parameters if self.match.path.kind == "template" else ()
+        )
         for parameter in patterns.template(text).parameters:
             if parameter not in known:
                 raise refuse(f"`{{{parameter}}}` in `{where}` is no parameter of the route's path", "rule")

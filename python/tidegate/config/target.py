@@ -5,17 +5,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tidegate.config import addresses, patterns
 from tidegate.config.base import Model, refuse
+from tidegate.config.marks import Reads, one_key
 from tidegate.config.suggest import did_you_mean
 from tidegate.config.types import BackendRef, Choice, FieldName, FieldValue, FileContent, Port, Text, Weight
 
-_NOT_YET = frozenset({"files", "compose", "mirror", "proxy", "static", "fastcgi", "lambda", "grpc", "mock", "tcp"})
+_NOT_YET = frozenset(
+    {"files", "compose", "mirror", "proxy", "static", "fastcgi", "lambda", "grpc", "mock", "tcp"}
+)
 _FORMS = ("redirect", "respond", "function")
 
-InternalPage = Annotated[Literal["metrics", "health"], Choice("InternalPage", doc="A page of tidegate itself.")]
+InternalPage = Annotated[
+    Literal["metrics", "health"], Choice("InternalPage", doc="A page of tidegate itself.")
+]
 
 
 def headers(value: Any) -> Any:
@@ -24,14 +29,35 @@ def headers(value: Any) -> Any:
         return value
     if not isinstance(value, dict):
         raise refuse("must be a mapping from names to values")
-    return [(name, item) for name, wanted in value.items() for item in (wanted if isinstance(wanted, list) else [wanted])]
+    return [
+        (name, item)
+        for name, wanted in value.items()
+        for item in (wanted if isinstance(wanted, list) else [wanted])
+    ]
 
 
-Headers = Annotated[list[tuple[FieldName, FieldValue]], BeforeValidator(headers)]
+HEADERS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+}
+Headers = Annotated[list[tuple[FieldName, FieldValue]], Reads(headers, HEADERS_SCHEMA, only=True)]
 
 
 class WeightedBackend(Model):
     """A backend and its share of the requests."""
+
+    short_forms: ClassVar[tuple[Any, ...]] = (
+        {"type": "string"},
+        {
+            "type": "object",
+            "properties": {
+                "function": {"type": "string"},
+                "weight": {"type": "integer", "minimum": 0, "maximum": 1_000_000},
+            },
+            "required": ["function"],
+            "additionalProperties": False,
+        },
+    )
 
     backend: BackendRef
     """Its name, or its URL."""
@@ -88,6 +114,8 @@ class Redirect(Model):
 
     type: Literal["redirect"] = "redirect"
     """Which kind of target it is."""
+    short_forms: ClassVar[tuple[Any, ...]] = ({"type": "string"},)
+
     status: Annotated[int, Field(ge=300, le=399, strict=True)] = 302
     """301, 302, 303, 307 or 308."""
     location: FieldValue | None = None
@@ -135,7 +163,9 @@ class Redirect(Model):
     def _leads_somewhere(self) -> Redirect:
         parts = [part for part in ("scheme", "host", "port", "path") if getattr(self, part) is not None]
         if self.location is None and not parts:
-            raise refuse("leads to itself; write `location`, or one of `scheme`, `host`, `port`, `path`", "rule")
+            raise refuse(
+                "leads to itself; write `location`, or one of `scheme`, `host`, `port`, `path`", "rule"
+            )
         if self.location is not None and parts:
             raise refuse(f"`location` is the whole; leave `{parts[0]}` out", "rule")
         return self
@@ -150,6 +180,11 @@ class Respond(Model):
 
     type: Literal["respond"] = "respond"
     """Which kind of target it is."""
+    short_forms: ClassVar[tuple[Any, ...]] = (
+        {"type": "integer", "minimum": 200, "maximum": 599},
+        {"type": "string"},
+    )
+
     status: Annotated[int, Field(ge=200, le=599, strict=True)] = 200
     """200 to 599."""
     headers: Headers = Field(default_factory=list)
@@ -189,7 +224,9 @@ def target(value: Any) -> Any:
     if isinstance(value, Model):
         return value
     if not isinstance(value, dict):
-        raise refuse("must be a URL, a backend's name, a weighted list, or one of `redirect`, `respond`, `function`")
+        raise refuse(
+            "must be a URL, a backend's name, a weighted list, or one of `redirect`, `respond`, `function`"
+        )
     if value.get("type") in ("forward", "redirect", "respond"):
         return value
     keys = list(value)
@@ -199,7 +236,9 @@ def target(value: Any) -> Any:
         return _tagged(keys[0], value[keys[0]])
     for key in keys:
         if key in _NOT_YET:
-            raise refuse(f"`{key}` does not exist yet in this version; there are `redirect`, `respond` and `function`")
+            raise refuse(
+                f"`{key}` does not exist yet in this version; there are `redirect`, `respond` and `function`"
+            )
     unknown = next((str(key) for key in keys if key not in _FORMS), None)
     if unknown is not None:
         raise refuse(f"no such target `{unknown}`{did_you_mean(unknown, _FORMS)}")
@@ -219,6 +258,12 @@ def _tagged(kind: str, value: Any) -> Any:
 
 Target = Annotated[
     Annotated[Forward | Redirect | Respond | Internal, Field(discriminator="type")],
-    BeforeValidator(target),
+    Reads(
+        target,
+        WeightedBackend,
+        {"type": "array", "items": WeightedBackend, "minItems": 1},
+        one_key("redirect", Redirect),
+        one_key("respond", Respond),
+        only=True,
+    ),
 ]
-

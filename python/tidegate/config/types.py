@@ -25,7 +25,9 @@ ListenerRef = Annotated[str, Rule(names.name, "name of a listener"), Reference("
 ListenerAddress = Annotated[str, Rule(addresses.listener_address, "IP address or `unix:/path`")]
 IpAddress = Annotated[str, Rule(addresses.ip_address, "IP address")]
 Network = Annotated[str, Rule(addresses.network, "network or address")]
-EndpointAddress = Annotated[str, Rule(addresses.endpoint_address, "`IP:port`, `[IPv6]:port`, `name:port`, `unix:/path`")]
+EndpointAddress = Annotated[
+    str, Rule(addresses.endpoint_address, "`IP:port`, `[IPv6]:port`, `name:port`, `unix:/path`")
+]
 HostPattern = Annotated[str, Rule(addresses.host_pattern, "host, or `*.` and a host")]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 
@@ -38,7 +40,9 @@ QueryName = Annotated[str, StringConstraints(strict=True, min_length=1, max_leng
 
 PathText = Annotated[str, Rule(patterns.path, "path", "^/")]
 PathAndQuery = Annotated[str, Rule(patterns.path_and_query, "path, with or without a query", "^/")]
-Handler = Annotated[str, Rule(names.handler, "`package.module:attribute`", r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")]
+Handler = Annotated[
+    str, Rule(names.handler, "`package.module:attribute`", r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
+]
 FilePath = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=4096)]
 Flag = Annotated[bool, Field(strict=True)]
 Weight = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
@@ -49,6 +53,7 @@ FileContent = Annotated[str, StringConstraints(strict=True, max_length=1 << 20)]
 __all__ = [
     "BackendRef", "ByteSize", "ChangeableFieldName", "Choice", "ControlOnly", "CookieName", "Duration",
     "EndpointAddress", "FieldName", "FieldValue", "FileContent", "FilePath", "Flag", "FunctionRef",
-    "Handler", "HostPattern", "IpAddress", "ListenerAddress", "ListenerRef", "MethodName", "Name", "Network", "PathAndQuery", "PathText",
+    "Handler", "HostPattern", "IpAddress", "ListenerAddress", "ListenerRef", "MethodName", "Name",
+    "Network", "PathAndQuery", "PathText",
     "Port", "QueryName", "Reference", "RouteName", "Rule", "Secret", "Text", "Weight",
 ]  # fmt: skip

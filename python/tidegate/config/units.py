@@ -8,8 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, ClassVar, Self
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
+from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+", re.ASCII)
@@ -51,20 +50,26 @@ class Duration(int):
         if isinstance(value, str):
             return cls.of_ms(cls._parse(value))
         if isinstance(value, int | float) and not isinstance(value, bool):
-            raise ValueError(f"{value} has no unit; write `{value}s` for seconds or `{value}ms` for milliseconds")
+            raise ValueError(
+                f"{value} has no unit; write `{value}s` for seconds or `{value}ms` for milliseconds"
+            )
         raise ValueError("is no duration; write it like `5s`, `250ms` or `1h`")
 
     @staticmethod
     def _parse(text: str) -> int:
         if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
-            raise ValueError(f"`{text}` has no unit; write `{text}s` for seconds or `{text}ms` for milliseconds")
+            raise ValueError(
+                f"`{text}` has no unit; write `{text}s` for seconds or `{text}ms` for milliseconds"
+            )
         if not _DURATION.fullmatch(text) or len(text) > 64:
             raise ValueError(f"`{text[:40]}` is no duration; write it like `5s`, `250ms` or `1h`")
         total = 0.0
         last = float("inf")
         for number, unit in _DURATION_PART.findall(text):
             if _MILLISECONDS[unit] >= last:
-                raise ValueError(f"`{text}` repeats or reverses its units; write the longest first, as in `1h30m`")
+                raise ValueError(
+                    f"`{text}` repeats or reverses its units; write the longest first, as in `1h30m`"
+                )
             last = _MILLISECONDS[unit]
             total += float(number) * last
         if total != int(total):
@@ -112,10 +117,6 @@ class Duration(int):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return _schema(cls._validate)
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"type": "string", "pattern": cls.pattern, "examples": ["5s", "250ms", "1h"]}
 
 
 class ByteSize(int):
@@ -184,7 +185,3 @@ class ByteSize(int):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return _schema(cls._validate)
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"type": "string", "pattern": cls.pattern, "examples": ["32KiB", "10MiB"]}

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tidegate.config.base import Model
 from tidegate.config.function import FunctionKind
-from tidegate.config.types import ByteSize, Duration, FilePath, FunctionRef, RouteName
+from tidegate.config.types import ByteSize, Duration, FilePath, RouteName
 
 
 class RouteOrder(Model):

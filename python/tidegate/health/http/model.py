@@ -21,8 +21,8 @@ class HttpCheck(Model):
     """What is asked for; a query may follow."""
     host: Text | None = None
     """What is sent as `Host`; the endpoint's own address without it."""
-    statuses: Annotated[list[Annotated[int, Field(ge=200, le=599, strict=True)]], Field(min_length=1)] = Field(
-        default_factory=lambda: [200, 204]
+    statuses: Annotated[list[Annotated[int, Field(ge=200, le=599, strict=True)]], Field(min_length=1)] = (
+        Field(default_factory=lambda: [200, 204])
     )
     """Statuses that count as well."""
     interval: Duration = Duration("5s")

@@ -5,4 +5,4 @@ from tidegate.health.tcp.model import TcpCheck
 
 Settings = TcpCheck
 
-__all__ = ["TcpCheck", "Settings"]
+__all__ = ["Settings", "TcpCheck"]

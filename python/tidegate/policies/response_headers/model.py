@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from tidegate.config.base import Model, refuse
-from tidegate.config.target import headers
+from tidegate.config.marks import Reads
+from tidegate.config.target import HEADERS_SCHEMA, headers
 from tidegate.config.types import ChangeableFieldName, FieldValue
 
-_Pairs = Annotated[list[tuple[ChangeableFieldName, FieldValue]], BeforeValidator(headers)]
+_Pairs = Annotated[list[tuple[ChangeableFieldName, FieldValue]], Reads(headers, HEADERS_SCHEMA, only=True)]
 
 
 class ResponseHeaders(Model):
