@@ -33,8 +33,8 @@ def _engine_problems(compiled: Compiled) -> list[Problem]:
     from tidegate import _engine
 
     return [
-        Problem(problem["message"], path=problem["where"], file=_place(compiled, problem["where"]))
-        for problem in _engine.check_snapshot(compiled.snapshot.delta_json(None))
+        Problem(message, path=where, file=_place(compiled, where))
+        for where, message in _engine.check_snapshot(compiled.snapshot.delta_json(None))
     ]
 
 

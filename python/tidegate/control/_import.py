@@ -13,8 +13,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from tidegate.config.check import Draft, check
+from tidegate.config.check import check
 from tidegate.config.compile import Compiler
+from tidegate.config.draft import Draft
 from tidegate.config.errors import path_text
 from tidegate.config.gateway import Gateway
 from tidegate.config.problem import ConfigError, Problem

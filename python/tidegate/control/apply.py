@@ -188,6 +188,7 @@ class Applier:
             timeout=SUPERVISOR_TIMEOUT,
             pools=wanted.pools,
             drop=drop,
+            tried=self.current is not None,
             user=wanted.function_user,
         )
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from tidegate.config.compile import worker_socket
 from tidegate.config.function import Function
+from tidegate.config.problem import ConfigError, Problem
 from tidegate.protocol import Pool
 
 _MOST_FILES: Final = 20_000
@@ -26,21 +27,34 @@ def pools(
         folders: Where the code of each is imported from.
         folder: What `venv` is relative to.
         runtime: Where the workers' sockets are.
+
+    Raises:
+        ConfigError: Functions of one pool have their code in different folders.
     """
     members: dict[str, list[str]] = {}
     for name, function in functions.items():
         members.setdefault(function.pool or name, []).append(name)
     stamps = {path: stamp(path) for path in set(folders.values())}
     found: list[Pool] = []
+    problems = [
+        Problem(f"shares pool `{pool}` with `{names[0]}` and has another `path`", f"functions.{name}.path")
+        for pool, names in members.items()
+        for name in names
+        if folders[name] != folders[names[0]]
+    ]
+    if problems:
+        raise ConfigError(problems)
     for pool, names in members.items():
         parts = [functions[name] for name in names]
         count = max(part.workers for part in parts)
         venv = next((part.venv for part in parts if part.venv), None)
         settings: dict[str, Any] = {
             "functions": [_settings(name, functions[name]) for name in names],
-            "path": list(dict.fromkeys(str(folders[name]) for name in names)),
+            "path": str(folders[names[0]]),
+            "memory": max(int(part.memory) for part in parts),
+            "grace_ms": max(int(part.deadline) for part in parts),
         }
-        code = [stamps[folders[name]] for name in names]
+        code = stamps[folders[names[0]]]
         found.append(
             Pool(
                 name=pool,
@@ -51,7 +65,6 @@ def pools(
                 settings=settings,
                 interpreter=str(folder / venv / "bin" / "python") if venv else "",
                 directory=str(folders[names[0]]),
-                memory=max(int(part.memory) for part in parts),
                 deadline_ms=max(int(part.deadline) for part in parts),
             )
         )
@@ -66,6 +79,7 @@ def _settings(name: str, function: Function) -> dict[str, Any]:
         "deadline_ms": int(function.deadline),
         "concurrency": function.concurrency,
         "max_body": int(function.max_body),
+        "memory": int(function.memory),
     }
 
 

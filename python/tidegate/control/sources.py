@@ -82,11 +82,7 @@ def _override_threads(compiled: Compiled, threads: int) -> None:
 def position_in(places: Places) -> Position:
     """From a path to `file:line` in the files that were read."""
 
-    def position(path: tuple[int | str, ...]) -> str:
-        found = places.find(path)
-        return "" if found is None else f"{found.file.name}:{(found.key or found.node).line + 1}"
-
-    return position
+    return places.where
 
 
 def import_object(source: str, runtime: Path, threads: int | None) -> Compiled:

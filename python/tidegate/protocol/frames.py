@@ -31,7 +31,7 @@ class ProtocolError(Exception):
     """The other process is gone, silent, or does not speak this protocol."""
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a failure of the conversation
+class Refused(Exception):
     """The other process understood the request and did not do it.
 
     Attributes:

@@ -20,7 +20,7 @@ class Pool(TypedDict):
 
     `hash` changes whenever they have to be replaced; `sockets` has one path per process; `settings`
     goes to each as JSON in TIDEGATE_WORKER, with `pool` and `number` added; `interpreter` and
-    `directory` may be empty; `memory` is in bytes; `deadline_ms` is the longest a call may take.
+    `directory` may be empty; `deadline_ms` is the longest a call may take.
     """
 
     name: str
@@ -29,7 +29,6 @@ class Pool(TypedDict):
     settings: dict[str, Any]
     interpreter: str
     directory: str
-    memory: int
     deadline_ms: int
 
 

@@ -196,7 +196,7 @@ def ensure(sockets: Sockets, addresses: list[Address], threads: int) -> list[str
     return list(bound)
 
 
-class BindFailures(Exception):  # noqa: N818 - several errors at once
+class BindFailures(Exception):
     """Several addresses that cannot be had."""
 
     def __init__(self, errors: list[BindError]) -> None:

@@ -170,7 +170,7 @@ class Node:
                     environment={"TIDEGATE_NODE": json.dumps(settings)},
                     descriptors={3: self._listener.fileno()},
                     identity=owner.identity,
-                    files=True,
+                    keeps_limit=True,
                 )
             )
         except OSError as error:
@@ -238,23 +238,22 @@ class Node:
 
     def put(self, keys: list[str], answer: Callable[[Message | None], None]) -> None:
         """Gives the sockets of `keys` to the node; `answer` gets the last reply, or the first refusal."""
-        pairs = self._sockets.pairs(keys)
+        frames = _frames([self._sockets.pairs([key]) for key in keys])
         if self._peer is None:
             answer(None)
             return
         peer = self._peer
 
         def sent(reply: Message | None) -> None:
-            rest = pairs[:MAX_DESCRIPTORS]
-            del pairs[:MAX_DESCRIPTORS]
-            if not rest or reply is None or reply.get("ok") is not True:
+            if not frames or reply is None or reply.get("ok") is not True:
                 answer(reply)
                 return
+            pairs = frames.pop(0)
             peer.call(
                 "sockets.put",
                 sent,
-                descriptors=[descriptor for _, descriptor in rest],
-                keys=[key for key, _ in rest],
+                descriptors=[descriptor for _, descriptor in pairs],
+                keys=[key for key, _ in pairs],
                 timeout=START_TIMEOUT,
             )
 
@@ -325,3 +324,19 @@ class Node:
             self._peer.close()
         if self._listener is not None:
             self._listener.close()
+
+
+def _frames(groups: list[list[tuple[str, int]]]) -> list[list[tuple[str, int]]]:
+    """Packs the sockets of all keys into as few frames as their descriptors need.
+
+    A key's sockets stay together: the same key in a later frame replaces them. Of more than a frame can
+    hold, the rest is left out; threads then share.
+    """
+    frames: list[list[tuple[str, int]]] = []
+    for group in groups:
+        whole = group[:MAX_DESCRIPTORS]
+        if frames and len(frames[-1]) + len(whole) <= MAX_DESCRIPTORS:
+            frames[-1].extend(whole)
+        elif whole:
+            frames.append(whole)
+    return frames

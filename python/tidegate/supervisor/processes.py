@@ -23,24 +23,24 @@ class Spec:
 
     Attributes:
         role: `node`, `control` or `worker:FUNCTION:N`.
-        module: Run as `python -m MODULE`.
+        module: Run as `python -m MODULE`, if there is no script.
+        script: Run as `python SCRIPT`.
         environment: Added to ours.
         descriptors: The child's number for each of our descriptors.
         interpreter: Another Python; empty for ours.
         identity: Whom to become; None for nobody else.
-        memory: Bytes of address space at most; 0 for no limit.
-        files: Whether it gets as many descriptors as the system allows.
+        keeps_limit: Whether it may have as many descriptors as we; else as many as we were started with.
         directory: Where to run; None for here.
     """
 
     role: str
-    module: str
+    module: str = ""
+    script: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     descriptors: Mapping[int, int] = field(default_factory=dict)
     interpreter: str = ""
     identity: Identity | None = None
-    memory: int = 0
-    files: bool = False
+    keeps_limit: bool = False
     directory: Path | None = None
 
 
@@ -98,6 +98,16 @@ def reserve_descriptors() -> None:
             return
 
 
+_first_limit: tuple[int, int] | None = None
+
+
+def raise_descriptor_limit() -> None:
+    """Lets this process hold as many sockets as the system allows."""
+    global _first_limit
+    _first_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_first_limit[1], _first_limit[1]))
+
+
 def start(spec: Spec) -> Process:
     """Starts a process.
 
@@ -134,7 +144,9 @@ def _become(spec: Spec, report: int) -> None:
             os.dup2(source, target, inheritable=True)
         stdin = os.open("/dev/null", os.O_RDONLY)
         os.dup2(stdin, 0, inheritable=True)
-        _limit(spec)
+        if not spec.keeps_limit and _first_limit is not None:
+            # More than 1,024 by default would break code that uses select().
+            resource.setrlimit(resource.RLIMIT_NOFILE, _first_limit)
         if spec.directory is not None:
             os.chdir(spec.directory)
         stage = "change user"
@@ -143,7 +155,8 @@ def _become(spec: Spec, report: int) -> None:
         stage = "execute"
         interpreter = spec.interpreter or sys.executable
         # -P: a file called json.py in the current directory must not become part of the gateway.
-        arguments = [interpreter, "-P", "-m", spec.module]
+        program = ["-m", spec.module] if spec.script is None else [str(spec.script)]
+        arguments = [interpreter, "-P", *program]
         os.execve(interpreter, arguments, {**os.environ, **spec.environment})
     except OSError as error:
         os.write(report, f"{error.errno or 0} {stage}".encode())
@@ -151,14 +164,6 @@ def _become(spec: Spec, report: int) -> None:
         os.write(report, f"0 {stage}".encode())
     finally:
         os._exit(127)
-
-
-def _limit(spec: Spec) -> None:
-    if spec.memory:
-        resource.setrlimit(resource.RLIMIT_AS, (spec.memory, spec.memory))
-    if spec.files:
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def adopt(role: str, pid: int, start_time: int = 0) -> Process | None:

@@ -4,7 +4,6 @@
 import contextlib
 import fcntl
 import os
-import resource
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -18,7 +17,7 @@ from tidegate.supervisor import identity as identities
 from tidegate.supervisor.identity import IdentityError
 from tidegate.supervisor.node import AdoptionError
 from tidegate.supervisor.notify import Notifier
-from tidegate.supervisor.processes import reserve_descriptors
+from tidegate.supervisor.processes import raise_descriptor_limit, reserve_descriptors
 from tidegate.supervisor.supervisor import Supervisor
 
 
@@ -88,12 +87,6 @@ def run(options: Options) -> int:
         return 1
     finally:
         os.close(lock)
-
-
-def raise_descriptor_limit() -> None:
-    """Lets this process hold as many sockets as the system allows."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def acquire(instance: Instance) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.events import Events
-from tidegate.protocol import Message
+from tidegate.protocol import Message, Pool, WireProblem
 from tidegate.runtime import Instance
 from tidegate.supervisor import identity as identities
 from tidegate.supervisor import state
@@ -189,21 +189,37 @@ class Supervisor:
         except IdentityError as error:
             reply(problems=[{"where": "gateway.function_user", "message": str(error)}])
             return
-        held = {key for key in self._sockets.names() if key.startswith("worker:")}
+        if message["drop"]:
+            self._drop_functions(message["pools"])
+            reply()
+            return
+        new: list[str] = []
+
+        def settled(problems: list[WireProblem]) -> None:
+            self._save()
+            held = [key for key in new if key in self._sockets]
+            if problems:
+                reply(problems=problems)
+            elif held and self._node.is_up:
+                self._hand_over(held, reply)
+            else:
+                # A node that starts gets every socket.
+                reply()
+
         try:
-            new = self._workers.set(message["pools"], drop=bool(message["drop"]))
+            new += self._workers.bind(message["pools"])
         except OSError as error:
             reply(problems=[{"where": "functions", "message": f"a worker's socket cannot be bound: {error}"}])
             return
+        self._workers.set(message["pools"], new, settled, tried=bool(message["tried"]))
+
+    def _drop_functions(self, pools: list[Pool]) -> None:
+        held = {key for key in self._sockets.names() if key.startswith("worker:")}
+        self._workers.drop(pools)
         gone = sorted(held - set(self._sockets.names()))
         if gone:
             self._node.call("sockets.drop", lambda _reply: None, keys=gone)
         self._save()
-        if new and self._node.is_up:
-            self._hand_over(new, reply)
-        else:
-            # A node that starts gets every socket.
-            reply()
 
     def _worker_identity(self, name: str | None) -> Identity | None:
         if self._identity is None and os.geteuid() == 0:
@@ -308,7 +324,7 @@ class Supervisor:
                 self._node.ended()
             elif self._control.process is not None and self._control.process.pid == pid:
                 self._control.ended()
-            elif not self._workers.reaped_by_init(pid):
+            elif not self._workers.reap(pid):
                 os.waitpid(pid, 0)
 
     # The end

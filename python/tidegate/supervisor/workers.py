@@ -2,7 +2,6 @@
 """Keeps function workers running: pools of processes that run the users' code."""
 
 import errno
-import json
 import os
 import signal
 import socket
@@ -13,20 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.events import Events
-from tidegate.protocol import Pool, listen
+from tidegate.protocol import Pool, WireProblem, listen
 from tidegate.protocol.sockets import LONGEST
 from tidegate.supervisor.binding import Sockets
 from tidegate.supervisor.identity import Identity
 from tidegate.supervisor.loop import Loop, Timer
-from tidegate.supervisor.processes import Backoff, Process, Spec, adopt, start
+from tidegate.supervisor.processes import Backoff, Process, adopt
+from tidegate.supervisor.worker import key_of, launch
 
-ENTRY = "tidegate._worker"
 BACKLOG = 256
 KILL_AFTER = 5.0
 """Seconds a worker has to end after SIGTERM, beyond what its calls may take."""
+READY_WITHIN = 30.0
+"""Seconds a worker has to load its code before a change that needs it is refused."""
+
+Answer = Callable[[list[WireProblem]], None]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Worker:
     pool: Pool
     number: int
@@ -38,14 +41,29 @@ class _Worker:
     def key(self) -> str:
         return key_of(self.pool["name"], self.number)
 
+    @property
+    def path(self) -> Path:
+        return Path(self.pool["sockets"][self.number])
 
-def key_of(pool: str, number: int) -> str:
-    """The key of a worker's socket."""
-    return f"worker:{pool}:{number}"
+
+@dataclass(eq=False)
+class _Change:
+    """New workers that are being tried before those they replace go."""
+
+    answer: Answer
+    waiting: dict[str, _Worker] = field(default_factory=dict)
+    ready: list[_Worker] = field(default_factory=list)
+    problems: list[WireProblem] = field(default_factory=list)
+    new_keys: list[str] = field(default_factory=list)
+    timer: Timer | None = None
 
 
 class Workers:
-    """All pools of one gateway."""
+    """All pools of one gateway.
+
+    Attributes:
+        identity: Whom the workers run as; set before `set` is called.
+    """
 
     def __init__(
         self,
@@ -73,9 +91,9 @@ class Workers:
         self._workers: dict[str, _Worker] = {}
         self._leaving: dict[int, Process] = {}
         self._orphans: dict[str, tuple[Process, str]] = {}
+        self._change: _Change | None = None
         self._is_stopping = False
         self.identity: Identity | None = None
-        """Whom the workers run as."""
 
     def adopt(self, entries: list[dict[str, Any]]) -> None:
         """Watches workers that an earlier supervisor started, until control says which are wanted."""
@@ -85,43 +103,65 @@ class Workers:
             if process is not None:
                 self._orphans[key] = (process, entry["hash"])
 
-    def set(self, pools: list[Pool], *, drop: bool) -> list[str]:
-        """Makes the processes what `pools` says; new sockets are bound before this returns.
-
-        Args:
-            pools: All that are wanted.
-            drop: Whether others go now; a change keeps them until the node has let go of them.
-
-        Returns:
-            Keys of the sockets that are new.
+    def bind(self, pools: list[Pool]) -> list[str]:
+        """Binds the sockets of `pools` that are not bound yet; returns their keys.
 
         Raises:
-            OSError: A socket cannot be bound. Nothing has changed then.
+            OSError: One cannot be bound. None is then.
         """
-        wanted = {
-            key_of(pool["name"], at): (pool, at) for pool in pools for at in range(len(pool["sockets"]))
-        }
-        new = [key for key in wanted if key not in self._sockets]
-        bound = []
+        bound: dict[str, socket.socket] = {}
         try:
-            for key in new:
-                pool, number = wanted[key]
-                bound.append((key, self._bind(Path(pool["sockets"][number]))))
+            for key, (pool, number) in _wanted(pools).items():
+                if key not in self._sockets:
+                    bound[key] = self._bind(Path(pool["sockets"][number]))
         except OSError:
-            for _, opened in bound:
+            for opened in bound.values():
                 opened.close()
             raise
-        for key, opened in bound:
+        for key, opened in bound.items():
             self._sockets.add(key, [opened])
-        for key, (pool, number) in wanted.items():
-            self._want(key, pool, number)
-        if drop:
-            for key in [key for key in self._workers if key not in wanted]:
-                self._release(key)
-            for process, _ in self._orphans.values():
-                self._leave(process)
-            self._orphans.clear()
-        return new
+        return list(bound)
+
+    def set(self, pools: list[Pool], new_keys: list[str], answer: Answer, *, tried: bool) -> None:
+        """Makes the processes what `pools` says; workers that are not among them stay until `drop`.
+
+        Args:
+            pools: All that are wanted; their sockets are bound.
+            new_keys: Sockets that were bound for this change, closed if it is refused.
+            answer: Called once, with what is wrong: then everything is as it was.
+            tried: Whether new code has to load before old code goes. At the first start there is no old
+                code, and a function that does not load is to cost its own routes only.
+        """
+        if self._change is not None:
+            # Control asks one thing at a time; this is another control.
+            self._settle(self._change, "control was replaced")
+        change = self._change = _Change(answer, new_keys=new_keys)
+        for key, (pool, number) in _wanted(pools).items():
+            worker = self._workers.get(key)
+            if worker is not None and worker.pool["hash"] == pool["hash"]:
+                continue
+            fresh = _Worker(pool, number)
+            if worker is None and self._take_orphan(fresh):
+                continue
+            if tried:
+                self._try(change, fresh)
+            else:
+                self._promote(fresh)
+        if change.waiting:
+            change.timer = self._loop.after(
+                READY_WITHIN, lambda: self._settle(change, "it did not get ready")
+            )
+        else:
+            self._settle(change)
+
+    def drop(self, keep: list[Pool]) -> None:
+        """Ends the workers that are not in `keep`, and closes their sockets."""
+        wanted = _wanted(keep)
+        for key in [key for key in self._workers if key not in wanted]:
+            self._release(key)
+        for process, _ in self._orphans.values():
+            self._leave(process)
+        self._orphans.clear()
 
     def _bind(self, path: Path) -> socket.socket:
         if len(os.fsencode(path)) > LONGEST:
@@ -137,53 +177,103 @@ class Workers:
             os.chown(path, self._owner.uid, self._owner.gid)
         return opened
 
-    def _want(self, key: str, pool: Pool, number: int) -> None:
-        worker = self._workers.get(key)
-        if worker is None:
-            worker = self._workers[key] = _Worker(pool, number)
-            process, digest = self._orphans.pop(key, (None, ""))
-            if process is not None and digest == pool["hash"]:
-                worker.process = process
-                self._watch(worker, process)
-                return
-            self._start(worker)
-            if process is not None:
-                self._leave(process)
-        elif worker.pool["hash"] != pool["hash"]:
-            old = worker.process
-            worker.pool, worker.process = pool, None
-            if old is not None:
-                self._loop.unwatch(old.pidfd)
-            self._start(worker)
-            if old is not None:
-                # Beside the new one on the same socket; it takes no new connections and ends.
-                self._leave(old)
+    def _take_orphan(self, worker: _Worker) -> bool:
+        process, digest = self._orphans.pop(worker.key, (None, ""))
+        if process is None:
+            return False
+        if digest != worker.pool["hash"]:
+            self._leave(process)
+            return False
+        worker.process = process
+        self._workers[worker.key] = worker
+        self._watch(worker, process)
+        return True
 
-    def _start(self, worker: _Worker) -> None:
+    def _try(self, change: _Change, fresh: _Worker) -> None:
+        """Starts a worker beside the one that it is to replace."""
+        change.waiting[fresh.key] = fresh
+
+        def outcome(problem: str) -> None:
+            if change.waiting.pop(fresh.key, None) is None:
+                return
+            change.ready.append(fresh)
+            if problem:
+                change.problems.append({"where": f"function {fresh.pool['name']}", "message": problem})
+            if not change.waiting:
+                self._settle(change)
+
+        try:
+            fresh.process = self._launch(fresh, outcome)
+        except OSError as error:
+            outcome(f"cannot be started: {error}")
+
+    def _settle(self, change: _Change, problem: str = "") -> None:
+        """Ends a change: all its workers take over, or none does."""
+        if self._change is not change:
+            return
+        self._change = None
+        if change.timer is not None:
+            change.timer.cancel()
+        for worker in change.waiting.values():
+            change.problems.append({"where": f"function {worker.pool['name']}", "message": problem})
+        if not change.problems:
+            for worker in change.ready:
+                self._promote(worker)
+        else:
+            for worker in (*change.ready, *change.waiting.values()):
+                if worker.process is not None:
+                    self._leave(worker.process)
+            for key in change.new_keys:
+                self._sockets.drop(key)
+        change.waiting.clear()
+        # Several processes of a pool fail alike.
+        unique = {(each["where"], each["message"]): each for each in change.problems}
+        change.answer(list(unique.values()))
+
+    def _promote(self, fresh: _Worker) -> None:
+        """Puts a worker in the place of its predecessor, which takes no new calls and ends."""
+        old = self._workers.get(fresh.key)
+        self._workers[fresh.key] = fresh
+        if fresh.process is None:
+            self._start(fresh)
+        else:
+            self._watch(fresh, fresh.process)
+        if old is not None:
+            self._retire(old)
+        self._on_change()
+
+    def _retire(self, worker: _Worker) -> None:
         if worker.restart is not None:
             worker.restart.cancel()
-            worker.restart = None
-        pool = worker.pool
-        settings = {**pool["settings"], "pool": pool["name"], "number": worker.number}
-        try:
-            process = start(
-                Spec(
-                    worker.key,
-                    ENTRY,
-                    environment={"TIDEGATE_WORKER": json.dumps(settings)},
-                    descriptors={3: self._sockets.first(worker.key)},
-                    interpreter=pool["interpreter"],
-                    identity=self.identity,
-                    memory=pool["memory"],
-                    directory=Path(pool["directory"]) if pool["directory"] else None,
+        if worker.process is not None:
+            self._loop.unwatch(worker.process.pidfd)
+            self._leave(worker.process, worker.pool["deadline_ms"] / 1000)
+            worker.process = None
+
+    def _launch(self, worker: _Worker, outcome: Callable[[str], None]) -> Process:
+        listener = self._sockets.first(worker.key)
+        process = launch(self._loop, worker.pool, worker.number, listener, self.identity, outcome)
+        self._events.info(
+            "function worker started", pool=worker.pool["name"], number=worker.number, pid=process.pid
+        )
+        return process
+
+    def _start(self, worker: _Worker) -> None:
+        worker.restart = None
+
+        def outcome(problem: str) -> None:
+            if problem and not self._is_stopping:
+                self._events.error(
+                    f"a function cannot serve: {problem}", pool=worker.pool["name"], number=worker.number
                 )
-            )
+
+        try:
+            process = self._launch(worker, outcome)
         except OSError as error:
             self._again(worker, 0.0, f"cannot be started: {error}")
             return
         worker.process = process
         self._watch(worker, process)
-        self._events.info("function worker started", pool=pool["name"], number=worker.number, pid=process.pid)
         self._on_change()
 
     def _watch(self, worker: _Worker, process: Process) -> None:
@@ -210,13 +300,9 @@ class Workers:
 
     def _release(self, key: str) -> None:
         worker = self._workers.pop(key)
-        if worker.restart is not None:
-            worker.restart.cancel()
-        if worker.process is not None:
-            self._loop.unwatch(worker.process.pidfd)
-            self._leave(worker.process, worker.pool["deadline_ms"] / 1000)
+        self._retire(worker)
         self._sockets.drop(key)
-        Path(worker.pool["sockets"][worker.number]).unlink(missing_ok=True)
+        worker.path.unlink(missing_ok=True)
 
     def _leave(self, process: Process, patience: float = 0.0) -> None:
         """Asks a process to end and kills it if it does not."""
@@ -239,13 +325,10 @@ class Workers:
     def stop(self) -> None:
         """Asks every worker to end; none is started again."""
         self._is_stopping = True
+        if self._change is not None:
+            self._settle(self._change, "the gateway stops")
         for worker in self._workers.values():
-            if worker.restart is not None:
-                worker.restart.cancel()
-            if worker.process is not None:
-                self._loop.unwatch(worker.process.pidfd)
-                self._leave(worker.process)
-                worker.process = None
+            self._retire(worker)
         for process, _ in self._orphans.values():
             self._leave(process)
         self._orphans.clear()
@@ -256,7 +339,7 @@ class Workers:
         for process in self._leaving.values():
             process.signal(signal.SIGKILL)
 
-    def reaped_by_init(self, pid: int) -> bool:
+    def reap(self, pid: int) -> bool:
         """As process 1: handles the end of `pid` if it is a worker."""
         if pid in self._leaving:
             self._left(self._leaving[pid])
@@ -265,6 +348,7 @@ class Workers:
             if worker.process is not None and worker.process.pid == pid:
                 self._ended(worker, worker.process)
                 return True
+        # One that is being tried has said, or will say, by its pipe; its status is taken when it leaves.
         return False
 
     @property
@@ -274,7 +358,7 @@ class Workers:
 
     def files(self) -> list[Path]:
         """The sockets' files."""
-        return [Path(worker.pool["sockets"][worker.number]) for worker in self._workers.values()]
+        return [worker.path for worker in self._workers.values()]
 
     def entries(self) -> list[dict[str, Any]]:
         """For `state.json`."""
@@ -289,3 +373,8 @@ class Workers:
             for worker in self._workers.values()
             if worker.process is not None
         ]
+
+
+def _wanted(pools: list[Pool]) -> dict[str, tuple[Pool, int]]:
+    """Pool and number of each worker, by the key of its socket."""
+    return {key_of(pool["name"], at): (pool, at) for pool in pools for at in range(len(pool["sockets"]))}
