@@ -11,6 +11,7 @@ mod build;
 mod connection;
 mod fields;
 mod framing;
+mod judge;
 mod method;
 mod pairs;
 mod reject;

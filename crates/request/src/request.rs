@@ -226,6 +226,9 @@ impl Request {
         let start = arena.len();
         match target::canonical_authority(authority, self.scheme, arena) {
             Ok(authority) => {
+                self.storage
+                    .fields
+                    .replace_value(FieldId::Host, authority.whole);
                 self.take_authority(authority);
                 Ok(())
             }

@@ -53,7 +53,13 @@ pub(crate) const UNTRUSTED: FieldSet = FieldSet::of(&[
 ]);
 
 /// Families of names of which no full list exists.
-const UNTRUSTED_PREFIXES: [&[u8]; 3] = [b"x-forwarded", b"x-tidegate-", b"x-middleware-"];
+const UNTRUSTED_PREFIXES: [&[u8]; 5] = [
+    b"x-forwarded",
+    b"x-tidegate-",
+    b"x-middleware-",
+    b"x-http-method",
+    b"x-method-override",
+];
 
 /// Whether CGI, WSGI or PHP would see the two names as one: they turn each character that is no
 /// letter or digit into `_` and ignore case.

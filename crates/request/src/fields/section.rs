@@ -251,7 +251,9 @@ impl Fields {
             .iter()
             .take(before)
             .position(|entry| entry.is_called(arena, id, name));
-        if let (Some(first), Some(last)) = (first, self.entries.pop()) {
+        if let Some(first) = first
+            && let Some(last) = self.entries.pop()
+        {
             let mut index = 0;
             self.entries.retain(|entry| {
                 index += 1;
@@ -284,6 +286,13 @@ impl Fields {
     /// Bytes of memory held.
     pub fn memory(&self) -> usize {
         self.arena.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    /// Gives every field `id` the value at `span` of the arena, which must have been judged.
+    pub(crate) fn replace_value(&mut self, id: FieldId, span: Span) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.id == id) {
+            entry.value = span;
+        }
     }
 
     /// Keeps the entries for which `keep` holds; returns whether any went.

@@ -45,8 +45,8 @@ static CLASSES: [Class; 256] = {
 /// # Errors
 /// `http_request_error`, with bytes left behind in `out`: a path that does not begin with `/`;
 /// `..` or `.;` in any spelling as a segment (also between `%2F`, which some origin servers decode
-/// before they look for segments); `\`, `%5C`, `%00`, a broken escape, `#`, a control character, a
-/// space or a byte from 0x80.
+/// before they look for segments); `\`, `%5C`, `%00`, overlong UTF-8, a broken escape, `#`, a control
+/// character, a space or a byte from 0x80.
 pub(crate) fn canonical_path(
     path: &[u8],
     merge_slashes: bool,
@@ -77,21 +77,19 @@ pub(crate) fn canonical_path(
 fn rewrite(rest: &[u8], merge_slashes: bool, out: &mut Vec<u8>) -> Result<(), Reject> {
     out.push(b'/');
     let mut segment = out.len();
+    let mut escaped = 0;
     let mut bytes = rest.iter();
     while let Some(&byte) = bytes.next() {
+        let before = std::mem::take(&mut escaped);
         match CLASSES[usize::from(byte)] {
             Class::Plain | Class::Dot => out.push(byte),
             Class::Escape => push_escape(byte, out),
-            Class::Percent => match digit(bytes.next())
-                .zip(digit(bytes.next()))
-                .map(|(high, low)| high << 4 | low)
-            {
-                None => return Err(Reject::request("a broken escape in the path")),
-                Some(0) => return Err(Reject::request("an escaped NUL in the path")),
-                Some(b'\\') => return Err(Reject::request("an escaped backslash in the path")),
-                Some(decoded) if is_unreserved(decoded) => out.push(decoded),
-                Some(decoded) => push_escape(decoded, out),
-            },
+            Class::Percent => {
+                let digits = digit(bytes.next()).zip(digit(bytes.next()));
+                let (high, low) = digits.ok_or(Reject::request("a broken escape in the path"))?;
+                escaped = high << 4 | low;
+                push_decoded(escaped, before, out)?;
+            }
             Class::Slash => {
                 let is_merged = merge_slashes && out.len() == segment;
                 let is_gone = end_segment(segment, out)?;
@@ -108,6 +106,26 @@ fn rewrite(rest: &[u8], merge_slashes: bool, out: &mut Vec<u8>) -> Result<(), Re
         }
     }
     end_segment(segment, out).map(drop)
+}
+
+/// Appends an escaped `byte`, bare if it is unreserved. `before` is the escaped byte right before.
+fn push_decoded(byte: u8, before: u8, out: &mut Vec<u8>) -> Result<(), Reject> {
+    match (before, byte) {
+        (_, 0) => Err(Reject::request("an escaped NUL in the path")),
+        (_, b'\\') => Err(Reject::request("an escaped backslash in the path")),
+        // UTF-8 longer than need be: a careless decoder reads `/`, `.` or NUL (RFC 3629 §10).
+        (0xc0 | 0xc1, 0x80..=0xbf) | (0xe0, 0x80..=0x9f) | (0xf0, 0x80..=0x8f) => {
+            Err(Reject::request("overlong UTF-8 in the path"))
+        }
+        (_, byte) if is_unreserved(byte) => {
+            out.push(byte);
+            Ok(())
+        }
+        (_, byte) => {
+            push_escape(byte, out);
+            Ok(())
+        }
+    }
 }
 
 /// Judges the segment that begins at `start` of `out` and runs to its end; takes a `.` out again
