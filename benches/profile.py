@@ -81,9 +81,11 @@ def main() -> int:
     os.sched_setaffinity(0, {options.load_core})
     with tempfile.TemporaryDirectory(prefix="tidegate-profile-") as directory:
         data = Path(directory) / "perf.data"
-        peer = next(kind for kind in PEERS if kind.name == options.peer)(Path(directory), options.proxy_core)
+        peer = next(kind for kind in PEERS if kind.name == options.peer)(
+            Path(directory), options.proxy_core, load
+        )
         try:
-            peer.start(load.origins, case.routes)
+            peer.start(case.routes)
             sampling: list[subprocess.Popen[bytes]] = []
 
             def moment(phase: str) -> None:

@@ -41,7 +41,7 @@ def arguments() -> argparse.Namespace:
 
 
 def chosen_peers(
-    wanted: list[str] | None, directory: Path, core: int, origins: list[str]
+    wanted: list[str] | None, directory: Path, core: int, load: load_tool.Load
 ) -> tuple[list[Peer], dict[str, str]]:
     """The proxies that start on this machine, and why the others are left out."""
     here: list[Peer] = []
@@ -49,12 +49,12 @@ def chosen_peers(
     for kind in PEERS:
         if wanted and kind.name not in wanted:
             continue
-        peer = kind(directory, core)
+        peer = kind(directory, core, load)
         if not peer.is_here():
             skipped[peer.name] = f"{peer.program} is not on this machine"
             continue
         try:
-            peer.start(origins, 1)
+            peer.start(1)
             peer.stop()
         except Exception as error:
             print(f"bench: {peer.name} does not start: {error}", file=sys.stderr)
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
     # The runner itself only waits; what it does in between must not cost the proxy.
     os.sched_setaffinity(0, {options.load_core})
     try:
-        peers, skipped = chosen_peers(options.peer, directory, options.proxy_core, load.origins)
+        peers, skipped = chosen_peers(options.peer, directory, options.proxy_core, load)
         results: dict[str, Any] = {
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "commit": machine.commit(),

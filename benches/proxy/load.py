@@ -45,8 +45,11 @@ class Load:
             text=True,
             preexec_fn=prepare,
         )
-        self.origins: list[str] = self._read()["origins"]
+        ready = self._read()
+        self.origins: list[str] = ready["origins"]
         """`address:port` of each origin server."""
+        self.sink: str = ready["sink"]
+        """`address:port` that takes logs over TCP."""
 
     def run(self, moment: Callable[[str], None], **values: str | float) -> dict[str, Any]:
         """Runs one load and returns its figures; calls `moment` with "begin" and "end" of the window."""
@@ -64,6 +67,11 @@ class Load:
         """Closes the idle connections; returns how many the proxy had kept open."""
         self._send("drop", {})
         return int(self._read()["dropped"])
+
+    def lines(self) -> int:
+        """Log lines received so far."""
+        self._send("lines", {})
+        return int(self._read()["lines"])
 
     def close(self) -> None:
         """Ends the load tool."""

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from benches.proxy import engine
 from benches.proxy.cases import MOST_CONNECTIONS
+from benches.proxy.load import Load
 from benches.proxy.machine import output, process_group, raise_descriptors
 
 CONFIGURATIONS = Path(__file__).parent / "peers"
@@ -51,9 +52,10 @@ class Peer(ABC):
     program: str
     """What must be on the machine."""
 
-    def __init__(self, directory: Path, core: int) -> None:
+    def __init__(self, directory: Path, core: int, load: Load) -> None:
         self._directory = directory / self.name
         self._core = core
+        self._load = load
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
         self.connections = MOST_CONNECTIONS
@@ -63,7 +65,7 @@ class Peer(ABC):
         """What is compared, as its program says."""
 
     @abstractmethod
-    def command(self, origins: list[str], routes: int) -> list[str]:
+    def command(self, routes: int) -> list[str]:
         """Writes the configuration into the directory and returns what to run."""
 
     def environment(self) -> dict[str, str]:
@@ -74,7 +76,7 @@ class Peer(ABC):
         """Whether its program is on this machine."""
         return shutil.which(self.program, path=SEARCH_PATH) is not None
 
-    def start(self, origins: list[str], routes: int, connections: int = MOST_CONNECTIONS) -> None:
+    def start(self, routes: int, connections: int = MOST_CONNECTIONS) -> None:
         """Starts with `routes` path prefixes (1: everything), for so many clients, until it answers."""
         self.connections = connections
         shutil.rmtree(self._directory, ignore_errors=True)
@@ -89,7 +91,7 @@ class Peer(ABC):
 
         with (self._directory / "output.log").open("wb") as log:
             self._process = subprocess.Popen(
-                self.command(origins, routes),
+                self.command(routes),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -121,6 +123,11 @@ class Peer(ABC):
         raise RuntimeError(
             f"{self.name} does not answer {path} (got {answer[:80]!r}); it said:\n{log[-2000:]}"
         )
+
+    def log_lines(self) -> int:
+        """Lines of its access log so far; read after it is stopped, when all are written."""
+        with (self._directory / "access.log").open("rb") as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
     def pids(self) -> list[int]:
         """All its processes."""
@@ -157,7 +164,7 @@ class Nginx(Peer):
             "nginx version: "
         )
 
-    def command(self, origins: list[str], routes: int) -> list[str]:
+    def command(self, routes: int) -> list[str]:
         names = [f"/{name}/" for name in route_names(routes)] or ["/"]
         blocks = "\n".join(f"    location {path} {{ proxy_pass http://origin; }}" for path in names)
         text = fill(
@@ -166,8 +173,8 @@ class Nginx(Peer):
             port=self.port,
             # Its limit counts connections to origin servers as well.
             connections=self.connections + 384,
-            origin_1=origins[0],
-            origin_2=origins[1],
+            origin_1=self._load.origins[0],
+            origin_2=self._load.origins[1],
             routes=blocks,
         )
         (self._directory / "nginx.conf").write_text(text)
@@ -181,11 +188,14 @@ class Haproxy(Peer):
     name = "haproxy"
     program = "haproxy"
 
+    def log_lines(self) -> int:
+        return self._load.lines()
+
     def version(self) -> str:
         words = output(shutil.which(self.program, path=SEARCH_PATH) or "", "-v").split()
         return f"haproxy/{words[2]}" if len(words) > 2 else ""
 
-    def command(self, origins: list[str], routes: int) -> list[str]:
+    def command(self, routes: int) -> list[str]:
         route = "  default_backend origin"
         if routes > 1:
             lines = "".join(f"/{name}/ origin\n" for name in route_names(routes))
@@ -196,9 +206,10 @@ class Haproxy(Peer):
             directory=self._directory,
             port=self.port,
             connections=self.connections,
-            origin_1=origins[0],
-            origin_2=origins[1],
+            origin_1=self._load.origins[0],
+            origin_2=self._load.origins[1],
             route=route,
+            sink=self._load.sink,
         )
         (self._directory / "haproxy.cfg").write_text(text)
         program = shutil.which(self.program, path=SEARCH_PATH) or self.program
@@ -216,8 +227,8 @@ class AsyncioProxy(Peer):
 
         return f"uvloop/{version('uvloop')} httptools/{version('httptools')}"
 
-    def command(self, origins: list[str], routes: int) -> list[str]:
-        ports = [origin.rpartition(":")[2] for origin in origins]
+    def command(self, routes: int) -> list[str]:
+        ports = [origin.rpartition(":")[2] for origin in self._load.origins]
         script = str(CONFIGURATIONS / "asyncio_proxy.py")
         log = str(self._directory / "access.log")
         return [sys.executable, script, str(self.port), log, *ports, "--", *route_names(routes)]
@@ -232,7 +243,7 @@ class Tidegate(Peer):
     def version(self) -> str:
         return f"tidegate/{engine.version()}"
 
-    def command(self, origins: list[str], routes: int) -> list[str]:
+    def command(self, routes: int) -> list[str]:
         names = [f"/{name}" for name in route_names(routes)] or ["/"]
         lines = "\n".join(f"  - {{ path: {path}, to: origin }}" for path in names)
         with socket.socket() as probe:
@@ -244,8 +255,8 @@ class Tidegate(Peer):
             port=self.port,
             connections=self.connections,
             admin=admin,
-            origin_1=origins[0],
-            origin_2=origins[1],
+            origin_1=self._load.origins[0],
+            origin_2=self._load.origins[1],
             routes=lines,
         )
         (self._directory / "tidegate.yaml").write_text(text)

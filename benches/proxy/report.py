@@ -51,6 +51,9 @@ def case_table(title: str, series: dict[str, dict[str, Any]]) -> list[str]:
             str(one["errors"]),
         ]
         rows.append("| " + " | ".join(cells) + " |")
+    lost = [f"{name} {one['log_lines_lost']:,}" for name, one in series.items() if one["log_lines_lost"]]
+    if lost:
+        rows += ["", f"Answers without a line in the access log: {', '.join(lost)}."]
     return [*rows, ""]
 
 

@@ -46,6 +46,8 @@ pub enum Command {
     Run(Plan),
     /// Close the idle connections.
     Drop,
+    /// Say how many log lines came.
+    Lines,
     /// Not a command; says why.
     Bad(String),
 }
@@ -94,6 +96,7 @@ fn parse(line: &str) -> Command {
         Some("run") => false,
         Some("idle") => true,
         Some("drop") => return Command::Drop,
+        Some("lines") => return Command::Lines,
         other => return Command::Bad(format!("no such command: {}", other.unwrap_or_default())),
     };
     let mut plan = Plan {

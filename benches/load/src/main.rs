@@ -6,11 +6,12 @@
 //! proxies keep their connections to the origin server between rounds.
 //!
 //! It reads one command a line on standard input and prints one JSON object a line:
-//! - at start `{"origins":["127.0.0.1:PORT",...]}`
+//! - at start `{"origins":["127.0.0.1:PORT",...],"sink":"127.0.0.1:PORT"}`, the latter takes logs over TCP
 //! - `run target=IP:PORT host=NAME path=/b/128 size=128 connections=64 warm=1 seconds=5 rate=0 paths=1 close=0`
 //!   prints `{"phase":"begin"}` when the warm-up is over, `{"phase":"end"}` when the window is, then the result
 //! - `idle target=IP:PORT host=NAME path=/b/128 size=128 connections=9000` opens connections, gets one answer on each,
 //!   prints `{"idle":N,"errors":N}` and keeps them open until `drop`, which prints `{"dropped":N}`
+//! - `lines` prints `{"lines":N}`, the log lines received so far
 //! - end of input ends the process.
 //!
 //! Start reading at `client.rs`.
@@ -22,6 +23,7 @@ mod command;
 mod origin;
 mod report;
 mod shuttle;
+mod sink;
 mod wire;
 
 use std::io::Write as _;
@@ -33,6 +35,7 @@ use crate::client::Client;
 use crate::command::{Command, Input};
 use crate::origin::Origin;
 use crate::shuttle::{Token, nanoseconds};
+use crate::sink::Sink;
 
 /// Connections asked of the origin server are spread over this many addresses, as over two endpoints of a backend.
 const ORIGIN_ADDRESSES: usize = 2;
@@ -42,6 +45,7 @@ fn main() -> std::io::Result<()> {
     rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1))?;
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let mut origin = Origin::listen(&poll, ORIGIN_ADDRESSES)?;
+    let mut sink = Sink::listen(&poll)?;
     let mut input = Input::watch(&poll)?;
     let mut client = Client::new();
     let mut events: Vec<epoll::Event> = Vec::with_capacity(512);
@@ -50,7 +54,11 @@ fn main() -> std::io::Result<()> {
         .iter()
         .map(|address| format!("\"{address}\""))
         .collect();
-    print(&format!("{{\"origins\":[{}]}}", addresses.join(",")));
+    print(&format!(
+        "{{\"origins\":[{}],\"sink\":\"{}\"}}",
+        addresses.join(","),
+        sink.address()
+    ));
     loop {
         let pause = client.until_due(nanoseconds());
         let timeout = pause.map(|wait| Timespec {
@@ -74,10 +82,13 @@ fn main() -> std::io::Result<()> {
                     Command::End => return Ok(()),
                     Command::Bad(reason) => print(&format!("{{\"error\":\"{reason}\"}}")),
                     Command::Drop => print(&format!("{{\"dropped\":{}}}", client.drop_idle())),
+                    Command::Lines => print(&format!("{{\"lines\":{}}}", sink.lines())),
                     Command::Run(plan) => client.start(&poll, plan)?,
                 },
                 Token::Listener(index) => origin.accept(&poll, index)?,
                 Token::Served(index) => origin.serve(index, flags),
+                Token::SinkListener => sink.accept(&poll)?,
+                Token::Sink(index) => sink.take(index),
                 Token::Asked(index) => client.advance(&poll, index, flags),
             }
         }

@@ -17,6 +17,10 @@ pub enum Token {
     Served(usize),
     /// A connection that the client asks on.
     Asked(usize),
+    /// The log receiver's listening address.
+    SinkListener,
+    /// A connection that logs arrive on.
+    Sink(usize),
 }
 
 impl Token {
@@ -28,6 +32,8 @@ impl Token {
             Self::Listener(index) => (1, index),
             Self::Served(index) => (2, index),
             Self::Asked(index) => (3, index),
+            Self::SinkListener => (4, 0),
+            Self::Sink(index) => (5, index),
         };
         rustix::event::epoll::EventData::new_u64((kind << 32) | index as u64)
     }
@@ -40,6 +46,8 @@ impl Token {
             1 => Self::Listener(index),
             2 => Self::Served(index),
             3 => Self::Asked(index),
+            4 => Self::SinkListener,
+            5 => Self::Sink(index),
             _ => Self::Input,
         }
     }
