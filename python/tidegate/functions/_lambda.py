@@ -50,13 +50,13 @@ class Context:
         return self._request.remaining_ms()
 
 
-def wrap(handler: Callable[[Any, Any], Any], settings: FunctionSettings) -> Callable[[Request], Response]:
-    """Makes a plain function of a handler."""
+def wrap(handler: Callable[[Any, Any], Any], settings: FunctionSettings) -> Callable[[Request], Any]:
+    """Makes a plain function of a handler; its result goes through `to_response`."""
     memory = str(settings.memory >> 20)
 
-    def call(request: Request) -> Response:
+    def call(request: Request) -> Any:
         context = Context(request.id, settings.name, memory, request)
-        return to_response(handler(event_of(request), context))
+        return handler(event_of(request), context)
 
     return call
 
@@ -165,8 +165,8 @@ def to_response(result: Any) -> Response:
 
 
 def _headers(result: dict[str, Any]) -> list[tuple[str, str]]:
-    headers = result.get("headers") or {}
-    cookies = result.get("cookies") or []
+    headers = {} if result.get("headers") is None else result["headers"]
+    cookies = [] if result.get("cookies") is None else result["cookies"]
     if not isinstance(headers, dict) or not isinstance(cookies, list):
         raise TypeError("headers is an object and cookies a list")
     pairs: list[tuple[str, str]] = []

@@ -24,6 +24,8 @@ from tidegate._engine import Request
 current: ContextVar[Request | None] = ContextVar("tidegate_request", default=None)
 """The request whose code runs in this context; tasks that the code starts inherit it."""
 
+_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+"""What some readers take for the end of a line and JSON does not escape."""
 LIMIT = 16_384
 """Characters of one message or traceback; the rest is cut off."""
 
@@ -46,7 +48,8 @@ class Log:
             entry |= {"function": request.function, "request": request.id}
         entry |= {"message": _cut(message)} | details
         try:
-            rest = json.dumps(entry, ensure_ascii=False, default=str).encode(errors="backslashreplace") + b"\n"
+            text = json.dumps(entry, ensure_ascii=False, default=str).translate(_LINE_ENDS)
+            rest = text.encode(errors="backslashreplace") + b"\n"
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
         except OSError:

@@ -48,6 +48,7 @@ class Target:
     deadline_ms: int
     max_body: int
     threads: int
+    to_response: Callable[[Any], _engine.Response]
 
 
 class Hooks:
@@ -60,17 +61,6 @@ class Hooks:
         self._log = log
         self.new_spare = _carry.spares(loop)
 
-    @staticmethod
-    def to_response(value: Any) -> _engine.Response:
-        """The response for what a plain function returned."""
-        if isinstance(value, str | bytes | bytearray | memoryview):
-            return _engine.Response(value)
-        if value is None:
-            return _engine.Response(status=204)
-        if isinstance(value, dict | list | int | float):
-            return _engine.Response.json(value)
-        raise TypeError(f"a function returns a Response, text, bytes, JSON or None, not {type(value).__name__}")
-
     def report(self, request: _engine.Request, error: BaseException) -> None:
         """Writes why a call failed."""
         self._log.failure(f"the function failed: {type(error).__name__}: {error}", error, request)
@@ -78,6 +68,21 @@ class Hooks:
     def complain(self, message: str) -> None:
         """Writes what is wrong with the worker itself."""
         self._log.write("error", message)
+
+
+def to_response(value: Any) -> _engine.Response:
+    """The response for what a function returned.
+
+    Raises:
+        TypeError: Nothing can be made of it.
+    """
+    if isinstance(value, str | bytes | bytearray | memoryview):
+        return _engine.Response(value)
+    if value is None:
+        return _engine.Response(status=204)
+    if isinstance(value, dict | list | int | float):
+        return _engine.Response.json(value)
+    raise TypeError(f"a function returns a Response, text, bytes, JSON or None, not {type(value).__name__}")
 
 
 def run(settings: Settings) -> int:
@@ -158,6 +163,7 @@ def _load(
         deadline_ms=settings.deadline_ms,
         max_body=settings.max_body,
         threads=0 if is_async else min(settings.concurrency, MOST_THREADS),
+        to_response=_lambda.to_response if settings.kind == "lambda" else to_response,
     )
 
 

@@ -6,6 +6,7 @@ The worker is the real one, started as the supervisor starts it.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -253,10 +254,11 @@ class WorkerProcess:
         text = json.dumps({"functions": functions, "path": str(folder), "ready": 4, **settings})
 
         def hand_over() -> None:
-            os.dup2(ready_write, 14)
-            os.dup2(self.listener.fileno(), 13)
-            os.dup2(13, 3, inheritable=True)
-            os.dup2(14, 4, inheritable=True)
+            # Out of the way first: either may be 3 or 4 itself.
+            listener = fcntl.fcntl(self.listener, fcntl.F_DUPFD, 100)
+            ready = fcntl.fcntl(ready_write, fcntl.F_DUPFD, 100)
+            os.dup2(listener, 3, inheritable=True)
+            os.dup2(ready, 4, inheritable=True)
 
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(

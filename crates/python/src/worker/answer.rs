@@ -100,7 +100,7 @@ fn answer(request: &Request, value: &Bound<'_, PyAny>) -> PyResult<()> {
         };
     }
     if !request.function.is_policy {
-        let response = request.core.hooks.to_response.bind(py).call1((value,))?;
+        let response = request.function.to_response.bind(py).call1((value,))?;
         return respond(exchange, py, response.cast::<Response>()?.get());
     }
     if !value.is_none() || request.function.takes_next || has_passed {

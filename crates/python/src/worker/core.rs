@@ -29,6 +29,8 @@ pub(super) struct Function {
     pub(super) is_streaming: bool,
     pub(super) deadline_ms: u64,
     pub(super) max_body: u64,
+    /// `(value) -> Response` for what it returned.
+    pub(super) to_response: Py<PyAny>,
     /// Where plain functions run.
     pub(super) pool: Pool,
 }
@@ -44,6 +46,7 @@ impl Function {
             is_streaming: source.getattr("is_streaming")?.extract()?,
             deadline_ms: source.getattr("deadline_ms")?.extract()?,
             max_body: source.getattr("max_body")?.extract()?,
+            to_response: source.getattr("to_response")?.unbind(),
             pool: Pool::default(),
         })
     }
@@ -58,8 +61,6 @@ pub(super) struct Hooks {
     pub(super) leave_task: Py<PyAny>,
     /// `() -> (carry, task)`; see `_carry.py`.
     pub(super) new_spare: Py<PyAny>,
-    /// `(value) -> Response` for what a function returned.
-    pub(super) to_response: Py<PyAny>,
     /// `(request, error)`: writes the traceback to the log.
     pub(super) report: Py<PyAny>,
     /// `(message)`: writes a line about the worker itself.
@@ -82,7 +83,6 @@ impl Hooks {
             enter_task: tasks.getattr("_enter_task")?.unbind(),
             leave_task: tasks.getattr("_leave_task")?.unbind(),
             new_spare: get("new_spare")?,
-            to_response: get("to_response")?,
             report: get("report")?,
             complain: get("complain")?,
             body_too_large: get("body_too_large")?,
