@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A decision of the engine as text: one part of the chain per line, with file and line."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tidegate.cli.output import paint, plain
+
+Positions = Callable[[str, str], str]
+"""From a resource's kind and name to `file:line`; empty when unknown."""
+
+MOST_CONSIDERED = 10
+"""Routes that are listed when none takes the request."""
+
+
+class Chain:
+    """Collects the lines of one decision."""
+
+    def __init__(self, decision: dict[str, Any], positions: Positions) -> None:
+        self._decision = decision
+        self._positions = positions
+        self._lines: list[str] = []
+
+    def lines(self) -> list[str]:
+        """Everything, from the listener to the upstream request or the answer."""
+        decision = self._decision
+        self._arrival()
+        for policy in decision.get("policies") or []:
+            self._say("policy", f"{plain(policy['kind'])}: {plain(policy.get('effect'))}")
+        if decision["outcome"] == "forward":
+            self._endpoints()
+            self._upstream()
+            self._waits()
+        else:
+            self._answer()
+        if decision["outcome"] == "not_found":
+            self._considered()
+        return self._lines
+
+    def _say(self, label: str, text: str, note: str = "") -> None:
+        self._lines.append(f"  {label:<10} {text}" + (paint(f"   {plain(note)}", "dim") if note else ""))
+
+    def _arrival(self) -> None:
+        decision = self._decision
+        listener, route = decision.get("listener"), decision.get("route")
+        if listener:
+            self._say("listener", plain(listener), self._positions("listener", listener))
+        if route:
+            self._say("route", paint(plain(route), "cyan"), self._positions("route", route))
+        elif decision["outcome"] == "not_found":
+            self._say("route", paint("none takes this request", "red"))
+        for name, value in (decision.get("parameters") or {}).items():
+            self._say("", f"{{{plain(name)}}} is {plain(value)}")
+
+    def _answer(self) -> None:
+        decision = self._decision
+        response = decision.get("response") or {}
+        status = response.get("status") or decision.get("status")
+        outcome = {"not_found": "no route", "reject": "refused", "respond": "answered here"}
+        text = " ".join(
+            str(part) for part in (status, outcome.get(decision["outcome"], decision["outcome"])) if part
+        )
+        why = ": ".join(str(decision[key]) for key in ("kind", "detail") if decision.get(key))
+        self._say("answer", paint(text, "yellow"), why)
+        for name, value in response.get("headers") or []:
+            self._say("", f"{plain(name)}: {plain(value)}")
+
+    def _endpoints(self) -> None:
+        decision = self._decision
+        backends = decision.get("backends") or []
+        for backend in backends:
+            name = backend["name"]
+            share = f"  {percent(backend['share'])}" if len(backends) > 1 else ""
+            self._say("backend", plain(name) + share, self._positions("backend", name))
+            if name in (decision.get("without_endpoint") or []):
+                self._say("endpoint", paint("none that could take it", "red"))
+            endpoints = [each for each in decision.get("endpoints") or [] if each["backend"] == name]
+            for each in endpoints:
+                share = f"  {percent(each['share'])}" if len(endpoints) > 1 else ""
+                zone = f"  zone {plain(each['zone'])}" if each.get("zone") else ""
+                self._say("endpoint", plain(each["address"]) + zone + share)
+
+    def _upstream(self) -> None:
+        upstream = self._decision.get("upstream")
+        if upstream:
+            self._say("upstream", f"{plain(upstream['method'])} {plain(upstream['target'])}")
+            for name, value in upstream.get("headers") or []:
+                self._say("", f"{plain(name)}: {plain(value)}")
+
+    def _waits(self) -> None:
+        timeouts = self._decision.get("timeouts") or {}
+        parts = [f"{name} {milliseconds(value)}" for name, value in timeouts.items() if value is not None]
+        if parts:
+            self._say("timeouts", ", ".join(parts))
+        retries = self._decision.get("retries") or {}
+        if retries.get("attempts"):
+            self._say(
+                "retries", f"{retries['attempts']} for {', '.join(map(plain, retries.get('methods') or []))}"
+            )
+
+    def _considered(self) -> None:
+        considered = self._decision.get("considered") or []
+        if not considered:
+            return
+        self._lines += ["", paint("  routes considered", "bold")]
+        for each in considered[:MOST_CONSIDERED]:
+            place = self._positions("route", each["route"])
+            note = paint(f"   {place}", "dim") if place else ""
+            self._lines.append(f"    {plain(each['route'])}: {plain(each['verdict'])}{note}")
+        if len(considered) > MOST_CONSIDERED:
+            self._lines.append(f"    and {len(considered) - MOST_CONSIDERED} more (--json lists all)")
+
+
+def percent(share: float) -> str:
+    """A share of 1 in percent."""
+    return f"{share * 100:.3g} %"
+
+
+def milliseconds(value: int) -> str:
+    """Milliseconds in the largest unit that takes them whole."""
+    for size, unit in ((3_600_000, "h"), (60_000, "min"), (1_000, "s")):
+        if value and value % size == 0:
+            return f"{value // size} {unit}"
+    return f"{value} ms"
