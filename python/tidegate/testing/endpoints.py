@@ -157,7 +157,7 @@ class FakeEndpoint:
             return [message for connection in self.connections for message in connection.messages]
 
     def begin(self, script: Script) -> None:
-        """Takes another script and forgets what was recorded; open connections stay and count from 0 again."""
+        """Takes another script and forgets what was recorded; open connections stay, requests count from 0."""
         with self._changed:
             self.script = script
             self._served = 0

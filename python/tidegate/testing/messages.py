@@ -27,10 +27,14 @@ _TARGET = re.compile(rb"[\x21-\x7e]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _REQUEST_LINE = re.compile(rb"([^ ]+) ([^ ]+) (HTTP/1\.[01])")
 _STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})((?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?)")
+_WORD = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+_CHUNK_LINE = re.compile(
+    rb"([0-9A-Fa-f]{1,16})(?:[\t ]*;[\t ]*%b(?:[\t ]*=[\t ]*(?:%b|%b))?)*" % (_WORD, _WORD, _QUOTED)
+)
 
 
-class Malformed(ValueError):  # noqa: N818 - reads as the statement it is
+class Malformed(ValueError):
     """The bytes are not one unambiguous HTTP/1.1 message."""
 
 
@@ -148,6 +152,8 @@ class Reader:
     head: Message | None = None
     """The message whose body is still arriving."""
     upgraded: bool = False
+    most: int | None = None
+    """Stop after that many messages; what follows stays in `rest`."""
     _buffer: bytearray = field(default_factory=bytearray)
     _raw: bytearray = field(default_factory=bytearray)
     _body: bytearray = field(default_factory=bytearray)
@@ -179,7 +185,7 @@ class Reader:
         """
         self._buffer += data
         first = len(self.messages)
-        while not self.upgraded and self._step():
+        while not self.upgraded and len(self.messages) != self.most and self._step():
             pass
         return self.messages[first:]
 

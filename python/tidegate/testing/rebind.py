@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes a configuration fit for a test: free ports of loopback, a log of its own, absolute folders."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tidegate.config.gateway import Gateway
+from tidegate.config.gateway_settings import AccessLog, Admin
+from tidegate.config.load import load, loads
+from tidegate.config.problem import ConfigError
+
+Configuration = Gateway | str | Path
+"""Models, YAML, or a file."""
+
+LOOPBACK = "127.0.0.1"
+_PORT_ZERO = re.compile(r"(\bport[\"']?\s*:\s*)0\b")
+_FIRST_STAND_IN = 60_001
+
+
+@dataclass(frozen=True)
+class Source:
+    """A configuration that was read: the models, and what relative folders of functions start from."""
+
+    gateway: Gateway
+    folder: Path
+
+
+def read(configuration: Configuration) -> Source:
+    """Reads any form of a configuration. A listener's `port` may be 0, since no port is used as written.
+
+    Raises:
+        ConfigError: It has mistakes.
+    """
+    if isinstance(configuration, Gateway):
+        return Source(configuration, Path.cwd())
+    if isinstance(configuration, Path):
+        try:
+            loaded = load(configuration)
+        except ConfigError:
+            if configuration.is_dir() or not _PORT_ZERO.search(configuration.read_text()):
+                raise
+            text = _with_ports(configuration.read_text())
+            loaded = loads(text, str(configuration), folder=configuration.parent)
+        return Source(loaded.gateway, loaded.folder.absolute())
+    loaded = loads(_with_ports(configuration), "<test>")
+    return Source(loaded.gateway, loaded.folder.absolute())
+
+
+def _with_ports(text: str) -> str:
+    """Port 0 means nothing to the models: each gets a number that no other listener of the text has."""
+    numbers = itertools.count(_FIRST_STAND_IN)
+    return _PORT_ZERO.sub(lambda found: f"{found[1]}{next(numbers)}", text)
+
+
+def listener_names(gateway: Gateway) -> list[str]:
+    """The names of everything that listens on a port, `admin` last if there is one."""
+    names = [name for name, listener in gateway.listeners.items() if not listener.address.startswith("unix:")]
+    return [*names, *(["admin"] if gateway.gateway.admin is not None else [])]
+
+
+def rebind(source: Source, ports: Mapping[str, int], log: Path) -> Gateway:
+    """The same gateway on `ports` of loopback by listener, logging to `log`.
+
+    A listener on an IPv6 address gets `::1`; Unix sockets stay.
+    """
+    gateway = source.gateway
+    listeners = {
+        name: listener.model_copy(update={"address": loopback(listener.address), "port": ports[name]})
+        if name in ports
+        else listener
+        for name, listener in gateway.listeners.items()
+    }
+    settings = gateway.gateway
+    access_log = settings.access_log or AccessLog(path=str(log))
+    update: dict[str, Any] = {"access_log": access_log.model_copy(update={"path": str(log)})}
+    if "admin" in ports:
+        update["admin"] = Admin(address=LOOPBACK, port=ports["admin"])
+    functions = {
+        name: function.model_copy(
+            update={
+                "path": str((source.folder / (function.path or ".")).resolve()),
+                "venv": str(source.folder / function.venv) if function.venv else None,
+            }
+        )
+        for name, function in gateway.functions.items()
+    }
+    return gateway.model_copy(
+        update={
+            "gateway": settings.model_copy(update=update),
+            "listeners": listeners,
+            "functions": functions,
+        }
+    )
+
+
+def loopback(address: str) -> str:
+    """The loopback address of the same family; `::`, which is both, becomes IPv4's."""
+    bare = address.strip("[]")
+    return "::1" if ":" in bare and bare != "::" else LOOPBACK
