@@ -8,7 +8,6 @@ const LEFT_OUT: FieldSet = CONNECTION_FIELDS.with(WRITTEN).with(FieldSet::of(&[
     FieldId::Host,
     FieldId::ContentLength,
     FieldId::Expect,
-    FieldId::MaxForwards,
 ]));
 
 /// Appends the head of `request` as it goes to an endpoint, in HTTP/1.1.

@@ -263,10 +263,9 @@ fn by_line(section: &[u8]) -> Option<Vec<(String, String)>> {
         }
         let colon = line.iter().position(|&byte| byte == b':')?;
         let (name, value) = (&line[..colon], &line[colon + 1..]);
-        let is_name = !name.is_empty()
-            && name
-                .iter()
-                .all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(byte));
+        let is_token =
+            |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        let is_name = !name.is_empty() && name.iter().all(is_token);
         let is_value = value
             .iter()
             .all(|&byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f));
