@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::Trailers;
+use super::{Extension, Trailers};
 use crate::HeadLimits;
 use std::ops::Range;
 use tidegate_request::{Fields, Reject};
@@ -24,8 +24,8 @@ pub struct Decoded {
 enum State {
     /// Before the first digit of a size, or between digits.
     Size,
-    /// In an extension.
-    Extension,
+    /// After `;` in a size line.
+    Extension(Extension),
     /// After the CR of a size line.
     SizeEnd,
     /// In the data of a chunk.
@@ -159,10 +159,10 @@ impl ChunkDecoder {
     fn step(&mut self, byte: u8) -> Result<(), Reject> {
         self.state = match (self.state, byte) {
             (State::Size, b'\r') if self.digits > 0 => State::SizeEnd,
-            (State::Size, b';') if self.digits > 0 => self.extend()?,
+            (State::Size, b';') if self.digits > 0 => self.extend(Some(Extension::Start))?,
             (State::Size, byte) => self.digit(byte)?,
-            (State::Extension, b'\r') => State::SizeEnd,
-            (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => self.extend()?,
+            (State::Extension(extension), b'\r') if extension.is_complete() => State::SizeEnd,
+            (State::Extension(extension), byte) => self.extend(extension.after(byte))?,
             (State::SizeEnd, b'\n') => {
                 self.digits = 0;
                 if self.left == 0 {
@@ -191,12 +191,14 @@ impl ChunkDecoder {
         Ok(State::Size)
     }
 
-    fn extend(&mut self) -> Result<State, Reject> {
+    fn extend(&mut self, extension: Option<Extension>) -> Result<State, Reject> {
         self.extension += 1;
         if self.extension > EXTENSION_LIMIT {
             return Err(self.malformed("more than 1 KiB of chunk extensions"));
         }
-        Ok(State::Extension)
+        extension
+            .map(State::Extension)
+            .ok_or(self.malformed("a malformed chunk extension"))
     }
 
     fn malformed(&self, detail: &'static str) -> Reject {

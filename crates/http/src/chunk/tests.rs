@@ -105,14 +105,33 @@ fn row_12_refuses_sizes_that_are_no_plain_number() {
 
 #[test]
 fn row_11_skips_extensions_up_to_1_kib_in_all() {
-    assert_eq!(
-        content(b"1;a\r\nx\r\n1;a=\"b;c\" \t\xff\r\ny\r\n0;z\r\n\r\n"),
-        b"xy"
-    );
     let extended =
-        |length: usize| format!("1;{}\r\nx\r\n0;\r\n\r\n", "e".repeat(length)).into_bytes();
-    assert_eq!(content(&extended(1022)), b"x");
-    assert_eq!(whole(&extended(1023)), Err(400));
+        |length: usize| format!("1;{}\r\nx\r\n0;z\r\n\r\n", "e".repeat(length)).into_bytes();
+    assert_eq!(content(&extended(1021)), b"x");
+    assert_eq!(whole(&extended(1022)), Err(400));
+}
+
+#[test]
+fn row_11_takes_extensions_of_the_proper_form_only() {
+    for extension in [
+        "a",
+        "a=b",
+        "a=\"\"",
+        "a=\"b;c\\\" \t\u{e9}\"",
+        "a;b=c;d=\"e\"",
+        "a=\"\r\";b",
+    ] {
+        let input = format!("1;{extension}\r\nx\r\n0\r\n\r\n");
+        let is_proper = !extension.contains('\r');
+        assert_eq!(whole(input.as_bytes()).is_ok(), is_proper, "{extension:?}");
+    }
+    for extension in [
+        "", ";", "a;", "a=", "a=;b", "=b", "a b", " a", "a ", "a=\"b", "a=\"b\"c", "a==b", "a=b=c",
+        "é",
+    ] {
+        let input = format!("1;{extension}\r\nx\r\n0\r\n\r\n");
+        assert_eq!(whole(input.as_bytes()), Err(400), "{extension:?}");
+    }
 }
 
 #[test]
