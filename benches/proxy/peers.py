@@ -8,6 +8,7 @@ its counters on.
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import shutil
@@ -251,6 +252,7 @@ class Tidegate(Peer):
             admin = probe.getsockname()[1]
         text = fill(
             "tidegate.yaml",
+            user=getpass.getuser(),
             directory=self._directory,
             port=self.port,
             connections=self.connections,
