@@ -52,7 +52,7 @@ const PATHS: [&str; 14] = [
     "/b/b",
     "/a/b/c/d/e",
 ];
-const QUERIES: [&str; 7] = [
+const QUERIES: [&str; 8] = [
     "",
     "?v=1",
     "?v=%31",
@@ -60,6 +60,7 @@ const QUERIES: [&str; 7] = [
     "?v=2&w",
     "?%76=1",
     "?w=1&v=%zz",
+    "?v=1+2",
 ];
 const CLIENTS: [&str; 4] = [
     "192.0.2.1",
@@ -82,6 +83,7 @@ fn field(name: &'static str) -> impl Strategy<Value = FieldMatch> {
     prop_oneof![
         Just(is(name, "1")),
         Just(is(name, "2")),
+        Just(is(name, "1 2")),
         Just(present(name)),
         Just(like(name, "[12]|%zz"))
     ]
