@@ -33,28 +33,40 @@ def as_values(running: Running) -> dict[str, object]:
 
 def draw(running: Running, screen: Screen) -> None:
     """Prints the map."""
+    topology, folder = running.topology, running.folder
     screen.line()
-    screen.title(running.topology.title)
+    screen.title(f"  {topology.title}")
     screen.line()
-    screen.line(f"  browser   {screen.paint(running.places.entry + '/', 'cyan')}")
-    for instance in running.topology.instances:
+    screen.line(f"  {'browser':15} {screen.paint(running.places.entry + '/', 'cyan')}")
+    before = ""
+    for instance in topology.instances:
+        if instance.role != before:
+            screen.line("     |")
+        before = instance.role
         pid = running.instances[instance.name].pid
-        screen.line(
-            f"     |      {instance.name:14} {running.address(instance):18} {instance.role}, process {pid}"
-        )
-    kinds = dict.fromkeys(service.kind for service in running.topology.services)
-    for kind in kinds:
-        places = []
-        for service in running.topology.services:
-            if service.kind == kind:
-                address = running.address(service).rpartition(":")[0]
-                places.append(f"{service.name} {address} {screen.paint(service.zone, 'quiet')}")
-        screen.line(f"     |      {'   '.join(places)}")
+        screen.line(f"  {instance.name:15} {running.address(instance):17} {instance.role}, process {pid}")
+    _draw_services(running, screen)
     screen.line()
-    folder = running.folder
-    screen.line(
-        f"  change    {folder}/topologies/{running.topology.name}/*.yaml, then look: no restart needed"
-    )
-    screen.line(f"  logs      {folder}/logs/*.jsonl, what each service saw")
-    screen.line(f"  status    TIDEGATE_RUNTIME_DIR={folder}/run tidegate status")
-    screen.line("  stop      Ctrl-C")
+    screen.line(f"  change it       {folder}/topologies/{topology.name}/*.yaml (save, and it is live)")
+    screen.line(f"  ask it          TIDEGATE_RUNTIME_DIR={folder}/run tidegate status --name NAME")
+    screen.line(f"  services' logs  {folder}/logs/*.jsonl")
+    screen.line("  end it          Ctrl-C")
+
+
+def _draw_services(running: Running, screen: Screen) -> None:
+    services = running.topology.services
+    if not services:
+        return
+    screen.line("     |")
+    zones = list(dict.fromkeys(service.zone for service in services))
+    screen.line(screen.paint("  " + " " * 16 + "".join(f"{zone:48}" for zone in zones).rstrip(), "quiet"))
+    for kind in dict.fromkeys(service.kind for service in services):
+        row = ""
+        for zone in zones:
+            places = [
+                f"{service.name} {running.address(service).rpartition(':')[0]}"
+                for service in services
+                if (service.kind, service.zone) == (kind, zone)
+            ]
+            row += f"{', '.join(places):48}"
+        screen.line(f"  {kind:15} {row}".rstrip())

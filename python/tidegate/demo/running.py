@@ -176,6 +176,10 @@ class Running:
             command = [*self._command, "run", str(self.configs[instance.file].path), "--name", instance.name]
             if self._watched is None or instance.name in self._watched:
                 command.append("--watch")
+            if os.geteuid() == 0:
+                # It would give up its rights, rightly. Here all belongs to whoever looks at the demo, is
+                # reached from this machine alone, and may lie where only root can read.
+                command += ["--user", "root"]
             process = self._process(instance.name, command, self._environment(instance))
             self.instances[instance.name] = process
         self._start(process)

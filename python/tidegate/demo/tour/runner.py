@@ -11,7 +11,7 @@ from tidegate.demo.running import TIDEGATE, DemoError, Running
 from tidegate.demo.screen import Screen
 from tidegate.demo.topology import TOPOLOGIES
 from tidegate.demo.tour.evidence import Evidence
-from tidegate.demo.tour.step import Step, StepError, Tour
+from tidegate.demo.tour.step import Check, Step, StepError, Tour
 from tidegate.demo.tour.steps import STEPS
 
 
@@ -23,7 +23,7 @@ class Outcome:
     title: str
     is_green: bool
     seconds: float
-    checks: list[tuple[bool, str]]
+    checks: list[Check]
     failure: str = ""
 
 
@@ -49,7 +49,10 @@ class Result:
                 "green": outcome.is_green,
                 "seconds": round(outcome.seconds, 3),
                 "failure": outcome.failure,
-                "checks": [{"ok": is_true, "what": text} for is_true, text in outcome.checks],
+                "checks": [
+                    {"ok": check.is_true, "what": check.text, "at": round(check.seconds, 3)}
+                    for check in outcome.checks
+                ],
             }
             for outcome in self.outcomes
         ]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,16 @@ class StepError(Exception):
     """A check was not as it should be; the text is the check."""
 
 
+@dataclass(frozen=True)
+class Check:
+    """Something that a step looked at."""
+
+    is_true: bool
+    text: str
+    seconds: float
+    """Since the step began."""
+
+
 @dataclass
 class Tour:
     """What a step is given: a running chain, and what its services wrote down."""
@@ -24,7 +35,8 @@ class Tour:
     evidence: Evidence
     is_broken: bool
     """Whether this step runs with its feature switched off."""
-    checks: list[tuple[bool, str]] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    begin: float = field(default_factory=time.monotonic)
 
     def check(self, is_true: bool, text: str) -> None:
         """Records what was looked at.
@@ -32,7 +44,7 @@ class Tour:
         Raises:
             StepError: It was not so; the rest of the step makes no sense then.
         """
-        self.checks.append((is_true, text))
+        self.checks.append(Check(is_true, text, time.monotonic() - self.begin))
         self.screen.check(is_true, text)
         if not is_true:
             raise StepError(text)

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import select
 from collections import Counter
 
 from tidegate.demo.client import Pending, request
 from tidegate.demo.running import ConfigFile
 from tidegate.demo.topology import Service
 from tidegate.demo.tour.evidence import Seen
+from tidegate.demo.tour.held import is_held
 from tidegate.demo.tour.step import Step, Tour
 
 CONNECTIONS = 200
@@ -32,7 +32,7 @@ def _run(tour: Tour) -> None:
     answered = 0
     for _ in range(CONNECTIONS):
         pending = Pending(running.entry, "/payments", patience=20.0)
-        if _is_held(tour, pending, mark, len(waiting)):
+        if is_held(tour, pending, BUSY, mark, len(waiting)):
             waiting.append(pending)
             if max(_by_gateway(tour, mark).values()) > ALLOWED:
                 break
@@ -55,16 +55,6 @@ def _run(tour: Tour) -> None:
     tour.check(
         all(status == 200 for status in late), f"released, it answered the {len(late)} that had waited"
     )
-
-
-def _is_held(tour: Tour, pending: Pending, mark: dict[str, int], known: int) -> bool:
-    """Waits until the request is either answered or in the busy instance's own log."""
-    while True:
-        readable, _, _ = select.select([pending.file_number], [], [], 0.01)
-        if readable:
-            return False
-        if sum(_by_gateway(tour, mark).values()) > known:
-            return True
 
 
 def _by_gateway(tour: Tour, mark: dict[str, int]) -> Counter[str]:

@@ -95,9 +95,8 @@ def _restore(tour: Tour) -> None:
 
 
 def _blind(config: ConfigFile) -> None:
-    config.write(
-        re.sub(r"health_check: \{ type: http.*\}", "passive_health: { enabled: false }", config.text)
-    )
+    lines = re.sub(r"    health_check: .*\n", "", config.text)
+    config.write(re.sub(r"passive_health: .*", "passive_health: { enabled: false }", lines))
 
 
 STEP = Step(

@@ -26,7 +26,7 @@ class Mistake:
 MISTAKES = (
     Mistake("path: /payments, to: payment }", "path: /payments, to: paymet }", "paymet", "payment"),
     Mistake("path: /orders, to: order }", "pathh: /orders, to: order }", "pathh", "path"),
-    Mistake("  threads: 4\n", "  threads: many\n", "many", "auto"),
+    Mistake("graceful_stop: 2s", "graceful_stop: soon", "soon", "5s"),
 )
 """A backend that does not exist, a setting that does not exist, a value of the wrong kind."""
 
