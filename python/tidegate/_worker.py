@@ -14,7 +14,7 @@ def main() -> int:
     """Runs the worker; returns its exit code."""
     if sys.version_info < (3, 11):  # noqa: UP036 - the users' Python may be any
         found = "%d.%d" % sys.version_info[:2]  # noqa: UP031
-        print("error: %s is Python %s; functions need 3.11 or newer" % (sys.executable, found), file=sys.stderr)  # noqa: UP031
+        print("error: functions need Python 3.11 or newer, not " + found, file=sys.stderr)
         return 3
     text = os.environ.pop("TIDEGATE_WORKER", "")
     if not text:

@@ -2,7 +2,7 @@
 """Errors that user code may see, and those of a worker that cannot start."""
 
 
-class BodyTooLarge(Exception):  # noqa: N818 - said by the limit that was passed
+class BodyTooLarge(Exception):
     """The request's body is over the function's `max_body`. Not caught, it becomes a 413."""
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from tidegate._engine import Request, Response
 from tidegate.functions._settings import FunctionSettings
 
-_TEXT_TYPES = ("application/json", "application/javascript", "application/xml", "application/x-www-form-urlencoded")
+_TEXT_TYPES = ("json", "javascript", "xml", "x-www-form-urlencoded")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -120,9 +120,9 @@ def _context_of(request: Request, headers: dict[str, str]) -> dict[str, Any]:
 
 def _encode(body: bytes, content_type: str) -> tuple[str, bool]:
     """The body as text when its type says text and it is UTF-8, else in base64."""
-    media_type = content_type.partition(";")[0].strip().lower()
-    is_text = media_type.startswith("text/") or media_type in _TEXT_TYPES or media_type.endswith(("+json", "+xml"))
-    if is_text:
+    family, _, kind = content_type.partition(";")[0].strip().lower().partition("/")
+    is_application = family == "application" and (kind in _TEXT_TYPES or kind.endswith(("+json", "+xml")))
+    if family == "text" or is_application:
         try:
             return body.decode(), False
         except UnicodeDecodeError:

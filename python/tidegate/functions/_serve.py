@@ -135,18 +135,19 @@ def _load(
     settings: FunctionSettings, loop: asyncio.AbstractEventLoop, lifespans: list[_asgi.Lifespan]
 ) -> Target:
     handler = resolve(settings.handler)
+    named = f"the handler {settings.handler!r}"
     if not callable(handler):
-        raise LoadError(f"the handler {settings.handler!r} is {type(handler).__name__}, which cannot be called")
+        raise LoadError(f"{named} is {type(handler).__name__}, which cannot be called")
     is_marked = getattr(handler, _policy.MARK, False)
     if settings.kind == "policy" and not is_marked:
-        raise LoadError(f"the handler {settings.handler!r} is no policy; write @policy above it")
+        raise LoadError(f"{named} is no policy; write @policy above it")
     if settings.kind != "policy" and is_marked:
-        raise LoadError(f"the handler {settings.handler!r} is a @policy: its kind is policy, not {settings.kind}")
+        raise LoadError(f"{named} is a @policy: its kind is policy, not {settings.kind}")
     target: Callable[..., Any] = handler
     is_async = _policy.is_async(handler)
     if settings.kind == "lambda":
         if is_async:
-            raise LoadError(f"the handler {settings.handler!r} is async; a lambda is a plain def (event, context)")
+            raise LoadError(f"{named} is async; a lambda is a plain def (event, context)")
         target = _lambda.wrap(handler, settings)
     elif settings.kind == "asgi":
         lifespan = _asgi.Lifespan(handler)
@@ -182,9 +183,7 @@ def _tell(settings: Settings, answer: dict[str, object]) -> None:
             file.write(json.dumps(answer) + "\n")
 
 
-def _serve(
-    settings: Settings, loop: asyncio.AbstractEventLoop, log: _log.Log, targets: list[Target]
-) -> None:
+def _serve(settings: Settings, loop: asyncio.AbstractEventLoop, log: _log.Log, targets: list[Target]) -> None:
     def on_start(worker: _engine.Worker) -> None:
         def drain() -> None:
             worker.drain()

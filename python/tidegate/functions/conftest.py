@@ -170,7 +170,9 @@ class Node:
         payload = struct.pack(">BBI", flags, kind, deadline_ms)
         for text in (method, "http", "shop.example:8080", path, query or "", "192.0.2.7", "shop"):
             payload += _text(text)
-        payload += _text(f"req-{self._last}") + _text(function) + _pairs(parameters) + _pairs(headers) + inline
+        payload += (
+            _text(f"req-{self._last}") + _text(function) + _pairs(parameters) + _pairs(headers) + inline
+        )
         return self._last, frame(REQUEST, self._last, payload)
 
     def begin(self, *arguments: Any, **options: Any) -> int:

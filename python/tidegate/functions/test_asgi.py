@@ -23,7 +23,8 @@ APPLICATION = """
         await ROUTES[scope["path"]](scope, receive, send)
 
     async def show(scope, receive, send):
-        shown = {key: value for key, value in scope.items() if key not in ("headers", "raw_path", "query_string")}
+        hidden = ("headers", "raw_path", "query_string")
+        shown = {key: value for key, value in scope.items() if key not in hidden}
         shown["headers"] = [[name.decode(), value.decode()] for name, value in scope["headers"]]
         shown["raw_path"], shown["query_string"] = scope["raw_path"].decode(), scope["query_string"].decode()
         body = json.dumps(shown).encode()
@@ -71,8 +72,8 @@ APPLICATION = """
     async def silent(scope, receive, send):
         pass
 
-    ROUTES = {"/a b": show, "/count": count, "/stream": stream, "/watch": watch, "/early": early, "/late": late,
-              "/silent": silent}
+    ROUTES = {"/a b": show, "/count": count, "/stream": stream, "/watch": watch, "/early": early,
+              "/late": late, "/silent": silent}
 """
 
 

@@ -145,7 +145,12 @@ def test_exceptions_become_errors_and_their_tracebacks_log_lines(start: Start) -
     assert all(line["function"] == "f" and line["process"] == "worker" for line in lines)
     first = [line for line in lines if line["request"] == "req-1"]
     texts = [line["message"] for line in first]
-    assert texts[:4] == ["one", "to stderr", "careful: x", "the function failed: ValueError: broken\nin two lines"]
+    assert texts[:4] == [
+        "one",
+        "to stderr",
+        "careful: x",
+        "the function failed: ValueError: broken\nin two lines",
+    ]
     assert set(texts[4:]) == {"two half" + "from a task"} or "from a task" in texts[4]
     assert [line.get("stream") for line in first[:2]] == ["stdout", "stderr"]
     assert (first[2]["logger"], first[2]["level"]) == ("shop", "warning")
@@ -200,7 +205,10 @@ def test_what_cannot_be_loaded_is_said_with_what_to_write(start: Start) -> None:
     for code, expected in (
         ("import nowhere_to_be_found", "imports nowhere_to_be_found, which is not installed here"),
         ("1 / 0", "importing shop_code failed"),
-        ("from tidegate import policy\n@policy\ndef f(request, call_next): pass", "importing shop_code failed"),
+        (
+            "from tidegate import policy\n@policy\ndef f(request, call_next): pass",
+            "importing shop_code failed",
+        ),
     ):
         worker = start(code, is_ready=False)
         assert expected in worker.ready["problem"]
@@ -233,7 +241,9 @@ def test_a_draining_worker_finishes_what_it_has(start: Start) -> None:
 
 
 def test_a_drain_does_not_wait_for_ever(start: Start) -> None:
-    worker = start("import asyncio\nasync def f(request):\n    await asyncio.sleep(3600)", worker={"grace_ms": 50})
+    worker = start(
+        "import asyncio\nasync def f(request):\n    await asyncio.sleep(3600)", worker={"grace_ms": 50}
+    )
     node = worker.node()
     node.begin()
     worker.terminate()
@@ -296,10 +306,14 @@ def test_user_code_runs_in_its_own_environment(start: Start, tmp_path: Path) -> 
 
 def test_the_entry_refuses_to_be_started_by_hand() -> None:
     environment = {key: value for key, value in os.environ.items() if key != "TIDEGATE_WORKER"}
-    ended = subprocess.run([sys.executable, "-P", ENTRY], env=environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-P", ENTRY], env=environment, capture_output=True, text=True, check=False
+    )
     assert (ended.returncode, "by hand" in ended.stderr) == (2, True)
     environment["TIDEGATE_WORKER"] = '{"functions": [{"name": "f", "handler": "a:b", "kind": "web"}]}'
-    ended = subprocess.run([sys.executable, "-P", ENTRY], env=environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-P", ENTRY], env=environment, capture_output=True, text=True, check=False
+    )
     assert (ended.returncode, "unknown kind" in ended.stderr) == (2, True)
 
 

@@ -37,17 +37,20 @@ def test_an_event_has_the_form_of_payload_2_0(start: Start) -> None:
     assert abs(context.pop("timeEpoch") / 1000 - __import__("time").time()) < 60
     assert context.pop("time").endswith("+0000")
     assert event == {
-        "version": "2.0", "routeKey": "$default", "rawPath": "/users/7%20a", "rawQueryString": "a=1&a=2&b=%26",
+        "version": "2.0", "routeKey": "$default", "rawPath": "/users/7%20a",
+        "rawQueryString": "a=1&a=2&b=%26",
         "cookies": ["k=v", "l=w"],
         "headers": {
-            "content-type": "application/json", "x-a": "1, 2", "user-agent": "test", "host": "shop.example:8080",
-            "x-forwarded-for": "192.0.2.7", "x-forwarded-proto": "http", "x-forwarded-port": "8080",
+            "content-type": "application/json", "x-a": "1, 2", "user-agent": "test",
+            "host": "shop.example:8080", "x-forwarded-for": "192.0.2.7", "x-forwarded-proto": "http",
+            "x-forwarded-port": "8080",
         },
         "queryStringParameters": {"a": "1,2", "b": "&"}, "pathParameters": {"id": "7 a"},
         "requestContext": {
-            "accountId": "000000000000", "apiId": "tidegate", "domainName": "shop.example", "domainPrefix": "shop",
-            "http": {"method": "POST", "path": "/users/7%20a", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.7",
-                     "userAgent": "test"},
+            "accountId": "000000000000", "apiId": "tidegate", "domainName": "shop.example",
+            "domainPrefix": "shop",
+            "http": {"method": "POST", "path": "/users/7%20a", "protocol": "HTTP/1.1",
+                     "sourceIp": "192.0.2.7", "userAgent": "test"},
             "requestId": "req-1", "routeKey": "$default", "stage": "$default",
         },
         "body": '{"n": 1}', "isBase64Encoded": False,
@@ -75,7 +78,9 @@ def test_json_without_a_status_is_the_whole_body(start: Start) -> None:
 
 
 def test_base64_bodies_are_decoded(start: Start) -> None:
-    answer = returned(start, "{'statusCode': '200', 'body': 'AAEC', 'isBase64Encoded': True, 'headers': {'n': 5}}")
+    answer = returned(
+        start, "{'statusCode': '200', 'body': 'AAEC', 'isBase64Encoded': True, 'headers': {'n': 5}}"
+    )
     assert (answer.status, answer.body, answer.fields[0]) == (200, b"\0\1\2", ("n", "5"))
 
 

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::Arc;
 use tidegate_functions::{
-    Change, INLINE, Reason, TooLarge, WINDOW, encode_continue, encode_error, encode_respond,
+    Change, INLINE, Reason, TooLarge, encode_continue, encode_error, encode_respond,
     encode_response_changes,
 };
 
@@ -269,7 +269,6 @@ pub(super) fn send(
     has_more: bool,
 ) -> PyResult<Option<Py<PyAny>>> {
     let exchange = &request.exchange;
-    debug_assert!(WINDOW > 0);
     if exchange.is_sending() {
         return Err(PyRuntimeError::new_err(
             "the piece before this one was not awaited",

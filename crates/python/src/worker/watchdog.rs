@@ -18,7 +18,7 @@ const GRACE_MS: u64 = 1000;
 /// How often the watchdog looks while there is work.
 const TICK: Duration = Duration::from_millis(200);
 /// How often it looks when there is none: the users' own tasks may get stuck as well.
-const REST: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_secs(1);
 /// The most bytes of stack traces that go into the log.
 const DUMP: usize = 16 << 10;
 
