@@ -42,6 +42,8 @@ class Model(BaseModel):
     """Of a room: whether it has a folder of the same name in Rust."""
     not_yet: ClassVar[dict[str, str]] = {}
     """Keys that a later version will know, and what can be done today; empty text for nothing."""
+    elsewhere: ClassVar[dict[str, str]] = {}
+    """Keys that are looked for here and stand elsewhere, and what to write."""
 
     def __init__(self, /, **data: Any) -> None:
         from tidegate.config.errors import from_validation
@@ -119,6 +121,8 @@ def unknown_key(model: type[Model], key: str) -> str:
     if key in model.not_yet:
         instead = model.not_yet[key]
         return f"`{key}` does not exist yet in this version" + (f"; {instead}" if instead else "")
+    if key in model.elsewhere:
+        return f"`{key}` is no setting here; {model.elsewhere[key]}"
     return f"no such setting{did_you_mean(key, model.model_fields)}"
 
 
@@ -128,11 +132,11 @@ def refuse(reason: str, kind: str = "form") -> PydanticCustomError:
 
 
 def _caller() -> tuple[str, int] | None:
-    """The nearest frame outside tidegate and pydantic."""
+    """The nearest frame outside the models and pydantic."""
     frame = sys._getframe(2)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
-        if not module.startswith(("tidegate.", "pydantic")) and module != "tidegate":
+        if not module.startswith(("tidegate.config.", "pydantic")) or ".test_" in module:
             return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back  # type: ignore[assignment]
     return None

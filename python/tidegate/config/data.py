@@ -58,7 +58,8 @@ class Reader:
         mistakes: (node, message) pairs.
         hidden: By `id` of a scalar node, the values that replaced its `${...}`.
         files: What `${file:...}` read.
-        used_outside: Whether any `${...}` was followed since it was last set to false.
+        alone: By `id` of a scalar node that is one `${...}` and nothing else, the text in its place. It is
+            a text, quoted or not, unless `load.py` finds that its setting wants a number.
     """
 
     def __init__(self, folder: Path, environment: AbstractMapping[str, str]) -> None:
@@ -68,7 +69,7 @@ class Reader:
         self.hidden: dict[int, tuple[Scalar, list[tuple[str, str]]]] = {}
         self.files: set[Path] = set()
         self.values = 0
-        self.used_outside = False
+        self.alone: dict[int, str] = {}
 
     def data(self, node: Node) -> Any:
         """The data a node stands for."""
@@ -126,10 +127,10 @@ class Reader:
 
         text = _SUBSTITUTION.sub(replace, node.text)
         if hidden:
-            self.used_outside = True
             self.hidden[id(node)] = (node, hidden)
-        # `port: ${env:PORT}` is a number; half a text never is.
-        return plain_scalar(text) if node.plain and alone else text
+            if alone:
+                self.alone[id(node)] = text
+        return text
 
     def _outside(self, node: Scalar, found: re.Match[str]) -> str:
         kind, colon, argument = found[1].partition(":")

@@ -85,6 +85,9 @@ class Draft:
         self.mended.add(path)
         if not isinstance(value, dict):
             return None
+        if "match" in broken:
+            # Its short form stands beside it.
+            broken.add("path")
         rest = {key: item for key, item in value.items() if key not in broken}
         if model is Route and "to" not in rest:
             rest["to"] = {"respond": 200}

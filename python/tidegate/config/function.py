@@ -46,9 +46,14 @@ class Function(Model):
 
     not_yet: ClassVar[dict[str, str]] = {
         "environment": "", "schedule": "", "image": "", "wasm": "", "layers": "",
+        
+    }  # fmt: skip
+
+    elsewhere: ClassVar[dict[str, str]] = {
         "min_workers": "write `workers`",
         "max_workers": "write `workers`",
-    }  # fmt: skip
+        "timeout": "write `deadline`",
+    }
 
     @model_validator(mode="before")
     @classmethod

@@ -75,8 +75,12 @@ class Listener(Model):
 
     not_yet: ClassVar[dict[str, str]] = {
         "tls": "write `protocol: http`", "proxy_protocol": "", "http2": "", "http3": "",
-        "hosts": "put them on the routes",
     }  # fmt: skip
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "hosts": "write `hosts` on the routes",
+        "routes": "write them in section `routes`",
+    }
 
     @model_validator(mode="after")
     def _has_place(self) -> Listener:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from tidegate.config.check import check
 from tidegate.config.collection import no_collection
-from tidegate.config.data import Reader
+from tidegate.config.data import Reader, plain_scalar
 from tidegate.config.draft import Draft
 from tidegate.config.errors import message
 from tidegate.config.gateway import Gateway
@@ -179,7 +179,8 @@ def _merge(
     merged: dict[str, Any], data: dict[str, Any], file: SourceFile, places: Places, problems: list[Problem]
 ) -> None:
     """Adds one file's sections to what the files before it said."""
-    assert file.root is not None
+    if file.root is None:
+        return
     seen: set[str] = set()
     for key, node in file.root.pairs:
         if type(key) is not Scalar or key.text not in data or key.text in seen:
@@ -237,7 +238,7 @@ def _validate(merged: dict[str, Any], places: Places, problems: list[Problem]) -
     mistaken = list(problems)
     spots = {(problem.file, problem.line, problem.column) for problem in mistaken}
     try:
-        gateway = Gateway.model_validate(merged)
+        gateway = _with_numbers(merged, places)
         draft = Draft.of(gateway)
     except ValidationError as error:
         for found in error.errors(include_url=False):
@@ -253,6 +254,26 @@ def _validate(merged: dict[str, Any], places: Places, problems: list[Problem]) -
         if (problem.file, problem.line) not in lines:
             problems.append(problem)
     return gateway
+
+
+def _with_numbers(merged: dict[str, Any], places: Places) -> Gateway:
+    """The gateway, with `${env:PORT}` read as a number where one is wanted."""
+    try:
+        return Gateway.model_validate(merged)
+    except ValidationError as error:
+        wanted = [found["loc"] for found in error.errors() if found["type"] in ("int_type", "bool_type")]
+    for loc in wanted:
+        found = places.find(loc)
+        text = found.file.reader.alone.get(id(found.node)) if found is not None else None
+        if found is not None and text is not None:
+            _put(merged, found.path, plain_scalar(text))
+    return Gateway.model_validate(merged)
+
+
+def _put(data: Any, path: AbstractSequence[int | str], value: Any) -> None:
+    for part in path[:-1]:
+        data = data[part]
+    data[path[-1]] = value
 
 
 def _located(found: Any, places: Places) -> Problem:

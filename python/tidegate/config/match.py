@@ -110,6 +110,8 @@ class _Fields:
         try:
             if self.noun == "header":
                 name = field_name(name)
+                if name == "host":
+                    raise refuse("`host` is matched by the route's `hosts`; write it there")
             elif self.noun == "cookie":
                 name = token(name)
             if isinstance(wanted, str):
@@ -151,9 +153,15 @@ class Match(Model):
 
     not_yet: ClassVar[dict[str, str]] = {
         "body": "", "version": "", "jwt": "", "claims": "", "expression": "", "graphql": "", "grpc": "",
-        "host": "write `hosts` on the route",
-        "hosts": "write `hosts` on the route", "scheme": "",
+        "scheme": "",
     }  # fmt: skip
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "host": "write `hosts` on the route",
+        "hosts": "write `hosts` on the route",
+        "method": "write `methods`",
+        "client": "write `clients`",
+    }
 
     @model_validator(mode="before")
     @classmethod

@@ -51,14 +51,14 @@ def route_name(text: str) -> str:
 
 
 def method(text: str) -> str:
-    """A method, case kept: any token (RFC 9110 §9.1) but `CONNECT` and `TRACE`.
+    """A method, case kept: any token (RFC 9110 §9.1) but `CONNECT`, `TRACE` and `TRACK`.
 
     Raises:
         ValueError: It is none; a lower-case spelling of a standard one is taken for a slip.
     """
     if not _TOKEN.fullmatch(text) or len(text) > 64:
         raise ValueError(f"`{text[:64]}` is no method")
-    if text.upper() in ("CONNECT", "TRACE"):
+    if text.upper() in ("CONNECT", "TRACE", "TRACK"):
         raise ValueError(f"`{text.upper()}` is always refused, so no route can match it")
     if text not in _STANDARD_METHODS and text.upper() in _STANDARD_METHODS:
         raise ValueError(f"methods are case-sensitive; write `{text.upper()}`")

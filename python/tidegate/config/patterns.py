@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 
 _HEX = frozenset("0123456789ABCDEFabcdef")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # RFC 3986 §3.3 pchar, without `%`.
 _PATH_CHARACTERS = _UNRESERVED | frozenset("!$&'()*+,;=:@/")
+# As in `crates/routing`, whose tree of templates they deepen.
+_MOST_SEGMENTS = 128
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
@@ -82,6 +85,8 @@ def template(text: str) -> Template:
     if not text.startswith("/"):
         raise ValueError(f"`{text[:100]}` does not begin with `/`; write `/{text[:100]}`")
     pieces = text[1:].split("/")
+    if len(pieces) > _MOST_SEGMENTS:
+        raise ValueError(f"has more than {_MOST_SEGMENTS} segments; end it with `{{rest*}}` earlier")
     segments: list[str | tuple[str, bool]] = []
     seen: set[str] = set()
     for position, piece in enumerate(pieces):
@@ -122,6 +127,8 @@ def regex(text: str) -> str:
     Raises:
         ValueError: Look-around, a back reference, another group that is not known, or broken syntax.
     """
+    if not text:
+        raise ValueError("is empty; write what the whole value must look like")
     if len(text) > 4096:
         raise ValueError("a regular expression has at most 4096 characters")
     _refuse_backtracking(text)
@@ -132,7 +139,10 @@ def regex(text: str) -> str:
     translated = re.sub(r"\(\?<([A-Za-z_]\w*)>", r"(?P<\1>", translated)
     translated = re.sub(r"\[\[:\^?\w+:\]", "[a", translated)
     try:
-        re.compile(translated)
+        with warnings.catch_warnings():
+            # Python announces set operations, which the engine's `regex` has.
+            warnings.simplefilter("ignore")
+            re.compile(translated)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"is no regular expression: {error}") from None
     return text

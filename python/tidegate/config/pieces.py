@@ -108,4 +108,5 @@ def _forget(file: SourceFile) -> None:
     """Undoes what a reading in pieces noted."""
     file.reader.mistakes.clear()
     file.reader.hidden.clear()
+    file.reader.alone.clear()
     file.reader.values = 0

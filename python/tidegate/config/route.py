@@ -128,10 +128,20 @@ class Route(Model):
     """In the place of the listener's `limits.body_size`."""
 
     not_yet: ClassVar[dict[str, str]] = {
-        "mirror": "", "cache": "", "session": "", "tls": "", "priority": "the more precise match wins",
+        "mirror": "", "cache": "", "session": "", "tls": "",
         "api": "",
         "rate_limit": "", "auth": "", "cors": "", "compress": "", "hash": "",
     }  # fmt: skip
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "host": "write `hosts`",
+        "methods": "write `match: { methods: ... }`",
+        "headers": "write `match: { headers: ... }`, or a policy `{ type: request_headers, ... }` to change them",
+        "backend": "write `to`",
+        "redirect": "write `to: { redirect: ... }`",
+        "respond": "write `to: { respond: ... }`",
+        "priority": "the more precise match wins, then the first in the file",
+    }
 
     @model_validator(mode="before")
     @classmethod
@@ -140,7 +150,7 @@ class Route(Model):
             return value
         match = value.get("match")
         if isinstance(match, Match):
-            match = dict(match)
+            match = {key: getattr(match, key) for key in match.model_fields_set}
         if match is not None and (not isinstance(match, dict) or "path" in match):
             raise refuse("`path` is the short form of `match: { path: ... }`; write one of them", "rule")
         rest = {key: item for key, item in value.items() if key != "path"}
