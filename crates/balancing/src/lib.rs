@@ -11,4 +11,5 @@ mod rooms;
 mod testing;
 mod weights;
 
-pub use rooms::{ROOMS, build, least_request, round_robin};
+// By glob: a new room is added to the generated list and nowhere else.
+pub use rooms::*;

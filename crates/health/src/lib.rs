@@ -11,4 +11,5 @@ mod rooms;
 #[cfg(test)]
 mod testing;
 
-pub use rooms::{ROOMS, build, http, tcp};
+// By glob: a new room is added to the generated list and nowhere else.
+pub use rooms::*;

@@ -12,4 +12,5 @@ mod rooms;
 #[cfg(test)]
 mod testing;
 
-pub use rooms::{ROOMS, build, request_headers, response_headers};
+// By glob: a new room is added to the generated list and nowhere else.
+pub use rooms::*;
