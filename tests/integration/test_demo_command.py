@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tidegate.demo.client import request, wait_for
+from tidegate.demo.client import wait_for
 from tidegate.demo.command import main
-from tidegate.demo.process import Member, Process, descendants
+from tidegate.demo.process import Process, descendants
 from tidegate.demo.running import ConfigFile, DemoError
 from tidegate.demo.topology import TOPOLOGIES
 from tidegate.demo.tour.steps import STEPS
@@ -74,41 +71,3 @@ def test_a_configuration_is_changed_in_one_place_or_not_at_all(tmp_path: Path):
     config.write("a: 1\na: 1\n")
     with pytest.raises(DemoError, match="2 times"):
         config.replace("a: 1", "a: 2")
-
-
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda end: end.name)
-def test_the_demo_shows_where_all_is_and_leaves_nothing_behind(
-    end: signal.Signals, topology_command: list[str]
-):
-    process = subprocess.Popen(topology_command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    shown = _first_object(process)
-    members = [Member.of(one["pid"]) for one in (*shown["instances"], *shown["services"])]
-    assert all(member is not None and member.is_there() for member in members)
-    family = descendants(process.pid)
-    address = shown["url"].removeprefix("http://")
-    assert b"Update Profile" in request(address, "/").body
-    process.send_signal(end)
-    _, said = process.communicate(timeout=30)
-    if end != signal.SIGKILL:
-        assert process.returncode == 0
-        assert "nothing is left running" in said
-    assert wait_for(lambda: not any(member.is_there() for member in family), 15.0)
-    assert wait_for(lambda: not Path(shown["folder"]).exists(), 15.0)
-
-
-@pytest.fixture
-def topology_command() -> list[str]:
-    """The smallest topology: it has all there is to leave behind."""
-    options = ["--topology", "load_balancer", "--port", "0", "--json"]
-    return [sys.executable, "-m", "tidegate", "demo", *options]
-
-
-def _first_object(process: subprocess.Popen[str]) -> dict[str, Any]:
-    assert process.stdout is not None
-    text = ""
-    for line in process.stdout:
-        text += line
-        if line == "}\n":
-            found: dict[str, Any] = json.loads(text)
-            return found
-    raise AssertionError(process.communicate()[1])

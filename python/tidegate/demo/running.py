@@ -186,7 +186,7 @@ class Running:
         return process
 
     def wait_answering(self, of: Service | Instance, seconds: float = START_WAIT) -> None:
-        """Returns once it answers HTTP.
+        """Returns once it answers its health page, in an instance's case through all that is behind it.
 
         Raises:
             DemoError: It ended, or does not answer in time.
@@ -195,13 +195,14 @@ class Running:
         address = self.address(of)
 
         def is_settled() -> bool:
-            return not process.is_running or request(address, "/healthz", patience=1.0).status != 0
+            return not process.is_running or request(address, "/healthz", patience=5.0).status == 200
 
-        wait_for(is_settled, seconds)
+        is_in_time = wait_for(is_settled, seconds)
         if not process.is_running:
             raise DemoError(f"{of.name} ended instead of answering on {address}:\n{process.last_words()}")
-        if request(address, "/healthz", patience=1.0).status == 0:
-            raise DemoError(f"{of.name} does not answer on {address}:\n{process.last_words()}")
+        if not is_in_time:
+            last = request(address, "/healthz", patience=1.0)
+            raise DemoError(f"{of.name} on {address} says {last}:\n{process.last_words()}")
 
     def tidegate(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs a tidegate command that ends by itself, such as `reload --name gateway-1`."""
