@@ -144,6 +144,10 @@ impl ChunkDecoder {
     }
 
     fn skip_data_end(&mut self, rest: &[u8]) -> Result<usize, Reject> {
+        if self.state == State::DataCr && rest.starts_with(b"\r\n") {
+            self.state = State::Size;
+            return Ok(2);
+        }
         let mut used = 0;
         for &byte in rest.iter().take(2) {
             if !matches!(self.state, State::DataCr | State::DataLf) {

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::syntax;
 
 macro_rules! well_known {
     ($( $variant:ident = $name:literal; )*) => {
@@ -98,8 +97,22 @@ const fn slot(length: usize, first: u8, late: u8, last: u8) -> usize {
     (((letters | length as u32).wrapping_mul(0x842e_7fc3)) >> 24) as usize
 }
 
-const SLOTS: [u8; 256] = {
-    let mut slots = [0; 256];
+/// A well-known name in its slot; an empty slot has length 0.
+#[derive(Clone, Copy)]
+struct Known {
+    name: [u8; LONGEST],
+    length: u8,
+    id: FieldId,
+}
+
+const LONGEST: usize = 32;
+
+static SLOTS: [Known; 256] = {
+    let mut slots = [Known {
+        name: [0; LONGEST],
+        length: 0,
+        id: FieldId::Other,
+    }; 256];
     let mut id = 1;
     while id < NAMES.len() {
         let name = NAMES[id].as_bytes();
@@ -110,61 +123,74 @@ const SLOTS: [u8; 256] = {
             name[name.len() - 1],
         );
         assert!(
-            slots[slot] == 0,
+            slots[slot].length == 0,
             "two well-known names share a slot: search another multiplier"
         );
-        slots[slot] = id as u8;
+        let (target, _) = slots[slot].name.split_at_mut(name.len());
+        target.copy_from_slice(name);
+        slots[slot].length = name.len() as u8;
+        slots[slot].id = IDS[id];
         id += 1;
     }
     slots
 };
 
-/// Whether the token `name` is `known`, which is in lower case and has no `@`, `[`, `\\`, `]`, `^` or
-/// `_`. Eight bytes at a time, the last ones twice.
+/// Whether `name` is `known`, which is in lower case, in any case of letters. In words, the last one
+/// overlapping the one before.
 #[inline]
 fn is_same(known: &[u8], name: &[u8]) -> bool {
     if known.len() != name.len() {
         return false;
     }
-    let (Some((known_words, known_last)), Some((words, last))) = (words(known), words(name)) else {
-        return known.eq_ignore_ascii_case(name);
-    };
-    let lower = |word: &[u8; 8]| u64::from_le_bytes(*word) | 0x2020_2020_2020_2020;
-    known_words
-        .iter()
-        .zip(words)
-        .all(|(known, word)| lower(known) == lower(word))
-        && lower(known_last) == lower(last)
+    if let (Some(known_last), Some(last)) = (known.last_chunk(), name.last_chunk()) {
+        let words = known.as_chunks().0.iter().zip(name.as_chunks().0);
+        return words.fold(is_same_word(known_last, last), |is_same, (known, word)| {
+            is_same & is_same_word(known, word)
+        });
+    }
+    match (
+        known.first_chunk(),
+        name.first_chunk(),
+        known.last_chunk(),
+        name.last_chunk(),
+    ) {
+        (Some(known_first), Some(first), Some(known_last), Some(last)) => {
+            is_same_word(&widen(known_first), &widen(first))
+                & is_same_word(&widen(known_last), &widen(last))
+        }
+        _ => known.eq_ignore_ascii_case(name),
+    }
 }
 
-fn words(text: &[u8]) -> Option<(&[[u8; 8]], &[u8; 8])> {
-    Some((text.as_chunks().0, text.last_chunk()?))
+fn widen(half: &[u8; 4]) -> [u8; 8] {
+    u64::from(u32::from_le_bytes(*half)).to_le_bytes()
+}
+
+/// A byte may differ in bit 5 where the known one is a letter, which is where it has bit 6: the
+/// other bytes of well-known names, `-` and `2`, have not.
+#[inline]
+fn is_same_word(known: &[u8; 8], word: &[u8; 8]) -> bool {
+    let known = u64::from_le_bytes(*known);
+    let case = (known & 0x4040_4040_4040_4040) >> 1;
+    (known ^ u64::from_le_bytes(*word)) & !case == 0
 }
 
 impl FieldId {
     /// The identifier of `name`, in any case of letters.
     #[inline]
     pub fn recognise(name: &[u8]) -> Self {
-        if syntax::is_token(name) {
-            Self::recognise_token(name)
-        } else {
-            Self::Other
-        }
-    }
-
-    /// As [`FieldId::recognise`] for a name that is a token: then a byte that differs from a
-    /// well-known one in nothing but bit 5 is the same letter.
-    #[inline]
-    pub(crate) fn recognise_token(name: &[u8]) -> Self {
         let (Some(&first), Some(&late), Some(&last)) =
             (name.first(), name.get(name.len() * 3 / 4), name.last())
         else {
             return Self::Other;
         };
-        let id = SLOTS[slot(name.len(), first, late, last)];
-        let id = IDS.get(usize::from(id)).copied().unwrap_or(Self::Other);
-        if is_same(id.name().as_bytes(), name) {
-            id
+        let known = &SLOTS[slot(name.len(), first, late, last)];
+        let text = known
+            .name
+            .get(..usize::from(known.length))
+            .unwrap_or_default();
+        if is_same(text, name) {
+            known.id
         } else {
             Self::Other
         }

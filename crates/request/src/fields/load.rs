@@ -61,7 +61,8 @@ impl Fields {
             if self.entries.len() >= most {
                 return Err(SectionError::TooMany);
             }
-            let name = name_length(line)?;
+            let name = syntax::find_colon(line).ok_or_else(|| bad_name(line))?;
+            let name_text = line.get(..name).unwrap_or_default();
             let before = blanks(line, name + 1);
             let value = line.get(before..).unwrap_or_default();
             let end = syntax::find_control(value);
@@ -70,7 +71,10 @@ impl Fields {
             };
             let text = value.get(..end).unwrap_or_default().trim_ascii_end();
             let value_start = start + before;
-            let id = FieldId::recognise_token(line.get(..name).unwrap_or_default());
+            let id = FieldId::recognise(name_text);
+            if id == FieldId::Other && !syntax::is_token(name_text) {
+                return Err(bad_name(line));
+            }
             self.push(
                 id,
                 start..start + name,
@@ -81,21 +85,13 @@ impl Fields {
     }
 }
 
-/// Length of the name at the start of `line`; a colon follows it.
-#[inline]
-fn name_length(line: &[u8]) -> Result<usize, SectionError> {
-    let length = line
-        .iter()
-        .position(|&byte| !syntax::is_token_byte(byte))
-        .unwrap_or(line.len());
-    match line.get(length) {
-        Some(b':') if length > 0 => Ok(length),
-        _ => Err(SectionError::Malformed(match line.first() {
-            Some(b' ' | b'\t') => "a folded line",
-            Some(b':') => "a field without name",
-            _ => "a field name that is no token, or without colon",
-        })),
-    }
+#[cold]
+fn bad_name(line: &[u8]) -> SectionError {
+    SectionError::Malformed(match line.first() {
+        Some(b' ' | b'\t') => "a folded line",
+        Some(b':') => "a field without name",
+        _ => "a field name that is no token, or without colon",
+    })
 }
 
 /// Where the spaces and tabs that begin at `start` end.

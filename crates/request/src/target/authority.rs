@@ -2,7 +2,7 @@
 use crate::fields::{Entry, Fields, Span};
 use crate::{Reject, Scheme};
 use std::io::Write;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 /// Longest name in the DNS, RFC 1035 §2.3.4, as text.
 const NAME_LIMIT: usize = 253;
@@ -42,7 +42,9 @@ pub(crate) fn canonical_authority(
     let port = match rest {
         [] | [b':'] => None,
         [b':', digits @ ..] => {
-            Some(parse_port(digits)?).filter(|&port| port != scheme.default_port())
+            let port = parse_port(digits)
+                .ok_or(Reject::request("a port that is no number from 1 to 65535"))?;
+            Some(port).filter(|&port| port != scheme.default_port())
         }
         _ => {
             return Err(Reject::request(
@@ -73,12 +75,15 @@ pub(crate) fn canonical_host(
     scheme: Scheme,
 ) -> Result<Authority, Reject> {
     let value = host.value(&fields.arena);
-    if is_canonical_name(value) {
-        let whole = host.value_span();
+    if let Some((host_length, length, port)) = canonical_lengths(value, scheme) {
+        let whole = Span {
+            length: length as u32,
+            ..host.value_span()
+        };
         return Ok(Authority {
             whole,
-            host_length: whole.length,
-            port: None,
+            host_length: host_length as u32,
+            port,
         });
     }
     // Out of the arena before the canonical form goes into it.
@@ -90,29 +95,67 @@ pub(crate) fn canonical_host(
     canonical_authority(copy, scheme, &mut fields.arena)
 }
 
-/// Whether `text` is what [`canonical_authority`] would make of it: a name, no port. Addresses are
-/// left to the long way.
+/// Where host and authority end in `text` if it is canonical but for a port that the scheme
+/// implies, and the port; `None` for whatever [`canonical_authority`] would change or refuse, and
+/// for IPv6.
 #[inline]
-fn is_canonical_name(text: &[u8]) -> bool {
+fn canonical_lengths(text: &[u8], scheme: Scheme) -> Option<(usize, usize, Option<u16>)> {
     let mut before = b'.';
-    let mut has_letter = false;
+    let mut length = 0;
     for &byte in text {
         match byte {
-            b'a'..=b'z' => has_letter = true,
-            b'0'..=b'9' | b'-' | b'_' => {}
-            b'.' if before != b'.' => has_letter = false,
-            _ => return false,
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => {}
+            b'.' if before != b'.' => {}
+            b':' => break,
+            _ => return None,
         }
         before = byte;
+        length += 1;
     }
-    // A last label with a letter that does not begin with a digit is no number in any base.
-    has_letter
-        && text.len() <= NAME_LIMIT
-        && !last_label(text).is_some_and(|label| label.first().is_some_and(u8::is_ascii_digit))
+    let (name, rest) = text.split_at_checked(length)?;
+    if before == b'.' || length > NAME_LIMIT || !is_name_or_address(name) {
+        return None;
+    }
+    let [b':', digits @ ..] = rest else {
+        return Some((length, length, None));
+    };
+    match parse_port(digits)? {
+        port if port == scheme.default_port() => Some((length, length, None)),
+        port => Some((length, text.len(), Some(port))),
+    }
 }
 
-fn last_label(name: &[u8]) -> Option<&[u8]> {
-    name.rsplit(|&byte| byte == b'.').next()
+/// Whether `name` is no number, or an IPv4 address in its one dotted form: `127.1`, `0x7f.0.0.1` and
+/// `0177.0.0.1` are one address to some and names to others.
+#[inline]
+fn is_name_or_address(name: &[u8]) -> bool {
+    let label = memchr::memrchr(b'.', name)
+        .and_then(|dot| name.get(dot + 1..))
+        .unwrap_or(name);
+    // Whether it would be read as a number (WHATWG URL, "ends in a number").
+    let is_number = match label {
+        [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
+        [b'0'..=b'9', ..] => label.iter().all(u8::is_ascii_digit),
+        _ => return true,
+    };
+    !is_number || is_ipv4(name)
+}
+
+/// Whether `name` is four numbers up to 255 without leading zeros.
+#[inline]
+fn is_ipv4(name: &[u8]) -> bool {
+    let mut parts = 0;
+    name.split(|&byte| byte == b'.').all(|part| {
+        parts += 1;
+        matches!(
+            part,
+            [b'0'..=b'9']
+                | [b'1'..=b'9', b'0'..=b'9']
+                | [b'1', b'0'..=b'9', b'0'..=b'9']
+                | [b'2', b'0'..=b'4', b'0'..=b'9']
+                | [b'2', b'5', b'0'..=b'5']
+        )
+    }) && parts == 4
 }
 
 /// Appends the name at the start of `text`; returns what follows it.
@@ -142,22 +185,10 @@ fn push_name<'a>(text: &'a [u8], arena: &mut Vec<u8>) -> Result<&'a [u8], Reject
     if before == b'.' {
         return Err(Reject::request("an empty label in a host"));
     }
-    if last_label(name).is_some_and(is_number) {
-        let address = arena.get(start..).unwrap_or_default();
-        // `127.1`, `0x7f.0.0.1` and `0177.0.0.1` are one address to some and names to others.
-        parse::<Ipv4Addr>(address)
-            .ok_or(Reject::request("a host that is nearly an IPv4 address"))?;
+    if !is_name_or_address(arena.get(start..).unwrap_or_default()) {
+        return Err(Reject::request("a host that is nearly an IPv4 address"));
     }
     Ok(rest)
-}
-
-/// Whether a last label would be read as a number (WHATWG URL, "ends in a number").
-#[inline]
-fn is_number(label: &[u8]) -> bool {
-    match label {
-        [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
-        _ => label.iter().all(u8::is_ascii_digit),
-    }
 }
 
 /// `text` follows the opening bracket.
@@ -165,21 +196,24 @@ fn push_ipv6<'a>(text: &'a [u8], arena: &mut Vec<u8>) -> Result<&'a [u8], Reject
     let bad = Reject::request("a host in brackets that is no IPv6 address");
     let end = memchr::memchr(b']', text).ok_or(bad)?;
     let (address, rest) = text.split_at_checked(end).ok_or(bad)?;
-    let address: Ipv6Addr = parse(address).ok_or(bad)?;
+    let address: Ipv6Addr = std::str::from_utf8(address)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or(bad)?;
     // Writing to a Vec cannot fail.
     let _ = write!(arena, "[{address}]");
     Ok(rest.get(1..).unwrap_or_default())
 }
 
-fn parse<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
 /// 1 to 65535 without leading zeros.
-fn parse_port(digits: &[u8]) -> Result<u16, Reject> {
-    let bad = Reject::request("a port that is no number from 1 to 65535");
-    if digits.len() > 5 || digits.first() == Some(&b'0') || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(bad);
+#[inline]
+fn parse_port(digits: &[u8]) -> Option<u16> {
+    if digits.is_empty() || digits.len() > 5 || digits.first() == Some(&b'0') {
+        return None;
     }
-    parse(digits).ok_or(bad)
+    let mut port = 0;
+    for &digit in digits {
+        port = port * 10 + u32::from(digit.is_ascii_digit().then(|| digit - b'0')?);
+    }
+    u16::try_from(port).ok()
 }

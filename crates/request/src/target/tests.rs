@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::canonical_path;
+use super::{canonical_authority, canonical_host, canonical_path};
+use crate::{FieldId, Scheme};
 use proptest::prelude::*;
 
 fn canon(path: &str, merge_slashes: bool) -> Option<String> {
@@ -172,6 +173,28 @@ proptest! {
             prop_assert!(out.starts_with(b"/"));
             prop_assert!(out.iter().all(u8::is_ascii_graphic));
             prop_assert!(!out.iter().any(|byte| b"\\#?".contains(byte)));
+        }
+    }
+
+    #[test]
+    fn a_host_in_place_reads_like_one_that_is_written_anew(
+        host in "[a-zA-Z0-9.:_,-]{0,12}|([0-9]{1,3}\\.){3}[0-9]{1,3}(:[0-9]{0,6})?|\\[[0-9a-f:.]{0,8}\\](:80)?|0x[0-9a-g]{0,3}",
+        is_secure in any::<bool>()
+    ) {
+        let scheme = if is_secure { Scheme::Https } else { Scheme::Http };
+        let mut anew = Vec::new();
+        let expected = canonical_authority(host.as_bytes(), scheme, &mut anew);
+        let mut storage = crate::tests::storage(&[("Host", &host)]);
+        let fields = storage.fields_mut();
+        let entry = fields.entries[0];
+        prop_assert_eq!(entry.id, FieldId::Host);
+        let found = canonical_host(fields, entry, scheme);
+        match (expected, found) {
+            (Ok(expected), Ok(found)) => {
+                prop_assert_eq!(found.whole.of(&fields.arena), expected.whole.of(&anew));
+                prop_assert_eq!((found.host_length, found.port), (expected.host_length, expected.port));
+            }
+            (expected, found) => prop_assert_eq!(expected.is_err(), found.is_err()),
         }
     }
 }
