@@ -29,7 +29,7 @@ _SUBSTITUTION = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _LARGEST_FILE: Final = 1 << 20
 # Values after aliases are followed; 10,000 routes make some 200,000.
-_MOST_VALUES: Final = 4_000_000
+_MOST_VALUES: Final = 2_000_000
 
 
 def plain_scalar(text: str) -> Any:

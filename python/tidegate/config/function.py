@@ -46,7 +46,6 @@ class Function(Model):
 
     not_yet: ClassVar[dict[str, str]] = {
         "environment": "", "schedule": "", "image": "", "wasm": "", "layers": "",
-        
     }  # fmt: skip
 
     elsewhere: ClassVar[dict[str, str]] = {

@@ -136,7 +136,7 @@ class Route(Model):
     elsewhere: ClassVar[dict[str, str]] = {
         "host": "write `hosts`",
         "methods": "write `match: { methods: ... }`",
-        "headers": "write `match: { headers: ... }`, or a policy `{ type: request_headers, ... }` to change them",
+        "headers": "write `match: { headers: ... }`, or the policy `request_headers` to change them",
         "backend": "write `to`",
         "redirect": "write `to: { redirect: ... }`",
         "respond": "write `to: { respond: ... }`",

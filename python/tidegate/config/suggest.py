@@ -17,11 +17,11 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     for candidate in words:
         if _plain(candidate) == plain:
             return candidate
-    begun = [candidate for candidate in words if len(word) >= 3 and candidate.startswith(word)]
-    if len(begun) == 1:
-        return begun[0]
     found = get_close_matches(word, words, n=1, cutoff=0.65)
-    return found[0] if found else None
+    if found:
+        return found[0]
+    begun = [candidate for candidate in words if len(word) >= 3 and candidate.startswith(word)]
+    return begun[0] if len(begun) == 1 else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

