@@ -111,7 +111,11 @@ class Pending:
                 fields = {name.lower(): value for name, value in response.getheaders()}
                 return response.status, fields, response.read()
         finally:
-            self._connection.close()
+            self.close()
+
+    def close(self) -> None:
+        """Ends the connection, whether or not the answer was read."""
+        self._connection.close()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, pause: float = 0.02) -> bool:

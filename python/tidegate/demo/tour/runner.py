@@ -106,6 +106,7 @@ def _run(step: Step, running: Running, screen: Screen, is_broken: bool) -> Outco
         if isinstance(error, DemoError):
             screen.check(False, failure)
     try:
+        tour.opened.close()
         step.restore(tour)
     except DemoError as error:
         failure = failure or f"afterwards: {error}"

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from tidegate.demo.client import Pending
 from tidegate.demo.running import Edit, Running
 from tidegate.demo.screen import Screen
 from tidegate.demo.tour.evidence import Evidence
@@ -37,6 +39,14 @@ class Tour:
     """Whether this step runs with its feature switched off."""
     checks: list[Check] = field(default_factory=list)
     begin: float = field(default_factory=time.monotonic)
+    opened: ExitStack = field(default_factory=ExitStack)
+    """What is closed when the step ends, however it does."""
+
+    def send(self, path: str) -> Pending:
+        """A GET through the load balancer whose answer nobody reads yet."""
+        pending = Pending(self.running.entry, path, patience=20.0)
+        self.opened.callback(pending.close)
+        return pending
 
     def check(self, is_true: bool, text: str) -> None:
         """Records what was looked at.

@@ -31,7 +31,7 @@ def _run(tour: Tour) -> None:
     waiting: list[Pending] = []
     answered = 0
     for _ in range(CONNECTIONS):
-        pending = Pending(running.entry, "/payments", patience=20.0)
+        pending = tour.send("/payments")
         if is_held(tour, pending, BUSY, mark, len(waiting)):
             waiting.append(pending)
             if max(_by_gateway(tour, mark).values()) > ALLOWED:

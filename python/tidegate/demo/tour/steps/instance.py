@@ -75,7 +75,7 @@ def _run(tour: Tour) -> None:
 def _catch(tour: Tour, mark: dict[str, int]) -> Pending:
     """Sends requests until one is held by the new instance."""
     for _ in range(100):
-        pending = Pending(tour.running.entry, "/payments", patience=20.0)
+        pending = tour.send("/payments")
         if is_held(tour, pending, NEW.name, mark, 0):
             return pending
         pending.finish()
