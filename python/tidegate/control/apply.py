@@ -8,12 +8,12 @@ refused undoes those before it, and what was in force stays in force.
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tidegate.config.compile import Key, Snapshot
 from tidegate.control.compiled import Compiled
-from tidegate.protocol import Message, Refused
+from tidegate.protocol import Message, ProtocolError, Refused
 from tidegate.protocol.async_channel import AsyncChannel
 
 NODE_TIMEOUT = 60.0
@@ -46,6 +46,7 @@ class Node:
         number: The snapshot that the node has; 0 for none.
         expected: The snapshot that it took from us last; differs from `number` in a node that came up
             with an older one, or with none.
+        hashes: What it had when it came up, as `hashes_of` says it.
     """
 
     def __init__(self) -> None:
@@ -53,6 +54,7 @@ class Node:
         self._is_up = asyncio.Event()
         self.number = 0
         self.expected = 0
+        self.hashes = ""
 
     def is_up(self) -> bool:
         """Whether there is a node to talk to."""
@@ -64,6 +66,7 @@ class Node:
         hello = await channel.call("hello")
         self._channel = channel
         self.number = int(hello["snapshot"])
+        self.hashes = str(hello["hashes"])
         self._is_up.set()
         return self.number
 
@@ -74,6 +77,18 @@ class Node:
             channel, self._channel = self._channel, None
             await channel.close()
 
+    async def wait(self, timeout: float = NODE_TIMEOUT) -> None:
+        """Waits until there is a node.
+
+        Raises:
+            ProtocolError: None came up in time.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self._is_up.wait()
+        except TimeoutError:
+            raise ProtocolError("no node came up in time") from None
+
     async def call(self, kind: str, timeout: float = NODE_TIMEOUT, **fields: Any) -> Message:
         """Asks the node, waiting for it to come up if need be.
 
@@ -81,8 +96,7 @@ class Node:
             Refused: It said no.
             ProtocolError: It did not answer in time.
         """
-        async with asyncio.timeout(timeout):
-            await self._is_up.wait()
+        await self.wait(timeout)
         assert self._channel is not None
         return await self._channel.call(kind, timeout=timeout, **fields)
 
@@ -126,7 +140,7 @@ class Applier:
             raise
         await self._keep(fresh)
         self.current = fresh
-        return applied
+        return replace(applied, changed=[*applied.changed, *_new_code(fresh, before)])
 
     async def resync(self) -> Applied | None:
         """Gives a node that has just come up what is in force, if it has something else."""
@@ -136,7 +150,7 @@ class Applier:
 
     async def _send(self, fresh: Compiled, before: Compiled | None) -> Applied:
         if before is None:
-            return await self._whole(fresh)
+            return await self._first(fresh)
         changed = fresh.snapshot.changed(before.snapshot)
         if not changed:
             sets = fresh.snapshot.endpoint_sets(before.snapshot, sequence())
@@ -155,6 +169,15 @@ class Applier:
                 raise
             return await self._whole(fresh, names, int(refusal.reply.get("snapshot", base)))
         return self._taken(reply, names)
+
+    async def _first(self, fresh: Compiled) -> Applied:
+        """What an earlier control gave to the node is not sent again."""
+        await self._node.wait()
+        if not self._node.number or self._node.hashes != hashes_of(fresh.snapshot):
+            return await self._whole(fresh)
+        self._node.expected = self._node.number
+        await self._node.call("endpoints.set", sets=fresh.snapshot.endpoint_sets(None, sequence()))
+        return Applied(self._node.number, [])
 
     async def _whole(
         self, fresh: Compiled, names: list[str] | None = None, number: int | None = None
@@ -197,6 +220,16 @@ class Applier:
         await self._functions(wanted, drop=True)
 
 
+_KINDS = ("gateway", "listener", "backend", "route", "route_order", "function")
+"""In the node's order."""
+
+
+def hashes_of(snapshot: Snapshot) -> str:
+    """The hashes of all resources, as the node strings them together in `hello`."""
+    order = sorted(snapshot.resources, key=lambda key: (_KINDS.index(key[0]), key[1]))
+    return "".join(snapshot.resources[key].hash for key in order)
+
+
 def _delta(snapshot: Snapshot, before: Snapshot | None, base: int, number: int | None = None) -> Message:
     delta = snapshot.delta(before, base=base, number=number or base + 1)
     for each in delta["endpoints"]:
@@ -208,6 +241,18 @@ def _names(keys: Iterable[Key]) -> list[str]:
     """Resources as people call them."""
     special = {"gateway": "gateway settings", "route_order": "order of routes"}
     return [special.get(kind, f"{kind} {name}") for kind, name in keys]
+
+
+def _new_code(fresh: Compiled, before: Compiled | None) -> list[str]:
+    """Pools whose processes were replaced though the node sees no change."""
+    if before is None:
+        return []
+    old = {pool["name"]: pool["hash"] for pool in before.pools}
+    return [
+        f"code of {pool['name']}"
+        for pool in fresh.pools
+        if old.get(pool["name"], pool["hash"]) != pool["hash"]
+    ]
 
 
 def _is_mismatch(refusal: Refused) -> bool:
