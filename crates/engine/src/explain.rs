@@ -31,13 +31,12 @@ pub(crate) struct Question {
     listener: Option<String>,
 }
 
-/// What becomes of a request under a snapshot given as a delta on nothing: JSON in, JSON out. All
-/// endpoints count as healthy.
+/// What becomes of a request, or of each of an array of them, under a snapshot given as a delta on
+/// nothing: JSON in, JSON out. All endpoints count as healthy.
 ///
 /// # Errors
-/// A text that says what is wrong with the snapshot or the question.
-pub fn decide_json(delta: &str, question: &str) -> Result<String, String> {
-    let question: Question = serde_json::from_str(question).map_err(|error| error.to_string())?;
+/// A text that says what is wrong with the snapshot or a question.
+pub fn decide_json(delta: &str, questions: &str) -> Result<String, String> {
     let clock = Clock::fake();
     let snapshot = offline(delta, &clock).map_err(|problems| {
         let texts: Vec<String> = problems
@@ -46,7 +45,18 @@ pub fn decide_json(delta: &str, question: &str) -> Result<String, String> {
             .collect();
         texts.join("\n")
     })?;
-    Ok(explain(&snapshot, &question, clock.now())?.to_string())
+    let now = clock.now();
+    if !questions.trim_start().starts_with('[') {
+        let question = serde_json::from_str(questions).map_err(|error| error.to_string())?;
+        return Ok(explain(&snapshot, &question, now)?.to_string());
+    }
+    let questions: Vec<Question> =
+        serde_json::from_str(questions).map_err(|error| error.to_string())?;
+    let answers: Result<Vec<Value>, String> = questions
+        .iter()
+        .map(|question| explain(&snapshot, question, now))
+        .collect();
+    Ok(Value::from(answers?).to_string())
 }
 
 /// The problems of a delta on nothing, as pairs of place and message; empty when it is sound.

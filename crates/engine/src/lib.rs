@@ -9,6 +9,7 @@
 mod decide;
 mod downstream;
 mod explain;
+mod functions;
 mod node;
 mod probe;
 mod service;

@@ -29,7 +29,7 @@ pub(crate) fn check_snapshot(py: Python<'_>, delta: &str) -> Vec<(String, String
     py.detach(|| tidegate_engine::check_json(delta))
 }
 
-/// What becomes of a request under a snapshot; JSON in and out. Raises `ValueError` when either
+/// What becomes of a request, or of an array of them, under a snapshot; JSON in and out. Raises `ValueError` when either
 /// makes no sense.
 #[pyfunction]
 pub(crate) fn decide(py: Python<'_>, delta: &str, request: &str) -> PyResult<String> {

@@ -6,6 +6,7 @@ use super::reply::{fixed_answer, take_storage};
 use super::upload::{Upload, UploadError};
 use super::{internal, mapping};
 use crate::decide::{self, Mapping, Routed};
+use crate::functions;
 use crate::snapshot::{BackendPlan, FilterPlan, TargetPlan};
 use crate::thread::Current;
 use crate::upstream::{self, Outcome};
@@ -13,7 +14,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use tidegate_config::ListenerLimits;
+use tidegate_config::{BackendProtocol, ListenerLimits};
 use tidegate_contract::{Answer, Client, Exchange, Flow};
 use tidegate_core::ErrorKind;
 use tidegate_http::{HeadLimits, parse_request};
@@ -236,7 +237,15 @@ impl Downstream {
                 .await;
         };
         record.backend = Some(backend.name.clone());
-        match upstream::forward(self, journey, exchange, backend, record).await {
+        let outcome = match backend.config.protocol {
+            BackendProtocol::Http => {
+                upstream::forward(self, journey, exchange, backend, record).await
+            }
+            BackendProtocol::Function => {
+                functions::forward(self, journey, exchange, backend, record).await
+            }
+        };
+        match outcome {
             Outcome::Finished { keep_alive } => keep_alive,
             Outcome::Failed { kind, detail } => {
                 let keep = journey.keep_alive && journey.upload.is_done;
@@ -270,7 +279,7 @@ impl Downstream {
     }
 
     /// Reads the whole body into the exchange.
-    async fn read_body(
+    pub(crate) async fn read_body(
         &mut self,
         journey: &mut Journey<'_>,
         exchange: &mut Exchange,

@@ -2,6 +2,7 @@
 use super::backend::BackendPlan;
 use super::plans::{ListenerPlan, RoutePlan, Settings};
 use super::registry::Registry;
+use crate::functions::FunctionPlan;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap};
@@ -39,6 +40,7 @@ pub(crate) struct Snapshot {
     /// In the order of the file; the table's indexes point here.
     pub(crate) routes: Vec<Arc<RoutePlan>>,
     pub(crate) backends: HashMap<Arc<str>, Arc<BackendPlan>>,
+    pub(crate) functions: HashMap<Arc<str>, Arc<FunctionPlan>>,
     pub(crate) table: RouteTable,
 }
 
@@ -62,6 +64,7 @@ impl Snapshot {
             listeners: Vec::new(),
             routes: Vec::new(),
             backends: HashMap::new(),
+            functions: HashMap::new(),
             table: RouteTable::build(&[], &[]),
         }
     }
@@ -97,6 +100,7 @@ impl Snapshot {
         let settings = builder.settings();
         let listeners = builder.listeners();
         let backends = builder.backends();
+        let functions = builder.functions();
         let routes = builder.routes(&backends);
         let table = builder.table(&listeners, &routes);
         let problems = builder.problems;
@@ -107,6 +111,7 @@ impl Snapshot {
                 listeners,
                 routes,
                 backends,
+                functions,
                 table,
                 resources,
             }),
@@ -257,6 +262,26 @@ impl Builder<'_> {
             match BackendPlan::build(&resource.name, config, self.registry) {
                 Ok(plan) => drop(plans.insert(plan.name.clone(), Arc::new(plan))),
                 Err(message) => drop(self.fail::<()>(&resource, message)),
+            }
+        }
+        plans
+    }
+
+    fn functions(&mut self) -> HashMap<Arc<str>, Arc<FunctionPlan>> {
+        let resources: Vec<_> = self.of_kind(Kind::Function).cloned().collect();
+        let mut plans = HashMap::with_capacity(resources.len());
+        for resource in resources {
+            let before = self
+                .base
+                .and_then(|base| base.functions.get(resource.name.as_str()));
+            if let Some(before) = before.filter(|_| self.is_unchanged(&resource)) {
+                plans.insert(before.name.clone(), before.clone());
+                continue;
+            }
+            let before = before.cloned();
+            if let Some(config) = self.decode(&resource) {
+                let plan = FunctionPlan::build(&resource.name, config, before.as_deref());
+                plans.insert(plan.name.clone(), Arc::new(plan));
             }
         }
         plans

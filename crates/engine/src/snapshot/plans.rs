@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::registry::Registry;
+use crate::functions;
 use ipnet::IpNet;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -157,7 +158,11 @@ impl FilterPlan {
     }
 
     fn build(room: &Room) -> Result<Self, String> {
-        let filter = tidegate_policies::build(room)?;
+        let filter = match room.kind.as_str() {
+            // It runs in function workers, which only the engine knows.
+            "python" => functions::build(room)?,
+            _ => tidegate_policies::build(room)?,
+        };
         Ok(Self {
             kind: room.kind.as_str().into(),
             phases: filter.phases(),

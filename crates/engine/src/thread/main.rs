@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::Thread;
 use super::accept::Doors;
+use crate::functions;
 use crate::node::Node;
 use crate::snapshot::Snapshot;
 use std::io;
@@ -42,6 +43,7 @@ pub(crate) fn run(
 }
 
 async fn serve(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>) {
+    functions::enter(&thread);
     tokio::task::spawn_local(thread.timers.clone().run());
     tokio::task::spawn_local(housekeeping(thread.clone()));
     let mut doors = Doors::default();

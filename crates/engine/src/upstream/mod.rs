@@ -12,3 +12,4 @@ mod relay;
 mod tunnel;
 
 pub(crate) use forward::{Outcome, forward};
+pub(crate) use open::Place;

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The node's end of function workers: policies and functions that users write in Python.
+//!
+//! Each thread has one connection to each worker it needs ([`link`]), on which any number of calls
+//! is under way ([`call`]). A policy is a filter that waits ([`policy`]); a function is a backend
+//! whose endpoints are its workers ([`forward`]).
+
+mod call;
+mod forward;
+mod here;
+mod link;
+mod plan;
+mod policy;
+mod stream;
+
+pub(crate) use forward::forward;
+pub(crate) use here::enter;
+pub(crate) use plan::FunctionPlan;
+pub(crate) use policy::build;

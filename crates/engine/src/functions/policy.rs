@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::call::{Call, Ended, Said};
+use super::here::{Here, here};
+use super::plan::{FunctionPlan, Seat};
+use super::stream::BodySender;
+use crate::thread::Timer;
+use serde::Deserialize;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use tidegate_config::{Octets, Room};
+use tidegate_contract::{Answer, Exchange, Filter, Flow, Phases};
+use tidegate_core::{ErrorKind, Moment};
+use tidegate_functions::{Body, Change, Changes, INLINE, Reason, RequestParts, WorkerMessage};
+use tidegate_request::{FieldId, Fields, Request, Response, Version};
+
+/// The largest body of a policy's own answer that comes in several pieces.
+const MOST: usize = 16 << 20;
+
+/// What `type: python` says; see `python/tidegate/policies/python/model.py`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    function: String,
+    body: Option<Octets>,
+}
+
+/// A `@policy` as a filter.
+struct PythonPolicy {
+    settings: Settings,
+}
+
+/// Builds the filter of a room `python`.
+///
+/// # Errors
+/// Settings that are not the room's.
+pub(crate) fn build(room: &Room) -> Result<Arc<dyn Filter>, String> {
+    let settings = serde_json::from_str(room.settings.get())
+        .map_err(|error| format!("policy `python`: {error}"))?;
+    Ok(Arc::new(PythonPolicy { settings }))
+}
+
+/// A policy that waits for the response. Dropping it, when there is none to show, cancels it.
+struct Waiting {
+    call: Call,
+    timer: Timer,
+    function: Arc<FunctionPlan>,
+    _seat: Seat,
+}
+
+/// Why a policy gave no answer.
+type Failure = (ErrorKind, &'static str);
+
+const DIED: Failure = (
+    ErrorKind::FunctionError,
+    "the worker of a policy ended in the middle of it",
+);
+const FAILED: Failure = (ErrorKind::FunctionError, "a policy failed; its log says how");
+const LATE: Failure = (ErrorKind::FunctionTimeout, "a policy passed its deadline");
+
+impl Filter for PythonPolicy {
+    fn phases(&self) -> Phases {
+        Phases {
+            request: true,
+            response: true,
+            body: self.settings.body.map(|body| body.0),
+        }
+    }
+
+    fn request<'a>(&'a self, exchange: &'a mut Exchange, position: usize) -> Flow<'a> {
+        Flow::Wait(Box::pin(async move {
+            match self.ask(exchange).await {
+                Ok((None, waiting)) => {
+                    if let Some(place) = exchange.kept.get_mut(position) {
+                        *place = waiting.map(|waiting| Box::new(waiting) as _);
+                    }
+                    Flow::Continue
+                }
+                Ok((Some(answer), _)) => Flow::Respond(Box::new(answer)),
+                Err(failure) => Flow::Respond(Box::new(failed(failure))),
+            }
+        }))
+    }
+
+    fn response<'a>(
+        &'a self,
+        exchange: &'a mut Exchange,
+        response: &'a mut Response,
+        position: usize,
+    ) -> Flow<'a> {
+        let kept = exchange.kept.get_mut(position).and_then(Option::take);
+        let Some(waiting) = kept.and_then(|kept| kept.downcast::<Waiting>().ok()) else {
+            return Flow::Continue;
+        };
+        Flow::Wait(Box::pin(async move {
+            match waiting.show(response).await {
+                Ok(None) => Flow::Continue,
+                Ok(Some(answer)) => Flow::Respond(Box::new(answer)),
+                Err(failure) => Flow::Respond(Box::new(failed(failure))),
+            }
+        }))
+    }
+
+    fn is_pure(&self) -> bool {
+        false
+    }
+}
+
+impl PythonPolicy {
+    /// Asks a worker, and another one when the first was lost before it began.
+    async fn ask(
+        &self,
+        exchange: &mut Exchange,
+    ) -> Result<(Option<Answer>, Option<Waiting>), Failure> {
+        let here = here().ok_or((ErrorKind::ProxyInternalError, "no thread serves here"))?;
+        let functions = here.thread.current();
+        let function = functions
+            .snapshot
+            .functions
+            .get(self.settings.function.as_str());
+        let function = function
+            .ok_or((ErrorKind::ProxyConfigurationError, "a policy's function is not there"))?;
+        let timer = here.thread.timers.timer();
+        let deadline = here.thread.now().after_millis(function.config.deadline.0);
+        loop {
+            let (path, seat) = seat(function, &timer, deadline).await?;
+            let left = deadline.micros_since(here.thread.now()) / 1000;
+            let call = begin(&here, path, function, exchange, left)?;
+            match settle(&call, exchange, &timer, deadline).await {
+                Ok(Settled::Passed { wants_response }) => {
+                    let waiting = wants_response.then(|| Waiting {
+                        call,
+                        timer,
+                        function: function.clone(),
+                        _seat: seat,
+                    });
+                    return Ok((None, waiting));
+                }
+                Ok(Settled::Answered(answer)) => return Ok((Some(answer), None)),
+                Err(Ended::Late) => return Err(LATE),
+                Err(Ended::Lost { may_have_begun: true }) => return Err(DIED),
+                // It had not begun; the worker is being replaced. Not at once: nothing may listen.
+                Err(Ended::Lost { .. }) => pause(&here, &timer, deadline).await?,
+            }
+        }
+    }
+}
+
+/// Lets some time pass before another try.
+async fn pause(here: &Here, timer: &Timer, deadline: Moment) -> Result<(), Failure> {
+    let until = here.thread.now().after_millis(50);
+    if until >= deadline {
+        return Err(DIED);
+    }
+    timer.set(until);
+    poll_fn(|cx| timer.poll_expired(cx)).await;
+    Ok(())
+}
+
+/// A seat at a worker, waiting for one when all are full.
+async fn seat<'a>(
+    function: &'a FunctionPlan,
+    timer: &Timer,
+    deadline: Moment,
+) -> Result<(&'a str, Seat), Failure> {
+    timer.set(deadline);
+    loop {
+        let mut room = pin!(function.room().notified());
+        // Listens before it looks: a seat that comes free in between is not missed.
+        room.as_mut().enable();
+        if let Some(found) = function.take() {
+            return Ok(found);
+        }
+        let is_told = poll_fn(|cx| match room.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(true),
+            Poll::Pending => timer.poll_expired(cx).map(|()| false),
+        });
+        if !is_told.await {
+            return Err((
+                ErrorKind::PendingTimeout,
+                "all workers of a policy were busy until its deadline",
+            ));
+        }
+    }
+}
+
+fn begin(
+    here: &Rc<Here>,
+    path: &str,
+    function: &FunctionPlan,
+    exchange: &Exchange,
+    left_ms: u64,
+) -> Result<Call, Failure> {
+    let request = &exchange.request;
+    let client = exchange.client.address.to_string();
+    let parts = parts_of(request, &client, exchange, &function.name, left_ms);
+    let body = match &exchange.body {
+        Some(bytes) if bytes.is_empty() => Body::None,
+        Some(bytes) if bytes.len() <= INLINE => Body::Inline(bytes),
+        Some(_) => Body::Stream,
+        None if request.framing() == tidegate_request::Framing::None => Body::None,
+        None => Body::Withheld,
+    };
+    let fields = request
+        .fields()
+        .iter()
+        .map(|field| (field.name, field.value));
+    here.link(path)
+        .begin(&parts, parameters_of(exchange), fields, body)
+        .map_err(|_| (ErrorKind::RequestHeaderSize, "too large for a policy"))
+}
+
+/// The single parts of a head, as the protocol has them.
+pub(super) fn parts_of<'a>(
+    request: &'a Request,
+    client: &'a str,
+    exchange: &'a Exchange,
+    function: &'a str,
+    left_ms: u64,
+) -> RequestParts<'a> {
+    RequestParts {
+        method: request.method(),
+        scheme: request.scheme(),
+        authority: request.authority(),
+        path: request.path(),
+        query: request.query(),
+        client,
+        route: &exchange.route,
+        request_id: &exchange.request_id,
+        function,
+        is_http_1_0: request.version() == Version::Http10,
+        deadline_ms: u32::try_from(left_ms).unwrap_or(u32::MAX).max(1),
+    }
+}
+
+/// What the path's template matched.
+pub(super) fn parameters_of(exchange: &Exchange) -> impl Iterator<Item = (&[u8], &[u8])> {
+    exchange
+        .parameters
+        .iter()
+        .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+}
+
+enum Settled {
+    Passed { wants_response: bool },
+    Answered(Answer),
+}
+
+/// Sees a call through until the policy lets the request pass or answers it.
+async fn settle(
+    call: &Call,
+    exchange: &mut Exchange,
+    timer: &Timer,
+    deadline: Moment,
+) -> Result<Settled, Ended> {
+    let long = exchange.body.as_deref().filter(|body| body.len() > INLINE);
+    let mut sender = long.map(|body| BodySender::new(body, true));
+    loop {
+        if let Some(sender) = &mut sender {
+            sender.send(call);
+        }
+        let said = call.next(timer, deadline).await?;
+        match said.message() {
+            Some(WorkerMessage::Credit(bytes)) => {
+                if let Some(sender) = &mut sender {
+                    sender.credit(bytes);
+                }
+            }
+            Some(WorkerMessage::BodyWanted) => {}
+            Some(WorkerMessage::Continue {
+                changes,
+                wants_response,
+            }) => {
+                return Ok(match apply(changes, &mut exchange.request) {
+                    Ok(()) => Settled::Passed { wants_response },
+                    Err(failure) => Settled::Answered(failed(failure)),
+                });
+            }
+            _ => return answer_of(call, &said, timer, deadline).await.map(Settled::Answered),
+        }
+    }
+}
+
+/// The answer that a message begins: a policy's response, or the one for its failure.
+async fn answer_of(
+    call: &Call,
+    said: &Said,
+    timer: &Timer,
+    deadline: Moment,
+) -> Result<Answer, Ended> {
+    match said.message() {
+        Some(WorkerMessage::Respond {
+            status,
+            fields,
+            body,
+            body_follows,
+        }) => {
+            let mut whole = body.to_vec();
+            let mut is_whole = !body_follows;
+            while !is_whole {
+                let said = call.next(timer, deadline).await?;
+                let Some(WorkerMessage::Body { bytes, is_last }) = said.message() else {
+                    return Ok(failed(FAILED));
+                };
+                if whole.len() + bytes.len() > MOST {
+                    return Ok(failed((ErrorKind::FunctionError, "a policy's answer is too long")));
+                }
+                whole.extend_from_slice(bytes);
+                call.credit(bytes.len());
+                is_whole = is_last;
+            }
+            Ok(made(status, fields, whole))
+        }
+        Some(WorkerMessage::Error(Reason::BodySize)) => {
+            Ok(failed((ErrorKind::RequestBodySize, "the body is too large for a policy")))
+        }
+        _ => Ok(failed(FAILED)),
+    }
+}
+
+fn made(status: u16, given: tidegate_functions::FieldList<'_>, body: Vec<u8>) -> Answer {
+    let mut fields = Fields::default();
+    for (name, value) in given.iter().filter(|(name, _)| !is_protected(name)) {
+        if fields.append(name, value).is_err() {
+            return failed((ErrorKind::FunctionError, "a policy made a malformed field"));
+        }
+    }
+    Answer {
+        status,
+        fields,
+        body,
+        error: None,
+    }
+}
+
+/// The response for a failure: status and reason, nothing about the code.
+pub(super) fn failed((kind, _detail): Failure) -> Answer {
+    let status = kind.status();
+    let mut fields = Fields::default();
+    // A constant field cannot be malformed.
+    let _ = fields.append(b"Content-Type", b"text/plain; charset=utf-8");
+    Answer {
+        status,
+        fields,
+        body: format!("{status} {}\n", tidegate_http::reason(status)).into_bytes(),
+        error: Some(kind),
+    }
+}
+
+/// Fields that frame a response: the node's own.
+pub(super) fn is_protected(name: &[u8]) -> bool {
+    matches!(
+        FieldId::recognise(name),
+        FieldId::ContentLength
+            | FieldId::TransferEncoding
+            | FieldId::Connection
+            | FieldId::KeepAlive
+            | FieldId::Upgrade
+            | FieldId::Trailer
+            | FieldId::Te
+            | FieldId::Via
+    )
+}
+
+fn apply(changes: Changes<'_>, request: &mut Request) -> Result<(), Failure> {
+    const REFUSED: Failure = (
+        ErrorKind::FunctionError,
+        "a policy made a change that the gateway does not take",
+    );
+    for change in changes.iter() {
+        let is_taken = match change {
+            Change::Set(name, value) => request.fields_mut().set(name, value).is_ok(),
+            Change::Append(name, value) => request.fields_mut().append(name, value).is_ok(),
+            Change::Remove(name) => request.fields_mut().remove(name).is_ok(),
+            Change::Path(path) => request.set_path(path).is_ok(),
+            Change::Status(_) => false,
+        };
+        if !is_taken {
+            return Err(REFUSED);
+        }
+    }
+    Ok(())
+}
+
+impl Waiting {
+    /// Shows the response; the answer to send in its place, if there is one.
+    async fn show(self, response: &mut Response) -> Result<Option<Answer>, Failure> {
+        let fields = response
+            .fields()
+            .iter()
+            .map(|field| (field.name, field.value));
+        self.call
+            .respond(response.status(), fields)
+            .map_err(|_| FAILED)?;
+        let here = here().ok_or(FAILED)?;
+        let limit = self.function.config.deadline.0;
+        let deadline = here.thread.now().after_millis(limit);
+        let ended = |ended| match ended {
+            Ended::Late => LATE,
+            Ended::Lost { .. } => DIED,
+        };
+        let said = self.call.next(&self.timer, deadline).await.map_err(ended)?;
+        if let Some(WorkerMessage::Changes(changes)) = said.message() {
+            return change(changes, response).map(|()| None);
+        }
+        let answer = answer_of(&self.call, &said, &self.timer, deadline).await;
+        answer.map(Some).map_err(ended)
+    }
+}
+
+fn change(changes: Changes<'_>, response: &mut Response) -> Result<(), Failure> {
+    for change in changes.iter() {
+        let is_taken = match change {
+            Change::Set(name, _) | Change::Append(name, _) | Change::Remove(name)
+                if is_protected(name) =>
+            {
+                false
+            }
+            Change::Set(name, value) => response.fields_mut().set(name, value).is_ok(),
+            Change::Append(name, value) => response.fields_mut().append(name, value).is_ok(),
+            Change::Remove(name) => {
+                response.fields_mut().remove(name);
+                true
+            }
+            Change::Status(status) => response.set_status(status),
+            Change::Path(_) => false,
+        };
+        if !is_taken {
+            return Err((
+                ErrorKind::FunctionError,
+                "a policy made a change that the gateway does not take",
+            ));
+        }
+    }
+    Ok(())
+}

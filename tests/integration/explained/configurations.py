@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random gateways that are valid, with routes of every kind that one request can meet."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from tidegate import Gateway
+from tidegate.config.errors import ConfigError
+
+HOSTS = ["shop.test", "api.shop.test", "a.b.shop.test", "other.test"]
+PATTERNS = ["*.shop.test", "*.b.shop.test", *HOSTS]
+SEGMENTS = ["users", "orders", "v1", "v2", "a", "b", "ü".encode().hex()]
+METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"]
+
+
+def random_path(draw: random.Random, deepest: int = 3) -> str:
+    return "/" + "/".join(draw.choice(SEGMENTS) for _ in range(draw.randint(0, deepest)))
+
+
+def _path(draw: random.Random) -> Any:
+    kind = draw.randrange(6)
+    if kind <= 1:
+        return random_path(draw)
+    if kind == 2:
+        return {"exact": random_path(draw)}
+    if kind == 3:
+        return {"regex": draw.choice([r"/[a-z]+/v\d", r"/users(/.*)?", r"/(a|b)/.*", r".*orders"])}
+    segments = [draw.choice(["{id}", *SEGMENTS]) for _ in range(draw.randint(1, 3))]
+    names = iter("xyz")
+    written = [f"{{{next(names)}}}" if segment == "{id}" else segment for segment in segments]
+    return "/" + "/".join(written) + ("/{rest*}" if draw.random() < 0.2 else "")
+
+
+def _match(draw: random.Random) -> dict[str, Any]:
+    match: dict[str, Any] = {"path": _path(draw)}
+    if draw.random() < 0.3:
+        match["methods"] = draw.sample(METHODS, draw.randint(1, 3))
+    if draw.random() < 0.2:
+        match["headers"] = {"X-Tier": draw.choice(["gold", {"regex": "go.*"}, {"present": True}])}
+    if draw.random() < 0.2:
+        match["query"] = {"q": draw.choice(["1", {"regex": r"\d+"}, {"present": True}])}
+    if draw.random() < 0.1:
+        match["cookies"] = {"c": draw.choice(["1", {"present": True}])}
+    if draw.random() < 0.15:
+        match["clients"] = [draw.choice(["127.0.0.0/8", "192.0.2.0/24"])]
+    return match
+
+
+def _target(draw: random.Random, backends: Sequence[str]) -> dict[str, Any]:
+    kind = draw.randrange(10)
+    if kind == 0:
+        return {"to": {"respond": {"status": draw.choice([200, 404, 503]), "body": "fixed"}}}
+    if kind == 1:
+        redirect = draw.choice([{"scheme": "https"}, {"path": "/moved"}, {"host": "new.test", "port": 8443}])
+        return {"to": {"redirect": redirect}}
+    if kind <= 4 and len(backends) > 1:
+        chosen = draw.sample(list(backends), 2)
+        return {"to": [{"backend": name, "weight": draw.randint(1, 3)} for name in chosen]}
+    return {"to": draw.choice(list(backends))}
+
+
+def _policies(draw: random.Random) -> list[dict[str, Any]]:
+    change = {"set": {"X-Set": draw.choice("abc")}, "append": {"X-More": "m"}, "remove": ["X-Tier"]}
+    some = {key: change[key] for key in draw.sample(sorted(change), draw.randint(1, 3))}
+    return [{"type": "request_headers", **some}] if draw.random() < 0.4 else []
+
+
+def _rewrite(draw: random.Random, path: Any) -> dict[str, Any]:
+    if draw.random() < 0.6:
+        return {}
+    rewrite: dict[str, Any] = {}
+    if isinstance(path, str) and "{" not in path:
+        rewrite["prefix"] = draw.choice(["/", "/inner", "/inner/deep"])
+    elif isinstance(path, str) and "{x}" in path:
+        rewrite["path"] = draw.choice(["/by/{x}", "/fixed"])
+    if draw.random() < 0.4:
+        rewrite["host"] = "inner.test"
+    return {"rewrite": rewrite} if rewrite else {}
+
+
+def _route(draw: random.Random, number: int, backends: Sequence[str]) -> dict[str, Any]:
+    route: dict[str, Any] = {"name": f"r{number}", "match": _match(draw), **_target(draw, backends)}
+    if draw.random() < 0.4:
+        route["hosts"] = draw.sample(PATTERNS, draw.randint(1, 2))
+    if policies := _policies(draw):
+        route["policies"] = policies
+    if not isinstance(route["to"], dict):
+        route |= _rewrite(draw, route["match"]["path"])
+    return route
+
+
+def _backend(draw: random.Random, addresses: Sequence[str]) -> dict[str, Any]:
+    chosen = draw.sample(list(addresses), draw.randint(1, min(3, len(addresses))))
+    return {
+        "endpoints": [{"address": address, "weight": draw.randint(1, 3)} for address in chosen],
+        "balancing": draw.choice(["round_robin", "least_request"]),
+        "host": draw.choice(["keep", "keep", "endpoint"]),
+    }
+
+
+def random_gateway(draw: random.Random, addresses: Sequence[str]) -> Gateway:
+    """A valid gateway; routes that its own checks call unreachable or doubled are left out."""
+    backends = {f"b{number}": _backend(draw, addresses) for number in range(draw.randint(1, 3))}
+    routes = [_route(draw, number, list(backends)) for number in range(draw.randint(3, 25))]
+    listeners = {"web": {"address": "127.0.0.1", "port": 1, "merge_slashes": draw.random() < 0.7}}
+    settings = {"trusted_proxies": ["127.0.0.0/8"]} if draw.random() < 0.3 else {}
+    while True:
+        try:
+            return Gateway.model_validate(
+                {"gateway": settings, "listeners": listeners, "backends": backends, "routes": routes}
+            )
+        except (ConfigError, ValueError) as error:
+            bad = bad_routes(error)
+            if not bad:
+                raise
+            routes = [route for index, route in enumerate(routes) if index not in bad]
+
+
+def bad_routes(error: Exception) -> set[int]:
+    """Indexes of the routes that an error names."""
+    problems = getattr(error, "problems", None)
+    if problems is not None:
+        paths = [str(problem.path) for problem in problems]
+        named = [path.split(".")[1] for path in paths if path.startswith("routes.")]
+        return {int(text) for text in named if text.isdigit()}
+    errors = getattr(error, "errors", list)()
+    return {found["loc"][1] for found in errors if found["loc"][:1] == ("routes",)}

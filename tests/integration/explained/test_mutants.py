@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from .compare import run
+from .mutants import MUTANTS, awaken, build
+
+_ROOT = Path(__file__).parents[3]
+_CONFIGURATIONS = 40
+_REQUESTS = 250
+
+
+@pytest.fixture(scope="module")
+def broken_engine() -> Path:
+    return build(_ROOT / "target" / "mutants")
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", range(len(MUTANTS)), ids=[mutant.name for mutant in MUTANTS])
+def test_a_broken_engine_is_noticed(number: int, broken_engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in awaken(number, broken_engine).items():
+        monkeypatch.setenv(name, value)
+    seed = int(os.environ.get("TIDEGATE_SEED", str(time.time_ns())))
+    print(f"TIDEGATE_SEED={seed}")
+    outcome = asyncio.run(run(seed, _CONFIGURATIONS, _REQUESTS, until_different=True))
+    assert outcome.differences
+
+
+def test_the_engine_with_all_mutants_asleep_is_sound(broken_engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(broken_engine))
+    outcome = asyncio.run(run(7, 4, _REQUESTS))
+    assert outcome.differences == []
