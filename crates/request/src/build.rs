@@ -3,12 +3,9 @@ use crate::connection::Connection;
 use crate::fields::{FieldId, Fields, Span, UNTRUSTED, has_untrusted_prefix, recognise_folded};
 use crate::framing;
 use crate::judge;
+use crate::request::Facts;
 use crate::target::{self, Form};
 use crate::{Reject, Request, Scheme, Storage, Version};
-
-/// Fields whose second value one reader would check and another believe. `Host`, the framing fields
-/// and `Expect` are judged where they are read.
-const SINGLE: [FieldId; 2] = [FieldId::Authorization, FieldId::ContentType];
 
 /// What a codec read of a request beside its fields.
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +40,6 @@ impl Default for Options {
     }
 }
 
-/// What is found out about a request while its memory stays in the storage.
-struct Found {
-    request: Request,
-    connection: Connection,
-}
-
 /// Builds the one canonical request from `parts` and the fields in `storage`.
 ///
 /// # Errors
@@ -59,80 +50,71 @@ pub(crate) fn build(
     options: Options,
 ) -> Result<Request, (Reject, Storage)> {
     match read(&mut storage.fields, parts, options) {
-        Ok(Found {
-            mut request,
-            connection,
-        }) => {
+        Ok((facts, connection)) => {
             connection.remove_nominated(&mut storage.fields);
             remove_spoofed(&mut storage.fields, options.is_trusted);
-            request.storage = storage;
-            Ok(request)
+            Ok(Request { storage, facts })
         }
         Err(reject) => Err((reject, storage)),
     }
 }
 
-fn read(fields: &mut Fields, parts: Parts<'_>, options: Options) -> Result<Found, Reject> {
+fn read(
+    fields: &mut Fields,
+    parts: Parts<'_>,
+    options: Options,
+) -> Result<(Facts, Connection), Reject> {
     let Parts {
         version, scheme, ..
     } = parts;
-    let method = judge::method(parts.method)?;
-    for id in SINGLE {
-        if fields.count(id) > 1 {
-            return Err(Reject::request(
-                "Authorization or Content-Type more than once",
-            ));
-        }
-    }
+    let kind = judge::method(parts.method)?;
+    judge::single(fields)?;
     let connection =
         Connection::read(fields).ok_or(Reject::request("too many options in Connection"))?;
     let framing = framing::of_request(fields, version)?;
-    let form = target::split(parts.target, method, scheme)?;
-    let mut request = Request {
-        storage: Storage::new(),
-        kind: method,
-        method: Span::default(),
-        path: Span::default(),
-        query: None,
-        authority: Span::default(),
-        host_length: 0,
-        received_authority: Span::default(),
-        port: None,
+    let expects_continue = judge::expect(fields, version)? && !framing.is_empty();
+    let has_upgrade = judge::upgrade(fields, version, connection, framing)?;
+    let form = target::split(parts.target, kind, scheme)?;
+    let method = push(&mut fields.arena, parts.method);
+    let (path, query) = write_target(&mut fields.arena, form, options)?;
+    let authority = judge::authority(fields, form.authority(), version, scheme)?;
+    let facts = Facts {
+        kind,
+        method,
+        path,
+        query,
+        received_authority: authority.whole,
+        authority,
         scheme,
         version,
         framing,
         is_asterisk: matches!(form, Form::Asterisk { .. }),
         keeps_alive: connection.is_kept(version),
-        expects_continue: judge::expect(fields, version)? && !framing.is_empty(),
-        has_upgrade: judge::upgrade(fields, version, connection, framing)?,
+        expects_continue,
+        has_upgrade,
         merge_slashes: options.merge_slashes,
     };
-    request.method = push(&mut fields.arena, parts.method);
-    let authority = match form {
-        Form::Asterisk { authority } => {
-            request.path = push(&mut fields.arena, b"*");
-            authority
-        }
-        Form::Path {
-            authority,
-            path,
-            query,
-        } => {
-            let start = fields.arena.len();
-            target::canonical_path(path, options.merge_slashes, &mut fields.arena)?;
-            request.path = Span::tail(&fields.arena, start);
-            if let Some(query) = query {
-                target::check_query(query)?;
-                request.query = Some(push(&mut fields.arena, query));
-            }
-            authority
-        }
+    Ok((facts, connection))
+}
+
+/// Appends canonical path and query to `arena`.
+#[inline]
+fn write_target(
+    arena: &mut Vec<u8>,
+    form: Form<'_>,
+    options: Options,
+) -> Result<(Span, Option<Span>), Reject> {
+    let Form::Path { path, query, .. } = form else {
+        return Ok((push(arena, b"*"), None));
     };
-    judge::authority(fields, authority, &mut request)?;
-    Ok(Found {
-        request,
-        connection,
-    })
+    let start = arena.len();
+    target::canonical_path(path, options.merge_slashes, arena)?;
+    let path = Span::tail(arena, start);
+    let Some(query) = query else {
+        return Ok((path, None));
+    };
+    target::check_query(query)?;
+    Ok((path, Some(push(arena, query))))
 }
 
 #[inline]

@@ -3,11 +3,16 @@
 use crate::connection::Connection;
 use crate::fields::{FieldId, FieldSet, Fields};
 use crate::framing::Framing;
-use crate::{Method, Reject, Request, Version, syntax, target};
+use crate::target::{self, Authority};
+use crate::{Method, Reject, Scheme, Version, syntax};
 use tidegate_core::ErrorKind;
 
 /// Longest method taken; the longest registered one has 17 characters.
 const METHOD_LIMIT: usize = 40;
+
+/// Fields whose second value one reader would check and another believe. `Host`, the framing fields
+/// and `Expect` are judged where they are read.
+const SINGLE: [FieldId; 2] = [FieldId::Authorization, FieldId::ContentType];
 
 /// What the method means. TRACE and CONNECT are refused: the one shows fields that intermediaries
 /// added, the other asks a gateway to be a tunnel.
@@ -30,15 +35,28 @@ pub(crate) fn method(name: &[u8]) -> Result<Method, Reject> {
     Ok(method)
 }
 
-/// Host and port, from the target if it names them, else from `Host`. RFC 9112 §3.2.2, §3.3.
+/// Refuses second values of fields that have one.
+#[inline]
+pub(crate) fn single(fields: &Fields) -> Result<(), Reject> {
+    match SINGLE.iter().all(|&id| fields.count(id) < 2) {
+        true => Ok(()),
+        false => Err(Reject::request(
+            "Authorization or Content-Type more than once",
+        )),
+    }
+}
+
+/// Host and port, from the target if it names them, else from `Host`; empty for HTTP/1.0 without
+/// either. RFC 9112 §3.2.2, §3.3. The field gets the canonical value.
 ///
 /// `Host` is judged even where the target's authority wins, and must be there once in HTTP/1.1.
 #[inline]
 pub(crate) fn authority(
     fields: &mut Fields,
     from_target: Option<&[u8]>,
-    request: &mut Request,
-) -> Result<(), Reject> {
+    version: Version,
+    scheme: Scheme,
+) -> Result<Authority, Reject> {
     let mut hosts = fields
         .entries
         .iter()
@@ -47,27 +65,19 @@ pub(crate) fn authority(
     if hosts.next().is_some() {
         return Err(Reject::request("Host more than once"));
     }
-    if host.is_none() && request.version >= Version::Http11 {
+    if host.is_none() && version >= Version::Http11 {
         return Err(Reject::request("no Host"));
     }
-    let mut authority = None;
-    if let Some(host) = host {
-        authority = Some(target::canonical_host(fields, host, request.scheme)?);
-    }
+    let mut authority = match host {
+        Some(host) => target::canonical_host(fields, host, scheme)?,
+        None => Authority::default(),
+    };
     if let Some(text) = from_target {
-        authority = Some(target::canonical_authority(
-            text,
-            request.scheme,
-            &mut fields.arena,
-        )?);
+        authority = target::canonical_authority(text, scheme, &mut fields.arena)?;
     }
-    if let Some(authority) = authority {
-        // Whoever reads the field must see what routing sees.
-        fields.replace_value(FieldId::Host, authority.whole);
-        request.take_authority(authority);
-        request.received_authority = request.authority;
-    }
-    Ok(())
+    // Whoever reads the field must see what routing sees.
+    fields.replace_value(FieldId::Host, authority.whole);
+    Ok(authority)
 }
 
 /// Whether `100-continue` is expected; any other expectation is refused. RFC 9110 §10.1.1.

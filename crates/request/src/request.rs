@@ -12,14 +12,18 @@ use crate::{Method, Reject, Scheme, Storage, Version, cookie_pairs, query_pairs}
 #[derive(Clone, Debug)]
 pub struct Request {
     pub(crate) storage: Storage,
+    pub(crate) facts: Facts,
+}
+
+/// All of a request but its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
     pub(crate) kind: Method,
     pub(crate) method: Span,
     pub(crate) path: Span,
     pub(crate) query: Option<Span>,
-    pub(crate) authority: Span,
-    pub(crate) host_length: u32,
+    pub(crate) authority: Authority,
     pub(crate) received_authority: Span,
-    pub(crate) port: Option<u16>,
     pub(crate) scheme: Scheme,
     pub(crate) version: Version,
     pub(crate) framing: Framing,
@@ -58,31 +62,31 @@ impl Request {
     /// The method as sent: a token.
     #[inline]
     pub fn method(&self) -> &str {
-        self.text(self.method)
+        self.text(self.facts.method)
     }
 
     /// What the method means.
     #[inline]
     pub fn method_kind(&self) -> Method {
-        self.kind
+        self.facts.kind
     }
 
     /// The canonical path: visible ASCII from `/` on, no `.` or `..` segment; `*` for `OPTIONS *`.
     #[inline]
     pub fn path(&self) -> &str {
-        self.text(self.path)
+        self.text(self.facts.path)
     }
 
     /// The canonical path's bytes; saves the check that they are text.
     #[inline]
     pub fn path_bytes(&self) -> &[u8] {
-        self.bytes(self.path)
+        self.bytes(self.facts.path)
     }
 
     /// The query as sent, without `?`: visible ASCII. `Some` and empty for `/path?`.
     #[inline]
     pub fn query(&self) -> Option<&[u8]> {
-        self.query.map(|query| self.bytes(query))
+        self.facts.query.map(|query| self.bytes(query))
     }
 
     /// The host in lower case, without port and without a dot at its end; an IPv6 address in
@@ -90,46 +94,46 @@ impl Request {
     #[inline]
     pub fn host(&self) -> Option<&str> {
         let host = Span {
-            length: self.host_length,
-            ..self.authority
+            length: self.facts.authority.host_length,
+            ..self.facts.authority.whole
         };
-        (self.host_length > 0).then(|| self.text(host))
+        (self.facts.authority.host_length > 0).then(|| self.text(host))
     }
 
     /// The port after the host; `None` if there is none or it is the scheme's own.
     #[inline]
     pub fn port(&self) -> Option<u16> {
-        self.port
+        self.facts.authority.port
     }
 
     /// `host[:port]` as `Host` is to say it upstream; empty for HTTP/1.0 without `Host`.
     #[inline]
     pub fn authority(&self) -> &str {
-        self.text(self.authority)
+        self.text(self.facts.authority.whole)
     }
 
     /// `host[:port]` as the client said it, whatever [`Request::set_authority`] made of it since.
     #[inline]
     pub fn received_authority(&self) -> &str {
-        self.text(self.received_authority)
+        self.text(self.facts.received_authority)
     }
 
     /// `http` or `https`: of the client's connection.
     #[inline]
     pub fn scheme(&self) -> &'static str {
-        self.scheme.name()
+        self.facts.scheme.name()
     }
 
     /// As received.
     #[inline]
     pub fn version(&self) -> Version {
-        self.version
+        self.facts.version
     }
 
     /// Whether the target is the server as a whole: `OPTIONS *`, RFC 9110 §9.3.7.
     #[inline]
     pub fn is_asterisk(&self) -> bool {
-        self.is_asterisk
+        self.facts.is_asterisk
     }
 
     /// The fields as received, less those that [`Request::build`] removed.
@@ -146,19 +150,19 @@ impl Request {
     /// How the content was framed by the client.
     #[inline]
     pub fn framing(&self) -> Framing {
-        self.framing
+        self.facts.framing
     }
 
     /// Whether the client waits for `100 (Continue)` before it sends content. RFC 9110 §10.1.1.
     #[inline]
     pub fn expects_continue(&self) -> bool {
-        self.expects_continue
+        self.facts.expects_continue
     }
 
     /// The one protocol the client offers to switch to, such as `websocket`; never h2c.
     #[inline]
     pub fn upgrade(&self) -> Option<&[u8]> {
-        if self.has_upgrade {
+        if self.facts.has_upgrade {
             self.fields().get(FieldId::Upgrade)
         } else {
             None
@@ -168,7 +172,7 @@ impl Request {
     /// How many more gateways an OPTIONS request may pass; at 0 the one that got it must answer.
     /// `None` for other methods and what is no number. RFC 9110 §7.6.2.
     pub fn max_forwards(&self) -> Option<u32> {
-        if self.kind != Method::Options {
+        if self.facts.kind != Method::Options {
             return None;
         }
         std::str::from_utf8(self.fields().get(FieldId::MaxForwards)?)
@@ -180,7 +184,7 @@ impl Request {
     /// Whether the client wants to send another request on the connection. RFC 9112 §9.3.
     #[inline]
     pub fn keep_alive(&self) -> bool {
-        self.keeps_alive
+        self.facts.keeps_alive
     }
 
     /// Replaces the path, after a rewrite. `path` is canonicalised like a client's: a rewrite
@@ -191,12 +195,12 @@ impl Request {
     pub fn set_path(&mut self, path: &[u8]) -> Result<(), Reject> {
         let arena = &mut self.storage.fields.arena;
         let start = arena.len();
-        if let Err(reject) = target::canonical_path(path, self.merge_slashes, arena) {
+        if let Err(reject) = target::canonical_path(path, self.facts.merge_slashes, arena) {
             arena.truncate(start);
             return Err(reject);
         }
-        self.path = Span::tail(arena, start);
-        self.is_asterisk = false;
+        self.facts.path = Span::tail(arena, start);
+        self.facts.is_asterisk = false;
         Ok(())
     }
 
@@ -206,14 +210,14 @@ impl Request {
     /// As for a client's query; the request is as it was.
     pub fn set_query(&mut self, query: Option<&[u8]>) -> Result<(), Reject> {
         let Some(query) = query else {
-            self.query = None;
+            self.facts.query = None;
             return Ok(());
         };
         target::check_query(query)?;
         let arena = &mut self.storage.fields.arena;
         let start = arena.len();
         arena.extend_from_slice(query);
-        self.query = Some(Span::tail(arena, start));
+        self.facts.query = Some(Span::tail(arena, start));
         Ok(())
     }
 
@@ -224,12 +228,12 @@ impl Request {
     pub fn set_authority(&mut self, authority: &[u8]) -> Result<(), Reject> {
         let arena = &mut self.storage.fields.arena;
         let start = arena.len();
-        match target::canonical_authority(authority, self.scheme, arena) {
+        match target::canonical_authority(authority, self.facts.scheme, arena) {
             Ok(authority) => {
                 self.storage
                     .fields
                     .replace_value(FieldId::Host, authority.whole);
-                self.take_authority(authority);
+                self.facts.authority = authority;
                 Ok(())
             }
             Err(reject) => {
@@ -249,12 +253,6 @@ impl Request {
     /// Names and values of the query, raw and in order.
     pub fn query_pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         query_pairs(self.query().unwrap_or_default())
-    }
-
-    pub(crate) fn take_authority(&mut self, authority: Authority) {
-        self.authority = authority.whole;
-        self.host_length = authority.host_length;
-        self.port = authority.port;
     }
 
     #[inline]

@@ -38,13 +38,7 @@ pub fn encode_response(
     response: &Response,
     context: &ResponseContext<'_>,
 ) -> Sent {
-    let framing = match response.framing() {
-        ResponseFraming::Chunked | ResponseFraming::Close if context.version == Version::Http10 => {
-            ResponseFraming::Close
-        }
-        ResponseFraming::Close => ResponseFraming::Chunked,
-        framing => framing,
-    };
+    let framing = framing_for(context.version, response.framing());
     let keep_alive = context.keep_alive && framing != ResponseFraming::Close;
     write_status_line(out, response.status());
     for field in response.fields().iter() {
@@ -84,6 +78,17 @@ pub fn encode_response(
     Sent {
         framing,
         keep_alive,
+    }
+}
+
+/// How a client of `version` gets content that the endpoint framed as `framing`.
+fn framing_for(version: Version, framing: ResponseFraming) -> ResponseFraming {
+    match framing {
+        ResponseFraming::Chunked | ResponseFraming::Close if version == Version::Http10 => {
+            ResponseFraming::Close
+        }
+        ResponseFraming::Close => ResponseFraming::Chunked,
+        framing => framing,
     }
 }
 

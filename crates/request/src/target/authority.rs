@@ -8,7 +8,7 @@ use std::net::Ipv6Addr;
 const NAME_LIMIT: usize = 253;
 
 /// A canonical authority in an arena.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Authority {
     /// `host[:port]`.
     pub(crate) whole: Span,

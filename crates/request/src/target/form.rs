@@ -14,6 +14,15 @@ pub(crate) enum Form<'a> {
     },
 }
 
+impl<'a> Form<'a> {
+    /// The authority of an absolute-form.
+    pub(crate) fn authority(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Asterisk { authority } | Self::Path { authority, .. } => authority,
+        }
+    }
+}
+
 /// Splits `target` by its form.
 ///
 /// # Errors

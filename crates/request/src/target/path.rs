@@ -8,8 +8,8 @@ enum Class {
     Plain,
     /// Separates segments.
     Slash,
-    /// Begins a segment that may be `.` or `..`.
-    Dot,
+    /// As plain, but a segment that begins with it may be `.`, `..` or nothing but parameters.
+    Start,
     /// Begins an escape.
     Percent,
     /// Visible, but no part of a path in RFC 3986; browsers and curl send some of them bare.
@@ -24,7 +24,7 @@ static CLASSES: [Class; 256] = {
     while index < 0x7f {
         table[index] = match index as u8 {
             b'/' => Class::Slash,
-            b'.' => Class::Dot,
+            b'.' | b';' => Class::Start,
             b'%' => Class::Percent,
             b'\\' | b'#' | b'?' => Class::Refuse,
             b'"' | b'<' | b'>' | b'[' | b']' | b'^' | b'`' | b'{' | b'|' | b'}' => Class::Escape,
@@ -44,8 +44,8 @@ static CLASSES: [Class; 256] = {
 ///
 /// # Errors
 /// `http_request_error`, with bytes left behind in `out`: a path that does not begin with `/`;
-/// `..` or `.;` in any spelling as a segment (also between `%2F`, which some origin servers decode
-/// before they look for segments); `\`, `%5C`, `%00`, overlong UTF-8, a broken escape, `#`, a control
+/// `..` in any spelling as a segment (also between `%2F`, which some origin servers decode before they
+/// look for segments), `.` with parameters, and before another segment parameters alone; `\`, `%5C`, `%00`, overlong UTF-8, a broken escape, `#`, a control
 /// character, a space or a byte from 0x80.
 pub(crate) fn canonical_path(
     path: &[u8],
@@ -61,8 +61,8 @@ pub(crate) fn canonical_path(
     let mut before = Class::Slash;
     for &byte in rest {
         let class = CLASSES[usize::from(byte)];
-        is_plain &= matches!(class, Class::Plain | Class::Slash | Class::Dot);
-        is_suspect |= before == Class::Slash && matches!(class, Class::Dot | Class::Slash);
+        is_plain &= matches!(class, Class::Plain | Class::Slash | Class::Start);
+        is_suspect |= before == Class::Slash && matches!(class, Class::Start | Class::Slash);
         before = class;
     }
     if is_plain && !is_suspect {
@@ -82,7 +82,7 @@ fn rewrite(rest: &[u8], merge_slashes: bool, out: &mut Vec<u8>) -> Result<(), Re
     while let Some(&byte) = bytes.next() {
         let before = std::mem::take(&mut escaped);
         match CLASSES[usize::from(byte)] {
-            Class::Plain | Class::Dot => out.push(byte),
+            Class::Plain | Class::Start => out.push(byte),
             Class::Escape => push_escape(byte, out),
             Class::Percent => {
                 let digits = digit(bytes.next()).zip(digit(bytes.next()));
@@ -92,7 +92,7 @@ fn rewrite(rest: &[u8], merge_slashes: bool, out: &mut Vec<u8>) -> Result<(), Re
             }
             Class::Slash => {
                 let is_merged = merge_slashes && out.len() == segment;
-                let is_gone = end_segment(segment, out)?;
+                let is_gone = end_segment(segment, false, out)?;
                 if !(is_gone || is_merged) {
                     out.push(b'/');
                     segment = out.len();
@@ -105,7 +105,7 @@ fn rewrite(rest: &[u8], merge_slashes: bool, out: &mut Vec<u8>) -> Result<(), Re
             }
         }
     }
-    end_segment(segment, out).map(drop)
+    end_segment(segment, true, out).map(drop)
 }
 
 /// Appends an escaped `byte`, bare if it is unreserved. `before` is the escaped byte right before.
@@ -130,15 +130,17 @@ fn push_decoded(byte: u8, before: u8, out: &mut Vec<u8>) -> Result<(), Reject> {
 
 /// Judges the segment that begins at `start` of `out` and runs to its end; takes a `.` out again
 /// and says so.
-fn end_segment(start: usize, out: &mut Vec<u8>) -> Result<bool, Reject> {
+fn end_segment(start: usize, is_last: bool, out: &mut Vec<u8>) -> Result<bool, Reject> {
     let segment = out.get(start..).unwrap_or_default();
     if segment == b"." {
         out.truncate(start);
         return Ok(true);
     }
-    // Origin servers of the Tomcat kind cut `;parameters` off before they look at dots.
-    if name_of(segment) == b"." {
-        return Err(Reject::request("a . segment with parameters in the path"));
+    // Origin servers of the Tomcat kind cut `;parameters` off before they look at segments. Without
+    // a name, `/;x/admin` would be `/admin` to them; at the end (`/;jsessionid=1`) it hides nothing.
+    let name = name_of(segment);
+    if name == b"." || (name.is_empty() && !segment.is_empty() && !is_last) {
+        return Err(Reject::request("a segment of parameters alone in the path"));
     }
     let mut rest = segment;
     loop {
