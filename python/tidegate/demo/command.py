@@ -26,8 +26,19 @@ OK, RED, USAGE = 0, 1, 2
 """Exit codes: all well; a step was red or the demo could not run; the options make no sense."""
 
 
-DESCRIPTION = """Run a small shop behind a chain of tidegates, all of them real processes on this machine,
-until Ctrl-C; or walk through what they do and check it on the services' own logs and databases."""
+DESCRIPTION = """\
+Run a small shop behind a chain of tidegates, all of them real processes on this
+machine, until Ctrl-C. Or walk through what the chain does and check each step on
+the services' own logs and databases."""
+EPILOG = """\
+examples:
+  tidegate demo
+  tidegate demo --topology function --port 9000
+  tidegate demo --tour
+  tidegate demo --break busy
+  tidegate demo --tour --json > result.json
+
+exit codes: 0 all well, 1 a step was red or the demo could not run, 2 wrong options"""
 
 
 class _InterruptedError(Exception):
@@ -40,7 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Those after `tidegate demo`; the process's own without it.
     """
-    parser = argparse.ArgumentParser(prog="tidegate demo", description=DESCRIPTION)
+    parser = argparse.ArgumentParser(
+        prog="tidegate demo",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("--topology", default=DEFAULT, metavar="NAME", help=f"one of {', '.join(TOPOLOGIES)}")
     parser.add_argument("--port", type=int, default=8080, help="for browsers, on 127.0.0.1; 0 takes any")
     parser.add_argument("--tour", action="store_true", help="walk through the steps, check each, and end")
@@ -132,7 +149,7 @@ def _list(screen: Screen, as_json: bool) -> None:
     screen.title("Steps of the tour (tidegate demo --tour; --break STEP switches one feature off)")
     for number, step in enumerate(STEPS, 1):
         screen.line(f"  {number}. {step.name:13} {step.title}")
-        screen.line(screen.paint(f"     {'':13} --break: without {step.broken}", "quiet"))
+        screen.line(screen.paint(f"     {'':13} --break switches off {step.broken}", "quiet"))
 
 
 def _tour(port: int, broken: str, screen: Screen, as_json: bool, command: Sequence[str]) -> int:

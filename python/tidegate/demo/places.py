@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 
@@ -55,8 +56,13 @@ def _take_block() -> tuple[socket.socket, int]:
         try:
             # Bound and never listened on: the kernel frees it however this process ends.
             lock.bind((f"127.{block}.255.254", LOCK_PORT))
-        except OSError:
+        except OSError as error:
             lock.close()
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise NoPlaceError(
+                    "this system has no loopback address but 127.0.0.1, and the services need one each; "
+                    "run the demo on Linux"
+                ) from error
         else:
             return lock, block
     raise NoPlaceError("256 demos are running already; stop one")
