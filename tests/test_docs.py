@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Examples in the documentation: each is given in YAML and in Python, and both are the same snapshot."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tidegate.config.compile import Snapshot, compile_gateway
+from tidegate.config.gateway import Gateway
+from tidegate.config.load import loads
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("docs/guides/*.md"), *ROOT.glob("docs/concepts/*.md"), ROOT / "README.md"])
+FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+WHOLE = ("listeners:", "gateway = Gateway(")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Whole configurations on a page; parts of one are for the reader only."""
+    found = [(match[2], textwrap.dedent(match[3])) for match in FENCE.finditer(page.read_text())]
+    return [text for kind, text in found if kind == language and any(word in text for word in WHOLE)]
+
+
+def snapshot_of(gateway: Gateway) -> Snapshot:
+    return compile_gateway(gateway, threads=1, runtime_directory="/run/tidegate/docs")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_both_forms_of_an_example_are_the_same_snapshot(page: Path):
+    yaml, python = blocks(page, "yaml"), blocks(page, "python")
+    if page.name == "README.md":
+        # One form is enough on the first screen; it is compared with the guide that has both.
+        guide = ROOT / "docs" / "guides" / "first-gateway.md"
+        python = blocks(guide, "python")[: len(yaml)]
+    assert len(yaml) == len(python), "each example wants a YAML and a Python form"
+    for text, code in zip(yaml, python, strict=True):
+        names: dict[str, Any] = {}
+        exec(compile(code, str(page), "exec"), names)
+        from_yaml = snapshot_of(loads(text, name=page.name).gateway)
+        from_python = snapshot_of(names["gateway"])
+        assert from_yaml.changed(from_python) == []
+        assert from_yaml.endpoints == from_python.endpoints
+
+
+def test_there_are_examples():
+    assert sum(len(blocks(page, "yaml")) for page in PAGES) >= 4
