@@ -71,9 +71,9 @@ def host_name(text: str) -> str:
         if not text.isascii():
             raise ValueError(f"`{text}` is not ASCII; write its `xn--` form")
         raise ValueError(f"`{text}` is no host name; write labels of letters, digits and hyphens")
-    # `1.2.3` or `10.0.0.256` reads like an address and would be sent to a resolver.
-    if re.fullmatch(r"[0-9.]+", name):
-        raise ValueError(f"`{text}` is no IP address")
+    # `10.0.0.256` reads like an address to people and to some resolvers; no top-level domain is a number.
+    if name.rpartition(".")[2].isdigit():
+        raise ValueError(f"`{text}` ends like an IPv4 address and is none; write four numbers, as `10.0.0.1`")
     return name
 
 
@@ -94,11 +94,14 @@ def host_pattern(text: str) -> str:
             f"`{text}` has a `*` inside; only a first label `*.` can be open, as in `*.example.com`"
         )
     if name.startswith("[") and name.endswith("]") and not wildcard:
-        return f"[{ip_address(name)}]"
+        address = ip_address(name)
+        if ":" not in address:
+            raise ValueError(f"`{text}` has brackets around an IPv4 address; write `{address}`")
+        return f"[{address}]"
     if not wildcard and (name[-1:].isdigit() or ":" in name):
         try:
-            address = ipaddress.ip_address(name)
-            return f"[{address}]" if address.version == 6 else str(address)
+            found = ipaddress.ip_address(name)
+            return f"[{found}]" if found.version == 6 else str(found)
         except ValueError:
             pass
     head, colon, port = name.rpartition(":")

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
+LONGEST_ROUTE_NAME: Final = 200
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 # RFC 9110 §5.5: visible characters, blanks and HTAB inside; all that could split a message is out.
@@ -45,8 +47,10 @@ def route_name(text: str) -> str:
     Raises:
         ValueError: A control character, blanks at the ends, empty, or too long.
     """
-    if not text.isprintable() or text != text.strip() or not 1 <= len(text) <= 200:
-        raise ValueError("a route's name has 1 to 200 printable characters and no blanks at its ends")
+    if not text.isprintable() or text != text.strip() or not 1 <= len(text) <= LONGEST_ROUTE_NAME:
+        raise ValueError(
+            f"a route's name has 1 to {LONGEST_ROUTE_NAME} printable characters and no blanks at its ends"
+        )
     return text
 
 

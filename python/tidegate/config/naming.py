@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 from tidegate.config.match import FieldMatch, Match
+from tidegate.config.names import LONGEST_ROUTE_NAME
 from tidegate.config.route import Route
 
 
@@ -16,7 +19,14 @@ def route_name(route: Route) -> str:
         return route.name
     listeners = ",".join(route.listeners)
     hosts = ",".join(route.hosts)
-    return f"{listeners + '|' if listeners else ''}{hosts}{match_text(route.match)}"
+    text = f"{listeners + '|' if listeners else ''}{hosts}{match_text(route.match)}".strip()
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
+    if len(text) <= LONGEST_ROUTE_NAME:
+        return text
+    # Still different for different matches.
+    mark = blake2b(text.encode(), digest_size=6).hexdigest()
+    return f"{text[: LONGEST_ROUTE_NAME - 13].rstrip()} {mark}"
 
 
 def match_text(match: Match) -> str:

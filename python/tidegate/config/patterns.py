@@ -31,7 +31,8 @@ def path(text: str) -> str:
     if "#" in text:
         raise ValueError(f"`{text[:100]}` has a fragment, which is never sent")
     result = re.sub(r"/{2,}", "/", _canonical(text))
-    for segment in result.split("/"):
+    # An origin server may take `%2F` for a separator, so `..` beside one is refused as well.
+    for segment in re.split("/|%2F", result):
         if segment.partition(";")[0] in (".", ".."):
             raise ValueError(f"`{text[:100]}` has a `{segment}` segment, which requests never have")
     return result
@@ -134,7 +135,6 @@ def regex(text: str) -> str:
     _refuse_backtracking(text)
     # Spellings of Rust's `regex` that Python lacks, and the reverse, before Python judges the rest.
     translated = re.sub(r"\\z", r"\\Z", text)
-    translated = re.sub(r"\\[pP](\{[\w=:^ ]+\}|\w)", r"\\w", translated)
     translated = re.sub(r"\\x\{[0-9A-Fa-f]+\}", "x", translated)
     translated = re.sub(r"\(\?<([A-Za-z_]\w*)>", r"(?P<\1>", translated)
     translated = re.sub(r"\[\[:\^?\w+:\]", "[a", translated)
@@ -148,6 +148,7 @@ def regex(text: str) -> str:
     return text
 
 
+_COUNT = re.compile(r"\{\d+(,\d*)?\}", re.ASCII)
 _GROUPS = {
     "(?=": "look-ahead `(?=`",
     "(?!": "look-ahead `(?!`",
@@ -160,6 +161,11 @@ _GROUPS = {
 }
 
 
+def _counted(text: str, position: int) -> bool:
+    """Whether the `{` there is a repetition of something, such as `a{2,3}`."""
+    return position > 0 and text[position - 1] not in "(|" and _COUNT.match(text, position) is not None
+
+
 def _refuse_backtracking(text: str) -> None:
     position, in_class = 0, False
     while position < len(text):
@@ -169,6 +175,10 @@ def _refuse_backtracking(text: str) -> None:
             if not in_class and follower.isdigit() and follower != "0":
                 raise ValueError(
                     f"has the back reference `\\{follower}`, which needs backtracking; write it without"
+                )
+            if follower and follower in "pP":
+                raise ValueError(
+                    f"has `\\{follower}`, which needs Unicode; write an ASCII class like `[A-Za-z]`"
                 )
             if follower and follower in "ZGKXRgk":
                 raise ValueError(f"has `\\{follower}`, which the engine does not know")
@@ -187,6 +197,8 @@ def _refuse_backtracking(text: str) -> None:
                     raise ValueError(
                         f"has {words}, which needs backtracking or is not known; write it without"
                     )
+        elif character == "{" and not _counted(text, position):
+            raise ValueError("has a `{` that counts nothing; write `\\{` for the character itself")
         elif character in "*+?}" and text[position + 1 : position + 2] == "+":
             raise ValueError(
                 f"has the possessive `{character}+`, which the engine does not know; drop the `+`"
