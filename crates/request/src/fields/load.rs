@@ -35,7 +35,9 @@ impl Fields {
     /// of what was there. One copy, and no allocation once the memory has grown to it.
     ///
     /// It stands here and not in a codec, so that there is no way to put a name or value into
-    /// [`Fields`] that was not judged.
+    /// [`Fields`] that was not judged. The tokens are ours and not httparse's for the same reason:
+    /// names and values must be judged here in any case, and finding `:` and CRLF is all that is
+    /// left. httparse alone took as long as all of this; tests hold the two against each other.
     ///
     /// # Errors
     /// A line that does not end in CRLF, begins with white space (obs-fold), has no colon, no name

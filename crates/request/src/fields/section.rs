@@ -223,7 +223,8 @@ impl Fields {
         if !syntax::is_field_value(value) {
             return Err(FieldError::Value);
         }
-        if self.arena.len() + name.len() + value.len() > ARENA_LIMIT {
+        let is_long = name.len() > usize::from(u16::MAX);
+        if is_long || self.arena.len() + name.len() + value.len() > ARENA_LIMIT {
             return Err(FieldError::Size);
         }
         let id = FieldId::recognise(name);
