@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::frame::WINDOW;
+use crate::frame::{Frame, WINDOW};
 use crate::{
     Body, Frames, Malformed, RequestParts, TooLarge, WorkerMessage, encode_cancel, encode_request,
 };
@@ -24,6 +24,8 @@ pub struct Event<'a> {
     pub exchange: u32,
     /// What the worker said.
     pub message: WorkerMessage<'a>,
+    /// The frame it came in, for who has to keep it.
+    pub frame: Frame<'a>,
     /// Whether nothing more comes for this exchange; its number is free again.
     pub is_last: bool,
 }
@@ -127,7 +129,8 @@ impl Client {
             }
         };
         let exchange = cut.exchange;
-        let message = WorkerMessage::decode(self.frames.frame(cut))?;
+        let frame = self.frames.frame(cut);
+        let message = WorkerMessage::decode(frame)?;
         if exchange == 0 {
             match &message {
                 WorkerMessage::Ready { capacity } => self.capacity = Some(*capacity),
@@ -138,6 +141,7 @@ impl Client {
             return Ok(Some(Event {
                 exchange,
                 message,
+                frame,
                 is_last: false,
             }));
         }
@@ -152,6 +156,7 @@ impl Client {
         Ok(Some(Event {
             exchange,
             message,
+            frame,
             is_last: next.is_none(),
         }))
     }
