@@ -14,18 +14,38 @@ _FIELD_VALUE = re.compile(
     r"(?:[\x21-\x7e\x80-\U0010ffff](?:[\t\x20-\x7e\x80-\U0010ffff]*[\x21-\x7e\x80-\U0010ffff])?)?"
 )
 _STANDARD_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
+# As `PROTECTED`, `CONNECTION_FIELDS` and `Via` in crates/policies/src/edit.rs.
 _FRAMING_FIELDS = frozenset(
     [
         "connection",
         "content-length",
+        "expect",
         "host",
+        "http2-settings",
         "keep-alive",
+        "proxy",
+        "proxy-authenticate",
+        "proxy-authentication-info",
+        "proxy-authorization",
         "proxy-connection",
         "te",
         "trailer",
         "transfer-encoding",
         "upgrade",
         "via",
+    ]
+)
+# As `WRITTEN` in crates/policies/src/request_headers: written again behind the policies.
+_FORWARDING_FIELDS = frozenset(
+    [
+        "forwarded",
+        "max-forwards",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-proto",
+        "x-request-id",
     ]
 )
 
@@ -93,15 +113,32 @@ def changeable_field_name(text: str) -> str:
     """A field's name in lower case, of a field that policies may change.
 
     Raises:
-        ValueError: The field belongs to framing or routing, which are tidegate's alone.
+        ValueError: The field belongs to framing, routing or the connection, which are tidegate's alone;
+            also in a spelling that CGI takes for it, such as `Content_Length`.
     """
     found = field_name(text)
-    if found in _FRAMING_FIELDS:
+    if _folded(found) in _FRAMING_FIELDS:
         hint = "; `rewrite: { host: ... }` changes what an endpoint sees as `Host`" if found == "host" else ""
         raise ValueError(
             f"`{found}` belongs to framing and connections and can not be changed by a policy{hint}"
         )
     return found
+
+
+def changeable_request_field_name(text: str) -> str:
+    """As `changeable_field_name`, for requests.
+
+    Raises:
+        ValueError: As there; or a forwarding field, which tidegate writes behind the policies.
+    """
+    found = changeable_field_name(text)
+    if _folded(found) in _FORWARDING_FIELDS:
+        raise ValueError(f"`{found}` is written by tidegate itself, behind the policies; leave it out")
+    return found
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "-", name)
 
 
 def field_value(text: str) -> str:

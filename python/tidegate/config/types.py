@@ -34,6 +34,9 @@ Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 MethodName = Annotated[str, Rule(names.method, "method")]
 FieldName = Annotated[str, Rule(names.field_name, "field name")]
 ChangeableFieldName = Annotated[str, Rule(names.changeable_field_name, "field name, none of framing")]
+ChangeableRequestFieldName = Annotated[
+    str, Rule(names.changeable_request_field_name, "field name, none of framing or forwarding")
+]
 FieldValue = Annotated[str, Rule(names.field_value, "field value")]
 CookieName = Annotated[str, Rule(names.token, "cookie name")]
 QueryName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
@@ -51,9 +54,37 @@ FileContent = Annotated[str, StringConstraints(strict=True, max_length=1 << 20)]
 """Text that is usually kept in a file of its own and written `${file:path}`."""
 
 __all__ = [
-    "BackendRef", "ByteSize", "ChangeableFieldName", "Choice", "ControlOnly", "CookieName", "Duration",
-    "EndpointAddress", "FieldName", "FieldValue", "FileContent", "FilePath", "Flag", "FunctionRef",
-    "Handler", "HostPattern", "IpAddress", "ListenerAddress", "ListenerRef", "MethodName", "Name",
-    "Network", "PathAndQuery", "PathText",
-    "Port", "QueryName", "Reference", "RouteName", "Rule", "Secret", "Text", "Weight",
-]  # fmt: skip
+    "BackendRef",
+    "ByteSize",
+    "ChangeableFieldName",
+    "ChangeableRequestFieldName",
+    "Choice",
+    "ControlOnly",
+    "CookieName",
+    "Duration",
+    "EndpointAddress",
+    "FieldName",
+    "FieldValue",
+    "FileContent",
+    "FilePath",
+    "Flag",
+    "FunctionRef",
+    "Handler",
+    "HostPattern",
+    "IpAddress",
+    "ListenerAddress",
+    "ListenerRef",
+    "MethodName",
+    "Name",
+    "Network",
+    "PathAndQuery",
+    "PathText",
+    "Port",
+    "QueryName",
+    "Reference",
+    "RouteName",
+    "Rule",
+    "Secret",
+    "Text",
+    "Weight",
+]

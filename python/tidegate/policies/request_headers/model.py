@@ -10,9 +10,11 @@ from pydantic import Field, model_validator
 from tidegate.config.base import Model, refuse
 from tidegate.config.marks import Reads
 from tidegate.config.target import HEADERS_SCHEMA, headers
-from tidegate.config.types import ChangeableFieldName, FieldValue
+from tidegate.config.types import ChangeableRequestFieldName, FieldValue
 
-_Pairs = Annotated[list[tuple[ChangeableFieldName, FieldValue]], Reads(headers, HEADERS_SCHEMA, only=True)]
+_Pairs = Annotated[
+    list[tuple[ChangeableRequestFieldName, FieldValue]], Reads(headers, HEADERS_SCHEMA, only=True)
+]
 
 
 class RequestHeaders(Model):
@@ -20,7 +22,7 @@ class RequestHeaders(Model):
 
     type: Literal["request_headers"] = "request_headers"
     """The room."""
-    remove: list[ChangeableFieldName] = Field(default_factory=list)
+    remove: list[ChangeableRequestFieldName] = Field(default_factory=list)
     """Fields that are taken out."""
     set: _Pairs = Field(default_factory=list)
     """Fields that replace what is there under the same name."""

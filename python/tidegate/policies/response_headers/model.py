@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tidegate.config.base import Model, refuse
 from tidegate.config.marks import Reads
@@ -26,6 +26,14 @@ class ResponseHeaders(Model):
     """Fields that replace what is there under the same name."""
     add: _Pairs = Field(default_factory=list)
     """Fields that are put beside what is there."""
+
+    @field_validator("remove", mode="after")
+    @classmethod
+    def _keeps_date(cls, remove: list[str]) -> list[str]:
+        # RFC 9110 §6.6.1: a response without Date gets one, behind the policies.
+        if "date" in remove:
+            raise refuse("`date` can not be removed, it would be written again; leave it out", "rule")
+        return remove
 
     @model_validator(mode="after")
     def _some(self) -> ResponseHeaders:
