@@ -36,6 +36,7 @@ class Control:
         events: Events,
         *,
         on_request: Handler,
+        on_start: Callable[[], None],
         on_end: Callable[[str, int], None],
     ) -> None:
         """Takes what control is to know.
@@ -47,6 +48,7 @@ class Control:
             identity: Whom it runs as.
             events: Where to say what happens.
             on_request: Called with the type, the message and what to answer with.
+            on_start: Called whenever one was started.
             on_end: Called when it ended, with how, and how often it ended early one after the other.
         """
         self._loop = loop
@@ -55,6 +57,7 @@ class Control:
         self._identity = identity
         self._events = events
         self._on_request = on_request
+        self._on_start = on_start
         self._on_end = on_end
         self._listener: socket.socket | None = None
         self._peer: Peer | None = None
@@ -89,6 +92,7 @@ class Control:
             return
         self._loop.watch(self.process.pidfd, lambda _events: self.ended())
         self._peer = Peer(self._loop, ours, on_request=self._asked)
+        self._on_start()
 
     def tell(self, kind: str, **fields: Any) -> None:
         """Sends a message that asks for no answer; lost when control is not there."""

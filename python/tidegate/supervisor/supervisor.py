@@ -75,6 +75,7 @@ class Supervisor:
             identity,
             events,
             on_request=self._asked,
+            on_start=self._control_started,
             on_end=self._control_ended,
         )
         self._waiting: list[tuple[list[str], Reply]] = []
@@ -100,8 +101,6 @@ class Supervisor:
         self._loop.handle_signals(SIGNALS, self._signalled)
         self._save()
         self._control.start()
-        if self._node.is_up:
-            self._control.tell("node.up")
         # An error here leaves the files: node and workers go on, and the next supervisor adopts them.
         self._loop.run()
         self._close()
@@ -272,6 +271,11 @@ class Supervisor:
             self._finish()
         else:
             self._give_up("node", how, failures)
+
+    def _control_started(self) -> None:
+        self._save()
+        if self._node.is_up:
+            self._control.tell("node.up")
 
     def _control_ended(self, how: str, failures: int) -> None:
         self._save()
