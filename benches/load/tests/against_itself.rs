@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The whole tool, its client asking its own origin server without a proxy between them.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+struct Tool {
+    process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    origin: String,
+}
+
+impl Tool {
+    fn start() -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_tidegate-load"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = process.stdin.take().unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let origin = line.split('"').nth(3).unwrap().to_owned();
+        Self {
+            process,
+            input,
+            output,
+            origin,
+        }
+    }
+
+    /// Sends a command and returns the lines up to the first that tells no phase.
+    fn ask(&mut self, command: &str) -> Vec<String> {
+        writeln!(self.input, "{command}").unwrap();
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            assert!(
+                self.output.read_line(&mut line).unwrap() > 0,
+                "the tool ended"
+            );
+            lines.push(line.trim().to_owned());
+            if !line.contains("phase") {
+                return lines;
+            }
+        }
+    }
+
+    fn run(&mut self, values: &str) -> String {
+        let lines = self.ask(&format!(
+            "run target={} warm=0.05 seconds=0.3 {values}",
+            self.origin
+        ));
+        assert_eq!(lines[..2], ["{\"phase\":\"begin\"}", "{\"phase\":\"end\"}"]);
+        lines[2].clone()
+    }
+}
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The number under `name` in one line of JSON.
+fn number(line: &str, name: &str) -> f64 {
+    let (_, rest) = line.split_once(&format!("\"{name}\":")).unwrap();
+    rest.split([',', '}']).next().unwrap().parse().unwrap()
+}
+
+fn assert_no_errors(line: &str) {
+    for name in ["wrong_status", "wrong_body", "broken"] {
+        assert!(number(line, name) == 0.0, "{line}");
+    }
+}
+
+#[test]
+fn a_closed_loop_gets_right_answers_of_every_size() {
+    let mut tool = Tool::start();
+    for size in [0, 1, 128, 65_536, 1_000_000] {
+        let line = tool.run(&format!("connections=4 path=/b/{size} size={size}"));
+        assert!(number(&line, "answered") > 10.0, "{line}");
+        assert_no_errors(&line);
+    }
+}
+
+#[test]
+fn a_body_of_another_length_is_counted_as_wrong() {
+    let mut tool = Tool::start();
+    let line = tool.run("connections=2 path=/b/100 size=99");
+    assert!(number(&line, "answered") == 0.0, "{line}");
+    assert!(number(&line, "wrong_body") > 10.0, "{line}");
+}
+
+#[test]
+fn a_fixed_rate_is_held() {
+    let mut tool = Tool::start();
+    let line = tool.run("connections=8 rate=1000");
+    assert_no_errors(&line);
+    // 0.3 s at 1,000 a second; the window's ends may cut a few.
+    assert!(
+        (200.0..=400.0).contains(&number(&line, "answered")),
+        "{line}"
+    );
+}
+
+#[test]
+fn nobody_listening_is_counted_as_broken() {
+    let mut tool = Tool::start();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let lines = tool.ask(&format!(
+        "run target={address} warm=0 seconds=0.05 rate=200"
+    ));
+    let line = lines.last().unwrap();
+    assert!(number(line, "broken") > 0.0, "{line}");
+    assert!(number(line, "answered") == 0.0, "{line}");
+}
+
+#[test]
+fn idle_connections_are_opened_kept_and_dropped() {
+    let mut tool = Tool::start();
+    let lines = tool.ask(&format!(
+        "idle target={} connections=300",
+        tool.origin.clone()
+    ));
+    assert_eq!(lines, ["{\"idle\":300,\"errors\":0}"]);
+    assert_eq!(tool.ask("drop"), ["{\"dropped\":300}"]);
+}
+
+#[test]
+fn a_command_that_is_none_is_named() {
+    let mut tool = Tool::start();
+    assert_eq!(tool.ask("walk"), ["{\"error\":\"no such command: walk\"}"]);
+}
