@@ -43,9 +43,10 @@ impl Connection {
         !self.close && (version >= Version::Http11 || self.keep_alive)
     }
 
-    /// Removes the fields that `Connection` nominates, but no well-known one, since those mean
-    /// something to all recipients or are dropped in any case: a client must not take `Authorization` or `X-Forwarded-For` out of the message
-    /// between a check here and the origin server (RFC 9110 §7.6.1 forbids it to ask).
+    /// Removes the fields that `Connection` nominates, but no well-known one: those mean something
+    /// to all recipients or are dropped in any case. A client must not take `Authorization` or
+    /// `X-Forwarded-For` out of the message between a check here and the origin server (RFC 9110
+    /// §7.6.1 forbids it to ask).
     pub(crate) fn remove_nominated(self, fields: &mut Fields) {
         if !self.nominates {
             return;

@@ -38,12 +38,12 @@ pub(crate) fn method(name: &[u8]) -> Result<Method, Reject> {
 /// Refuses second values of fields that have one.
 #[inline]
 pub(crate) fn single(fields: &Fields) -> Result<(), Reject> {
-    match SINGLE.iter().all(|&id| fields.count(id) < 2) {
-        true => Ok(()),
-        false => Err(Reject::request(
+    if SINGLE.iter().any(|&id| fields.count(id) > 1) {
+        return Err(Reject::request(
             "Authorization or Content-Type more than once",
-        )),
+        ));
     }
+    Ok(())
 }
 
 /// Host and port, from the target if it names them, else from `Host`; empty for HTTP/1.0 without

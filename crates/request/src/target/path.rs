@@ -55,7 +55,7 @@ pub(crate) fn canonical_path(
     let [b'/', rest @ ..] = path else {
         return Err(Reject::request("a path that does not begin with /"));
     };
-    // Only a segment that begins with a dot or an escape can be, or hide, `.` or `..`.
+    // Without escapes, only a segment that is empty or begins with `.` or `;` can be changed or refused.
     let mut is_suspect = false;
     let mut is_plain = true;
     let mut before = Class::Slash;
