@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -20,7 +19,7 @@ from tidegate.control.compiled import address_of
 from tidegate.protocol import MAX_DESCRIPTORS, Channel, Message, ProtocolError, listen
 from tidegate.supervisor.binding import bind
 
-from .rebind import Source, listener_names, loopback, rebind
+from .rebind import Source, environment, listener_names, loopback, rebind
 
 
 class NodeAlone:
@@ -65,7 +64,7 @@ class NodeAlone:
             descriptor = listener.fileno()
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _ENTRY, str(descriptor)],
-                env={**os.environ, "TIDEGATE_NODE": json.dumps(settings)},
+                env={**environment(), "TIDEGATE_NODE": json.dumps(settings)},
                 pass_fds=(descriptor,),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

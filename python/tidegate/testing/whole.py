@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import signal
 import socket
@@ -18,7 +17,7 @@ from tidegate.config.gateway import Gateway
 from tidegate.config.problem import ConfigError, Problem
 from tidegate.protocol import Channel, Message, ProtocolError, Refused
 
-from .rebind import Source, listener_names, loopback, rebind
+from .rebind import Source, environment, listener_names, loopback, rebind
 
 _MODULE = """
 import pathlib, pickle
@@ -55,14 +54,15 @@ class WholeGateway:
         """
         self._write(source)
         (self._base / "configured.py").write_text(_MODULE)
-        environment = dict(os.environ)
-        path = [str(self._base), environment.get("PYTHONPATH", "")]
-        environment["PYTHONPATH"] = os.pathsep.join(part for part in path if part)
         command = [sys.executable, "-m", "tidegate", "run", "configured:gateway", "--name", NAME]
         command += ["--runtime-directory", str(self._base / "run"), "--threads", str(self._threads)]
         with open(self.output_file, "ab") as output:
             self._process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                command,
+                env=environment(self._base),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
         end = time.monotonic() + self._timeout
         while not self._serves():

@@ -146,7 +146,6 @@ def chunk_size_lines() -> list[dict[str, str]]:
         "two-sizes": r"3,3\r\n",
         "overflow-64": r"10000000000000003\r\n",
         "overflow-32-digits": r"00000000000000000000000000000003\r\n",
-        "max-64": r"ffffffffffffffff\r\n",
         "leading-zeros-1000": r"<<0*1000>>3\r\n",
         "leading-zeros-100000": r"<<0*100000>>3\r\n",
         "extension-lf": r"3;\n",

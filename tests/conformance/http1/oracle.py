@@ -14,7 +14,8 @@ from tidegate.testing import Malformed, Message, Reader
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ABSOLUTE = re.compile(r"http://([^/?#]*)([^#]*)", re.IGNORECASE)
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
+_NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 class Refused(Exception):  # noqa: N818
@@ -41,17 +42,26 @@ def canonical_path(path: str, *, merge_slashes: bool = True) -> str:
         raise Refused(f"path {path!r}")
     if re.search(r"%(?![0-9A-Fa-f]{2})", path) or re.search(r"%00|%5c", path, re.IGNORECASE):
         raise Refused(f"escape in {path!r}")
+    if re.search(r"%c[01]%[89ab]|%e0%[89]|%f0%8", path, re.IGNORECASE):
+        raise Refused(f"overlong UTF-8 in {path!r}")
 
     def escape(found: re.Match[str]) -> str:
         byte = int(found[1], 16)
         return chr(byte) if byte in _UNRESERVED else found[0].upper()
 
     path = re.sub(r"%([0-9A-Fa-f]{2})", escape, path)
+    path = re.sub(r'["<>\[\]^`{|}]', lambda found: f"%{ord(found[0]):02X}", path)
     # A server may take an escaped slash for a slash and text after `;` for parameters: `..` hides behind neither.
     for segment in re.split(r"/|%2F", path):
         if re.split(r";|%3B", segment)[0] == "..":
             raise Refused(f"dots in {path!r}")
     segments = path.split("/")[1:]
+    names = [re.split(r";|%3B", segment)[0] for segment in segments]
+    for name, segment in zip(names, segments, strict=True):
+        if name == "." and segment != ".":
+            raise Refused(f"dot with parameters in {path!r}")
+    if any(segment and not name for name, segment in zip(names[:-1], segments[:-1], strict=True)):
+        raise Refused(f"parameters alone in {path!r}")
     last = "/" if segments[-1] in ("", ".") else ""
     kept = [segment for segment in segments[:-1] if segment != "."] + ([segments[-1]] if not last else [])
     if merge_slashes:
@@ -75,13 +85,18 @@ def canonical_host(authority: str) -> str:
             host = f"[{ipaddress.IPv6Address(host[1:-1])}]"
         except ValueError:
             raise Refused(f"host {authority!r}") from None
-        if "%" in host:
+        if "%" in found[1]:
             raise Refused(f"zone in {authority!r}")
-    elif not _NAME.fullmatch(host) or len(host) > 254:
+    elif not _NAME.fullmatch(host) or len(host.removesuffix(".")) > 253:
         raise Refused(f"host {authority!r}")
-    if port and not 0 <= int(port) <= 65535:
+    elif _NUMBER.fullmatch(host.lower().removesuffix(".").rpartition(".")[2]):
+        try:
+            ipaddress.IPv4Address(host.removesuffix("."))
+        except ValueError:
+            raise Refused(f"nearly an IPv4 address: {authority!r}") from None
+    if port and (not 1 <= int(port) <= 65535 or port.startswith("0")):
         raise Refused(f"port of {authority!r}")
-    return host.lower().removesuffix(".") + (f":{int(port)}" if port else "")
+    return host.lower().removesuffix(".") + (f":{port}" if port and port != "80" else "")
 
 
 def meaning(message: Message) -> Meaning:

@@ -14,7 +14,6 @@ BARRIER = "/barrier-of-the-player"
 _ONCE = {
     "content-length",
     "host",
-    "via",
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-request-id",
