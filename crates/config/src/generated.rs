@@ -130,8 +130,7 @@ pub enum BackendProtocol {
     Function,
 }
 
-/// Real traffic judges endpoints: connects that fail, resets and 5xx-less silence count as
-/// failures.
+/// Real traffic judges endpoints: broken connections and answers that do not come are failures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PassiveHealth {
@@ -439,4 +438,8 @@ pub enum FunctionKind {
 pub struct PythonPolicy {
     /// The function's name; its `kind` is `policy`.
     pub function: String,
+    /// The most of a request's body that the policy is handed; a longer one is a 413. The body is
+    /// then read whole before the policy runs. Without it bodies stream past the policy, and
+    /// `request.body()` fails.
+    pub body: Option<Octets>,
 }

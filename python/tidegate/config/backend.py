@@ -47,7 +47,7 @@ class Endpoint(Model):
 
 
 class PassiveHealth(Model):
-    """Real traffic judges endpoints: connects that fail, resets and 5xx-less silence count as failures."""
+    """Real traffic judges endpoints: broken connections and answers that do not come are failures."""
 
     enabled: Flag = True
     """Whether it does."""

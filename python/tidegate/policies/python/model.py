@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from tidegate.config.base import Model
-from tidegate.config.types import FunctionRef
+from tidegate.config.types import ByteSize, FunctionRef
 
 
 class PythonPolicy(Model):
@@ -18,3 +18,6 @@ class PythonPolicy(Model):
     """The room."""
     function: FunctionRef
     """The function's name; its `kind` is `policy`."""
+    body: ByteSize | None = None
+    """The most of a request's body that the policy is handed; a longer one is a 413. The body is then read
+    whole before the policy runs. Without it bodies stream past the policy, and `request.body()` fails."""
