@@ -73,7 +73,10 @@ pub(crate) async fn forward(
 ) -> Outcome {
     let name = plan.name.strip_prefix("function:").unwrap_or(&plan.name);
     let Some(function) = journey.current.snapshot.functions.get(name) else {
-        return failed((ErrorKind::ProxyConfigurationError, "the function is not there"));
+        return failed((
+            ErrorKind::ProxyConfigurationError,
+            "the function is not there",
+        ));
     };
     let function = function.clone();
     let deadline = downstream
@@ -102,7 +105,10 @@ pub(crate) async fn forward(
     if early.len() as u64 > function.config.max_body.0 {
         return too_large();
     }
-    tries(downstream, journey, exchange, plan, &function, record, deadline, &early).await
+    tries(
+        downstream, journey, exchange, plan, &function, record, deadline, &early,
+    )
+    .await
 }
 
 /// Takes what has arrived of a streamed body, and has the client send the rest.
@@ -119,8 +125,7 @@ async fn begin_body(
         .map_err(refused)?;
     if exchange.request.expects_continue() && early.is_empty() && !journey.upload.is_done {
         let told = downstream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
-        told.await
-            .map_err(|_| Outcome::Upload(UploadError::Gone))?;
+        told.await.map_err(|_| Outcome::Upload(UploadError::Gone))?;
     }
     Ok(())
 }
@@ -141,19 +146,29 @@ async fn tries(
             Ok(place) => place,
             Err(failure) => return failed(failure),
         };
-        record.endpoint.clear();
-        record.endpoint.push_str(&place.endpoint.address);
-        let call = match begin(downstream, journey, exchange, function, &place, deadline, early) {
+        record.endpoint = Some(place.endpoint.clone());
+        let call = match begin(
+            downstream, journey, exchange, function, &place, deadline, early,
+        ) {
             Ok(call) => call,
             Err(failure) => return failed(failure),
         };
         let is_whole = journey.upload.is_done;
-        let mut sender = (early.len() > INLINE || !is_whole).then(|| BodySender::new(early, is_whole));
+        let mut sender =
+            (early.len() > INLINE || !is_whole).then(|| BodySender::new(early, is_whole));
         let tried = first(downstream, journey, function, &call, &mut sender, deadline).await;
         match tried {
             Tried::Answered(said) => {
-                let answer =
-                    deliver(downstream, journey, exchange, plan, record, &call, &mut sender, &said);
+                let answer = deliver(
+                    downstream,
+                    journey,
+                    exchange,
+                    plan,
+                    record,
+                    &call,
+                    &mut sender,
+                    &said,
+                );
                 let outcome = answer.await;
                 match &outcome {
                     Outcome::Finished { .. } => place.succeeded(),
@@ -231,21 +246,28 @@ fn begin(
     let link = here.link(path.unwrap_or(&place.endpoint.address));
     let call = link.begin(&parts, parameters_of(exchange), lines(&head), body);
     downstream.thread.buffers.give_output(head);
-    call.map_err(|_| (ErrorKind::RequestHeaderSize, "the head is too large for a function"))
+    call.map_err(|_| {
+        (
+            ErrorKind::RequestHeaderSize,
+            "the head is too large for a function",
+        )
+    })
 }
 
 /// Names and values of an encoded head, without those that frame a message between two hops.
 fn lines(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
-        let line = line.strip_suffix(b"\r")?;
-        let colon = line.iter().position(|byte| *byte == b':')?;
-        let (name, value) = line.split_at_checked(colon)?;
-        let hops = matches!(
-            FieldId::recognise(name),
-            FieldId::TransferEncoding | FieldId::Connection
-        );
-        (!hops).then(|| (name, value.get(1..).unwrap_or_default().trim_ascii()))
-    })
+    head.split(|byte| *byte == b'\n')
+        .skip(1)
+        .filter_map(|line| {
+            let line = line.strip_suffix(b"\r")?;
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let (name, value) = line.split_at_checked(colon)?;
+            let hops = matches!(
+                FieldId::recognise(name),
+                FieldId::TransferEncoding | FieldId::Connection
+            );
+            (!hops).then(|| (name, value.get(1..).unwrap_or_default().trim_ascii()))
+        })
 }
 
 /// Moves the body up until something happens.
@@ -287,13 +309,16 @@ async fn step(
             at = at.min(slow);
         }
         downstream.timer.set(at);
-        downstream.timer.poll_expired(cx).map(|()| match at == deadline {
-            true => Step::Late,
-            false => Step::Upload(UploadError::Refused(Reject::new(
-                ErrorKind::RequestTimeout,
-                "the body came too slowly",
-            ))),
-        })
+        downstream
+            .timer
+            .poll_expired(cx)
+            .map(|()| match at == deadline {
+                true => Step::Late,
+                false => Step::Upload(UploadError::Refused(Reject::new(
+                    ErrorKind::RequestTimeout,
+                    "the body came too slowly",
+                ))),
+            })
     })
     .await
 }
@@ -313,7 +338,9 @@ async fn first(
         }
         let said = match step(downstream, journey, call, sender, deadline).await {
             Step::Said(said) => said,
-            Step::Ended { may_have_begun: false } => return Tried::Again,
+            Step::Ended {
+                may_have_begun: false,
+            } => return Tried::Again,
             Step::Ended { .. } => return Tried::Over(failed(DIED)),
             Step::Upload(error) => return Tried::Over(Outcome::Upload(error)),
             Step::Late => return Tried::Over(failed(LATE)),
@@ -342,7 +369,8 @@ fn response_of(
     length: Option<usize>,
     exchange: &Exchange,
 ) -> Option<Response> {
-    let mut fields = Fields::default();
+    let mut storage = Storage::new();
+    let fields = storage.fields_mut();
     let mut has_length = false;
     for (name, value) in given.iter() {
         let is_length = FieldId::recognise(name) == FieldId::ContentLength;
@@ -354,13 +382,15 @@ fn response_of(
         fields.append(name, value).ok()?;
     }
     match length {
+        // RFC 9110 §8.6: these have no content, and no length of it.
+        _ if matches!(status, 204 | 304) => Ok(()),
         Some(length) => fields.append(b"Content-Length", length.to_string().as_bytes()),
         None if has_length => Ok(()),
         None => fields.append(b"Transfer-Encoding", b"chunked"),
     }
     .ok()?;
     let method = exchange.request.method_kind();
-    Response::build(Storage { fields }, status, Version::Http11, method).ok()
+    Response::build(storage, status, Version::Http11, method).ok()
 }
 
 #[allow(clippy::too_many_arguments)] // everything an exchange consists of, at its last step
@@ -374,7 +404,10 @@ async fn deliver(
     sender: &mut Option<BodySender>,
     said: &Said,
 ) -> Outcome {
-    let malformed = (ErrorKind::HttpProtocolError, "the function's response is malformed");
+    let malformed = (
+        ErrorKind::HttpProtocolError,
+        "the function's response is malformed",
+    );
     let Some(WorkerMessage::Respond {
         status,
         fields,
@@ -424,9 +457,21 @@ async fn deliver(
     let outcome = match writer.put(body, !body_follows) {
         true => {
             let stall = plan.config.timeouts.stall.0;
-            pump(downstream, journey, call, sender, &mut writer, !body_follows, stall).await
+            pump(
+                downstream,
+                journey,
+                call,
+                sender,
+                &mut writer,
+                !body_follows,
+                stall,
+            )
+            .await
         }
-        false => Err((ErrorKind::HttpProtocolError, "the body is longer than its length")),
+        false => Err((
+            ErrorKind::HttpProtocolError,
+            "the body is longer than its length",
+        )),
     };
     record.entry.bytes_out = writer.bytes;
     downstream
@@ -521,7 +566,10 @@ async fn pump(
         };
         pending = 0;
         match said.message() {
-            Some(WorkerMessage::Body { bytes, is_last: ends }) => {
+            Some(WorkerMessage::Body {
+                bytes,
+                is_last: ends,
+            }) => {
                 pending = bytes.len();
                 is_last = ends;
                 if !writer.put(bytes, ends) {

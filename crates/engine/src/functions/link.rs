@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use tidegate_functions::{Body, Client, FieldList, RequestParts, TooLarge};
+use tidegate_functions::{Body, Client, RequestParts, TooLarge};
 use tidegate_net::{Stream, Target, connect};
 
 /// Bytes asked of the kernel at once.
@@ -148,7 +148,11 @@ impl Link {
             }
         }
         let is_done = state.client.is_closing() && state.slots.is_empty() && state.out.is_empty();
-        if is_done { Poll::Ready(()) } else { Poll::Pending }
+        if is_done {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Tells every call that is under way.
@@ -198,9 +202,4 @@ impl State {
         }
         Ok(())
     }
-}
-
-/// Names and values of a decoded list.
-pub(crate) fn pairs(fields: FieldList<'_>) -> impl Iterator<Item = (&[u8], &[u8])> {
-    fields.iter()
 }

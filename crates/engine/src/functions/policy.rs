@@ -4,13 +4,12 @@ use super::here::{Here, here};
 use super::plan::{FunctionPlan, Seat};
 use super::stream::BodySender;
 use crate::thread::Timer;
-use serde::Deserialize;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use tidegate_config::{Octets, Room};
+use tidegate_config::Room;
 use tidegate_contract::{Answer, Exchange, Filter, Flow, Phases};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_functions::{Body, Change, Changes, INLINE, Reason, RequestParts, WorkerMessage};
@@ -19,17 +18,9 @@ use tidegate_request::{FieldId, Fields, Request, Response, Version};
 /// The largest body of a policy's own answer that comes in several pieces.
 const MOST: usize = 16 << 20;
 
-/// What `type: python` says; see `python/tidegate/policies/python/model.py`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    function: String,
-    body: Option<Octets>,
-}
-
 /// A `@policy` as a filter.
-struct PythonPolicy {
-    settings: Settings,
+struct Policy {
+    settings: tidegate_config::PythonPolicy,
 }
 
 /// Builds the filter of a room `python`.
@@ -39,7 +30,7 @@ struct PythonPolicy {
 pub(crate) fn build(room: &Room) -> Result<Arc<dyn Filter>, String> {
     let settings = serde_json::from_str(room.settings.get())
         .map_err(|error| format!("policy `python`: {error}"))?;
-    Ok(Arc::new(PythonPolicy { settings }))
+    Ok(Arc::new(Policy { settings }))
 }
 
 /// A policy that waits for the response. Dropping it, when there is none to show, cancels it.
@@ -57,10 +48,13 @@ const DIED: Failure = (
     ErrorKind::FunctionError,
     "the worker of a policy ended in the middle of it",
 );
-const FAILED: Failure = (ErrorKind::FunctionError, "a policy failed; its log says how");
+const FAILED: Failure = (
+    ErrorKind::FunctionError,
+    "a policy failed; its log says how",
+);
 const LATE: Failure = (ErrorKind::FunctionTimeout, "a policy passed its deadline");
 
-impl Filter for PythonPolicy {
+impl Filter for Policy {
     fn phases(&self) -> Phases {
         Phases {
             request: true,
@@ -108,7 +102,7 @@ impl Filter for PythonPolicy {
     }
 }
 
-impl PythonPolicy {
+impl Policy {
     /// Asks a worker, and another one when the first was lost before it began.
     async fn ask(
         &self,
@@ -120,8 +114,10 @@ impl PythonPolicy {
             .snapshot
             .functions
             .get(self.settings.function.as_str());
-        let function = function
-            .ok_or((ErrorKind::ProxyConfigurationError, "a policy's function is not there"))?;
+        let function = function.ok_or((
+            ErrorKind::ProxyConfigurationError,
+            "a policy's function is not there",
+        ))?;
         let timer = here.thread.timers.timer();
         let deadline = here.thread.now().after_millis(function.config.deadline.0);
         loop {
@@ -140,7 +136,9 @@ impl PythonPolicy {
                 }
                 Ok(Settled::Answered(answer)) => return Ok((Some(answer), None)),
                 Err(Ended::Late) => return Err(LATE),
-                Err(Ended::Lost { may_have_begun: true }) => return Err(DIED),
+                Err(Ended::Lost {
+                    may_have_begun: true,
+                }) => return Err(DIED),
                 // It had not begun; the worker is being replaced. Not at once: nothing may listen.
                 Err(Ended::Lost { .. }) => pause(&here, &timer, deadline).await?,
             }
@@ -278,7 +276,11 @@ async fn settle(
                     Err(failure) => Settled::Answered(failed(failure)),
                 });
             }
-            _ => return answer_of(call, &said, timer, deadline).await.map(Settled::Answered),
+            _ => {
+                return answer_of(call, &said, timer, deadline)
+                    .await
+                    .map(Settled::Answered);
+            }
         }
     }
 }
@@ -305,7 +307,10 @@ async fn answer_of(
                     return Ok(failed(FAILED));
                 };
                 if whole.len() + bytes.len() > MOST {
-                    return Ok(failed((ErrorKind::FunctionError, "a policy's answer is too long")));
+                    return Ok(failed((
+                        ErrorKind::FunctionError,
+                        "a policy's answer is too long",
+                    )));
                 }
                 whole.extend_from_slice(bytes);
                 call.credit(bytes.len());
@@ -313,9 +318,10 @@ async fn answer_of(
             }
             Ok(made(status, fields, whole))
         }
-        Some(WorkerMessage::Error(Reason::BodySize)) => {
-            Ok(failed((ErrorKind::RequestBodySize, "the body is too large for a policy")))
-        }
+        Some(WorkerMessage::Error(Reason::BodySize)) => Ok(failed((
+            ErrorKind::RequestBodySize,
+            "the body is too large for a policy",
+        ))),
         _ => Ok(failed(FAILED)),
     }
 }
