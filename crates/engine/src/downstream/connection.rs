@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::snapshot::ListenerPlan;
-use crate::thread::{Buffer, Current, Thread, Timer};
+use crate::thread::{Buffer, Current, Seat, Thread, Timer};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::HeadScanner;
 use tidegate_net::{Peer, Stream};
 use tidegate_request::{Reject, Storage};
 
-/// How long a finished exchange keeps its future for the next one, before the connection is idle.
-const WARM_MS: u64 = 500;
 /// Bytes and milliseconds spent on reading what a client still sends after its last response: a
 /// close with unread bytes would be a reset, and take the response with it.
 const LINGER_BYTES: usize = 256 << 10;
@@ -45,15 +43,15 @@ pub(crate) struct Downstream {
     pub(crate) peer_text: String,
     /// Whether the snapshot with this number trusts the peer.
     trust: Option<(u64, bool)>,
+    /// Its place among the listener's connections, given back with it.
+    _seat: Seat,
 }
 
 /// What reading a head came to.
 pub(crate) enum Head {
     /// The buffer begins with a head of this many bytes.
     Complete(usize),
-    /// Nothing was sent for a while: wait without a buffer.
-    Quiet,
-    /// The client is gone, or the node drains.
+    /// The client is gone.
     Closed,
     /// What was sent is no head.
     Refused(Reject),
@@ -66,10 +64,11 @@ impl Downstream {
         index: usize,
         stream: Stream,
         peer: Peer,
-    ) -> Self {
+        seat: Seat,
+    ) -> Box<Self> {
         let number = thread.current().snapshot.number;
         let timer = thread.timers.timer();
-        Self {
+        Box::new(Self {
             thread,
             listener,
             stream,
@@ -81,7 +80,8 @@ impl Downstream {
             has_served: false,
             peer_text: peer_text(peer),
             trust: None,
-        }
+            _seat: seat,
+        })
     }
 
     /// The listener's place in `current`; `None` when it is no longer there. The newest settings
@@ -114,32 +114,34 @@ impl Downstream {
         }
     }
 
-    /// Waits for the first byte of a request; false when the connection is over.
-    pub(crate) async fn wait_for_request(&mut self) -> bool {
-        let now = self.thread.now();
-        self.timer
-            .set(now.after_millis(self.listener.config.timeouts.idle.0));
-        poll_fn(|cx| {
-            if self.thread.is_draining.get() && self.has_served {
-                return Poll::Ready(false);
-            }
-            if let Poll::Ready(outcome) = self.stream.poll_readable(cx) {
-                return Poll::Ready(outcome.is_ok());
-            }
-            match self.timer.poll_expired(cx) {
-                Poll::Ready(()) => Poll::Ready(false),
-                // A connection that never asked anything has nothing to lose by a drain.
-                Poll::Pending if self.thread.is_draining.get() => Poll::Ready(false),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await
+    /// Starts the wait for a request.
+    pub(crate) fn become_idle(&mut self) {
+        let limit = self.listener.config.timeouts.idle.0;
+        self.timer.set(self.thread.now().after_millis(limit));
     }
 
-    /// Serves requests as long as they keep coming; true when the connection is idle, false when
-    /// it is over.
+    /// Waits for the first byte of a request; false when the connection is over.
+    pub(crate) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let is_draining = self.thread.is_draining.get();
+        if is_draining && self.has_served {
+            return Poll::Ready(false);
+        }
+        if let Poll::Ready(outcome) = self.stream.poll_readable(cx) {
+            return Poll::Ready(outcome.is_ok());
+        }
+        match self.timer.poll_expired(cx) {
+            Poll::Ready(()) => Poll::Ready(false),
+            // A connection that never asked anything has nothing to lose by a drain.
+            Poll::Pending if is_draining => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Serves requests as long as their bytes are there; true when the connection is idle, false
+    /// when it is over.
     pub(crate) async fn busy(&mut self) -> bool {
         self.buffer = self.thread.buffers.take();
+        self.storage = self.thread.take_storage();
         let stays = loop {
             match self.read_head().await {
                 Head::Complete(length) => {
@@ -147,8 +149,10 @@ impl Downstream {
                     if !self.exchange(length).await {
                         break false;
                     }
+                    if self.buffer.is_empty() {
+                        break true;
+                    }
                 }
-                Head::Quiet => break true,
                 Head::Closed => break false,
                 Head::Refused(reject) => {
                     self.refuse(&reject).await;
@@ -157,6 +161,7 @@ impl Downstream {
             }
         };
         self.thread.buffers.give(std::mem::take(&mut self.buffer));
+        self.thread.give_storage(self.storage.take());
         stays
     }
 
@@ -172,21 +177,16 @@ impl Downstream {
                     Ok(None) => {}
                     Err(reject) => return Head::Refused(reject),
                 }
+            }
+            let outcome = poll_fn(|cx| {
+                if let Poll::Ready(outcome) = self.stream.poll_read(cx, self.buffer.room(most)) {
+                    return Poll::Ready(Some(outcome));
+                }
                 if started.is_none() {
                     let now = self.thread.now();
                     started = Some(now);
                     self.timer
                         .set(now.after_millis(self.listener.config.timeouts.header.0));
-                }
-            } else if self.has_served {
-                if self.thread.is_draining.get() {
-                    return Head::Closed;
-                }
-                self.timer.set(self.thread.now().after_millis(WARM_MS));
-            }
-            let outcome = poll_fn(|cx| {
-                if let Poll::Ready(outcome) = self.stream.poll_read(cx, self.buffer.room(most)) {
-                    return Poll::Ready(Some(outcome));
                 }
                 self.timer.poll_expired(cx).map(|()| None)
             });
@@ -198,7 +198,6 @@ impl Downstream {
                 }
                 Some(Ok(count)) => self.buffer.filled(count),
                 Some(Err(_)) => return Head::Closed,
-                None if self.buffer.is_empty() => return Head::Quiet,
                 None => {
                     let reject = Reject::new(ErrorKind::RequestTimeout, "the head took too long");
                     return Head::Refused(reject);

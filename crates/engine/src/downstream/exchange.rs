@@ -135,7 +135,10 @@ impl Downstream {
             );
             return (keep.await, request);
         }
-        let outer_host = request.authority().to_owned();
+        let outer_host = match routed.route.rewrite {
+            Some(_) => request.authority().to_owned(),
+            None => String::new(),
+        };
         let mapping = match decide::rewrite(&routed, &mut request) {
             Ok(mapping) => mapping,
             Err(reject) => {
@@ -159,12 +162,13 @@ impl Downstream {
             client,
             route: routed.route.name.clone(),
             parameters: routed.parameters.clone(),
-            request_id: record.request_id.clone(),
+            request_id: std::mem::take(&mut record.request_id),
             body: None,
             kept: journey.filters.iter().map(|_| None).collect(),
         };
         let keep = self.travel(&mut journey, &mut exchange, record).await;
         record.entry.bytes_in = journey.upload.received;
+        record.request_id = exchange.request_id;
         (keep, exchange.request)
     }
 
@@ -366,7 +370,7 @@ pub(crate) struct Journey<'a> {
     pub(crate) routed: &'a Routed<'a>,
     pub(crate) backend: Option<&'a Arc<BackendPlan>>,
     pub(crate) mapping: Option<Mapping>,
-    /// The authority the client asked for.
+    /// The authority the client asked for; empty without a rewrite.
     pub(crate) outer_host: String,
     pub(crate) filters: Vec<FilterPlan>,
     /// Whether the client's connection may serve another request after this one.

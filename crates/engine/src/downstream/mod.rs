@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The client's side of the request path.
 //!
-//! [`serve`] is one connection's task. While it is idle it owns no buffer and no request: those
-//! live in [`Downstream::busy`], which is boxed when the first byte arrives and dropped some time
-//! after the last one.
+//! [`Serving`] is one connection's task. While it is idle it owns no buffer and no request: those
+//! live in [`Downstream::busy`], which is boxed when the first byte arrives and dropped after the
+//! last one.
 
 mod connection;
 mod exchange;
@@ -13,15 +13,12 @@ mod record;
 mod reply;
 mod upload;
 
-use crate::snapshot::ListenerPlan;
-use crate::thread::{Seat, Thread};
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::rc::Rc;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
-use tidegate_net::{Peer, Stream};
+use std::task::{Context, Poll, ready};
+use tidegate_telemetry::ThreadStats;
 
 pub(crate) use connection::Downstream;
 pub(crate) use exchange::{Journey, head_limits};
@@ -29,27 +26,66 @@ pub(crate) use record::Record;
 pub(crate) use reply::fixed_answer;
 pub(crate) use upload::{Upload, UploadError};
 
-/// Serves one client connection to its end. A defect in here ends this connection, counted, and
-/// nothing else.
-pub(crate) async fn serve(
-    thread: Rc<Thread>,
-    listener: Arc<ListenerPlan>,
-    index: usize,
-    stream: Stream,
-    peer: Peer,
-    seat: Seat,
-) {
-    let stats = thread.stats.clone();
-    let mut connection = Downstream::new(thread, listener, index, stream, peer);
-    let mut serving = pin!(async move {
-        while connection.wait_for_request().await && Box::pin(connection.busy()).await {}
-    });
-    let whole = poll_fn(|cx| {
-        catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx))).unwrap_or_else(|_| {
-            stats.count(|stats| &stats.panics);
+type Busy = Pin<Box<dyn Future<Output = (Box<Downstream>, bool)>>>;
+
+/// One client connection's task. Written out by hand: an async function would keep room for every
+/// state at once, and thousands of idle connections would pay for what few of them do.
+pub(crate) struct Serving {
+    /// Here while the connection is idle.
+    idle: Option<Box<Downstream>>,
+    /// Requests under way.
+    busy: Option<Busy>,
+    stats: Arc<ThreadStats>,
+}
+
+impl Serving {
+    pub(crate) fn new(mut connection: Box<Downstream>) -> Self {
+        connection.become_idle();
+        let stats = connection.thread.stats.clone();
+        Self {
+            idle: Some(connection),
+            busy: None,
+            stats,
+        }
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(busy) = &mut self.busy {
+                let (mut connection, stays) = ready!(busy.as_mut().poll(cx));
+                self.busy = None;
+                if !stays {
+                    return Poll::Ready(());
+                }
+                connection.become_idle();
+                self.idle = Some(connection);
+            }
+            let Some(connection) = &mut self.idle else {
+                return Poll::Ready(());
+            };
+            if !ready!(connection.poll_request(cx)) {
+                return Poll::Ready(());
+            }
+            self.busy = self.idle.take().map(|mut connection| -> Busy {
+                Box::pin(async move {
+                    let stays = connection.busy().await;
+                    (connection, stays)
+                })
+            });
+        }
+    }
+}
+
+impl Future for Serving {
+    type Output = ();
+
+    /// Ready at the connection's end. A defect in here ends this connection, counted, and nothing
+    /// else.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        catch_unwind(AssertUnwindSafe(|| self.advance(cx))).unwrap_or_else(|_| {
+            self.stats.count(|stats| &stats.panics);
+            (self.idle, self.busy) = (None, None);
             Poll::Ready(())
         })
-    });
-    whole.await;
-    drop(seat);
+    }
 }

@@ -2,6 +2,7 @@
 use crate::snapshot::RoutePlan;
 use crate::thread::{Current, Thread};
 use std::sync::Arc;
+use tidegate_contract::Endpoint;
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_request::{FieldId, Reject, Request, Version};
 use tidegate_telemetry::LogEntry;
@@ -12,7 +13,7 @@ pub(crate) struct Record {
     pub(crate) started: Moment,
     pub(crate) route: Option<Arc<RoutePlan>>,
     pub(crate) backend: Option<Arc<str>>,
-    pub(crate) endpoint: String,
+    pub(crate) endpoint: Option<Arc<Endpoint>>,
     pub(crate) detail: &'static str,
     pub(crate) request_id: String,
     /// What the last endpoint tried came to.
@@ -29,7 +30,7 @@ impl Record {
             started,
             route: None,
             backend: None,
-            endpoint: String::new(),
+            endpoint: None,
             detail: "",
             request_id: String::new(),
             last_failure: None,
@@ -106,7 +107,10 @@ impl Record {
                 query,
                 route.as_bytes(),
                 self.backend.as_deref().unwrap_or_default().as_bytes(),
-                self.endpoint.as_bytes(),
+                self.endpoint
+                    .as_ref()
+                    .map_or("", |endpoint| &endpoint.address)
+                    .as_bytes(),
                 agent,
                 self.detail.as_bytes(),
                 &fields,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::Thread;
-use crate::downstream;
+use crate::downstream::{Downstream, Serving};
 use crate::snapshot::{Counted, ListenerPlan};
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -114,14 +114,8 @@ fn admit(thread: &Rc<Thread>, key: &str, stream: Stream, peer: Peer) {
         stream.reset_on_close();
         return;
     };
-    tokio::task::spawn_local(downstream::serve(
-        thread.clone(),
-        plan.clone(),
-        index,
-        stream,
-        peer,
-        seat,
-    ));
+    let connection = Downstream::new(thread.clone(), plan.clone(), index, stream, peer, seat);
+    tokio::task::spawn_local(Serving::new(connection));
 }
 
 fn seat(

@@ -13,6 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use tidegate_core::{Clock, Draw, Moment};
+use tidegate_request::Storage;
 use tidegate_telemetry::{LogBatch, LogEntry, LogSender, RouteStats, TEXTS, ThreadStats};
 
 pub(crate) use accept::Seat;
@@ -21,6 +22,9 @@ pub(crate) use main::{Command, run};
 pub(crate) use pool::{Connection, Pool};
 pub(crate) use timers::{Timer, Timers};
 
+/// Storages a thread keeps, and the bytes one of them may hold.
+const STORAGES: usize = 256;
+const STORAGE_BYTES: usize = 16 << 10;
 /// Bytes of log text after which a batch is handed over.
 const LOG_BATCH: usize = 32 << 10;
 
@@ -41,6 +45,7 @@ pub(crate) struct Thread {
     snapshot: RefCell<Rc<Current>>,
     log: RefCell<LogBatch>,
     log_sender: LogSender,
+    storages: RefCell<Vec<Storage>>,
     request_prefix: String,
     request_count: Cell<u64>,
 }
@@ -74,6 +79,7 @@ impl Thread {
             snapshot: RefCell::new(Current::new(snapshot)),
             log: RefCell::default(),
             log_sender: node.log.sender(),
+            storages: RefCell::default(),
             request_prefix,
             request_count: Cell::new(0),
             clock,
@@ -106,6 +112,22 @@ impl Thread {
         out.clear();
         out.push_str(&self.request_prefix);
         let _ = write!(out, "{count:012x}");
+    }
+
+    /// Memory for the fields of a message, left from an earlier one if there is some.
+    pub(crate) fn take_storage(&self) -> Option<Storage> {
+        self.storages.borrow_mut().pop()
+    }
+
+    /// Keeps the memory of a message for a later one, unless it has grown large.
+    pub(crate) fn give_storage(&self, storage: Option<Storage>) {
+        let mut storages = self.storages.borrow_mut();
+        if let Some(storage) = storage
+            && storages.len() < STORAGES
+            && storage.memory() <= STORAGE_BYTES
+        {
+            storages.push(storage);
+        }
     }
 
     /// Counts a finished exchange.

@@ -88,13 +88,18 @@ impl Timers {
             // All that is due is taken out before anything is put back.
             let mut due = Vec::new();
             for slot in first..=now_slot.min(first + SLOTS - 1) {
-                if let Some(list) = self.slots.borrow_mut().get_mut((slot % SLOTS) as usize) {
-                    due.extend(list.drain(..).map(|entry| (slot, entry)));
+                if let Some(list) = self.slots.borrow_mut().get_mut((slot % SLOTS) as usize)
+                    && !list.is_empty()
+                {
+                    // Taken with its memory: a list that was long once would stay so.
+                    due.push((slot, std::mem::take(list)));
                 }
             }
             self.cursor.set(now_slot + 1);
-            for (slot, entry) in due {
-                self.look_at(slot, now_slot, entry);
+            for (slot, list) in due {
+                for entry in list {
+                    self.look_at(slot, now_slot, entry);
+                }
             }
         }
         let slots = self.slots.borrow();

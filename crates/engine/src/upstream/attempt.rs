@@ -185,7 +185,7 @@ impl Attempt<'_> {
                 }
             };
             let head = buffer.data().get(..length).unwrap_or_default();
-            let storage = Default::default();
+            let storage = downstream.thread.take_storage().unwrap_or_default();
             let method = self.request.method_kind();
             let response = match parse_response(head, storage, &limits, method) {
                 Ok(response) => response,

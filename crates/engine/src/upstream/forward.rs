@@ -85,8 +85,7 @@ async fn tries(
                 }
             },
         };
-        record.endpoint.clear();
-        record.endpoint.push_str(&place.endpoint.address);
+        record.endpoint = Some(place.endpoint.clone());
         let is_safe = exchange.request.method_kind().is_safe();
         let connection = match place
             .connect(downstream, plan, is_safe, until, record)
