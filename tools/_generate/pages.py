@@ -87,11 +87,11 @@ def _index() -> str:
         lines += [f"| [`{tag}`]({area}/{tag}.md) | {_line(room(area, tag).__doc__)} |" for tag in tags(area)]
     lines += ["", "## Units and names", "", "| Written | What it is |", "|---|---|"]
     lines += [
-        "| duration | `250ms`, `5s`, `2m`, `1h`, `1d`, or several from the longest (`1h30m`); never a bare number |",
-        "| size | `512B`, `32KiB`, `10MiB`, `1GiB`, or powers of 1000 as `10MB`; never a bare number |",
+        "| duration | `250ms`, `5s`, `2m`, `1h`, `1d`, or several (`1h30m`); no bare number |",
+        "| size | `512B`, `32KiB`, `10MiB`, `1GiB`, or powers of 1000 as `10MB`; no bare number |",
         "| name | 1 to 100 letters, digits, `_`, `-` and `.` |",
         "| `${env:NAME}` | in any value: an environment variable's text |",
-        "| `${file:path}` | in any value: a file's text without its last line end; relative to the file that says it |",
+        "| `${file:path}` | in any value: a file's text without its last line end; relative to this file |",
         "| `$${` | the two characters `${` themselves |",
     ]
     lines += [
