@@ -134,7 +134,7 @@ def framing_of(head: Message) -> tuple[Framing, int]:
         return "chunked", 0
     if not lengths:
         return "none", 0
-    if len(lengths) > 1 or not re.fullmatch("[0-9]{1,18}", lengths[0]):
+    if len(lengths) > 1 or not re.fullmatch("[0-9]{1,19}", lengths[0]) or int(lengths[0]) >= 1 << 63:
         raise Malformed(f"content-length {lengths}")
     return "length", int(lengths[0])
 

@@ -15,6 +15,7 @@ from tidegate.testing import Malformed, Message, Reader
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ABSOLUTE = re.compile(r"http://([^/?#]*)([^#]*)", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?")
+_PROTOCOL = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:/[!#$%&'*+\-.^_`|~0-9A-Za-z/]*)?"
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
@@ -108,13 +109,25 @@ def meaning(message: Message) -> Meaning:
     hosts = message.all("host")
     if len(hosts) > 1 or (not hosts and message.version == "HTTP/1.1"):
         raise Refused(f"hosts {hosts}")
-    if message.method in ("CONNECT", "TRACE"):
-        raise Refused(message.method)
+    if message.method.upper() in ("CONNECT", "TRACE", "TRACK") or len(message.method) > 40:
+        raise Refused("method " + message.method[:50])
+    for name in ("authorization", "content-type"):
+        if len(message.all(name)) > 1:
+            raise Refused(f"{name} twice")
+    if len([option for option in (message.get("connection") or "").split(",") if option.strip()]) > 32:
+        raise Refused("too many connection options")
     expectations = message.all("expect")
     if expectations and [e.lower() for e in expectations] != ["100-continue"]:
         raise Refused(f"expect {expectations}")
-    upgrade = message.get("upgrade") if message.lists("connection", "upgrade") else None
-    if upgrade and upgrade.lower() != "h2c" and message.framing != "none" and message.version == "HTTP/1.1":
+    has_body = message.framing == "chunked" or (message.get("content-length") or "0").strip("0") != ""
+    upgrades = message.all("upgrade") if message.lists("connection", "upgrade") else []
+    # A list of protocols, what is no protocol, and h2c are ignored.
+    is_offered = (
+        len(upgrades) == 1
+        and re.fullmatch(_PROTOCOL, upgrades[0])
+        and not re.match("h2c(/|$)", upgrades[0], re.I)
+    )
+    if is_offered and has_body and message.version == "HTTP/1.1":
         raise Refused("upgrade with a body")
     host = canonical_host(hosts[0]) if hosts else ""
     target = message.target
@@ -162,9 +175,9 @@ def judge(data: bytes, header_size: int = 32768, fields: int = 100) -> Judgement
             served.append(meaning(message))
         except (Malformed, Refused) as error:
             return Judgement(served, str(error))
-        if message.version == "HTTP/1.0" and not message.lists("connection", "keep-alive"):
-            break
         if message.lists("connection", "close"):
+            break
+        if message.version == "HTTP/1.0" and not message.lists("connection", "keep-alive"):
             break
     return Judgement(served)
 

@@ -162,6 +162,7 @@ def main() -> int:
     renewed = {line["client"] for line in recorder.lines}
     old = [json.loads(line) for line in CORPUS.read_text().splitlines()] if CORPUS.exists() else []
     lines = [line for line in old if line["client"] not in renewed] + recorder.lines
+    lines = list({line["raw_latin1"]: line for line in lines}.values())
     lines.sort(key=lambda line: line["client"])
     CORPUS.write_text("".join(json.dumps(line, sort_keys=True) + "\n" for line in lines))
     print(f"{len(lines)} messages of {len({line['client'] for line in lines})} clients in {CORPUS}")

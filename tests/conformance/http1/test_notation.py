@@ -33,7 +33,7 @@ def test_an_unknown_escape_is_an_error():
 
 def test_the_player_says_what_differs():
     """A server that answers everything with 200 must fail a case that wants a refusal."""
-    refusal = next(case for case in cases.load() if case.id == "cl-te")
+    refusal = next(case for case in cases.load() if case.id == "host-refused/path")
     with endpoint(respond=Reply(200, [("via", "1.1 x")])) as server:
         played = play(refusal, Target((server.host, server.port), server, timeout=1))
     assert any("statuses" in problem for problem in played.problems), played.problems
