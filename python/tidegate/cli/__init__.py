@@ -5,11 +5,18 @@
 its own, imported when it runs.
 """
 
+import os
+
 
 def main() -> None:
     """Runs the command line and exits with its code."""
     from tidegate.cli.commands import app
 
+    if "_TIDEGATE_COMPLETE" in os.environ:
+        # A shell asks what can follow; see `completion`.
+        from typer.completion import completion_init
+
+        completion_init()
     app(prog_name="tidegate")
 
 

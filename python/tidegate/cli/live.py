@@ -138,9 +138,9 @@ def duration(seconds: float) -> str:
     """Seconds as people say them: `3 d 4 h`, `5 min 2 s`."""
     whole = int(seconds)
     units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")]
-    parts: list[str] = []
-    for size, name in units:
-        count, whole = divmod(whole, size)
-        if count or (parts and len(parts) < 2) or (size == 1 and not parts):
-            parts.append(f"{count} {name}")
-    return " ".join(parts[:2])
+    for at, (size, name) in enumerate(units):
+        if whole >= size:
+            finer, unit = units[min(at + 1, len(units) - 1)]
+            rest = whole % size // finer
+            return f"{whole // size} {name}" + (f" {rest} {unit}" if rest else "")
+    return "0 s"
