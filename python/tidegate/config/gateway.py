@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -39,3 +41,45 @@ class Gateway(Model):
         "secrets": "",
         "portal": "", "fleet": "",
     }  # fmt: skip
+
+    def decide(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        *,
+        client: str | None = None,
+        listener: str | None = None,
+    ) -> dict[str, Any]:
+        """What this gateway would do with a request, without sockets: what `tidegate explain --json` prints.
+
+        All endpoints count as healthy.
+
+        Args:
+            url: With a host: `http://shop.example/cart`.
+            client: The address it comes from; loopback if left out.
+            listener: The one it comes in on; found from the URL's port if left out.
+
+        Raises:
+            ConfigError: The gateway has mistakes.
+            ValueError: The request makes no sense.
+
+        Example:
+            >>> route = Route(path="/a", to={"respond": 204})
+            >>> gateway = Gateway(listeners={"web": Listener(port=8080)}, routes=[route])
+            >>> gateway.decide("GET", "http://localhost:8080/a")["status"]
+            204
+        """
+        from tidegate import _engine
+        from tidegate.config.check import check_gateway
+        from tidegate.config.compile import compile_gateway
+
+        check_gateway(self)
+        pairs = headers.items() if isinstance(headers, Mapping) else headers
+        request = {"method": method, "url": url, "headers": [list(pair) for pair in pairs]}
+        request |= {
+            key: value for key, value in (("client", client), ("listener", listener)) if value is not None
+        }
+        told = _engine.decide(compile_gateway(self, threads=1).delta_json(None), json.dumps(request))
+        decision: dict[str, Any] = json.loads(told)
+        return decision

@@ -198,3 +198,24 @@ def test_endpoints_of_every_kind_are_accepted(text: str) -> None:
         refusals(backends={"b": [text]}, functions={"f": "a:b", "g": {"handler": "a:b", "kind": "policy"}})
         == []
     )
+
+
+def test_a_gateway_decides_without_sockets() -> None:
+    gateway = Gateway.model_validate(
+        {
+            "listeners": {"web": {"port": 8080}},
+            "routes": [
+                {"name": "a", "path": "/a", "to": {"respond": 204}},
+                {
+                    "name": "b",
+                    "match": {"path": "/b", "headers": {"x": "1"}, "clients": "10.0.0.0/8"},
+                    "to": "http://h:1",
+                },
+            ],
+        }
+    )
+    decision = gateway.decide("GET", "http://localhost:8080/a/b")
+    assert (decision["outcome"], decision["route"], decision["status"]) == ("respond", "a", 204)
+    decision = gateway.decide("GET", "http://localhost:8080/b", {"x": "1"}, client="10.0.0.1")
+    assert (decision["outcome"], decision["route"], decision["backend"]) == ("forward", "b", "http://h:1")
+    assert gateway.decide("GET", "http://localhost:8080/b")["outcome"] == "not_found"
