@@ -138,6 +138,22 @@ async fn ask(stream: &Stream, bytes: &[u8]) -> Result<u16, String> {
     let mut end = 0;
     let mut scanner = HeadScanner::for_response();
     loop {
+        let data = received.get(..end).unwrap_or_default();
+        if let Some(length) = scanner
+            .scan(data, &LIMITS)
+            .map_err(|reject| reject.detail.to_owned())?
+        {
+            let head = data.get(..length).unwrap_or_default();
+            let response = parse_response(head, Default::default(), &LIMITS, Method::Get)
+                .map_err(|(reject, _)| reject.detail.to_owned())?;
+            // What announces a response is none (RFC 9110 §15.2); the check's timeout bounds them.
+            if !response.is_informational() {
+                return Ok(response.status());
+            }
+            received.copy_within(length..end, 0);
+            end -= length;
+            continue;
+        }
         if end == received.len() {
             received.resize(received.len() * 2, 0);
         }
@@ -146,17 +162,6 @@ async fn ask(stream: &Stream, bytes: &[u8]) -> Result<u16, String> {
             Ok(0) => return Err("closed before a response".into()),
             Ok(count) => end += count,
             Err(error) => return Err(error.to_string()),
-        }
-        let data = received.get(..end).unwrap_or_default();
-        if let Some(length) = scanner
-            .scan(data, &LIMITS)
-            .map_err(|reject| reject.detail.to_owned())?
-        {
-            let head = data.get(..length).unwrap_or_default();
-            let parsed = parse_response(head, Default::default(), &LIMITS, Method::Get);
-            return parsed
-                .map(|response| response.status())
-                .map_err(|(reject, _)| reject.detail.to_owned());
         }
     }
 }

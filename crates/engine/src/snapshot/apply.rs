@@ -5,7 +5,7 @@ use super::registry::Registry;
 use crate::functions::FunctionPlan;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use tidegate_config::{
     Delta, EndpointSet, GatewaySettings, Kind, Millis, Resource, RouteOrder, SCHEMA,
@@ -102,6 +102,7 @@ impl Snapshot {
         let backends = builder.backends();
         let functions = builder.functions();
         let routes = builder.routes(&backends);
+        builder.check_listeners(&listeners, &routes);
         let table = builder.table(&listeners, &routes);
         let problems = builder.problems;
         match (settings, table) {
@@ -332,6 +333,21 @@ impl Builder<'_> {
             plans.push(plan);
         }
         plans
+    }
+
+    /// A route on a listener that is not there would never be found, and nobody told.
+    fn check_listeners(&mut self, listeners: &[Arc<ListenerPlan>], routes: &[Arc<RoutePlan>]) {
+        let known: HashSet<&str> = listeners.iter().map(|listener| &*listener.name).collect();
+        for route in routes {
+            for listener in route.compiled.listeners() {
+                if !known.contains(listener.as_str()) {
+                    self.problems.push(Problem::new(
+                        format!("{:?} {}", Kind::Route, route.name),
+                        format!("is on listener `{listener}`, which is not there"),
+                    ));
+                }
+            }
+        }
     }
 
     fn table(
