@@ -25,7 +25,7 @@ class InstanceError(Exception):
     """A name or runtime directory that cannot be used; the text says what to do."""
 
 
-class NotRunning(Exception):  # noqa: N818 - a state, and an exit code of its own
+class NotRunning(Exception):
     """No such instance runs, or it is not clear which one is meant."""
 
 
@@ -146,6 +146,8 @@ def _make(directory: Path, mode: int) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.mkdir(directory, mode)
+        # Whatever the umask: the node's user has to get through.
+        os.chmod(directory, mode)
     except FileExistsError:
         found = os.lstat(directory)
         # Another user could otherwise put sockets and state in front of us, in /tmp above all.

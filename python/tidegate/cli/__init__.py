@@ -14,7 +14,7 @@ def main() -> None:
 
     if "_TIDEGATE_COMPLETE" in os.environ:
         # A shell asks what can follow; see `completion`.
-        from typer.completion import completion_init
+        from typer._completion_classes import completion_init
 
         completion_init()
     app(prog_name="tidegate")

@@ -59,7 +59,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_help_lists_every_command_and_the_exit_codes(folder: Path):
+def test_help_lists_every_command_and_the_exit_codes(folder: Path) -> None:
     said = tidegate_command(folder, "--help").stdout
     for command in COMMANDS:
         assert f"  {command} " in said
@@ -67,12 +67,12 @@ def test_help_lists_every_command_and_the_exit_codes(folder: Path):
 
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each not in ("demo", "version")])
-def test_help_of_a_command_has_an_example(command: str, folder: Path):
+def test_help_of_a_command_has_an_example(command: str, folder: Path) -> None:
     said = tidegate_command(folder, command, "--help").stdout
     assert "Examples:" in said and f"tidegate {command}" in said.partition("Examples:")[2]
 
 
-def test_help_imports_nothing_heavy(folder: Path):
+def test_help_imports_nothing_heavy(folder: Path) -> None:
     code = (
         "import sys; from tidegate.cli.commands import app\n"
         "try: app(['--help'], prog_name='tidegate')\n"
@@ -91,7 +91,7 @@ def test_help_imports_nothing_heavy(folder: Path):
     assert said.stdout.splitlines()[-1] == "HEAVY []"
 
 
-def test_help_answers_within_150_ms_of_processor_time(folder: Path):
+def test_help_answers_within_150_ms_of_processor_time(folder: Path) -> None:
     def spent() -> float:
         before = os.times()
         tidegate_command(folder, "--help")
@@ -102,14 +102,14 @@ def test_help_answers_within_150_ms_of_processor_time(folder: Path):
     assert min(spent() for _ in range(5)) < 0.15
 
 
-def test_a_good_file_is_counted(folder: Path):
+def test_a_good_file_is_counted(folder: Path) -> None:
     said = tidegate_command(folder, "check", "tidegate.yaml")
     assert (said.returncode, said.stdout) == (0, "ok: 1 listener, 2 routes, 2 backends\n")
     as_json = json.loads(tidegate_command(folder, "check", "tidegate.yaml", "--json").stdout)
     assert as_json == {"ok": True, "problems": [], "listeners": 1, "routes": 2, "backends": 2, "functions": 0}
 
 
-def test_every_mistake_is_on_a_line_of_its_own_with_its_place(folder: Path):
+def test_every_mistake_is_on_a_line_of_its_own_with_its_place(folder: Path) -> None:
     (folder / "bad.yaml").write_text(
         "listeners: { web: { prt: 8080 } }\nroutes:\n  - { path: /a, to: shpo }\n"
     )
@@ -126,13 +126,13 @@ def test_every_mistake_is_on_a_line_of_its_own_with_its_place(folder: Path):
     ].items()
 
 
-def test_a_file_that_is_not_there_is_refused_with_advice(folder: Path):
+def test_a_file_that_is_not_there_is_refused_with_advice(folder: Path) -> None:
     said = tidegate_command(folder, "check", "nowhere.yaml")
     assert said.returncode == 3
     assert "nowhere.yaml: can not be read" in said.stderr and "tidegate init" in said.stderr
 
 
-def test_explain_shows_the_chain_with_places(folder: Path):
+def test_explain_shows_the_chain_with_places(folder: Path) -> None:
     said = tidegate_command(folder, "explain", "GET", "http://a.example:8080/home?x=1").stdout
     assert "listener   web   tidegate.yaml:2" in said
     assert "route      home   tidegate.yaml:6" in said
@@ -140,20 +140,20 @@ def test_explain_shows_the_chain_with_places(folder: Path):
     assert "upstream   GET /home?x=1" in said and "Host: a.example:8080" in said
 
 
-def test_explain_as_json_has_the_route_and_its_place(folder: Path):
+def test_explain_as_json_has_the_route_and_its_place(folder: Path) -> None:
     decision = json.loads(tidegate_command(folder, "explain", "GET", "/users/7", "--json").stdout)
     assert decision["outcome"] == "forward" and decision["parameters"] == {"id": "7"}
     assert decision["upstream"]["target"] == "/7"
     assert decision["position"] == "tidegate.yaml:7"
 
 
-def test_explain_says_why_no_route_takes_it(folder: Path):
+def test_explain_says_why_no_route_takes_it(folder: Path) -> None:
     said = tidegate_command(folder, "explain", "GET", "/nothing").stdout
     assert "none takes this request" in said and "404 no route" in said
     assert "home: path: /nothing is not /home and not under it   tidegate.yaml:6" in said
 
 
-def test_explain_takes_fields_and_refuses_what_is_none(folder: Path):
+def test_explain_takes_fields_and_refuses_what_is_none(folder: Path) -> None:
     said = tidegate_command(folder, "explain", "GET", "/home", "-H", "Host: b.example", "-H", "X-A: 1").stdout
     assert "Host: b.example" in said and "X-A: 1" in said
     wrong = tidegate_command(folder, "explain", "GET", "/home", "-H", "nonsense")
@@ -165,7 +165,7 @@ def test_explain_takes_fields_and_refuses_what_is_none(folder: Path):
 
 
 @pytest.mark.parametrize("command", [["reload"], ["status"], ["why", "x"], ["explain", "GET", "/", "--live"]])
-def test_without_an_instance_commands_say_so_with_code_4(command: list[str], folder: Path):
+def test_without_an_instance_commands_say_so_with_code_4(command: list[str], folder: Path) -> None:
     said = tidegate_command(folder, *command)
     assert said.returncode == 4
     assert "no instance is running; start one with `tidegate run FILE`" in said.stderr
@@ -176,12 +176,12 @@ def test_without_an_instance_commands_say_so_with_code_4(command: list[str], fol
 @pytest.mark.parametrize(
     "arguments", [["nonsense"], ["check"], ["run", "x", "--threads", "0"], ["explain", "GET"]]
 )
-def test_wrong_usage_has_code_2(arguments: list[str], folder: Path):
+def test_wrong_usage_has_code_2(arguments: list[str], folder: Path) -> None:
     assert tidegate_command(folder, *arguments).returncode == 2
 
 
 @pytest.mark.parametrize("template", init.TEMPLATES)
-def test_a_template_is_written_checked_and_never_overwritten(template: str, tmp_path: Path):
+def test_a_template_is_written_checked_and_never_overwritten(template: str, tmp_path: Path) -> None:
     written = tidegate_command(tmp_path, "init", template)
     assert written.returncode == 0 and "wrote tidegate.yaml" in written.stdout
     checked = tidegate_command(tmp_path, "check", "tidegate.yaml")
@@ -194,34 +194,34 @@ def test_a_template_is_written_checked_and_never_overwritten(template: str, tmp_
     assert printed.stdout.count("#") >= 8
 
 
-def test_an_unknown_template_names_those_there_are(tmp_path: Path):
+def test_an_unknown_template_names_those_there_are(tmp_path: Path) -> None:
     said = tidegate_command(tmp_path, "init", "nginx")
     assert said.returncode == 2 and "reverse-proxy, load-balancer, gateway, serverless" in said.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts_are_printed(shell: str, folder: Path):
+def test_completion_scripts_are_printed(shell: str, folder: Path) -> None:
     said = tidegate_command(folder, "completion", shell)
     assert said.returncode == 0 and "_TIDEGATE_COMPLETE" in said.stdout
 
 
-def test_bash_completes_commands(folder: Path):
+def test_bash_completes_commands(folder: Path) -> None:
     said = tidegate_command(
         folder, _TIDEGATE_COMPLETE="complete_bash", COMP_WORDS="tidegate re", COMP_CWORD="1"
     )
     assert said.stdout.split() == ["reload"]
 
 
-def test_an_unknown_shell_is_refused(folder: Path):
+def test_an_unknown_shell_is_refused(folder: Path) -> None:
     assert tidegate_command(folder, "completion", "tcsh").returncode == 2
 
 
-def test_the_version_is_printed(folder: Path):
+def test_the_version_is_printed(folder: Path) -> None:
     assert tidegate_command(folder, "version").stdout.startswith("tidegate ")
     assert json.loads(tidegate_command(folder, "version", "--json").stdout)["engine"]
 
 
-def test_the_schema_is_json(folder: Path):
+def test_the_schema_is_json(folder: Path) -> None:
     assert "properties" in json.loads(tidegate_command(folder, "schema").stdout)
 
 
@@ -236,7 +236,7 @@ def test_the_schema_is_json(folder: Path):
         ("/x=localhost:3000", "/x", "http://localhost:3000"),
     ],
 )
-def test_proxy_reads_paths_and_urls(typed: str, path: str, url: str):
+def test_proxy_reads_paths_and_urls(typed: str, path: str, url: str) -> None:
     assert proxy.split(typed) == (path, url)
 
 
@@ -250,7 +250,9 @@ def test_proxy_reads_paths_and_urls(typed: str, path: str, url: str):
         ("unix:/run/x", {"address": "unix:/run/x"}),
     ],
 )
-def test_proxy_writes_a_configuration_that_means_what_was_typed(listen: str, expected: dict[str, object]):
+def test_proxy_writes_a_configuration_that_means_what_was_typed(
+    listen: str, expected: dict[str, object]
+) -> None:
     text = proxy.configuration(["/a=:1", '/b"=:2'], listen, strip=True)
     data = yaml.safe_load(text)
     assert data["listeners"]["web"] == expected
@@ -260,14 +262,14 @@ def test_proxy_writes_a_configuration_that_means_what_was_typed(listen: str, exp
     ]
 
 
-def test_proxy_without_a_port_is_wrong_usage(capsys: pytest.CaptureFixture[str]):
+def test_proxy_without_a_port_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         proxy.listener("localhost")
     assert caught.value.code == 2
     assert "write :8080" in capsys.readouterr().err
 
 
-def test_a_table_aligns_and_steers_no_terminal():
+def test_a_table_aligns_and_steers_no_terminal() -> None:
     said = table(("NAME", "COUNT"), [("a\x1b[2J", 5), (None, 12)])
     assert said == "NAME   COUNT\na?[2J      5\n-         12"
     assert plain("a\nb\x9b") == "a?b?"
@@ -275,13 +277,13 @@ def test_a_table_aligns_and_steers_no_terminal():
     assert paint("x", "red") == "x"
 
 
-def test_durations_and_shares_are_said_shortly():
+def test_durations_and_shares_are_said_shortly() -> None:
     assert [duration(each) for each in (0, 61, 7200, 90_061)] == ["0 s", "1 min 1 s", "2 h", "1 d 1 h"]
     assert [milliseconds(each) for each in (0, 250, 5000, 3_600_000)] == ["0 ms", "250 ms", "5 s", "1 h"]
     assert [percent(each) for each in (1, 0.25, 1 / 3)] == ["100 %", "25 %", "33.3 %"]
 
 
-def test_the_app_is_what_the_console_script_runs():
+def test_the_app_is_what_the_console_script_runs() -> None:
     assert {
         command.name or command.callback.__name__ for command in app.registered_commands if command.callback
     } == set(COMMANDS)

@@ -35,7 +35,7 @@ def compiled(tmp_path: Path) -> Compiled:
     return Sources([str(tmp_path / "tidegate.yaml")], tmp_path / "run").read()
 
 
-def test_listeners_become_addresses_under_the_nodes_keys(compiled: Compiled):
+def test_listeners_become_addresses_under_the_nodes_keys(compiled: Compiled) -> None:
     assert compiled.addresses() == [
         {"key": "tcp:[::1]:8080", "address": "::1", "port": 8080},
         {"key": "unix:/run/x.sock", "path": "/run/x.sock"},
@@ -44,7 +44,7 @@ def test_listeners_become_addresses_under_the_nodes_keys(compiled: Compiled):
     assert (compiled.user, compiled.function_user, compiled.settings()["threads"]) == ("web", "code", 2)
 
 
-def test_functions_become_pools(compiled: Compiled, tmp_path: Path):
+def test_functions_become_pools(compiled: Compiled, tmp_path: Path) -> None:
     pools = {pool["name"]: pool for pool in compiled.pools}
     assert set(pools) == {"hello", "shared"}
     hello = pools["hello"]
@@ -55,7 +55,7 @@ def test_functions_become_pools(compiled: Compiled, tmp_path: Path):
     assert [each["name"] for each in pools["shared"]["settings"]["functions"]] == ["users", "orders"]
 
 
-def test_a_pool_changes_with_its_code_and_not_with_that_of_others(tmp_path: Path):
+def test_a_pool_changes_with_its_code_and_not_with_that_of_others(tmp_path: Path) -> None:
     (tmp_path / "tidegate.yaml").write_text(TEXT)
     sources = Sources([str(tmp_path / "tidegate.yaml")], tmp_path / "run")
     before = {pool["name"]: pool["hash"] for pool in sources.read().pools}
@@ -67,7 +67,7 @@ def test_a_pool_changes_with_its_code_and_not_with_that_of_others(tmp_path: Path
     assert {pool["name"]: pool["hash"] for pool in sources.read().pools}["shared"] != before["shared"]
 
 
-def test_a_stamp_sees_code_and_nothing_else(tmp_path: Path):
+def test_a_stamp_sees_code_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("1")
     first = stamp(tmp_path)
     (tmp_path / "data.json").write_text("{}")
@@ -81,7 +81,7 @@ def test_a_stamp_sees_code_and_nothing_else(tmp_path: Path):
     assert stamp(tmp_path) != first
 
 
-def test_functions_of_one_pool_have_one_folder(tmp_path: Path):
+def test_functions_of_one_pool_have_one_folder(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     text = TEXT.replace('"m:orders", kind', '"m:orders", path: other, kind')
     (tmp_path / "tidegate.yaml").write_text(text)
@@ -89,17 +89,17 @@ def test_functions_of_one_pool_have_one_folder(tmp_path: Path):
         Sources([str(tmp_path / "tidegate.yaml")], tmp_path / "run").read()
 
 
-def test_what_was_compiled_survives_the_way_through_a_process(compiled: Compiled):
+def test_what_was_compiled_survives_the_way_through_a_process(compiled: Compiled) -> None:
     again = Compiled.from_json(json.loads(json.dumps(compiled.to_json())))
     assert again == compiled
 
 
-def test_threads_on_the_command_line_win(tmp_path: Path):
+def test_threads_on_the_command_line_win(tmp_path: Path) -> None:
     (tmp_path / "t.yaml").write_text(TEXT)
     assert Sources([str(tmp_path / "t.yaml")], tmp_path, threads=7).read().settings()["threads"] == 7
 
 
-def test_a_module_and_object_is_told_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_module_and_object_is_told_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert is_object("shop:gateway") and is_object("shop.main:app.gateway")
     assert not is_object("tidegate.yaml") and not is_object("/etc/x.yaml") and not is_object("./a:b")
@@ -109,7 +109,7 @@ def test_a_module_and_object_is_told_from_a_file(tmp_path: Path, monkeypatch: py
         Sources(["shop:other", "x.yaml"], tmp_path)
 
 
-def test_the_nodes_hashes_are_in_its_order():
+def test_the_nodes_hashes_are_in_its_order() -> None:
     loaded = loads(
         "listeners: { b: { port: 1 }, a: { port: 2 } }\nroutes: [{ path: /, to: { respond: 200 } }]\n"
     )
@@ -131,7 +131,7 @@ def object_in(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> Sourc
     return Sources(["made:gateway"], folder / "run")
 
 
-def test_an_object_and_its_file_compile_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_object_and_its_file_compile_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = object_in(
         tmp_path,
         "from tidegate import Gateway, Listener, Route\n"
@@ -161,7 +161,7 @@ def test_an_object_and_its_file_compile_to_the_same(tmp_path: Path, monkeypatch:
 )
 def test_an_object_that_is_none_is_told(
     text: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     with pytest.raises(ConfigError) as caught:
         object_in(tmp_path, text, monkeypatch).read()
     assert says in str(caught.value)
@@ -208,14 +208,14 @@ def watched(folder: Path, files: list[Path], code: list[Path], change: "list[Pat
     return asyncio.run(run())
 
 
-def test_a_burst_of_changes_is_one(tmp_path: Path):
+def test_a_burst_of_changes_is_one(tmp_path: Path) -> None:
     files = [tmp_path / f"{n}.yaml" for n in range(5)]
     for path in files:
         path.write_text("")
     assert watched(tmp_path, files, [], files) == 1
 
 
-def test_other_files_beside_do_not_count_and_code_below_does(tmp_path: Path):
+def test_other_files_beside_do_not_count_and_code_below_does(tmp_path: Path) -> None:
     main = tmp_path / "t.yaml"
     main.write_text("")
     (tmp_path / "code" / "deep").mkdir(parents=True)

@@ -32,7 +32,7 @@ def answering(answer: Callable[[Channel, Message], None]) -> Iterator[Channel]:
     thread.join(10)
 
 
-def test_a_call_returns_the_reply_with_its_number():
+def test_a_call_returns_the_reply_with_its_number() -> None:
     def answer(channel: Channel, message: Message) -> None:
         channel.send({"id": 999, "ok": True})
         channel.send({"id": message["id"], "ok": True, "got": message["text"]})
@@ -41,7 +41,7 @@ def test_a_call_returns_the_reply_with_its_number():
         assert channel.call("echo", text="ä" * 100_000)["got"] == "ä" * 100_000
 
 
-def test_descriptors_go_both_ways_and_stay_what_they_were():
+def test_descriptors_go_both_ways_and_stay_what_they_were() -> None:
     def answer(channel: Channel, message: Message) -> None:
         taken = channel.take(len(message["keys"]))
         channel.send({"id": message["id"], "ok": True, "keys": message["keys"]}, taken)
@@ -64,12 +64,12 @@ def test_descriptors_go_both_ways_and_stay_what_they_were():
             os.close(file)
 
 
-def test_more_descriptors_than_a_frame_may_carry_are_refused():
+def test_more_descriptors_than_a_frame_may_carry_are_refused() -> None:
     with answering(lambda channel, message: None) as channel, pytest.raises(ProtocolError, match="201"):
         channel.send({}, [0] * 201)
 
 
-def test_a_refusal_is_raised():
+def test_a_refusal_is_raised() -> None:
     def answer(channel: Channel, message: Message) -> None:
         channel.send({"id": message["id"], "ok": False, "problems": [{"where": "x", "message": "no"}]})
 
@@ -77,26 +77,26 @@ def test_a_refusal_is_raised():
         channel.call("try")
 
 
-def test_silence_ends_a_call_at_its_deadline():
+def test_silence_ends_a_call_at_its_deadline() -> None:
     with answering(lambda channel, message: None) as channel, pytest.raises(ProtocolError, match="no answer"):
         channel.call("hello", timeout=0.05)
 
 
-def test_a_peer_that_is_gone_ends_a_call():
+def test_a_peer_that_is_gone_ends_a_call() -> None:
     ours, theirs = socket.socketpair()
     theirs.close()
     with Channel(ours) as channel, pytest.raises(ProtocolError):
         channel.call("hello")
 
 
-def test_the_kernel_says_who_answers():
+def test_the_kernel_says_who_answers() -> None:
     with answering(lambda channel, message: channel.send({"id": message["id"], "ok": True})) as channel:
         channel.identify()
         channel.call("hello")
         assert channel.sender == (os.getpid(), os.getuid(), os.getgid())
 
 
-def test_a_socket_may_have_a_path_of_any_length(tmp_path: Path):
+def test_a_socket_may_have_a_path_of_any_length(tmp_path: Path) -> None:
     folder = tmp_path / ("x" * 100) / ("y" * 100)
     folder.mkdir(parents=True)
     with listen(folder / "node.sock", 0o600) as listener:
@@ -109,7 +109,7 @@ def test_a_socket_may_have_a_path_of_any_length(tmp_path: Path):
     assert [path.name for path in folder.iterdir()] == ["node.sock"]
 
 
-def test_a_socket_that_nobody_answers_is_replaced(tmp_path: Path):
+def test_a_socket_that_nobody_answers_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "s"
     listen(path, 0o600).close()
     assert not is_answered(path)
@@ -117,13 +117,13 @@ def test_a_socket_that_nobody_answers_is_replaced(tmp_path: Path):
         assert is_answered(path)
 
 
-def test_a_socket_that_somebody_answers_is_in_use(tmp_path: Path):
+def test_a_socket_that_somebody_answers_is_in_use(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with listen(path, 0o600), pytest.raises(OSError, match="in use"):
         listen(path, 0o600)
 
 
-def test_a_file_that_is_no_socket_stays(tmp_path: Path):
+def test_a_file_that_is_no_socket_stays(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_text("mine")
     with pytest.raises(FileExistsError):
@@ -145,7 +145,7 @@ def both_ends(handler: Any, talk: Callable[[AsyncChannel], Any]) -> Any:
     return asyncio.run(run())
 
 
-def test_async_answers_may_come_in_any_order():
+def test_async_answers_may_come_in_any_order() -> None:
     first_may_end = asyncio.Event()
 
     async def handler(message: Message) -> Message:
@@ -156,12 +156,12 @@ def test_async_answers_may_come_in_any_order():
         return {"was": message["type"]}
 
     async def talk(channel: AsyncChannel) -> list[Message]:
-        return await asyncio.gather(channel.call("first"), channel.call("second"))
+        return list(await asyncio.gather(channel.call("first"), channel.call("second")))
 
     assert [reply["was"] for reply in both_ends(handler, talk)] == ["first", "second"]
 
 
-def test_async_calls_raise_refusals_and_deadlines():
+def test_async_calls_raise_refusals_and_deadlines() -> None:
     async def handler(message: Message) -> Message:
         if message["type"] == "hang":
             await asyncio.Event().wait()
@@ -177,7 +177,7 @@ def test_async_calls_raise_refusals_and_deadlines():
     both_ends(handler, talk)
 
 
-def test_async_calls_fail_when_the_peer_goes():
+def test_async_calls_fail_when_the_peer_goes() -> None:
     async def run() -> None:
         ours, theirs = socket.socketpair()
         channel = await AsyncChannel.open(ours)
@@ -194,7 +194,7 @@ def test_async_calls_fail_when_the_peer_goes():
     asyncio.run(run())
 
 
-def test_a_served_socket_answers_everybody(tmp_path: Path):
+def test_a_served_socket_answers_everybody(tmp_path: Path) -> None:
     async def handler(message: Message) -> Message:
         return {"pong": message["n"]}
 

@@ -26,7 +26,7 @@ def close(sockets: list[socket.socket]) -> None:
         opened.close()
 
 
-def test_each_thread_gets_a_socket_and_its_share_of_connections():
+def test_each_thread_gets_a_socket_and_its_share_of_connections() -> None:
     sockets = bind(tcp("127.0.0.1", 0), 4)
     port = sockets[0].getsockname()[1]
     assert [opened.getsockname()[1] for opened in sockets] == [port] * 4
@@ -44,7 +44,7 @@ def test_each_thread_gets_a_socket_and_its_share_of_connections():
     assert len(taken) == 4
 
 
-def test_all_addresses_are_both_of_ipv6_and_ipv4():
+def test_all_addresses_are_both_of_ipv6_and_ipv4() -> None:
     sockets = bind(tcp("::", 0), 1)
     port = sockets[0].getsockname()[1]
     socket.create_connection(("127.0.0.1", port)).close()
@@ -52,7 +52,7 @@ def test_all_addresses_are_both_of_ipv6_and_ipv4():
     close(sockets)
 
 
-def test_one_ipv6_address_is_no_ipv4():
+def test_one_ipv6_address_is_no_ipv4() -> None:
     sockets = bind(tcp("::1", 0), 1)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", sockets[0].getsockname()[1]))
@@ -60,7 +60,7 @@ def test_one_ipv6_address_is_no_ipv4():
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::"])
-def test_an_address_held_by_another_gateway_is_in_use_though_it_would_be_shared(address: str):
+def test_an_address_held_by_another_gateway_is_in_use_though_it_would_be_shared(address: str) -> None:
     held = bind(tcp(address, 0), 2)
     port = held[0].getsockname()[1]
     with pytest.raises(BindError, match="address in use: stop the program") as caught:
@@ -69,7 +69,7 @@ def test_an_address_held_by_another_gateway_is_in_use_though_it_would_be_shared(
     close(held)
 
 
-def test_an_address_is_free_again_as_soon_as_it_was_closed():
+def test_an_address_is_free_again_as_soon_as_it_was_closed() -> None:
     held = bind(tcp("127.0.0.1", 0), 1)
     port = held[0].getsockname()[1]
     client = socket.create_connection(("127.0.0.1", port))
@@ -81,7 +81,7 @@ def test_an_address_is_free_again_as_soon_as_it_was_closed():
     close(bind(tcp("127.0.0.1", port), 1))
 
 
-def test_a_unix_socket_is_shared_by_the_threads_and_closed_to_others(tmp_path: Path):
+def test_a_unix_socket_is_shared_by_the_threads_and_closed_to_others(tmp_path: Path) -> None:
     path = tmp_path / "web.sock"
     sockets = bind({"key": f"unix:{path}", "path": str(path)}, 2)
     assert stat.S_IMODE(path.stat().st_mode) == 0o660
@@ -91,7 +91,7 @@ def test_a_unix_socket_is_shared_by_the_threads_and_closed_to_others(tmp_path: P
     close(sockets)
 
 
-def test_a_unix_socket_in_use_is_refused_and_left_alone(tmp_path: Path):
+def test_a_unix_socket_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
     address: Address = {"key": "unix:x", "path": str(tmp_path / "web.sock")}
     held = bind(address, 1)
     with pytest.raises(BindError, match="a program answers on this socket"):
@@ -101,18 +101,18 @@ def test_a_unix_socket_in_use_is_refused_and_left_alone(tmp_path: Path):
     close(held)
 
 
-def test_a_unix_socket_left_by_a_dead_program_is_replaced(tmp_path: Path):
+def test_a_unix_socket_left_by_a_dead_program_is_replaced(tmp_path: Path) -> None:
     address: Address = {"key": "unix:x", "path": str(tmp_path / "web.sock")}
     close(bind(address, 1))
     close(bind(address, 1))
 
 
-def test_binding_is_all_or_nothing(tmp_path: Path):
+def test_binding_is_all_or_nothing(tmp_path: Path) -> None:
     held = bind(tcp("127.0.0.1", 0), 1)
     taken = held[0].getsockname()[1]
     port = free_port()
     sockets = Sockets()
-    wanted = [
+    wanted: list[Address] = [
         tcp("127.0.0.1", port),
         tcp("127.0.0.1", taken),
         {"key": "unix:y", "path": str(tmp_path / "no" / "s")},
@@ -128,7 +128,7 @@ def test_binding_is_all_or_nothing(tmp_path: Path):
     close(held)
 
 
-def test_what_is_held_is_not_bound_again():
+def test_what_is_held_is_not_bound_again() -> None:
     sockets = Sockets()
     address = tcp("127.0.0.1", free_port())
     assert ensure(sockets, [address], 2) == [address["key"]]
@@ -148,5 +148,5 @@ def test_what_is_held_is_not_bound_again():
         (errno.ENOENT, {"key": "", "path": "/a/b"}, "the directory /a does not exist"),
     ],
 )
-def test_a_failure_says_what_to_do(number: int, address: Address, says: str):
+def test_a_failure_says_what_to_do(number: int, address: Address, says: str) -> None:
     assert says in explain(OSError(number, "x"), address)

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import functools
 import os
 import signal
 import socket
@@ -22,7 +23,7 @@ def loop() -> Iterator[Loop]:
         signal.signal(number, handler)
 
 
-def test_timers_fire_in_order_and_not_when_cancelled(loop: Loop):
+def test_timers_fire_in_order_and_not_when_cancelled(loop: Loop) -> None:
     fired: list[str] = []
     loop.after(0.02, lambda: fired.append("second"))
     loop.after(0.01, lambda: fired.append("first"))
@@ -32,11 +33,11 @@ def test_timers_fire_in_order_and_not_when_cancelled(loop: Loop):
     assert fired == ["first", "second"]
 
 
-def test_a_watch_that_ended_in_the_same_round_is_not_called(loop: Loop):
+def test_a_watch_that_ended_in_the_same_round_is_not_called(loop: Loop) -> None:
     pipes = [os.pipe(), os.pipe()]
     called: list[int] = []
 
-    def ready(which: int) -> None:
+    def ready(which: int, _events: int) -> None:
         called.append(which)
         for read, _ in pipes:
             loop.unwatch(read)
@@ -44,7 +45,7 @@ def test_a_watch_that_ended_in_the_same_round_is_not_called(loop: Loop):
 
     for number, (read, write) in enumerate(pipes):
         os.write(write, b"!")
-        loop.watch(read, lambda _events, number=number: ready(number))
+        loop.watch(read, functools.partial(ready, number))
     loop.run()
     assert len(called) == 1
     for pair in pipes:
@@ -52,7 +53,7 @@ def test_a_watch_that_ended_in_the_same_round_is_not_called(loop: Loop):
             os.close(descriptor)
 
 
-def test_signals_are_handled_in_the_loop(loop: Loop):
+def test_signals_are_handled_in_the_loop(loop: Loop) -> None:
     got: list[int] = []
 
     def handle(number: int) -> None:
@@ -67,7 +68,7 @@ def test_signals_are_handled_in_the_loop(loop: Loop):
     assert sorted(got) == sorted([signal.SIGHUP, signal.SIGUSR1])
 
 
-def test_a_call_is_answered_and_descriptors_arrive(loop: Loop):
+def test_a_call_is_answered_and_descriptors_arrive(loop: Loop) -> None:
     ours, theirs = socket.socketpair()
     peer, other = Peer(loop, ours), Channel(theirs)
     read, write = os.pipe()
@@ -98,7 +99,7 @@ def test_a_call_is_answered_and_descriptors_arrive(loop: Loop):
     other.close()
 
 
-def test_calls_to_a_peer_that_goes_are_answered_with_none(loop: Loop):
+def test_calls_to_a_peer_that_goes_are_answered_with_none(loop: Loop) -> None:
     ours, theirs = socket.socketpair()
     reasons: list[str] = []
     peer = Peer(loop, ours, on_close=reasons.append)
@@ -119,7 +120,7 @@ def test_calls_to_a_peer_that_goes_are_answered_with_none(loop: Loop):
     assert len(reasons) == 1 and not peer.is_open
 
 
-def test_a_silent_peer_is_given_up_at_the_deadline(loop: Loop):
+def test_a_silent_peer_is_given_up_at_the_deadline(loop: Loop) -> None:
     ours, theirs = socket.socketpair()
     reasons: list[str] = []
     peer = Peer(loop, ours, on_close=reasons.append)
@@ -129,7 +130,7 @@ def test_a_silent_peer_is_given_up_at_the_deadline(loop: Loop):
     theirs.close()
 
 
-def test_requests_of_the_peer_are_handed_on(loop: Loop):
+def test_requests_of_the_peer_are_handed_on(loop: Loop) -> None:
     ours, theirs = socket.socketpair()
     got: list[Message] = []
 

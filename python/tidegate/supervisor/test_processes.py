@@ -27,7 +27,7 @@ def script(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_child_gets_its_descriptors_and_environment_and_none_of_ours(tmp_path: Path):
+def test_a_child_gets_its_descriptors_and_environment_and_none_of_ours(tmp_path: Path) -> None:
     program = script(
         tmp_path,
         "import os\n"
@@ -48,26 +48,26 @@ def test_a_child_gets_its_descriptors_and_environment_and_none_of_ours(tmp_path:
 
 def test_a_module_in_the_current_folder_is_not_taken_for_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit(99)")
     monkeypatch.chdir(tmp_path)
     program = script(tmp_path / "..", "import json\n")
     assert ended(start(Spec("test", script=program))) == "exit code 0"
 
 
-def test_a_program_that_cannot_be_started_says_why():
+def test_a_program_that_cannot_be_started_says_why() -> None:
     with pytest.raises(FileNotFoundError, match="execute"):
         start(Spec("test", script=Path("x"), interpreter="/nowhere/python"))
 
 
-def test_a_death_by_signal_has_the_signals_name(tmp_path: Path):
+def test_a_death_by_signal_has_the_signals_name(tmp_path: Path) -> None:
     process = start(Spec("test", script=script(tmp_path, "import signal; signal.pause()")))
     process.signal(signal.SIGKILL)
     assert ended(process) == "killed by SIGKILL"
     assert describe(3 << 8) == "exit code 3"
 
 
-def test_a_process_is_adopted_only_if_it_is_the_same(tmp_path: Path):
+def test_a_process_is_adopted_only_if_it_is_the_same(tmp_path: Path) -> None:
     process = start(Spec("test", script=script(tmp_path, "import signal; signal.pause()")))
     right = start_time_of(process.pid)
     assert right is not None
@@ -81,14 +81,14 @@ def test_a_process_is_adopted_only_if_it_is_the_same(tmp_path: Path):
     assert adopt("test", process.pid, right) is None
 
 
-def test_a_process_is_replaced_at_once_unless_it_keeps_dying():
+def test_a_process_is_replaced_at_once_unless_it_keeps_dying() -> None:
     backoff = Backoff(grace=1, first=0.1, longest=0.4)
     assert [backoff.ended(0.5) for _ in range(6)] == [0, 0.1, 0.2, 0.4, 0.4, 0.4]
     assert backoff.ended(1) == 0
     assert backoff.ended(0.5) == 0
 
 
-def test_state_is_believed_only_from_this_boot_and_this_user(tmp_path: Path):
+def test_state_is_believed_only_from_this_boot_and_this_user(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     state.write(path, {"supervisor": 1})
     assert path.stat().st_mode & 0o777 == 0o600
@@ -104,7 +104,7 @@ def test_state_is_believed_only_from_this_boot_and_this_user(tmp_path: Path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_state_of_another_user_is_not_believed(tmp_path: Path):
+def test_state_of_another_user_is_not_believed(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     state.write(path, {"supervisor": 1})
     os.chown(path, 65534, 65534)
@@ -113,7 +113,7 @@ def test_state_of_another_user_is_not_believed(tmp_path: Path):
 
 def test_the_service_manager_is_told_and_the_variable_is_not_inherited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.settimeout(5)
         manager.bind(str(tmp_path / "n"))
@@ -129,7 +129,7 @@ def test_the_service_manager_is_told_and_the_variable_is_not_inherited(
         assert manager.recv(1000).startswith(b"STOPPING=1\n")
 
 
-def test_a_service_manager_in_the_abstract_namespace_is_told(monkeypatch: pytest.MonkeyPatch):
+def test_a_service_manager_in_the_abstract_namespace_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.settimeout(5)
         manager.bind(f"\0tidegate-test-{os.getpid()}")
@@ -138,7 +138,7 @@ def test_a_service_manager_in_the_abstract_namespace_is_told(monkeypatch: pytest
         assert manager.recv(1000).startswith(b"READY=1")
 
 
-def test_without_a_service_manager_nothing_happens(monkeypatch: pytest.MonkeyPatch):
+def test_without_a_service_manager_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     Notifier().ready("x")
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/at/all")
@@ -146,7 +146,7 @@ def test_without_a_service_manager_nothing_happens(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_root_gives_its_rights_up_and_workers_are_somebody_else():
+def test_root_gives_its_rights_up_and_workers_are_somebody_else() -> None:
     main = resolve(None)
     assert main is not None and main.uid != 0
     workers = for_workers(main)
@@ -156,7 +156,7 @@ def test_root_gives_its_rights_up_and_workers_are_somebody_else():
         resolve("no-such-user")
 
 
-def test_who_is_not_root_stays_who_they_are():
+def test_who_is_not_root_stays_who_they_are() -> None:
     was = os.geteuid()
     if was == 0:
         os.seteuid(65534)
@@ -170,7 +170,7 @@ def test_who_is_not_root_stays_who_they_are():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_the_user_is_read_from_the_file_before_control_may_read_it(tmp_path: Path):
+def test_the_user_is_read_from_the_file_before_control_may_read_it(tmp_path: Path) -> None:
     path = tmp_path / "t.yaml"
     path.write_text("gateway: { threads: 2, user: daemon }\n")
     assert configured_user([str(path)]) == "daemon"
