@@ -86,11 +86,7 @@ class Process:
 
     def kill(self) -> None:
         """Ends it and everything it started, at once: what a power cut does to one machine."""
-        if self._child is None:
-            return
-        family = descendants(self._child.pid) if self.is_running else []
-        self.signal(signal.SIGKILL)
-        self._forget(family)
+        kill_all([self])
 
     def stop(self, grace: float) -> None:
         """Asks it to end; what is left of it after `grace` seconds is ended at once."""
@@ -105,7 +101,7 @@ class Process:
         except subprocess.TimeoutExpired:
             family += descendants(self._child.pid)
             self.signal(signal.SIGKILL)
-        self._forget(family)
+        self.forget(family)
 
     def last_words(self, lines: int = 8) -> str:
         """The end of what it printed."""
@@ -114,14 +110,27 @@ class Process:
         except OSError:
             return ""
 
-    def _forget(self, family: Sequence[Member]) -> None:
-        assert self._child is not None
+    def forget(self, family: Sequence[Member]) -> None:
+        """Waits for its end, which must be near, and ends what it had started."""
+        if self._child is None:
+            return
         self._child.wait()
         self.close_input()
         for member in family:
             member.kill()
         for member in family:
             member.wait_gone()
+
+
+def kill_all(processes: Sequence[Process]) -> None:
+    """Ends several and everything they started in the same instant: a power cut in a whole zone."""
+    families = [descendants(process.pid) if process.is_running else [] for process in processes]
+    # All are found before the first is ended, and none is waited for until all are: else the last ones
+    # would take over requests that the first ones lost, and lose them again.
+    for process in processes:
+        process.signal(signal.SIGKILL)
+    for process, family in zip(processes, families, strict=True):
+        process.forget(family)
 
 
 class Member:

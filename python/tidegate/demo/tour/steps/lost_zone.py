@@ -8,7 +8,7 @@ import signal
 import time
 
 from tidegate.demo.client import request, wait_for
-from tidegate.demo.process import Process
+from tidegate.demo.process import Process, kill_all
 from tidegate.demo.running import ConfigFile
 from tidegate.demo.tour.step import Step, Tour
 from tidegate.demo.tour.traffic import SAFE_PATHS, Traffic, sample
@@ -36,8 +36,7 @@ def _run(tour: Tour) -> None:
 def _killed(tour: Tour) -> None:
     with Traffic(tour.running.entry) as traffic:
         traffic.wait_more(20)
-        for process in _processes(tour):
-            process.kill()
+        kill_all(_processes(tour))
         mark = tour.evidence.mark()
         traffic.wait_more(100)
     count = len(traffic.answers)
