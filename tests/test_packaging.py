@@ -32,7 +32,8 @@ def test_the_unit_leaves_node_and_workers_to_the_next_supervisor() -> None:
     service = unit()["Service"]
     assert service["KillMode"] == "process"
     assert service["Restart"] == "always"
-    assert service["Type"] == "notify-reload"
+    assert service["Type"] == "notify"
+    assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
     assert service["RuntimeDirectoryPreserve"] == "restart"
 
 
