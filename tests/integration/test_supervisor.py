@@ -57,7 +57,7 @@ def load(gateway: Supervised) -> Iterator[list[str]]:
             thread.join(DEADLINE)
 
 
-def test_it_serves_and_stops_clean(tmp_path: Path):
+def test_it_serves_and_stops_clean(tmp_path: Path) -> None:
     with supervised(tmp_path, ONE) as gateway:
         assert gateway.get() == "one"
         node = gateway.pid("node")
@@ -68,7 +68,7 @@ def test_it_serves_and_stops_clean(tmp_path: Path):
             gateway.get()
 
 
-def test_a_killed_node_is_replaced_and_no_connection_is_refused(tmp_path: Path):
+def test_a_killed_node_is_replaced_and_no_connection_is_refused(tmp_path: Path) -> None:
     with supervised(tmp_path, ONE) as gateway, load(gateway) as failures:
         for _ in range(5):
             os.kill(gateway.pid("node"), signal.SIGKILL)
@@ -80,7 +80,7 @@ def test_a_killed_node_is_replaced_and_no_connection_is_refused(tmp_path: Path):
     assert len(failures) <= 5 * 4
 
 
-def test_a_killed_control_is_replaced_without_traffic_noticing(tmp_path: Path):
+def test_a_killed_control_is_replaced_without_traffic_noticing(tmp_path: Path) -> None:
     with supervised(tmp_path, ONE) as gateway, load(gateway) as failures:
         for _ in range(3):
             os.kill(gateway.pid("control"), signal.SIGKILL)
@@ -92,7 +92,7 @@ def test_a_killed_control_is_replaced_without_traffic_noticing(tmp_path: Path):
     assert failures == []
 
 
-def test_a_killed_supervisor_leaves_the_node_to_the_next_one(tmp_path: Path):
+def test_a_killed_supervisor_leaves_the_node_to_the_next_one(tmp_path: Path) -> None:
     with supervised(tmp_path, ONE) as gateway:
         with load(gateway) as failures:
             node, control = gateway.pid("node"), gateway.pid("control")
@@ -116,7 +116,7 @@ def test_a_killed_supervisor_leaves_the_node_to_the_next_one(tmp_path: Path):
         assert gateway.stop() == 0
 
 
-def test_an_adopted_node_is_drained_at_the_end(tmp_path: Path):
+def test_an_adopted_node_is_drained_at_the_end(tmp_path: Path) -> None:
     with supervised(tmp_path, ONE) as gateway:
         node = gateway.pid("node")
         gateway.process.kill()
@@ -127,7 +127,7 @@ def test_an_adopted_node_is_drained_at_the_end(tmp_path: Path):
         wait_gone(node)
 
 
-def test_a_change_made_while_no_supervisor_ran_is_applied_by_the_next(tmp_path: Path):
+def test_a_change_made_while_no_supervisor_ran_is_applied_by_the_next(tmp_path: Path) -> None:
     with supervised(tmp_path, ONE) as gateway:
         gateway.process.kill()
         gateway.wait()
@@ -137,7 +137,7 @@ def test_a_change_made_while_no_supervisor_ran_is_applied_by_the_next(tmp_path: 
         assert gateway.get() == "two"
 
 
-def test_a_broken_file_does_not_stop_the_next_supervisor_from_adopting(tmp_path: Path):
+def test_a_broken_file_does_not_stop_the_next_supervisor_from_adopting(tmp_path: Path) -> None:
     with supervised(tmp_path, ONE) as gateway:
         gateway.process.kill()
         gateway.wait()
@@ -150,7 +150,7 @@ def test_a_broken_file_does_not_stop_the_next_supervisor_from_adopting(tmp_path:
         assert gateway.get() == "two"
 
 
-def test_a_node_that_dies_without_control_starts_from_its_snapshot(tmp_path: Path):
+def test_a_node_that_dies_without_control_starts_from_its_snapshot(tmp_path: Path) -> None:
     with supervised(tmp_path, ONE) as gateway:
         node, control = gateway.pid("node"), gateway.pid("control")
         os.kill(control, signal.SIGSTOP)
@@ -162,14 +162,14 @@ def test_a_node_that_dies_without_control_starts_from_its_snapshot(tmp_path: Pat
             os.kill(control, signal.SIGCONT)
 
 
-def test_an_instance_runs_once(tmp_path: Path):
+def test_an_instance_runs_once(tmp_path: Path) -> None:
     with supervised(tmp_path, ONE) as gateway:
         second = gateway.run("run", str(gateway.path), "--name", "t")
         assert second.returncode == 1
         assert f"instance 't' is running already (supervisor {gateway.process.pid})" in second.stderr
 
 
-def test_a_second_instance_gets_address_in_use_instead_of_half_the_traffic(tmp_path: Path):
+def test_a_second_instance_gets_address_in_use_instead_of_half_the_traffic(tmp_path: Path) -> None:
     with supervised(tmp_path, ONE) as gateway:
         second = gateway.run("run", str(gateway.path), "--name", "other", "--log-format", "human")
         assert second.returncode == 1
@@ -178,7 +178,7 @@ def test_a_second_instance_gets_address_in_use_instead_of_half_the_traffic(tmp_p
         assert [gateway.get() for _ in range(20)] == ["one"] * 20
 
 
-def test_a_mistake_at_the_start_is_told_with_its_place_and_exit_code_3(tmp_path: Path):
+def test_a_mistake_at_the_start_is_told_with_its_place_and_exit_code_3(tmp_path: Path) -> None:
     gateway = Supervised(tmp_path, ONE + "typo: 1\n")
     try:
         assert gateway.wait() == 3
@@ -187,7 +187,7 @@ def test_a_mistake_at_the_start_is_told_with_its_place_and_exit_code_3(tmp_path:
         gateway.close()
 
 
-def test_a_refused_change_leaves_everything_as_it_was(tmp_path: Path):
+def test_a_refused_change_leaves_everything_as_it_was(tmp_path: Path) -> None:
     with supervised(tmp_path, ONE) as gateway:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             held = taken.getsockname()[1]
@@ -205,7 +205,7 @@ def test_a_refused_change_leaves_everything_as_it_was(tmp_path: Path):
         assert gateway.get() == "one"
 
 
-def test_listeners_come_and_go_with_the_configuration(tmp_path: Path):
+def test_listeners_come_and_go_with_the_configuration(tmp_path: Path) -> None:
     with supervised(tmp_path, ONE) as gateway:
         more = free_port()
         gateway.write(TWO.replace("web:", f"more: {{ address: 127.0.0.1, port: {more} }}, web:"))
@@ -218,7 +218,7 @@ def test_listeners_come_and_go_with_the_configuration(tmp_path: Path):
         assert gateway.get() == "one"
 
 
-def test_hangup_reloads_and_the_service_manager_sees_it(tmp_path: Path):
+def test_hangup_reloads_and_the_service_manager_sees_it(tmp_path: Path) -> None:
     with supervised(tmp_path, ONE) as gateway:
         gateway.write(TWO)
         gateway.process.send_signal(signal.SIGHUP)
@@ -231,7 +231,7 @@ def test_hangup_reloads_and_the_service_manager_sees_it(tmp_path: Path):
         assert gateway.get() == "two"
 
 
-def test_watch_applies_what_is_saved_whichever_way_editors_save(tmp_path: Path):
+def test_watch_applies_what_is_saved_whichever_way_editors_save(tmp_path: Path) -> None:
     with supervised(tmp_path, ONE, "--watch") as gateway:
         gateway.wait_event("configuration applied")
         gateway.write(TWO)
@@ -245,7 +245,7 @@ def test_watch_applies_what_is_saved_whichever_way_editors_save(tmp_path: Path):
         assert gateway.get() == "one"
 
 
-def test_a_request_in_flight_is_finished_before_the_end(tmp_path: Path):
+def test_a_request_in_flight_is_finished_before_the_end(tmp_path: Path) -> None:
     with endpoint(delay=1.0) as upstream, supervised(tmp_path, to(upstream.address)) as gateway:
         with socket.create_connection(("127.0.0.1", gateway.port), timeout=DEADLINE) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -255,7 +255,7 @@ def test_a_request_in_flight_is_finished_before_the_end(tmp_path: Path):
         assert gateway.wait() == 0
 
 
-def test_a_second_signal_ends_it_at_once(tmp_path: Path):
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         with (
@@ -282,7 +282,7 @@ def request_until_logged(gateway: Supervised, path: str, log: Path) -> None:
     pytest.fail(f"{path} never got into {log}")
 
 
-def test_logs_are_reopened_on_a_signal(tmp_path: Path):
+def test_logs_are_reopened_on_a_signal(tmp_path: Path) -> None:
     log = tmp_path / "access.jsonl"
     text = ONE.replace("threads: 2", f'threads: 2, access_log: "{log}"')
     with supervised(tmp_path, text) as gateway:
@@ -294,7 +294,7 @@ def test_logs_are_reopened_on_a_signal(tmp_path: Path):
     assert "/before" in (tmp_path / "old.jsonl").read_text()
 
 
-def test_a_unix_socket_listener_serves_and_is_removed_at_the_end(tmp_path: Path):
+def test_a_unix_socket_listener_serves_and_is_removed_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "web.sock"
     text = ONE.replace("{ address: 127.0.0.1, port: PORT }", f'{{ address: "unix:{path}" }}')
     with supervised(tmp_path, text) as gateway:
@@ -307,7 +307,7 @@ def test_a_unix_socket_listener_serves_and_is_removed_at_the_end(tmp_path: Path)
         assert not path.exists()
 
 
-def test_another_number_of_threads_needs_a_restart_and_says_so(tmp_path: Path):
+def test_another_number_of_threads_needs_a_restart_and_says_so(tmp_path: Path) -> None:
     with supervised(tmp_path, ONE) as gateway:
         gateway.write(TWO.replace("threads: 2", "threads: 3"))
         refused = gateway.run("reload")

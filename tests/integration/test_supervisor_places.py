@@ -61,7 +61,7 @@ def children_of(pid: int | None) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_as_process_1_all_starts_and_ends_together_and_zombies_are_reaped(tmp_path: Path):
+def test_as_process_1_all_starts_and_ends_together_and_zombies_are_reaped(tmp_path: Path) -> None:
     if not can_unshare():
         pytest.skip("unshare --pid is not permitted here")
     # A child of process 1 leaves a child of its own behind, which process 1 then has to reap.
@@ -154,7 +154,7 @@ def open_to_all(folder: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_started_as_root_it_gives_its_rights_up(tmp_path: Path):
+def test_started_as_root_it_gives_its_rights_up(tmp_path: Path) -> None:
     package = Path(__file__).parents[2] / "python" / "tidegate" / "__init__.py"
     for path in (Path(sys.executable), package):
         if not is_readable_by_all(path):
@@ -183,7 +183,7 @@ def test_started_as_root_it_gives_its_rights_up(tmp_path: Path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_a_file_that_its_user_cannot_read_is_told_before_anything_starts(tmp_path: Path):
+def test_a_file_that_its_user_cannot_read_is_told_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o700)
     gateway = Supervised(tmp_path / "closed", ONE, "--user", "nobody")
     try:
@@ -194,7 +194,7 @@ def test_a_file_that_its_user_cannot_read_is_told_before_anything_starts(tmp_pat
         gateway.close()
 
 
-def test_objects_are_served_and_reloaded_without_importing_them_into_control(tmp_path: Path):
+def test_objects_are_served_and_reloaded_without_importing_them_into_control(tmp_path: Path) -> None:
     port = free_port()
     shop = tmp_path / "shop.py"
     shop.write_text(OBJECT.replace("PORT", str(port)))
@@ -215,7 +215,7 @@ def test_objects_are_served_and_reloaded_without_importing_them_into_control(tmp
         assert gateway.get() == "two"
 
 
-def test_new_code_takes_over_and_broken_code_does_not(tmp_path: Path):
+def test_new_code_takes_over_and_broken_code_does_not(tmp_path: Path) -> None:
     code = tmp_path / "hello.py"
     code.write_text("def hello(request):\n    return 'first'\n")
     with supervised(tmp_path, FUNCTION) as gateway:
@@ -233,7 +233,7 @@ def test_new_code_takes_over_and_broken_code_does_not(tmp_path: Path):
         assert gateway.get("/hello") == "second"
 
 
-def test_a_killed_worker_is_replaced_and_the_next_supervisor_adopts_workers(tmp_path: Path):
+def test_a_killed_worker_is_replaced_and_the_next_supervisor_adopts_workers(tmp_path: Path) -> None:
     (tmp_path / "hello.py").write_text("import os\ndef hello(request):\n    return str(os.getpid())\n")
     with supervised(tmp_path, FUNCTION) as gateway:
         first = int(gateway.get("/hello"))
@@ -255,7 +255,7 @@ def test_a_killed_worker_is_replaced_and_the_next_supervisor_adopts_workers(tmp_
         assert gateway.stop() == 0
 
 
-def test_code_that_does_not_load_at_the_start_costs_its_own_route_only(tmp_path: Path):
+def test_code_that_does_not_load_at_the_start_costs_its_own_route_only(tmp_path: Path) -> None:
     (tmp_path / "hello.py").write_text("raise ValueError('oh')\n")
     with supervised(tmp_path, FUNCTION) as gateway:
         assert gateway.get("/") == "one"

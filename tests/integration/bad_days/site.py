@@ -68,7 +68,7 @@ class Site:
         self.output_file = folder / "output"
         self._base = folder
         self._watch = watch
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         self.write(configuration)
 
     def write(self, configuration: Mapping[str, Any]) -> None:
@@ -87,7 +87,7 @@ class Site:
             # The interpreter and the test's folder may be closed to others.
             environment["TIDEGATE_USER"] = "root"
         with open(self.output_file, "ab") as output:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 command,
                 cwd=self._base,
                 env=environment,
@@ -100,8 +100,8 @@ class Site:
         return self
 
     def _serves(self) -> bool:
-        assert self._process is not None
-        if self._process.poll() is not None:
+        assert self.process is not None
+        if self.process.poll() is not None:
             raise RuntimeError(f"the supervisor ended:\n{self.output()}")
         try:
             return int(self.call("status")["snapshot"]) > 0
@@ -111,14 +111,14 @@ class Site:
     @property
     def supervisor(self) -> int:
         """The supervisor's process identifier."""
-        assert self._process is not None
-        return self._process.pid
+        assert self.process is not None
+        return self.process.pid
 
     def replace_supervisor(self) -> Death:
         """Kills the supervisor and starts another, as a service manager does."""
-        assert self._process is not None
-        death = kill(self._process.pid)
-        self._process.wait()
+        assert self.process is not None
+        death = kill(self.process.pid)
+        self.process.wait()
         self.start()
         return death
 
@@ -169,17 +169,19 @@ class Site:
 
     def stop(self) -> int:
         """Drains everything and returns the exit code; -9 when it had to be killed."""
-        assert self._process is not None
+        assert self.process is not None
+        if self.process.returncode is not None:
+            return self.process.returncode
         node = self._node_of_state()
-        self._process.send_signal(signal.SIGTERM)
+        self.process.send_signal(signal.SIGTERM)
         try:
-            return self._process.wait(TIMEOUT)
+            return self.process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             if node is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(node, signal.SIGKILL)
-            self._process.kill()
-            return self._process.wait()
+            self.process.kill()
+            return self.process.wait()
 
     def _node_of_state(self) -> int | None:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -190,7 +192,7 @@ class Site:
         try:
             return self.start()
         except BaseException:
-            if self._process is not None and self._process.poll() is None:
+            if self.process is not None and self.process.poll() is None:
                 self.stop()
             raise
 

@@ -105,7 +105,9 @@ async def _ask_in_turn(port: int, asked: Sequence[Asked]) -> list[Seen]:
 
 async def ask(port: int, asked: Sequence[Asked]) -> list[Seen]:
     """Sends every request over a few kept connections; answers in the order of the requests."""
-    parts = await asyncio.gather(*(_ask_in_turn(port, asked[first::_CONNECTIONS]) for first in range(_CONNECTIONS)))
+    parts = await asyncio.gather(
+        *(_ask_in_turn(port, asked[first::_CONNECTIONS]) for first in range(_CONNECTIONS))
+    )
     answers: list[Seen | None] = [None] * len(asked)
     for first, part in enumerate(parts):
         answers[first::_CONNECTIONS] = part

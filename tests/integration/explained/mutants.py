@@ -95,7 +95,9 @@ def _apply(tree: Path, number: int, mutant: Mutant) -> None:
     path = tree / mutant.file
     text = path.read_text()
     if text.count(mutant.sound) != 1:
-        raise AssertionError(f"{mutant.file}: `{mutant.sound}` occurs {text.count(mutant.sound)} times, not once")
+        raise AssertionError(
+            f"{mutant.file}: `{mutant.sound}` occurs {text.count(mutant.sound)} times, not once"
+        )
     awake = f'(std::env::var("{_VARIABLE}").as_deref() == Ok("{number}"))'
     path.write_text(text.replace(mutant.sound, mutant.broken.replace("AWAKE", awake)))
 
@@ -111,11 +113,21 @@ def build(folder: Path) -> Path:
         shutil.copytree(_ROOT / name, tree / name)
     for number, mutant in enumerate(MUTANTS):
         _apply(tree, number, mutant)
-    command = ["cargo", "build", "--quiet", "--package", "tidegate-python", "--target-dir", str(folder / "target")]
+    command = [
+        "cargo",
+        "build",
+        "--quiet",
+        "--package",
+        "tidegate-python",
+        "--target-dir",
+        str(folder / "target"),
+    ]
     subprocess.run(command, cwd=tree, check=True)
     package = folder / "python" / "tidegate"
     shutil.rmtree(package, ignore_errors=True)
-    shutil.copytree(_ROOT / "python" / "tidegate", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    shutil.copytree(
+        _ROOT / "python" / "tidegate", package, ignore=shutil.ignore_patterns("*.so", "__pycache__")
+    )
     shutil.copy2(folder / "target" / "debug" / "lib_engine.so", package / "_engine.abi3.so")
     return package.parent
 

@@ -12,9 +12,24 @@ from tidegate import Gateway
 from .configurations import HOSTS, METHODS, SEGMENTS, random_path
 
 _ODD_HOSTS = ["SHOP.test", "shop.test.", "x.shop.test", "unknown.test", "shop.test:8080"]
-_ODD_PATHS = ["//users", "/users//v1", "/./users", "/%75sers", "/users%2Fv1", "/a;p=1/b", "/users/../v1", "/a%zz"]
+_ODD_PATHS = [
+    "//users",
+    "/users//v1",
+    "/./users",
+    "/%75sers",
+    "/users%2Fv1",
+    "/a;p=1/b",
+    "/users/../v1",
+    "/a%zz",
+]
 
-_CHAINS = ["192.0.2.7", "203.0.113.9, 127.0.0.2", "192.0.2.7, 203.0.113.9", "203.0.113.9, 192.0.2.7", "nonsense"]
+_CHAINS = [
+    "192.0.2.7",
+    "203.0.113.9, 127.0.0.2",
+    "192.0.2.7, 203.0.113.9",
+    "203.0.113.9, 192.0.2.7",
+    "nonsense",
+]
 _PARAMETER = re.compile(r"\{[^}]*\}")
 
 
@@ -27,7 +42,10 @@ class Asked:
     headers: list[tuple[str, str]] = field(default_factory=list)
 
     def wire(self) -> bytes:
-        lines = [f"{self.method} {self.target} HTTP/1.1", *(f"{name}: {value}" for name, value in self.headers)]
+        lines = [
+            f"{self.method} {self.target} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in self.headers),
+        ]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
     def question(self) -> dict[str, object]:

@@ -21,7 +21,9 @@ def broken_engine() -> Path:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", range(len(MUTANTS)), ids=[mutant.name for mutant in MUTANTS])
-def test_a_broken_engine_is_noticed(number: int, broken_engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_engine_is_noticed(
+    number: int, broken_engine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in awaken(number, broken_engine).items():
         monkeypatch.setenv(name, value)
     seed = int(os.environ.get("TIDEGATE_SEED", str(time.time_ns())))
@@ -30,7 +32,9 @@ def test_a_broken_engine_is_noticed(number: int, broken_engine: Path, monkeypatc
     assert outcome.differences
 
 
-def test_the_engine_with_all_mutants_asleep_is_sound(broken_engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_with_all_mutants_asleep_is_sound(
+    broken_engine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", str(broken_engine))
     outcome = asyncio.run(run(7, 4, _REQUESTS))
     assert outcome.differences == []

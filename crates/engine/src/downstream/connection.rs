@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::snapshot::ListenerPlan;
-use crate::thread::{Buffer, Current, Seat, Thread, Timer};
+use crate::thread::{Buffer, Current, Thread, Timer};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::HeadScanner;
 use tidegate_net::{Peer, Stream};
-use tidegate_request::{Reject, Storage};
+use tidegate_request::Reject;
 
 /// Bytes and milliseconds spent on reading what a client still sends after its last response: a
 /// close with unread bytes would be a reset, and take the response with it.
@@ -19,9 +19,9 @@ const LINGER_MS: u64 = 2000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stalled;
 
-fn peer_text(peer: Peer) -> String {
+fn peer_text(peer: Peer) -> Box<str> {
     match peer {
-        Peer::Ip(address) => address.ip().to_string(),
+        Peer::Ip(address) => address.ip().to_string().into(),
         Peer::Unix => "unknown".into(),
     }
 }
@@ -35,16 +35,29 @@ pub(crate) struct Downstream {
     pub(crate) timer: Timer,
     /// Bytes read and not used yet.
     pub(crate) buffer: Buffer,
-    pub(crate) storage: Option<Storage>,
-    /// The listener's place in the snapshot with this number.
-    index: (u64, usize),
-    has_served: bool,
     /// The peer's address as the endpoint is told it.
-    pub(crate) peer_text: String,
-    /// Whether the snapshot with this number trusts the peer.
-    trust: Option<(u64, bool)>,
-    /// Its place among the listener's connections, given back with it.
-    _seat: Seat,
+    pub(crate) peer_text: Box<str>,
+    /// The snapshot that `index` and `is_trusted` are true of.
+    number: u64,
+    /// The listener's place in it.
+    index: u32,
+    /// Whether the peer is one of its `trusted_proxies`.
+    pub(crate) is_trusted: bool,
+    has_served: bool,
+    /// The limit by which it was counted in; see `Counted`.
+    per_address: u32,
+}
+
+impl Drop for Downstream {
+    /// Gives its place among the listener's connections back.
+    fn drop(&mut self) {
+        self.listener
+            .counted
+            .leave(self.peer.address(), self.per_address);
+        self.thread
+            .connections
+            .set(self.thread.connections.get().saturating_sub(1));
+    }
 }
 
 /// What reading a head came to.
@@ -58,16 +71,16 @@ pub(crate) enum Head {
 }
 
 impl Downstream {
+    /// Takes a connection that was counted in by its listener, `per_address` being the limit.
     pub(crate) fn new(
         thread: Rc<Thread>,
         listener: Arc<ListenerPlan>,
-        index: usize,
         stream: Stream,
         peer: Peer,
-        seat: Seat,
+        per_address: u32,
     ) -> Box<Self> {
-        let number = thread.current().snapshot.number;
         let timer = thread.timers.timer();
+        thread.connections.set(thread.connections.get() + 1);
         Box::new(Self {
             thread,
             listener,
@@ -75,43 +88,34 @@ impl Downstream {
             peer,
             timer,
             buffer: Buffer::default(),
-            storage: None,
-            index: (number, index),
-            has_served: false,
             peer_text: peer_text(peer),
-            trust: None,
-            _seat: seat,
+            // No snapshot has this number: the first request looks everything up.
+            number: u64::MAX,
+            index: 0,
+            is_trusted: false,
+            has_served: false,
+            per_address,
         })
     }
 
-    /// The listener's place in `current`; `None` when it is no longer there. The newest settings
-    /// of the listener apply from here on.
+    /// The listener's place in `current`; `None` when it is no longer there. Its newest settings
+    /// apply from here on, and so does whom it trusts.
     pub(crate) fn listener_index(&mut self, current: &Current) -> Option<usize> {
-        let number = current.snapshot.number;
-        if self.index.0 != number {
-            let listeners = &current.snapshot.listeners;
-            let found = listeners
+        let snapshot = &current.snapshot;
+        if self.number != snapshot.number {
+            let name = &self.listener.name;
+            let found = snapshot
+                .listeners
                 .iter()
-                .position(|plan| plan.name == self.listener.name)?;
-            self.listener = listeners.get(found)?.clone();
-            self.index = (number, found);
+                .position(|plan| plan.name == *name)?;
+            self.listener = snapshot.listeners.get(found)?.clone();
+            self.index = found as u32;
+            // A Unix socket is only as open as its file.
+            self.is_trusted =
+                self.peer == Peer::Unix || snapshot.settings.is_trusted(self.peer.address());
+            self.number = snapshot.number;
         }
-        Some(self.index.1)
-    }
-
-    /// Whether the peer is one of `trusted_proxies`; a Unix socket is only as open as its file.
-    pub(crate) fn is_trusted(&mut self, current: &Current) -> bool {
-        let number = current.snapshot.number;
-        match self.trust {
-            Some((known, is_trusted)) if known == number => is_trusted,
-            _ => {
-                let settings = &current.snapshot.settings;
-                let is_trusted =
-                    self.peer == Peer::Unix || settings.is_trusted(self.peer.address());
-                self.trust = Some((number, is_trusted));
-                is_trusted
-            }
-        }
+        Some(self.index as usize)
     }
 
     /// Starts the wait for a request.
@@ -141,7 +145,6 @@ impl Downstream {
     /// when it is over.
     pub(crate) async fn busy(&mut self) -> bool {
         self.buffer = self.thread.buffers.take();
-        self.storage = self.thread.take_storage();
         let stays = loop {
             match self.read_head().await {
                 Head::Complete(length) => {
@@ -155,13 +158,13 @@ impl Downstream {
                 }
                 Head::Closed => break false,
                 Head::Refused(reject) => {
-                    self.refuse(&reject).await;
+                    let is_head = self.buffer.data().starts_with(b"HEAD ");
+                    self.refuse(&reject, is_head).await;
                     break false;
                 }
             }
         };
         self.thread.buffers.give(std::mem::take(&mut self.buffer));
-        self.thread.give_storage(self.storage.take());
         stays
     }
 
@@ -191,7 +194,10 @@ impl Downstream {
                 self.timer.poll_expired(cx).map(|()| None)
             });
             match outcome.await {
-                Some(Ok(0)) if self.buffer.is_empty() => return Head::Closed,
+                // Line ends after the last message are no request (RFC 9112 §2.2).
+                Some(Ok(0)) if self.buffer.data().iter().all(|byte| b"\r\n".contains(byte)) => {
+                    return Head::Closed;
+                }
                 Some(Ok(0)) => {
                     let reject = Reject::new(ErrorKind::HttpRequestError, "the head was cut short");
                     return Head::Refused(reject);

@@ -2,7 +2,7 @@
 //! One request from its head to the last byte of its response.
 use super::connection::Downstream;
 use super::record::Record;
-use super::reply::{fixed_answer, take_storage};
+use super::reply::fixed_answer;
 use super::upload::{Upload, UploadError};
 use super::{internal, mapping};
 use crate::decide::{self, Mapping, Routed};
@@ -45,22 +45,23 @@ impl Downstream {
         let limits = head_limits(&self.listener.config.limits);
         let options = Options {
             merge_slashes: self.listener.config.merge_slashes,
-            is_trusted: self.is_trusted(&current),
+            is_trusted: self.is_trusted,
         };
         let head = self.buffer.data().get(..length).unwrap_or_default();
         let parsed = parse_request(
             head,
-            take_storage(&mut self.storage),
+            self.thread.take_storage().unwrap_or_default(),
             &limits,
             Scheme::Http,
             options,
         );
+        let is_head = head.starts_with(b"HEAD ");
         self.buffer.consume(length);
         let request = match parsed {
             Ok(request) => request,
             Err((reject, storage)) => {
-                self.storage = Some(storage);
-                self.refuse(&reject).await;
+                self.thread.give_storage(Some(storage));
+                self.refuse(&reject, is_head).await;
                 return false;
             }
         };
@@ -72,14 +73,22 @@ impl Downstream {
             &request,
         );
         let mut record = Record::new(LogEntry::new(client.address), started);
-        self.thread.request_id(&mut record.request_id);
+        match request
+            .fields()
+            .get(FieldId::XRequestId)
+            .filter(|id| is_request_id(id))
+        {
+            // Only a trusted peer's is still there: the request keeps its name along the chain.
+            Some(given) => record.request_id.push_str(&String::from_utf8_lossy(given)),
+            None => self.thread.request_id(&mut record.request_id),
+        }
         record.remember(&request);
         let (keep, request) = self
             .carry_out(&current, index, request, client, &mut record)
             .await;
         let name = self.listener.name.clone();
         record.finish(&self.thread, &name, &current, Some(&request));
-        self.storage = Some(request.into_storage());
+        self.thread.give_storage(Some(request.into_storage()));
         if !keep {
             self.linger().await;
         }
@@ -440,6 +449,12 @@ async fn run_response_filters(
 /// The fields of a response whose status and framing are known elsewhere.
 fn take_fields(response: &mut Response) -> Fields {
     std::mem::take(response.fields_mut())
+}
+
+/// What a request may be called by: it is shown in logs and searched for.
+fn is_request_id(id: &[u8]) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    (1..=64).contains(&id.len()) && id.iter().all(is_plain)
 }
 
 fn via_count(request: &Request) -> usize {

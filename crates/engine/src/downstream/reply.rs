@@ -6,17 +6,17 @@ use crate::snapshot::{RoutePlan, TargetPlan};
 use tidegate_contract::Answer;
 use tidegate_core::ErrorKind;
 use tidegate_http::{ResponseContext, encode_response, write_error};
-use tidegate_request::{Fields, Method, Reject, Request, Response, Storage};
+use tidegate_request::{Fields, Method, Reject, Request, Response};
 use tidegate_telemetry::LogEntry;
 
 impl Downstream {
     /// Answers what was never a request, logs it, and gets ready to close.
-    pub(crate) async fn refuse(&mut self, reject: &Reject) {
+    pub(crate) async fn refuse(&mut self, reject: &Reject, is_head: bool) {
         let current = self.thread.current();
         let mut record = Record::new(LogEntry::new(self.peer.address()), self.thread.now());
         record.fail(reject);
         self.thread.request_id(&mut record.request_id);
-        self.reply_error(&mut record, reject.kind, false, false)
+        self.reply_error(&mut record, reject.kind, false, is_head)
             .await;
         record.finish(&self.thread, &self.listener.name.clone(), &current, None);
         self.linger().await;
@@ -184,9 +184,4 @@ fn redirect_target(
         ),
         None => format!("{scheme}://{authority}{path}"),
     }
-}
-
-/// Storage and start of an exchange, before its head is parsed.
-pub(crate) fn take_storage(slot: &mut Option<Storage>) -> Storage {
-    slot.take().unwrap_or_default()
 }

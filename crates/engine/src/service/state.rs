@@ -83,6 +83,11 @@ impl Service {
 
     /// Stops accepting and waits for what is under way, at most `grace`.
     pub(crate) async fn drain(&self, grace: Duration) {
+        // The threads close theirs. A copy left open here would keep the port listening with nobody
+        // to accept: new clients would wait for the end of the drain, and then be reset.
+        self.sockets
+            .borrow_mut()
+            .retain(|key, _| key.starts_with("worker:"));
         let mut waits = Vec::new();
         for thread in &self.threads {
             let (done, wait) = oneshot::channel();
@@ -233,10 +238,15 @@ impl Service {
     pub(crate) fn save(&self) {
         let endpoints = self.endpoints.borrow().values().cloned().collect();
         let whole = self.snapshot().to_delta(endpoints);
+        if !self.node.store.offer(whole) {
+            return;
+        }
         let node = self.node.clone();
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = node.store.save(&whole) {
-                super::say(&format!("the snapshot could not be kept on disk: {error}"));
+            while let Some(outcome) = node.store.write_offered() {
+                if let Err(error) = outcome {
+                    super::say(&format!("the snapshot could not be kept on disk: {error}"));
+                }
             }
         });
     }

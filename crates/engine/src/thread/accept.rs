@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::Thread;
 use crate::downstream::{Downstream, Serving};
-use crate::snapshot::{Counted, ListenerPlan};
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 use tidegate_net::{Accepted, Listener, Peer, Stream};
 use tokio::task::JoinHandle;
@@ -82,64 +79,32 @@ async fn accept(thread: Rc<Thread>, listener: Listener, key: String) {
     }
 }
 
-/// A client connection as its limits see it; gives its place back when dropped.
-pub(crate) struct Seat {
-    thread: Rc<Thread>,
-    counted: Arc<Counted>,
-    address: IpAddr,
-    per_address: u32,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.counted.leave(self.address, self.per_address);
-        self.thread
-            .connections
-            .set(self.thread.connections.get().saturating_sub(1));
-    }
-}
-
 fn admit(thread: &Rc<Thread>, key: &str, stream: Stream, peer: Peer) {
     let current = thread.current();
-    let found = current
+    let Some(plan) = current
         .snapshot
         .listeners
         .iter()
-        .enumerate()
-        .find(|(_, plan)| plan.key == key);
-    let Some((index, plan)) = found else { return };
-    thread.stats.count(|stats| &stats.accepted);
-    let Some(seat) = seat(thread, &current.snapshot.settings, plan, peer) else {
-        thread.stats.count(|stats| &stats.refused);
-        stream.reset_on_close();
+        .find(|plan| plan.key == key)
+    else {
         return;
     };
-    let connection = Downstream::new(thread.clone(), plan.clone(), index, stream, peer, seat);
-    tokio::task::spawn_local(Serving::new(connection));
-}
-
-fn seat(
-    thread: &Rc<Thread>,
-    settings: &crate::snapshot::Settings,
-    plan: &ListenerPlan,
-    peer: Peer,
-) -> Option<Seat> {
-    let address = peer.address();
+    thread.stats.count(|stats| &stats.accepted);
     let limits = &plan.config.limits;
-    let is_exempt = peer == Peer::Unix || settings.is_trusted(address);
+    let is_exempt = peer == Peer::Unix || current.snapshot.settings.is_trusted(peer.address());
     let per_address = if is_exempt {
         0
     } else {
         limits.connections_per_address
     };
-    if !plan.counted.enter(address, limits.connections, per_address) {
-        return None;
+    if !plan
+        .counted
+        .enter(peer.address(), limits.connections, per_address)
+    {
+        thread.stats.count(|stats| &stats.refused);
+        stream.reset_on_close();
+        return;
     }
-    thread.connections.set(thread.connections.get() + 1);
-    Some(Seat {
-        thread: thread.clone(),
-        counted: plan.counted.clone(),
-        address,
-        per_address,
-    })
+    let connection = Downstream::new(thread.clone(), plan.clone(), stream, peer, per_address);
+    tokio::task::spawn_local(Serving::new(connection));
 }

@@ -16,7 +16,6 @@ use tidegate_core::{Clock, Draw, Moment};
 use tidegate_request::Storage;
 use tidegate_telemetry::{LogBatch, LogEntry, LogSender, RouteStats, TEXTS, ThreadStats};
 
-pub(crate) use accept::Seat;
 pub(crate) use buffers::{Buffer, Buffers};
 pub(crate) use main::{Command, run};
 pub(crate) use pool::{Connection, Pool};

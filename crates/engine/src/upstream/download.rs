@@ -145,11 +145,7 @@ impl Download {
     /// The endpoint closed.
     fn end(&mut self) -> Result<(), Cut> {
         if self.framing != ResponseFraming::Close {
-            return Err(Cut {
-                kind: ErrorKind::HttpResponseIncomplete,
-                detail: "the endpoint closed in the middle of its response",
-                is_fault: true,
-            });
+            return Err(cut_short());
         }
         self.is_done = true;
         if self.is_chunked {
@@ -202,7 +198,8 @@ impl Download {
                 }
             }
             match connection.stream.poll_read(cx, self.buffer.room(64 << 10)) {
-                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => self.end()?,
+                Poll::Ready(Ok(0)) => self.end()?,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(cut_short())),
                 Poll::Ready(Ok(count)) => {
                     self.buffer.filled(count);
                     self.progress = downstream.thread.now();
@@ -282,6 +279,16 @@ impl Download {
             downstream.timer.poll_expired(cx).map(|()| Err(cut))
         })
         .await
+    }
+}
+
+/// A reset never ends a body well, whatever the framing.
+fn cut_short() -> Cut {
+    let detail = "the endpoint closed in the middle of its response";
+    Cut {
+        kind: ErrorKind::HttpResponseIncomplete,
+        detail,
+        is_fault: true,
     }
 }
 

@@ -53,12 +53,15 @@ pub(crate) const UNTRUSTED: FieldSet = FieldSet::of(&[
 ]);
 
 /// Families of names of which no full list exists.
-const UNTRUSTED_PREFIXES: [&[u8]; 5] = [
+const UNTRUSTED_PREFIXES: [&[u8]; 8] = [
     b"x-forwarded",
     b"x-tidegate-",
     b"x-middleware-",
     b"x-http-method",
     b"x-method-override",
+    b"x-cluster-client",
+    b"forwarded-",
+    b"front-end-https",
 ];
 
 /// Whether CGI, WSGI or PHP would see the two names as one: they turn each character that is no
@@ -74,7 +77,7 @@ pub fn folds_to(name: &[u8], other: &[u8]) -> bool {
 /// Whether `name`, folded, belongs to a family that only trusted proxies may send.
 #[inline]
 pub(crate) fn has_untrusted_prefix(name: &[u8]) -> bool {
-    matches!(name, [b'x' | b'X', ..])
+    matches!(name, [b'x' | b'X' | b'f' | b'F', ..])
         && UNTRUSTED_PREFIXES.iter().any(|prefix| {
             name.get(..prefix.len())
                 .is_some_and(|start| folds_to(start, prefix))
