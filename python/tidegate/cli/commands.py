@@ -80,7 +80,9 @@ def run(
     """Run a gateway until SIGTERM or Ctrl-C; SIGHUP reloads, SIGUSR1 reopens logs."""
     from tidegate import supervisor
 
-    options = supervisor.Options(sources, name, watch, threads, runtime_directory, user, _form(log_format))
+    options = supervisor.Options(
+        sources, name, watch, threads, runtime_directory, user or None, _form(log_format)
+    )
     raise SystemExit(supervisor.run(options))
 
 
@@ -165,7 +167,7 @@ def proxy(
         name=name,
         threads=threads,
         base=runtime_directory,
-        user=user,
+        user=user or None,
         log_format=_form(log_format),
     )
 

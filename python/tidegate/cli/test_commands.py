@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import tidegate
-from tidegate.cli import init, proxy
+from tidegate.cli import codes, init, proxy
 from tidegate.cli.chain import milliseconds, percent
 from tidegate.cli.commands import app
 from tidegate.cli.live import duration
@@ -287,3 +287,12 @@ def test_the_app_is_what_the_console_script_runs() -> None:
     assert {
         command.name or command.callback.__name__ for command in app.registered_commands if command.callback
     } == set(COMMANDS)
+
+
+def test_the_reference_page_has_every_command_and_exit_code() -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "reference" / "command-line.md"
+    text = page.read_text()
+    for command in COMMANDS:
+        assert f"| `{command}" in text
+    for code in (codes.OK, codes.FAILED, codes.USAGE, codes.REFUSED, codes.NOT_RUNNING):
+        assert f"\n| {code} | " in text

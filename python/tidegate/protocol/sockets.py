@@ -52,8 +52,8 @@ def is_answered(path: Path) -> bool:
     """Whether somebody listens on the Unix socket at `path`."""
     try:
         connect(path, timeout=1).close()
-    except BlockingIOError:
-        # A full queue of connections: busy, yet alive.
+    except (BlockingIOError, PermissionError):
+        # A full queue of connections, or not for us: alive in any case.
         return True
     except OSError:
         return False

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tidegate import runtime
 from tidegate.events import Events, Form, fail
@@ -136,25 +136,25 @@ def configured_user(sources: Sequence[str]) -> str | None:
     """
     if os.geteuid() != 0:
         return None
-    import yaml
+    from tidegate.config.nodes import Malformed, Mapping, Scalar, compose
 
     for source in sources:
         try:
-            with open(source, "rb") as file:
-                tree = yaml.compose(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        except (OSError, yaml.YAMLError):
+            tree = compose(Path(source).read_text())
+        except (OSError, ValueError, Malformed):
             continue
-        user = _child(_child(tree, "gateway"), "user")
-        if isinstance(user, yaml.ScalarNode):
-            return str(user.value)
+        user = _child(_child(tree, "gateway", Mapping), "user", Scalar)
+        if user is not None:
+            return user.text
     return None
 
 
-def _child(tree: Any, key: str) -> Any:
-    pairs = getattr(tree, "value", None)
-    if not isinstance(pairs, list):
-        return None
-    return next(
-        (pair[1] for pair in pairs if isinstance(pair, tuple) and getattr(pair[0], "value", None) == key),
-        None,
-    )
+_Part = TypeVar("_Part")
+
+
+def _child(tree: Any, key: str, kind: type[_Part]) -> _Part | None:
+    """What a mapping of the file has under `key`, if it is of that kind."""
+    for name, value in getattr(tree, "pairs", ()):
+        if getattr(name, "text", None) == key and isinstance(value, kind):
+            return value
+    return None
