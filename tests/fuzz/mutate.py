@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E501 - tables read better with one row per line
 """Mutations of HTTP/1.1 messages: of bytes, as a fuzzer does, and of parts, as a strange client does."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mutated benign messages: never a crash, enough accepted, each accepted one is sent on as exactly one message.
+"""Mutated benign messages: never a crash, enough accepted, each of them sent on as exactly one message.
 
 100,000 of them; TIDEGATE_MUTATIONS asks for another number, TIDEGATE_SEED repeats a run.
 """
@@ -12,6 +12,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+
 from tests.conformance.http1 import corpus, oracle
 from tests.fuzz.mutate import mutate
 from tidegate.testing import Malformed, Script, Wire, endpoint, gateway, read_requests
@@ -81,7 +82,7 @@ def test_mutated_messages_are_refused_or_sent_on_as_one():
 
 
 def test_mutated_messages_over_the_wire_never_hurt_the_node():
-    """A sample through a real gateway: what the probe promised is what an endpoint gets, and the node lives on."""
+    """A sample through a real gateway: an endpoint gets what the oracle reads, and the node lives on."""
     with endpoint() as upstream, gateway(_CONFIGURATION.replace("ENDPOINT", upstream.address)) as running:
         for data in mutants(min(1000, COUNT)):
             upstream.begin(Script())

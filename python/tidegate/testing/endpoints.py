@@ -157,7 +157,7 @@ class FakeEndpoint:
             return [message for connection in self.connections for message in connection.messages]
 
     def begin(self, script: Script) -> None:
-        """Takes another script and forgets what was recorded; open connections stay, requests count from 0."""
+        """Takes another script and forgets what was recorded; open connections stay."""
         with self._changed:
             self.script = script
             self._served = 0
@@ -167,7 +167,11 @@ class FakeEndpoint:
                 connection.messages.clear()
 
     def wait(self, condition: Callable[[FakeEndpoint], object], timeout: float = 5.0) -> bool:
-        """Waits until `condition(self)` holds, looking whenever something arrives; False after `timeout` s."""
+        """Waits until `condition(self)` holds, looking whenever something arrives.
+
+        Returns:
+            Whether it did, within `timeout` seconds.
+        """
         end = time.monotonic() + timeout
         with self._changed:
             while not condition(self):

@@ -178,8 +178,8 @@ def gateway(
 
     Args:
         configuration: Models, YAML or a file. Ports may be 0; none is used as written.
-        processes: Start everything that `tidegate run` starts. Otherwise the node alone is started and fed from
-            here, which takes a moment and is enough for all but function workers, control and restarts.
+        processes: Start everything that `tidegate run` starts. Otherwise the node alone is started and fed
+            from here, which takes a moment and is enough for all but function workers, control and restarts.
         threads: Threads of the node; by default what the configuration says, and 2 for `auto`.
         timeout: Seconds for the start and for each answer.
 
@@ -187,8 +187,9 @@ def gateway(
         ConfigError: The configuration is wrong.
 
     Example:
-        >>> with gateway("listeners: {web: {port: 0}}\\nroutes: [{path: /, to: {respond: {status: 204}}}]") as g:
-        ...     g.status()["snapshot"]
+        >>> configuration = "{listeners: {web: {port: 0}}, routes: [{path: /, to: {respond: {status: 204}}}]}"
+        >>> with gateway(configuration) as running:
+        ...     running.status()["snapshot"]
         1
     """
     return RunningGateway(configuration, processes=processes, threads=threads, timeout=timeout)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from tests.conformance.http1.peers import free_port, wait_for_port
 
 FOLDER = Path(__file__).parent / "servers"
@@ -39,7 +40,7 @@ class Recorder:
     port: int
 
     def count(self) -> int:
-        """How many messages it saw, those it could not read among them, without the questions for this number."""
+        """How many messages it saw, those it could not read among them."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/echo-count", timeout=5) as response:
             text = response.read().decode()
         if self.name == "nginx":

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E501 - tables read better with one row per line
 """The benign corpus, and what arriving whole means for one of its messages."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E501 - tables read better with one row per line
 """Tables that case files name by `generate: function`: each returns rows of variables, with a `name`."""
 
 from __future__ import annotations

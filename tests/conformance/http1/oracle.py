@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a request means to tidegate, written once more in Python: design.md §4.2 read literally.
 
-It is slow and plain on purpose, and shares nothing with the engine: where the two differ, one of them is wrong.
+It is slow and plain on purpose, and shares nothing with the engine: where the two differ, one is wrong.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PROTOCOL = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:/[!#$%&'*+\-.^_`|~0-9A-Za-z/]*)?"
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """tidegate must refuse this."""
 
 
@@ -52,7 +52,7 @@ def canonical_path(path: str, *, merge_slashes: bool = True) -> str:
 
     path = re.sub(r"%([0-9A-Fa-f]{2})", escape, path)
     path = re.sub(r'["<>\[\]^`{|}]', lambda found: f"%{ord(found[0]):02X}", path)
-    # A server may take an escaped slash for a slash and text after `;` for parameters: `..` hides behind neither.
+    # A server may read an escaped slash as a slash, and text after `;` as parameters.
     for segment in re.split(r"/|%2F", path):
         if re.split(r";|%3B", segment)[0] == "..":
             raise Refused(f"dots in {path!r}")
@@ -67,8 +67,7 @@ def canonical_path(path: str, *, merge_slashes: bool = True) -> str:
     kept = [segment for segment in segments[:-1] if segment != "."] + ([segments[-1]] if not last else [])
     if merge_slashes:
         kept = [segment for segment in kept if segment]
-    joined = "/" + "/".join(kept) + (last if kept else "")
-    return joined
+    return "/" + "/".join(kept) + (last if kept else "")
 
 
 def canonical_host(authority: str) -> str:
@@ -148,7 +147,7 @@ def meaning(message: Message) -> Meaning:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What must come of one connection's bytes: meanings served, then whether something is refused, or is missing."""
+    """What must come of one connection's bytes: what is served, then what is refused or missing."""
 
     served: list[Meaning]
     refused: str | None = None

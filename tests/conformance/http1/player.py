@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,13 +104,15 @@ def _send(case: Case, wire: Wire, endpoint: FakeEndpoint, played: Played) -> Non
         elif step.kind == "wait_bytes":
             played.expect(wire.wait_bytes(step.data), f"{step.data!r} did not come")
         elif step.kind == "endpoint":
-            played.expect(
-                endpoint.wait(lambda e, n=step.count: len(e.messages) >= n), "endpoint was not asked"
-            )
+            played.expect(endpoint.wait(_has(step.count)), "endpoint was not asked")
         elif step.kind == "shutdown":
             wire.shutdown()
         else:
             wire.reset()
+
+
+def _has(count: int) -> Callable[[FakeEndpoint], bool]:
+    return lambda endpoint: len(endpoint.messages) >= count
 
 
 def _probe(wire: Wire, answered: int) -> bool:
@@ -255,8 +258,8 @@ def _judge_fields(
 ) -> None:
     """Compares fields and trailers.
 
-    `fields` maps a name to its value, `~` and a pattern, null for absent, a list of lines, or (a list within a
-    list, or a list with null) to alternatives.
+    `fields` maps a name to its value, `~` and a pattern, null for absent, a list of lines, or (a list within
+    a list, or a list with null) to alternatives.
     """
     for name, wanted in fields.items():
         got = message.all(name)

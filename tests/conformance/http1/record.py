@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records the benign corpus: `python -m tests.conformance.http1.record [CLIENT ...]`.
 
-Runs every client that is installed against a recording endpoint and writes one JSON line per distinct message to
-corpus/benign.jsonl: `{"client", "version", "raw_latin1"}`, one character per byte. Named clients replace their own
-lines only. Clients that are missing are named and keep their lines.
+Runs every client that is installed against a recording endpoint and writes one JSON line per distinct message
+to corpus/benign.jsonl: `{"client", "version", "raw_latin1"}`, one character per byte. Named clients replace
+their own lines only. Clients that are missing are named and keep their lines.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Recorder:
         for connection in upstream.connections:
             if connection.malformed:
                 print(
-                    f"     not HTTP/1.1 to the strict reader: {connection.malformed}: {bytes(connection.raw)[:200]!r}"
+                    f"     refused by the strict reader: {connection.malformed}: {bytes(connection.raw)[:200]!r}"
                 )
             for message in connection.messages:
                 raw = message.raw.decode("latin-1")

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E501 - tables read better with one row per line
 """How the corpus's clients that are programs of their own are run. See record.py."""
 
 from __future__ import annotations
@@ -255,8 +256,18 @@ def java(sources: Path, kind: str, url: str) -> None:
 
 def chromium(url: str, folder: Path) -> None:
     """Loads page.html, whose script sends everything else."""
-    flags = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-        --disable-component-update --disable-sync --disable-default-apps --disable-dev-shm-usage""".split()
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-default-apps",
+        "--disable-dev-shm-usage",
+    ]
     command = [
         "chromium",
         *flags,

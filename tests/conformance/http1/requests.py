@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E501 - tables read better with one row per line
 """Accepted requests: from the cases, from the corpus, and made by chance."""
 
 from __future__ import annotations
@@ -82,8 +83,9 @@ def _one(draw: random.Random) -> bytes:
     method, version = draw.choice(_METHODS), draw.choice(["HTTP/1.1"] * 9 + ["HTTP/1.0"])
     path = "/" + "".join(draw.choice(_PIECES) for _ in range(draw.randrange(8)))
     prefix = "http://a.test" if draw.random() < 0.05 else ""
-    fields = draw.sample(_FIELDS, draw.randrange(6)) + [
-        f"{draw.choice(['Host', 'host', 'HOST'])}: {draw.choice(_HOSTS)}"
+    fields = [
+        *draw.sample(_FIELDS, draw.randrange(6)),
+        f"{draw.choice(['Host', 'host', 'HOST'])}: {draw.choice(_HOSTS)}",
     ]
     body = draw.choice(_BODIES)
     framing = (

@@ -6,6 +6,7 @@ from __future__ import annotations
 import collections
 
 import pytest
+
 from tests.conformance.http1 import corpus
 from tests.conformance.http1.corpus import Recorded
 from tests.conformance.http1.targets import Targets

@@ -6,6 +6,7 @@ from __future__ import annotations
 import collections
 
 import pytest
+
 from tests.conformance.http1 import cases
 from tests.conformance.http1.cases import Case
 from tests.conformance.http1.player import play

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Do origin servers see what tidegate saw? Accepted requests through tidegate to real servers.
 
-For each request the server must see exactly one message, with the raw target, host and length of body that tidegate
-meant. A server that refuses (its own 4xx or 5xx: methods it does not know, say) has seen none, and is counted.
+For each request the server must see exactly one message, with the raw target, host and length of body that
+tidegate meant. A server that refuses (methods it does not know, say) has seen none, and is counted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import random
 from collections import Counter
 
 import pytest
+
 from tests.conformance.http1 import backends, oracle, requests
 from tests.conformance.http1.oracle import Meaning
 from tidegate.testing import Message, RunningGateway, Wire, gateway

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from tests.conformance.http1 import cases
 from tests.conformance.http1.player import Target, play
 from tidegate.testing import Reply, endpoint

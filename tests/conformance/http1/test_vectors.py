@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from tests.conformance.http1 import oracle, vectors
 from tests.conformance.http1.targets import Targets
 from tests.conformance.http1.vectors import Vector

@@ -16,8 +16,8 @@ FOLDER = Path(__file__).parent / "vectors"
 class Vector:
     """One vector: bytes, what its authors say, what we expect and why.
 
-    `status` are the final statuses in order; `rest` says what comes after them: `end` (nothing), or `missing`: the
-    bytes stop inside a message, which gets nothing, or 400, and never reaches an endpoint whole.
+    `status` are the final statuses in order; `rest` says what comes after them: `end` (nothing), or
+    `missing`: the bytes stop inside a message, which gets nothing, or 400, and never reaches an endpoint whole.
     """
 
     id: str

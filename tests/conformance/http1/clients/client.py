@@ -2,7 +2,6 @@
 """Sends requests of many shapes with one of Python's HTTP clients to the URL given, for the benign corpus."""
 
 # Each client is imported where it is used: the recorder names those that are missing.
-# ruff: noqa: PLC0415
 # mypy: ignore-errors
 
 from __future__ import annotations

@@ -5,10 +5,10 @@ What a recorder took a request for is in the response's `X-Echo-*`; `/echo-count
 """
 
 # mypy: ignore-errors
-# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -173,11 +173,9 @@ def run_h11(bound: socket.socket) -> None:
         return data + (connection.send(h11.EndOfMessage()) or b"")
 
     def guarded(connected):
-        with connected:
-            try:
-                serve(connected)
-            except OSError:
-                pass  # the gateway may close at any time
+        # The gateway may close at any time.
+        with connected, contextlib.suppress(OSError):
+            serve(connected)
 
     while True:
         threading.Thread(target=guarded, args=(bound.accept()[0],), daemon=True).start()
