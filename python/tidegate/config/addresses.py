@@ -6,11 +6,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from typing import Final
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 # sun_path is 108 bytes with its final NUL (unix(7)).
-_UNIX_PATH_BYTES = 107
+LONGEST_UNIX_PATH: Final = 107
+"""Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +128,8 @@ def unix_path(text: str) -> str:
     """
     if not text.startswith("/"):
         raise ValueError(f"`unix:{text}` is not absolute; write `unix:/run/app.sock`")
-    if len(text.encode()) > _UNIX_PATH_BYTES:
-        raise ValueError(f"the path of a Unix socket has at most {_UNIX_PATH_BYTES} bytes")
+    if len(text.encode()) > LONGEST_UNIX_PATH:
+        raise ValueError(f"the path of a Unix socket has at most {LONGEST_UNIX_PATH} bytes")
     if "\0" in text:
         raise ValueError("the path of a Unix socket holds no NUL")
     return text

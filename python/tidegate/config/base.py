@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError, list_all_errors
 
 from tidegate.config.marks import ControlOnly
 from tidegate.config.suggest import did_you_mean
@@ -106,12 +106,12 @@ def _explained(model: type[Model], error: ValidationError) -> ValidationError:
     return ValidationError.from_exception_data(error.title, details)
 
 
-_OWN_KINDS = frozenset({"unknown_key", "text", "duration", "byte_size", "secret", "room", "form", "rule"})
+_PYDANTIC_KINDS = frozenset(each["type"] for each in list_all_errors())
 
 
 def _known(kind: str | PydanticCustomError, found: Any) -> str | PydanticCustomError:
     """A custom error's type can not be rebuilt from its name alone."""
-    if isinstance(kind, str) and kind in _OWN_KINDS:
+    if isinstance(kind, str) and kind not in _PYDANTIC_KINDS:
         return PydanticCustomError(kind, "{reason}", {"reason": found["msg"]})
     return kind
 

@@ -23,6 +23,7 @@ from tidegate.config.function import Function
 from tidegate.config.gateway import Gateway
 from tidegate.config.listener import Listener
 from tidegate.config.naming import route_name
+from tidegate.config.problem import ConfigError, Problem
 from tidegate.config.route import Route
 from tidegate.config.wire import FunctionWire, RouteOrder
 
@@ -156,6 +157,9 @@ class Compiler:
     def compile(self, gateway: Gateway, position: Callable[[Path], str] | None = None) -> Snapshot:
         """The snapshot of a checked gateway.
 
+        Raises:
+            ConfigError: A function's name is too long for its sockets in this runtime directory.
+
         Args:
             position: From a path such as `("routes", 3)` to `file:line`: `Loaded.places.where`. For a
                 gateway built in Python it is the line that built the part.
@@ -252,6 +256,9 @@ class _Compilation:
             worker_socket(self.compiler.runtime_directory, function.pool or name, number)
             for number in range(function.workers)
         ]
+        if len(sockets[-1].encode()) > addresses.LONGEST_UNIX_PATH:
+            says = f"its sockets would be called `{sockets[-1]}`, which is too long; choose a shorter name"
+            raise ConfigError([Problem(says, path=f"functions.{name}")])
         value = {**self._value(function), "workers": sockets}
         self._add(
             "function", name, FunctionWire.model_validate(value).model_dump(), ("functions", name), function

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from tidegate.config.base import Model
+from tidegate.config.base import Model, refuse
 from tidegate.config.policy import Policies
 from tidegate.config.types import (
     ControlOnly,
@@ -105,6 +105,16 @@ class GatewaySettings(Model):
     """Started as root: the user that function workers become; without it the same as `user`."""
     policies: Annotated[Policies, ControlOnly()] = Field(default_factory=list)
     """Policies of every listener but the admin one, before the listener's own."""
+
+    @field_validator("threads", mode="before")
+    @classmethod
+    def _number_or_auto(cls, threads: Any) -> Any:
+        # A union would say of one mistake what each of its sides misses.
+        if threads != "auto" and (not isinstance(threads, int) or isinstance(threads, bool)):
+            raise refuse("must be a number from 1 to 1024, or `auto`", "number_or_word")
+        if isinstance(threads, int) and not 1 <= threads <= 1024:
+            raise refuse("must be a number from 1 to 1024, or `auto`", "rule")
+        return threads
 
     not_yet: ClassVar[dict[str, str]] = {
         "tls": "", "tracing": "", "otlp": "", "region": "", "zone": "", "memory": "", "store": "",

@@ -24,6 +24,7 @@ from tidegate.config.places import Entry, Places, Section, SourceFile
 from tidegate.config.problem import ConfigError, Problem
 
 _LARGEST_FILE: Final = 64 << 20
+_NUMERIC: Final = ("int_type", "bool_type", "number_or_word")
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
@@ -261,7 +262,7 @@ def _with_numbers(merged: dict[str, Any], places: Places) -> Gateway:
     try:
         return Gateway.model_validate(merged)
     except ValidationError as error:
-        wanted = [found["loc"] for found in error.errors() if found["type"] in ("int_type", "bool_type")]
+        wanted = [found["loc"] for found in error.errors() if found["type"] in _NUMERIC]
     for loc in wanted:
         found = places.find(loc)
         text = found.file.reader.alone.get(id(found.node)) if found is not None else None

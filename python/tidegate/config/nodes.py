@@ -20,6 +20,8 @@ from yaml.events import (
     StreamEndEvent,
 )
 
+from tidegate.config.syntax import place, words
+
 _STR_TAG = "tag:yaml.org,2002:str"
 _COLLECTION_TAGS = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 DEEPEST: Final = 100
@@ -88,22 +90,12 @@ def compose(text: str) -> Node | None:
     try:
         return _compose(yaml.CLoader(text))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        message = ", ".join(part for part in (error.problem, error.context) if part)
-        raise Malformed(_plain_words(message), mark.line if mark else 0, mark.column if mark else 0) from None
+        raise Malformed(words(error, text), *place(error)) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, max(error.position, 0))
         raise Malformed("holds a character that YAML does not allow", line, 0) from None
     except (yaml.YAMLError, UnicodeError, ValueError) as error:
         raise Malformed(f"is no YAML: {str(error)[:200]}", 0, 0) from None
-
-
-def _plain_words(message: str) -> str:
-    if "found character that cannot start any token" in message:
-        return (
-            "a character that can not begin a value here (a tab, `@` or a backtick?); put the text in quotes"
-        )
-    return message
 
 
 class _Composer:
@@ -155,7 +147,7 @@ class _Composer:
 
 def _compose(loader: yaml.CLoader) -> Node | None:
     composer = _Composer()
-    place = composer.place
+    put = composer.place
     documents = 0
     while True:
         # PyYAML's stubs say every event and mark may be missing.
@@ -167,7 +159,7 @@ def _compose(loader: yaml.CLoader) -> Node | None:
             if tag is not None and tag not in (_STR_TAG, "!"):
                 raise Malformed(_tag_message(tag), mark.line, mark.column)
             node = Scalar(event.value, not event.style and tag is None, mark.line, mark.column)
-            place(node)
+            put(node)
             if event.anchor is not None:
                 composer.anchors[event.anchor] = node
         elif kind is MappingStartEvent or kind is SequenceStartEvent:

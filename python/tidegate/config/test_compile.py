@@ -12,6 +12,7 @@ from tidegate.config.gateway import Gateway
 from tidegate.config.listener import Listener
 from tidegate.config.load import Loader, loads
 from tidegate.config.naming import route_name
+from tidegate.config.problem import ConfigError
 from tidegate.config.route import Route
 
 WEB: dict[str, Any] = {"web": {"port": 8080}}
@@ -287,3 +288,9 @@ def test_what_routes_are_compiled_with_counts_as_a_change_of_them() -> None:
     after = compiler.compile(loader.loads([("t", Path(), more)]).gateway)
     assert json.loads(after.resources["route", "r0"].value)["listeners"] == ["web", "two"]
     assert ("route", "r0") in after.changed(before)
+
+
+def test_a_function_whose_sockets_can_not_be_bound_is_refused() -> None:
+    gateway = Gateway.model_validate({"functions": {"f" * 100: "a:b"}})
+    with pytest.raises(ConfigError, match="choose a shorter name"):
+        compile_gateway(gateway, runtime_directory="/run/tidegate/default")

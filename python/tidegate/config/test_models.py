@@ -179,7 +179,7 @@ def test_what_can_not_work_is_refused_with_what_to_write(parts: dict[str, Any], 
         ),
         (lambda: Function(handler="a:b", kind="labda"), "did you mean `lambda`?"),
         (lambda: Function(handler="a:b", schedule="x"), "`schedule` does not exist yet"),  # type: ignore[call-arg]
-        (lambda: GatewaySettings(threads=0), "must be at least 1"),
+        (lambda: GatewaySettings(threads=0), "must be a number from 1 to 1024, or `auto`"),
         (lambda: Gateway(stores={}), "`stores` does not exist yet in this version"),  # type: ignore[call-arg]
         (lambda: HttpCheck(path="healthz"), "write `/healthz`"),
         (lambda: HttpCheck(path="/a?b c"), "must be escaped"),
