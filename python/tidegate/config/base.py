@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import sys
 from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError, list_all_errors
+from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import ErrorType
 
 from tidegate.config.marks import ControlOnly
 from tidegate.config.suggest import did_you_mean
@@ -106,7 +107,7 @@ def _explained(model: type[Model], error: ValidationError) -> ValidationError:
     return ValidationError.from_exception_data(error.title, details)
 
 
-_PYDANTIC_KINDS = frozenset(each["type"] for each in list_all_errors())
+_PYDANTIC_KINDS = frozenset(get_args(ErrorType))
 
 
 def _known(kind: str | PydanticCustomError, found: Any) -> str | PydanticCustomError:
