@@ -107,5 +107,5 @@ def test_check_accepts_a_good_file_and_refuses_a_bad_one(installed: Run, tmp_pat
 
 
 def test_the_demo_and_its_tour_run_from_the_wheel(installed: Run):
-    done = installed("demo", "--tour", timeout=300)
+    done = installed("demo", "--tour", "--port", "0", timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
