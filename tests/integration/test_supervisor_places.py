@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -146,22 +148,22 @@ class InNamespace(Supervised):
         return self.get()
 
 
-def open_to_all(folder: Path) -> None:
-    """Makes a test's folder readable for every user."""
-    for path in (folder, *folder.parents):
-        if path.stat().st_uid == os.geteuid() and not path.stat().st_mode & 0o001:
-            path.chmod(path.stat().st_mode | 0o011)
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may read; those of pytest are for their owner alone."""
+    with tempfile.TemporaryDirectory(prefix="tidegate-test-", dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_started_as_root_it_gives_its_rights_up(tmp_path: Path) -> None:
+def test_started_as_root_it_gives_its_rights_up(open_folder: Path) -> None:
     package = Path(__file__).parents[2] / "python" / "tidegate" / "__init__.py"
     for path in (Path(sys.executable), package):
         if not is_readable_by_all(path):
             pytest.skip(f"{path} can be read by root only")
-    open_to_all(tmp_path)
-    (tmp_path / "hello.py").write_text("import os\ndef hello(request):\n    return str(os.getuid())\n")
-    with supervised(tmp_path, FUNCTION, "--user", "nobody") as gateway:
+    (open_folder / "hello.py").write_text("import os\ndef hello(request):\n    return str(os.getuid())\n")
+    with supervised(open_folder, FUNCTION, "--user", "nobody") as gateway:
         node, control = gateway.pid("node"), gateway.pid("control")
         worker = gateway.pid("worker:hello:0")
         users = {role: status_of(pid, "Uid").split() for role, pid in [("node", node), ("control", control)]}
@@ -172,7 +174,7 @@ def test_started_as_root_it_gives_its_rights_up(tmp_path: Path) -> None:
         assert set(status_of(worker, "Uid").split()).isdisjoint({"0", nobody})
         assert status_of(worker, "Groups").split() == []
         assert int(status_of(node, "CapEff"), 16) == 0
-        assert (tmp_path / "run" / "t" / "state.json").stat().st_uid == 0
+        assert (open_folder / "run" / "t" / "state.json").stat().st_uid == 0
         gateway.write(FUNCTION.replace("one", "two"))
         assert gateway.run("reload").returncode == 0
         assert gateway.get() == "two"

@@ -152,7 +152,9 @@ class Controller:
         try:
             await self._reload()
         except Refused as refusal:
-            await self._supervisor.call("failed", code=refusal.reply["code"])
+            answer = await self._supervisor.call("failed", code=refusal.reply["code"])
+            if not answer["is_stopping"]:
+                self._stays(len(refusal.problems))
 
     async def _node_up(self) -> None:
         """A node came up, perhaps instead of another."""
@@ -206,8 +208,13 @@ class Controller:
             located = [_located(problem, fresh) for problem in refusal.problems]
             code = FAILED if isinstance(refusal, CannotBind) else REFUSED
             raise self._refusal(located, code) from refusal
-        except (ProtocolError, TimeoutError) as error:
-            text = f"{str(error) or 'no node came up in time'}; the log of the supervisor says more"
+        except OSError as error:
+            # Files are read as another user than who started us.
+            text = f"cannot be read: {(error.strerror or str(error)).lower()}; check who may read it"
+            where = str(error.filename or self._names[0])
+            raise self._refusal([{"where": where, "message": text}], FAILED) from error
+        except ProtocolError as error:
+            text = f"{error}; the log of the supervisor says more"
             raise self._refusal([{"where": "", "message": text}], FAILED) from error
         self._last_error = ""
         if applied.changed:
@@ -231,11 +238,14 @@ class Controller:
         for problem in problems:
             where, text = problem["where"], problem["message"]
             self._events.error(f"{where}: {text}" if where else text)
-        if self._applier.current is not None or self._node.number:
-            self._events.error("configuration refused; the one before stays in force", problems=len(problems))
+        if self._applier.current is not None:
+            self._stays(len(problems))
         first = problems[0]
         self._last_error = f"{first['where']}: {first['message']}".removeprefix(": ")
         return Refused(problems, {"code": code})
+
+    def _stays(self, count: int) -> None:
+        self._events.error("configuration refused; the one before stays in force", problems=count)
 
     def _follow(self, fresh: Compiled | None) -> None:
         """Watches what was read; after a mistake, at least what was named."""

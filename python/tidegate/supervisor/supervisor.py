@@ -232,8 +232,9 @@ class Supervisor:
 
     def _failed(self, message: Message, reply: Reply) -> None:
         """Control could not start the gateway; what is wrong it has said itself."""
-        reply()
-        if not self._notifier.is_ready and not self._node.is_adopted:
+        is_first = not self._notifier.is_ready and not self._node.is_adopted
+        reply(is_stopping=is_first)
+        if is_first:
             self._stop(int(message.get("code", 1)))
 
     def _stop_asked(self, _message: Message, reply: Reply) -> None:
