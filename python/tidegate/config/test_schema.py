@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JSON Schema for editors says of a file what the loader says."""
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 
 from tidegate.config.load import loads
 from tidegate.config.problem import ConfigError
 from tidegate.config.schema import schema
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -75,16 +81,12 @@ BAD: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("data", GOOD)
 def test_what_the_loader_reads_is_in_the_schema(data: dict[str, Any], validator: Any) -> None:
-    import json
-
     assert [error.message for error in validator.iter_errors(data)] == []
     loads(json.dumps(data), environment={"NAME": "gate", "PORT": "8080"})
 
 
 @pytest.mark.parametrize("data", BAD)
 def test_what_the_schema_marks_the_loader_refuses(data: dict[str, Any], validator: Any) -> None:
-    import json
-
     assert not validator.is_valid(data)
     with pytest.raises(ConfigError):
         loads(json.dumps(data))
@@ -105,3 +107,21 @@ def test_every_setting_has_a_description() -> None:
         and form.get("description")
     ]
     assert missing == []
+
+
+EXAMPLES = [*ROOT.glob("examples/**/*.yaml"), *ROOT.glob("python/tidegate/cli/templates/*.yaml")]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_is_what_its_editor_hint_says(path: Path, validator: Any) -> None:
+    text = path.read_text(encoding="utf-8")
+    hint = re.search(r"^# yaml-language-server: \$schema=(\S+)$", text, re.MULTILINE)
+    if hint is not None and "://" not in hint[1]:
+        named = (path.parent / hint[1]).resolve()
+        assert named == ROOT / "docs" / "reference" / "tidegate.schema.json"
+    assert [error.message for error in validator.iter_errors(yaml.safe_load(text))] == []
+
+
+def test_the_repository_keeps_a_copy_of_the_schema() -> None:
+    kept = json.loads((ROOT / "docs" / "reference" / "tidegate.schema.json").read_text(encoding="utf-8"))
+    assert kept == schema(), "run `python tools/generate.py`"
