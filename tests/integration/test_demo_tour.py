@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tidegate.demo.client import Answer, request, wait_for
+from tidegate.demo.overview import draw
 from tidegate.demo.process import Member, descendants
 from tidegate.demo.running import Running
 from tidegate.demo.screen import Screen
@@ -67,6 +68,16 @@ def test_each_topology_serves_the_page_and_its_form(topology):
         assert "<strong>Ida</strong>" in again
         assert "1 × Storm lamp" in again
         assert all(f"<span>{instance.name}</span>" in again for instance in topology.instances[:1])
+        assert _missing_on_the_map(running) == []
+
+
+def _missing_on_the_map(running: Running) -> list[str]:
+    said = io.StringIO()
+    draw(running, Screen(said))
+    known = [f"{running.places.entry}/", str(running.folder)]
+    for each in (*running.topology.instances, *running.topology.services):
+        known += [each.name, running.address(each).rpartition(":")[0]]
+    return [text for text in known if text not in said.getvalue()]
 
 
 def _order(entry: str) -> Answer:

@@ -45,7 +45,10 @@ def draw(running: Running, screen: Screen) -> None:
         before = instance.role
         pid = running.instances[instance.name].pid
         screen.line(f"  {instance.name:15} {running.address(instance):17} {instance.role}, process {pid}")
-    _draw_services(running, screen)
+    if topology.services:
+        _draw_services(running, screen)
+    else:
+        _draw_functions(running, screen)
     screen.line()
     screen.line(f"  change it       {folder}/topologies/{topology.name}/*.yaml (save, and it is live)")
     screen.line(f"  ask it          TIDEGATE_RUNTIME_DIR={folder}/run tidegate status --name NAME")
@@ -55,8 +58,6 @@ def draw(running: Running, screen: Screen) -> None:
 
 def _draw_services(running: Running, screen: Screen) -> None:
     services = running.topology.services
-    if not services:
-        return
     screen.line("     |")
     zones = list(dict.fromkeys(service.zone for service in services))
     screen.line(screen.paint("  " + " " * 16 + "".join(f"{zone:48}" for zone in zones).rstrip(), "quiet"))
@@ -70,3 +71,14 @@ def _draw_services(running: Running, screen: Screen) -> None:
             ]
             row += f"{', '.join(places):48}"
         screen.line(f"  {kind:15} {row}".rstrip())
+
+
+def _draw_functions(running: Running, screen: Screen) -> None:
+    # Here and not above: reading configurations is slow to import, and the other maps need none.
+    from tidegate.config.load import load
+
+    for instance in running.topology.instances:
+        functions = load(running.configs[instance.file].path).gateway.functions
+        shown = ", ".join(f"{name} ({function.kind})" for name, function in functions.items())
+        screen.line("     |")
+        screen.line(f"  {'functions':15} {shown}")
