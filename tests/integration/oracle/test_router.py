@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's router against the model, over configurations in which routes compete."""
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidegate import Gateway, _engine
+from tidegate.config.compile import compile_gateway
+
+from .router import Asked, find
+from .strategies import LISTENERS, requests, routes
+
+
+def configured(*given: dict[str, Any]) -> Gateway:
+    """A gateway of these routes, each answering by itself; `//` stays as it is sent."""
+    listeners = {name: {"port": 80 + n, "merge_slashes": False} for n, name in enumerate(LISTENERS)}
+    named = [{"name": f"r{n}", "to": {"respond": 204}, **route} for n, route in enumerate(given)]
+    return Gateway.model_validate({"listeners": listeners, "routes": named})
+
+
+def ask(gateway: Gateway, asked: list[Asked]) -> list[dict[str, Any]]:
+    questions = [
+        {
+            "method": one.method,
+            "url": one.path + ("?" + one.query if one.query else ""),
+            "headers": [("Host", one.host), *one.headers],
+            "client": one.client,
+            "listener": one.listener,
+        }
+        for one in asked
+    ]
+    delta = compile_gateway(gateway, threads=1).delta_json(None)
+    told: list[dict[str, Any]] = json.loads(_engine.decide(delta, json.dumps(questions)))
+    return told
+
+
+def compare(gateway: Gateway, asked: list[Asked]) -> None:
+    for one, told in zip(asked, ask(gateway, asked), strict=True):
+        assert told["outcome"] != "reject", (one, told)
+        assert told["path"] == one.path
+        wanted = find(gateway.routes, one)
+        found = told.get("route")
+        assert (found, told.get("parameters")) == (
+            (None, None) if wanted is None else (f"r{wanted[0]}", wanted[1])
+        ), (one, told["considered"])
+
+
+@given(st.lists(routes, min_size=1, max_size=12), st.lists(requests, min_size=1, max_size=20))
+@settings(max_examples=300, deadline=None, print_blob=True)
+def test_the_engine_takes_the_route_that_the_model_takes(
+    given_routes: list[dict[str, Any]], asked: list[Asked]
+) -> None:
+    compare(configured(*given_routes), asked)
+
+
+@given(st.lists(routes, min_size=2, max_size=12), st.lists(requests, min_size=10, max_size=20), st.data())
+@settings(max_examples=150, deadline=None, print_blob=True)
+def test_routes_that_differ_in_one_thing_are_told_apart_by_the_model_s_order(
+    given_routes: list[dict[str, Any]], asked: list[Asked], data: st.DataObject
+) -> None:
+    """All under one path, so that what comes after it decides."""
+    path = data.draw(st.sampled_from(["/", "/{x}/{rest*}", "/a", {"regex": "/.*"}]))
+    alike = [{**route, "match": {**route["match"], "path": path}} for route in given_routes]
+    compare(configured(*alike), asked)
+
+
+def one(path: str, **more: Any) -> Asked:
+    return Asked(**{"listener": "web", "method": "GET", "host": "h.test", "path": path, "query": "",
+                    "headers": (), "client": "127.0.0.1", **more})  # fmt: skip
+
+
+def taken(gateway: Gateway, asked: Asked) -> str | None:
+    compare(gateway, [asked])
+    found: str | None = ask(gateway, [asked])[0].get("route")
+    return found
+
+
+def test_a_rest_takes_nothing_but_wants_its_slash() -> None:
+    gateway = configured({"path": "/files/{rest*}"})
+    assert taken(gateway, one("/files/")) == "r0"
+    assert taken(gateway, one("/files")) is None
+
+
+def test_a_template_outranks_any_prefix_and_a_prefix_may_end_in_a_slash() -> None:
+    gateway = configured({"path": "/users/a/long/prefix/"}, {"path": "/users/{rest*}"})
+    assert taken(gateway, one("/users/a/long/prefix")) == "r1"
+    assert taken(configured({"path": "/x/"}), one("/x")) == "r0"
+
+
+def test_templates_with_as_many_literals_are_told_apart_by_what_follows() -> None:
+    gateway = configured(
+        {"path": "/{x}/b"}, {"path": "/a/{x}"}, {"match": {"path": "/{y}/b", "methods": ["GET"]}}
+    )
+    assert taken(gateway, one("/a/b")) == "r2"
+    assert taken(gateway, one("/a/b", method="POST")) == "r0"
+
+
+def test_a_value_that_is_there_twice_is_compared_with_nothing() -> None:
+    gateway = configured(
+        {"match": {"path": "/", "query": {"q": "1"}}},
+        {"match": {"path": "/", "query": {"q": {"present": True}}}},
+    )
+    assert taken(gateway, one("/", query="q=1")) == "r0"
+    assert taken(gateway, one("/", query="q=1&q=1")) == "r1"
+    assert taken(gateway, one("/", query="%71=%31")) == "r0"
