@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import signal
 import socket
@@ -56,6 +57,9 @@ class WholeGateway:
         (self._base / "configured.py").write_text(_MODULE)
         command = [sys.executable, "-m", "tidegate", "run", "configured:gateway", "--name", NAME]
         command += ["--runtime-directory", str(self._base / "run"), "--threads", str(self._threads)]
+        if os.geteuid() == 0:
+            # A test's files and interpreter are often its user's alone.
+            command += ["--user", "root"]
         with open(self.output_file, "ab") as output:
             self._process = subprocess.Popen(
                 command,

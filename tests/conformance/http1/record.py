@@ -103,9 +103,7 @@ class Recorder:
         seen = set()
         for connection in upstream.connections:
             if connection.malformed:
-                print(
-                    f"     refused by the strict reader: {connection.malformed}: {bytes(connection.raw)[:200]!r}"
-                )
+                print(f"     not HTTP/1.1: {connection.malformed}: {bytes(connection.raw)[:200]!r}")
             for message in connection.messages:
                 raw = message.raw.decode("latin-1")
                 # Keys, boundaries and the like differ from run to run and would only look like variety.

@@ -17,7 +17,7 @@ class Vector:
     """One vector: bytes, what its authors say, what we expect and why.
 
     `status` are the final statuses in order; `rest` says what comes after them: `end` (nothing), or
-    `missing`: the bytes stop inside a message, which gets nothing, or 400, and never reaches an endpoint whole.
+    `missing`: the bytes stop inside a message, which gets nothing, or 400, and never arrives whole.
     """
 
     id: str
