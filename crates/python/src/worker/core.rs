@@ -47,7 +47,7 @@ impl Function {
             deadline_ms: source.getattr("deadline_ms")?.extract()?,
             max_body: source.getattr("max_body")?.extract()?,
             to_response: source.getattr("to_response")?.unbind(),
-            pool: Pool::default(),
+            pool: Pool::new(source.getattr("threads")?.extract()?),
         })
     }
 }
@@ -122,6 +122,7 @@ pub(super) struct Core {
 /// Bound methods, made once.
 pub(super) struct Callbacks {
     pub(super) begin: Py<PyAny>,
+    pub(super) serve: Py<PyAny>,
     pub(super) flush: Py<PyAny>,
     pub(super) watch_room: Py<PyAny>,
     pub(super) writable: Py<PyAny>,

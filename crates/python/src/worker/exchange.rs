@@ -216,6 +216,13 @@ impl Exchange {
         self.flow().unsent.is_some()
     }
 
+    /// Whether the node waits for something before the deadline: not while the code waits for an
+    /// endpoint, and not once its response has begun.
+    pub(super) fn is_awaited(&self) -> bool {
+        let flow = self.flow();
+        flow.stage != Stage::Ended && !flow.has_responded && flow.response_waiter.is_none()
+    }
+
     /// Forgets what is not needed once nobody waits, and answers the futures to wake: a cycle
     /// through here is one the garbage collector cannot see.
     pub(super) fn give_up(&self) -> Vec<Py<PyAny>> {

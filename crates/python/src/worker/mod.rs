@@ -59,18 +59,18 @@ fn run_worker(
     // SAFETY: the caller hands the descriptor over and does not use it again.
     let listener = UnixListener::from(unsafe { OwnedFd::from_raw_fd(listener) });
     listener.set_nonblocking(true)?;
+    // Each thread would else reserve an arena of 64 MiB, out of the memory limit.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: sets a number inside the allocator, before there are other threads of ours.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
+    }
     let read = functions
         .iter()
         .map(|function| Function::read(&function))
         .collect::<PyResult<Vec<_>>>()?;
     let core = Arc::new(Core::new(event_loop, listener, read, hooks, options)?);
     let worker = turn::Worker::start(py, &core)?;
-    for function in functions {
-        let name: String = function.getattr("name")?.extract()?;
-        for number in 0..function.getattr("threads")?.extract::<u32>()? {
-            worker.start_thread(py, &name, number)?;
-        }
-    }
     let watching = {
         let core = Arc::clone(&core);
         std::thread::Builder::new()
@@ -78,7 +78,7 @@ fn run_worker(
             .stack_size(256 << 10)
             .spawn(move || watchdog::watch(&core))?
     };
-    on_start.call1((worker.object(),))?;
+    on_start.call1((worker,))?;
     let outcome = event_loop.call_method0("run_forever");
     core.watch.stop();
     for function in core.functions.values() {

@@ -5,23 +5,49 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Exchanges that wait for a thread. The node bounds how many there are.
-#[derive(Default)]
 pub(super) struct Pool {
     queue: Mutex<Queue>,
     ready: Condvar,
+    most: u32,
 }
 
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Arc<Exchange>>,
+    threads: u32,
+    idle: u32,
     is_closed: bool,
 }
 
 impl Pool {
-    /// Puts an exchange behind the others.
-    pub(super) fn add(&self, exchange: Arc<Exchange>) {
-        lock(&self.queue).waiting.push_back(exchange);
+    /// A pool of up to `most` threads, which are started as they are needed.
+    pub(super) fn new(most: u32) -> Self {
+        Self {
+            queue: Mutex::default(),
+            ready: Condvar::new(),
+            most,
+        }
+    }
+
+    /// Puts an exchange behind the others. Answers the number of the thread to start for it, if
+    /// none is free and more are allowed.
+    pub(super) fn add(&self, exchange: Arc<Exchange>) -> Option<u32> {
+        let mut queue = lock(&self.queue);
+        queue.waiting.push_back(exchange);
+        if queue.waiting.len() > queue.idle as usize && queue.threads < self.most {
+            queue.threads += 1;
+            return Some(queue.threads);
+        }
+        drop(queue);
         self.ready.notify_one();
+        None
+    }
+
+    /// A thread could not be started. Answers how many there are.
+    pub(super) fn failed(&self) -> u32 {
+        let mut queue = lock(&self.queue);
+        queue.threads = queue.threads.saturating_sub(1);
+        queue.threads
     }
 
     /// Waits for the next one, without the GIL; `None` once the pool is closed and empty.
@@ -34,10 +60,13 @@ impl Pool {
             if queue.is_closed {
                 return None;
             }
+
+            queue.idle += 1;
             queue = self
                 .ready
                 .wait(queue)
                 .unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
         }
     }
 

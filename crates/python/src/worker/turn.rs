@@ -7,7 +7,7 @@ use super::exchange::{Exchange, Stage};
 use super::headers::Fields;
 use super::request::{CallNext, Request};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,38 +35,9 @@ enum Task {
     Credit(Arc<Exchange>, u32),
 }
 
-/// A worker and its own Python object.
-pub(super) struct Handle<'py> {
-    object: Bound<'py, Worker>,
-}
-
-impl<'py> Handle<'py> {
-    pub(super) fn object(&self) -> &Bound<'py, Worker> {
-        &self.object
-    }
-
-    pub(super) fn start_thread(
-        &self,
-        py: Python<'py>,
-        function: &str,
-        number: u32,
-    ) -> PyResult<()> {
-        let options = pyo3::types::PyDict::new(py);
-        options.set_item("target", self.object.getattr("_serve")?)?;
-        options.set_item("args", (function,))?;
-        options.set_item("name", format!("{function}-{number}"))?;
-        options.set_item("daemon", true)?;
-        py.import("threading")?
-            .getattr("Thread")?
-            .call((), Some(&options))?
-            .call_method0("start")?;
-        Ok(())
-    }
-}
-
 impl Worker {
     /// Makes the object and has the loop call it.
-    pub(super) fn start<'py>(py: Python<'py>, core: &Arc<Core>) -> PyResult<Handle<'py>> {
+    pub(super) fn start<'py>(py: Python<'py>, core: &Arc<Core>) -> PyResult<Bound<'py, Self>> {
         let object = Bound::new(
             py,
             Self {
@@ -76,6 +47,7 @@ impl Worker {
         let get = |name: &str| object.getattr(name).map(Bound::unbind);
         *lock(&core.callbacks) = Some(Callbacks {
             begin: get("_begin")?,
+            serve: get("_serve")?,
             flush: get("_flush")?,
             watch_room: get("_watch_room")?,
             writable: get("_writable")?,
@@ -92,7 +64,7 @@ impl Worker {
             "add_reader",
             (core.watch.descriptor(), object.getattr("_answer")?),
         )?;
-        Ok(Handle { object })
+        Ok(object)
     }
 
     fn close(&self, py: Python<'_>, connection: &Arc<Connection>) -> PyResult<()> {
@@ -200,13 +172,35 @@ impl Worker {
             return self.core.end(py, &exchange);
         };
         if !function.is_async {
-            function.pool.add(exchange);
-            return Ok(());
+            return match function.pool.add(exchange) {
+                Some(number) => self.start_thread(py, function, number),
+                None => Ok(()),
+            };
         }
         if !exchange.start(Stage::OnLoop) {
             return self.core.end(py, &exchange);
         }
         self.run(py, Arc::clone(function), exchange)
+    }
+
+    /// Starts a thread of a pool. When the system gives none, those there are do the work.
+    fn start_thread(&self, py: Python<'_>, function: &Function, number: u32) -> PyResult<()> {
+        let options = PyDict::new(py);
+        options.set_item(
+            "target",
+            self.core.callback(py, |callbacks| &callbacks.serve)?,
+        )?;
+        options.set_item("args", (&function.name,))?;
+        options.set_item("name", format!("{}-{number}", function.name))?;
+        options.set_item("daemon", true)?;
+        let thread = py
+            .import("threading")?
+            .getattr("Thread")?
+            .call((), Some(&options))?;
+        match thread.call_method0("start") {
+            Err(error) if function.pool.failed() == 0 => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Runs the code in a context of its own; a coroutine that waits gets the spare task.

@@ -177,7 +177,7 @@ fn trouble(
         });
     }
     let silent_ms = now.micros_since(asked_at?) / 1000;
-    let waits = |e: &Arc<Exchange>| is_overdue(e) && e.flow().stage != Stage::Ended;
+    let waits = |e: &Arc<Exchange>| is_overdue(e) && e.is_awaited();
     let is_stuck = silent_ms >= GRACE_MS && running.iter().any(waits);
     if !is_stuck && silent_ms < core.watch.longest_ms.saturating_add(GRACE_MS) {
         return None;
