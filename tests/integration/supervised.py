@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,26 +57,25 @@ class Supervised:
         text: str,
         *arguments: str,
         port: int | None = None,
-        source: str | None = None,
-        **changes: str,
+        command: Sequence[str] | None = None,
     ) -> None:
         """Args:
         folder: Holds the file, the runtime directory and the readiness socket.
         text: The configuration, in which PORT stands for the port.
         *arguments: For `tidegate run`.
         port: The port; a free one without it.
-        source: What to run instead of the file.
-        **changes: Of the environment.
+        command: What to do instead of `run FILE`.
         """
         self.folder = folder
         self.port = port or free_port()
         self.path = folder / "tidegate.yaml"
         self.write(text)
         self.events: list[Event] = []
-        self._environment = {**environment(folder), **changes}
+        self._environment = environment(folder)
         if not self._environment["TIDEGATE_USER"]:
             del self._environment["TIDEGATE_USER"]
-        self._arguments = ["run", source or str(self.path), "--name", "t", "--log-format", "json", *arguments]
+        command = command or ["run", str(self.path)]
+        self._arguments = [*command, "--name", "t", "--log-format", "json", *arguments]
         self._lines: queue.Queue[Event | None] = queue.Queue()
         self._collectors: list[threading.Thread] = []
         self._notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -85,7 +85,8 @@ def test_a_killed_control_is_replaced_without_traffic_noticing(tmp_path: Path) -
         for _ in range(3):
             os.kill(gateway.pid("control"), signal.SIGKILL)
             gateway.wait_event("control ended, starting another")
-            gateway.wait_ready()
+            # The node has what the new control would give it.
+            assert "snapshot 1:" in gateway.wait_ready()
         gateway.write(TWO)
         assert gateway.run("reload", "--json").returncode == 0
         assert gateway.get() == "two"
@@ -314,3 +315,25 @@ def test_another_number_of_threads_needs_a_restart_and_says_so(tmp_path: Path) -
         assert refused.returncode == 3
         assert "gateway.threads: the node runs with 2 threads" in refused.stderr
         assert gateway.get() == "one"
+
+
+def test_proxy_runs_without_a_file_and_follows_the_one_it_wrote(tmp_path: Path) -> None:
+    port = free_port()
+    with endpoint() as upstream:
+        gateway = Supervised(
+            tmp_path, ONE, port=port, command=["proxy", f"/app={upstream.address}", "--listen", f":{port}"]
+        )
+        try:
+            gateway.wait_ready()
+            assert gateway.get("/nowhere") == "404 Not Found\n"
+            gateway.get("/app/x")
+            assert upstream.wait_for(1)[0].target == "/app/x"
+            written = tmp_path / "run" / "t.yaml"
+            gateway.wait_event("configuration applied")
+            written.write_text(ONE.replace("PORT", str(port)).replace("threads: 2, ", ""))
+            gateway.wait_event("configuration applied")
+            assert gateway.get("/nowhere") == "one"
+            assert gateway.stop() == 0
+            assert not written.exists()
+        finally:
+            gateway.close()

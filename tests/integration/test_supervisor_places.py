@@ -200,7 +200,7 @@ def test_objects_are_served_and_reloaded_without_importing_them_into_control(tmp
     port = free_port()
     shop = tmp_path / "shop.py"
     shop.write_text(OBJECT.replace("PORT", str(port)))
-    with supervised(tmp_path, "", source="shop:gateway", port=port) as gateway:
+    with supervised(tmp_path, "", command=["run", "shop:gateway"], port=port) as gateway:
         assert gateway.get() == "one"
         assert int((tmp_path / "importer").read_text()) != gateway.pid("control")
         shop.write_text(OBJECT.replace("PORT", str(port)).replace('"one"', '"two"'))

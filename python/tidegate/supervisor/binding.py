@@ -28,12 +28,18 @@ class BindError(Exception):
         self.message = message
 
 
-def bind(address: Address, threads: int) -> list[socket.socket]:
+def bind(address: Address, threads: int, *, is_own_port: bool = False) -> list[socket.socket]:
     """Binds `threads` listening sockets to one address; the kernel spreads connections over them.
 
     The first is bound alone and made to share only afterwards, so that another program, or another
     gateway, that holds the address is noticed: SO_REUSEPORT from the start would join it silently and
     take half of its connections.
+
+    Args:
+        address: What to bind.
+        threads: How many sockets.
+        is_own_port: Whether we hold the port on another address already: `::` gives way to `127.0.0.1` in
+            one change, and what is in use is in use by us.
 
     Raises:
         BindError: The address is taken, forbidden or does not exist here. Nothing stays bound.
@@ -43,22 +49,23 @@ def bind(address: Address, threads: int) -> list[socket.socket]:
         if path:
             first = listen(Path(path), address.get("mode", UNIX_MODE), address.get("backlog", BACKLOG))
             return [first, *(first.dup() for _ in range(threads - 1))]
-        return _bind_tcp(address["address"], address["port"], threads, address.get("backlog", BACKLOG))
+        backlog = address.get("backlog", BACKLOG)
+        return _bind_tcp(address["address"], address["port"], threads, backlog, shared=is_own_port)
     except OSError as error:
         where = path or name_of(address["address"], address["port"])
         raise BindError(where, explain(error, address)) from error
 
 
-def _bind_tcp(address: str, port: int, threads: int, backlog: int) -> list[socket.socket]:
+def _bind_tcp(address: str, port: int, threads: int, backlog: int, *, shared: bool) -> list[socket.socket]:
     address = address.strip("[]")
     try:
-        first = _open(address, port, backlog, shared=False)
+        first = _open(address, port, backlog, shared=shared)
     except OSError as error:
         if address != "::" or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
             raise
         # A kernel without IPv6: "all addresses" is then all of IPv4.
         address = "0.0.0.0"
-        first = _open(address, port, backlog, shared=False)
+        first = _open(address, port, backlog, shared=shared)
     sockets = [first]
     try:
         first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -176,12 +183,13 @@ def ensure(sockets: Sockets, addresses: list[Address], threads: int) -> list[str
     """
     bound: dict[str, list[socket.socket]] = {}
     errors: list[BindError] = []
+    own_ports = {name.rpartition(":")[2] for name in sockets.names() if name.startswith("tcp:")}
     for address in addresses:
         key = address["key"]
         if key in sockets or key in bound:
             continue
         try:
-            bound[key] = bind(address, threads)
+            bound[key] = bind(address, threads, is_own_port=str(address.get("port")) in own_ports)
         except BindError as error:
             errors.append(error)
     if errors:

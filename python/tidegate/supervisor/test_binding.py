@@ -150,3 +150,15 @@ def test_what_is_held_is_not_bound_again() -> None:
 )
 def test_a_failure_says_what_to_do(number: int, address: Address, says: str) -> None:
     assert says in explain(OSError(number, "x"), address)
+
+
+def test_one_address_may_replace_all_addresses_on_the_same_port() -> None:
+    sockets = Sockets()
+    port = free_port()
+    ensure(sockets, [tcp("::", port)], 2)
+    ensure(sockets, [tcp("127.0.0.1", port)], 2)
+    sockets.drop(f"tcp:::{port}")
+    socket.create_connection(("127.0.0.1", port)).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("::1", port))
+    sockets.close()
