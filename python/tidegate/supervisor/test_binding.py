@@ -155,9 +155,10 @@ def test_a_failure_says_what_to_do(number: int, address: Address, says: str) -> 
 def test_one_address_may_replace_all_addresses_on_the_same_port() -> None:
     sockets = Sockets()
     port = free_port()
-    ensure(sockets, [tcp("::", port)], 2)
+    everything = tcp("::", port)
+    ensure(sockets, [everything], 2)
     ensure(sockets, [tcp("127.0.0.1", port)], 2)
-    sockets.drop(f"tcp:::{port}")
+    sockets.drop(everything["key"])
     socket.create_connection(("127.0.0.1", port)).close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("::1", port))
