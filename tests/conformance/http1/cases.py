@@ -68,6 +68,8 @@ class Expect:
     endpoint_connection: str = "any"
     response: list[Downstream] = field(default_factory=list)
     cut: bool = False
+    streamed: bool = False
+    """Whether the start of a refused request may have reached the endpoint: a body is judged as it comes."""
 
 
 @dataclass(frozen=True)

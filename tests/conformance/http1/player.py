@@ -196,14 +196,9 @@ def _judge_endpoint(case: Case, endpoint: FakeEndpoint, played: Played, is_peer:
         played.expect(len(messages) == len(expect.endpoint), f"reached the endpoint: {got}")
         for message, wanted in zip(messages, expect.endpoint, strict=False):
             _judge_request(message, wanted, played)
-    if expect.endpoint == [] and not case.origin and not expect.cut and _is_refusal(case):
+    if expect.endpoint == [] and not case.origin and not expect.cut and not expect.streamed:
         played.expect(not played_bytes(played), "bytes of a refused request reached the endpoint")
     _judge_reuse(case, endpoint, played)
-
-
-def _is_refusal(case: Case) -> bool:
-    """Refused by its head alone: not one byte may have been sent on. A body is judged while it streams."""
-    return "chunk" not in case.id and "trailers" not in case.id and case.row != "48"
 
 
 def played_bytes(played: Played) -> bytes:

@@ -43,7 +43,8 @@ def test_a_server_sees_what_tidegate_saw(name: str):
         before, answered = recorder.count(), 0
         for data in inputs:
             meant = oracle.judge(data).served[0]
-            if meant.target == "/echo-count":
+            # Go answers `OPTIONS *` itself and tells its handler nothing.
+            if meant.target == "/echo-count" or (meant.target == "*" and name == "Go net/http"):
                 continue
             answer = exchange(running, data, meant.method)
             problem = disagreement(answer, meant, name)

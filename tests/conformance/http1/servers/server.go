@@ -34,7 +34,5 @@ func main() {
 		fields.Set("X-Echo-Length", strconv.FormatInt(length, 10))
 		io.WriteString(writer, "ok")
 	})
-	// Otherwise the server answers `OPTIONS *` itself.
-	server := http.Server{Handler: handler, DisableGeneralOptionsHandler: true}
-	server.Serve(listener)
+	http.Serve(listener, handler)
 }
