@@ -14,6 +14,9 @@ mod node;
 mod probe;
 mod service;
 mod snapshot;
+#[cfg(test)]
+#[allow(clippy::indexing_slicing)]
+mod tests;
 mod thread;
 mod upstream;
 

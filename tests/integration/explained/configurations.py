@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tidegate import Gateway
-from tidegate.config.errors import ConfigError
+from tidegate.config.problem import ConfigError
 
 HOSTS = ["shop.test", "api.shop.test", "a.b.shop.test", "other.test"]
 PATTERNS = ["*.shop.test", "*.b.shop.test", *HOSTS]
@@ -126,5 +126,5 @@ def bad_routes(error: Exception) -> set[int]:
         paths = [str(problem.path) for problem in problems]
         named = [path.split(".")[1] for path in paths if path.startswith("routes.")]
         return {int(text) for text in named if text.isdigit()}
-    errors = getattr(error, "errors", list)()
+    errors: list[Any] = getattr(error, "errors", list)()
     return {found["loc"][1] for found in errors if found["loc"][:1] == ("routes",)}

@@ -44,6 +44,8 @@ pub(crate) struct Downstream {
     /// Whether the peer is one of its `trusted_proxies`.
     pub(crate) is_trusted: bool,
     has_served: bool,
+    /// Whether the connection ends by a reset.
+    is_cut: bool,
     /// The limit by which it was counted in; see `Counted`.
     per_address: u32,
 }
@@ -94,6 +96,7 @@ impl Downstream {
             index: 0,
             is_trusted: false,
             has_served: false,
+            is_cut: false,
             per_address,
         })
     }
@@ -242,8 +245,17 @@ impl Downstream {
         .await
     }
 
-    /// Says that nothing more will come, and reads on for a while.
+    /// Makes the connection end by a reset: after half a response, a close could pass for its end.
+    pub(crate) fn cut(&mut self) {
+        self.stream.reset_on_close();
+        self.is_cut = true;
+    }
+
+    /// Says that nothing more will come, and reads on for a while; nothing of the kind after a cut.
     pub(crate) async fn linger(&mut self) {
+        if self.is_cut {
+            return;
+        }
         self.stream.shutdown_write();
         self.timer.set(self.thread.now().after_millis(LINGER_MS));
         let mut left = LINGER_BYTES;

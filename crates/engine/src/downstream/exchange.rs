@@ -4,7 +4,7 @@ use super::connection::Downstream;
 use super::record::Record;
 use super::reply::fixed_answer;
 use super::upload::{Upload, UploadError};
-use super::{internal, mapping};
+use super::{internal, map_back};
 use crate::decide::{self, Mapping, Routed};
 use crate::functions;
 use crate::snapshot::{BackendPlan, FilterPlan, TargetPlan};
@@ -395,7 +395,7 @@ impl Journey<'_> {
         response: &mut Response,
     ) -> Option<Answer> {
         if let Some(mapping) = &self.mapping {
-            mapping::map_back(response, &exchange.request, mapping, &self.outer_host);
+            map_back(response, &exchange.request, mapping, &self.outer_host);
         }
         run_response_filters(&self.filters, exchange, response, self.filters.len()).await
     }

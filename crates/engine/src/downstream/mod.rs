@@ -22,6 +22,7 @@ use tidegate_telemetry::ThreadStats;
 
 pub(crate) use connection::Downstream;
 pub(crate) use exchange::{Journey, head_limits};
+pub(crate) use mapping::map_back;
 pub(crate) use record::Record;
 pub(crate) use reply::fixed_answer;
 pub(crate) use upload::{Upload, UploadError};

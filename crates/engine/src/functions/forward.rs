@@ -484,8 +484,7 @@ async fn deliver(
         },
         Err((kind, detail)) => {
             record.fail_with(kind, detail);
-            // A close could pass for the end of a body: a reset cannot.
-            downstream.stream.reset_on_close();
+            downstream.cut();
             Outcome::Broken
         }
     }

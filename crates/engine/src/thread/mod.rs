@@ -5,6 +5,8 @@ mod accept;
 mod buffers;
 mod main;
 mod pool;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use crate::node::Node;

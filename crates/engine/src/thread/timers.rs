@@ -81,7 +81,7 @@ impl Timers {
     }
 
     /// Fires what is due; returns when to look again, or `None` when nothing waits.
-    fn turn(&self) -> Option<Moment> {
+    pub(crate) fn turn(&self) -> Option<Moment> {
         let now_slot = self.clock.now().millis() / SLOT_MS;
         let first = self.cursor.get();
         if first <= now_slot {

@@ -299,8 +299,7 @@ async fn deliver(
             if cut.is_fault {
                 place.failed(plan, downstream.thread.now());
             }
-            // A close could pass for the end of a body: a reset cannot.
-            downstream.stream.reset_on_close();
+            downstream.cut();
             Outcome::Broken
         }
     }
