@@ -19,7 +19,8 @@ from tidegate.config.gateway import Gateway
 from tidegate.config.load import loads
 
 ROOT = Path(__file__).resolve().parents[3]
-BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# A longer fence shows a whole page, whose own blocks are part of its text.
+BLOCK = re.compile(r"^(`{3,})(\w+)[^\n]*\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 SECTIONS = set(Gateway.model_fields)
 
 
@@ -41,7 +42,7 @@ def pairs() -> Iterator[Any]:
     for page in pages():
         text = page.read_text(encoding="utf-8")
         blocks = [
-            (found[1], found[2], text.count("\n", 0, found.start()) + 1) for found in BLOCK.finditer(text)
+            (found[2], found[3], text.count("\n", 0, found.start()) + 1) for found in BLOCK.finditer(text)
         ]
         for number, (language, body, line) in enumerate(blocks):
             if language in ("yaml", "yml") and is_configuration(body):
