@@ -50,7 +50,7 @@ def replaced(site: Site) -> None:
 
     def is_up() -> bool:
         status = site.call("status")
-        return status["pid"] != death.pid and status["snapshot"] > 0
+        return bool(status["pid"] != death.pid and status["snapshot"] > 0)
 
     assert wait_until(is_up, TIMEOUT), site.output()
 
@@ -76,6 +76,8 @@ def test_a_node_starts_from_its_last_snapshot_while_control_is_dead(tmp_path: Pa
 def test_a_broken_file_keeps_nobody_from_starting_again(tmp_path: Path):
     port = free_port()
     with endpoint() as upstream, Site(tmp_path, configuration(port, upstream)) as site:
+        # What was acknowledged a moment ago may not be on disk yet.
+        assert wait_until((site.directory / "snapshot.json").exists)
         site.file.write_text("routes: [")
         kill(site.pid("control"))
         replaced(site)

@@ -39,7 +39,14 @@ def bench() -> Iterator[Bench]:
 def configuration(port: int, origin: Origin) -> dict[str, Any]:
     return {
         "gateway": {"graceful_stop": "10s"},
-        "listeners": {"web": {"address": "127.0.0.1", "port": port}},
+        # All clients have one address here, and a machine that stalls gathers many connections.
+        "listeners": {
+            "web": {
+                "address": "127.0.0.1",
+                "port": port,
+                "limits": {"connections": 100_000, "connections_per_address": 100_000},
+            }
+        },
         "routes": [{"path": "/", "to": f"http://{origin.address}"}],
     }
 
@@ -58,13 +65,13 @@ def serving(folder: Path, bench: Bench, **more: Any) -> Iterator[tuple[Site, Loa
             origin.close()
 
 
-def rounds(load: Load, murder: Callable[[], Death]) -> list[Death]:
-    """Kills, waits until connections of later are served, and for a second's worth more; again."""
+def rounds(load: Load, murder: Callable[[], Death], between: int = RATE) -> list[Death]:
+    """Kills, waits until connections of later are served, and for `between` more; again."""
     deaths = []
     for _ in range(KILLS):
         death = murder()
         load.wait_served_after(death.gone)
-        load.wait_more(RATE)
+        load.wait_more(between)
         deaths.append(death)
     return deaths
 
@@ -124,9 +131,11 @@ def test_a_killed_function_worker_loses_its_own_calls_and_nothing_else(tmp_path:
         load = Load(bench, port, RATE, prefix="/slow")
         try:
             load.wait_more(50)
-            # In turn: a worker that ends again and again is started less and less often, on purpose.
+            # In turn and with time to live: one that dies within 10 s again and again is restarted less
+            # and less often, on purpose.
             turns = itertools.cycle(range(WORKERS))
-            deaths = rounds(load, lambda: kill(site.pid(f"worker:slow:{next(turns)}")))
+            between = RATE if KILLS <= WORKERS else RATE * 12 // WORKERS
+            deaths = rounds(load, lambda: kill(site.pid(f"worker:slow:{next(turns)}")), between)
         finally:
             load.stop(), beside.stop()
             origin.close()
