@@ -58,6 +58,7 @@ class Supervised:
         *arguments: str,
         port: int | None = None,
         command: Sequence[str] | None = None,
+        name: str = "t",
     ) -> None:
         """Args:
         folder: Holds the file, the runtime directory and the readiness socket.
@@ -65,6 +66,7 @@ class Supervised:
         *arguments: For `tidegate run`.
         port: The port; a free one without it.
         command: What to do instead of `run FILE`.
+        name: The instance's.
         """
         self.folder = folder
         self.port = port or free_port()
@@ -75,7 +77,7 @@ class Supervised:
         if not self._environment["TIDEGATE_USER"]:
             del self._environment["TIDEGATE_USER"]
         command = command or ["run", str(self.path)]
-        self._arguments = [*command, "--name", "t", "--log-format", "json", *arguments]
+        self._arguments = [*command, "--name", name, "--log-format", "json", *arguments]
         self._lines: queue.Queue[Event | None] = queue.Queue()
         self._collectors: list[threading.Thread] = []
         self._notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

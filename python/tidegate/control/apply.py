@@ -6,6 +6,7 @@ refused undoes those before it, and what was in force stays in force.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -83,6 +84,9 @@ class Node:
         Raises:
             ProtocolError: None came up in time.
         """
+        if not self.is_up():
+            # It went; the supervisor says when the next one is there.
+            self._is_up.clear()
         try:
             async with asyncio.timeout(timeout):
                 await self._is_up.wait()
@@ -131,11 +135,14 @@ class Applier:
         """
         before = self.current
         try:
-            await self._functions(fresh, drop=False)
             await self._ensure(fresh)
+            await self._functions(fresh, drop=False)
             applied = await self._send(fresh, before)
         except Refused:
             if before is not None:
+                # Code that took over already gives way again.
+                with contextlib.suppress(Refused):
+                    await self._functions(before, drop=False)
                 await self._keep(before)
             raise
         await self._keep(fresh)

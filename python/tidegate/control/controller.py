@@ -197,7 +197,12 @@ class Controller:
         try:
             fresh = await asyncio.to_thread(self._read)
             self._follow(fresh)
-            applied = await self._applier.apply(fresh)
+            try:
+                applied = await self._applier.apply(fresh)
+            except ProtocolError as error:
+                # A node that died over it: the next one gets the change.
+                self._events.warning(f"trying again: {error}")
+                applied = await self._applier.apply(fresh)
         except ConfigError as error:
             problems: list[WireProblem] = [
                 {"where": problem.where, "message": problem.message} for problem in error.problems
