@@ -237,10 +237,11 @@ class FakeEndpoint:
             pass  # the gateway may reset at any time
         finally:
             with self._changed:
-                connection.closed = True
                 self._sockets.discard(connected)
+                # Closed before it is said so: whoever waited for `closed` may rely on it.
+                connected.close()
+                connection.closed = True
                 self._changed.notify_all()
-            connected.close()
 
     def _read(self, connected: socket.socket, connection: Connection, reader: Reader) -> None:
         continued = answered_early = False
