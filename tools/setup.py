@@ -14,8 +14,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
-import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,14 +84,44 @@ def stamp_of(*parts: str | bytes) -> str:
     return digest.hexdigest()
 
 
+def is_readable_by_all(path: Path) -> bool:
+    """Whether every user may open `path`, its folders included."""
+    path = path.resolve()
+    return bool(path.stat().st_mode & 0o004) and all(parent.stat().st_mode & 0o001 for parent in path.parents)
+
+
+def interpreter() -> Path:
+    """The Python that .venv is made from: this one, or for root one that other users can read, too.
+
+    Started as root, tidegate gives root's rights up and starts Python again as another user, which a Python
+    under root's home cannot serve.
+    """
+    own = Path(sys.executable)
+    if os.geteuid() != 0 or is_readable_by_all(own):
+        return own
+    for name in (
+        "python3",
+        *(f"python3.{minor}" for minor in range(NEWEST_PYTHON[1], OLDEST_PYTHON[1] - 1, -1)),
+    ):
+        found = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin")
+        probe = f"import sys, ensurepip; sys.exit(sys.version_info[:2] < {OLDEST_PYTHON})"
+        if not found or not is_readable_by_all(Path(found)):
+            continue
+        if subprocess.run([found, "-c", probe], capture_output=True, check=False).returncode == 0:
+            return Path(found)
+    print(f"setup: {own} is for root alone; `tidegate run` needs `--user root` with it", file=sys.stderr)
+    return own
+
+
 def make_environment() -> None:
     """Creates .venv and installs the locked tools, when the interpreter or the lock file changed."""
+    base = interpreter()
     stamp_file = VENV / "tidegate-setup-stamp"
-    stamp = stamp_of(sys.version, str(VENV), LOCK.read_bytes())
+    stamp = stamp_of(sys.version, str(base), str(VENV), LOCK.read_bytes())
     if stamp_file.exists() and stamp_file.read_text() == stamp:
         return
-    print("setup: installing the locked tools into .venv", flush=True)
-    venv.EnvBuilder(with_pip=True, clear=True).create(VENV)
+    print(f"setup: installing the locked tools into .venv, from {base}", flush=True)
+    subprocess.run([str(base), "-m", "venv", "--clear", str(VENV)], check=True)
     python = VENV / "bin" / "python"
     command = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(LOCK)]
     if subprocess.run(command, check=False).returncode != 0:
@@ -111,7 +139,7 @@ def install_checkout() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     cargo = tomllib.loads((ROOT / "Cargo.toml").read_text())
     version = cargo["workspace"]["package"]["version"]
-    packages = Path(sysconfig.get_path("purelib", vars={"base": str(VENV), "platbase": str(VENV)}))
+    packages = next(VENV.glob("lib/python3.*/site-packages"))
     groups = {"console_scripts": project["scripts"], **project["entry-points"]}
     entry_points = "".join(
         f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in entries.items()) + "\n"
