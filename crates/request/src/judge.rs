@@ -69,6 +69,9 @@ pub(crate) fn authority(
         return Err(Reject::request("no Host"));
     }
     let mut authority = match host {
+        // What a client sends that has no name for the server, and a gateway before this one that
+        // was asked without Host (RFC 9112 §3.2): routes without hosts take it.
+        Some(host) if host.value(&fields.arena).is_empty() => Authority::default(),
         Some(host) => target::canonical_host(fields, host, scheme)?,
         None => Authority::default(),
     };
