@@ -24,8 +24,8 @@ class Mistake:
 
 
 MISTAKES = (
-    Mistake("path: /payments, to: payment }", "path: /payments, to: paymet }", "paymet", "payment"),
-    Mistake("path: /orders, to: order }", "pathh: /orders, to: order }", "pathh", "path"),
+    Mistake("path: /payments, to: payment,", "path: /payments, to: paymet,", "paymet", "payment"),
+    Mistake("path: /orders, to: order,", "pathh: /orders, to: order,", "pathh", "path"),
     Mistake("graceful_stop: 2s", "graceful_stop: soon", "soon", "5s"),
 )
 """A backend that does not exist, a setting that does not exist, a value of the wrong kind."""
