@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mutated responses of an origin server: the client gets one response, whole and the same, or sees that it is not.
+"""Mutated responses of an origin server: the client gets one, whole and the same, or sees that it is not.
 
 TIDEGATE_RESPONSES asks for another number than 3,000, TIDEGATE_SEED repeats a run.
 """
@@ -34,7 +34,10 @@ _CONFIGURATION = """
 gateway: { threads: 1 }
 listeners: { web: { port: 0 } }
 backends:
-  origin: { endpoints: [{ address: "ADDRESS" }], passive_health: { enabled: false }, timeouts: { stall: 1s, first_byte: 1s } }
+  origin:
+    endpoints: [{ address: "ADDRESS" }]
+    passive_health: { enabled: false }
+    timeouts: { stall: 1s, first_byte: 1s }
 routes: [{ path: /, to: origin, retries: { attempts: 0 } }]
 """
 
@@ -73,12 +76,18 @@ def complaint(data: bytes, wire: Wire) -> str | None:
     if got.status == 502 != meant.status:
         return None if is_strict(meant) else "502 for a sound response"
     same = (got.status, got.body) == (meant.status, meant.body)
-    return None if same else f"{got.status} {got.body[:40]!r}, the origin's is {meant.status} {meant.body[:40]!r}"
+    return (
+        None
+        if same
+        else f"{got.status} {got.body[:40]!r}, the origin's is {meant.status} {meant.body[:40]!r}"
+    )
 
 
 def is_strict(message: Message) -> bool:
     """Whether a whole response may still be refused: for framing fields where there is no content, say."""
-    odd = {"transfer-encoding", "content-length", "upgrade"} & {n.lower().decode("latin-1") for n, _ in message.fields}
+    odd = {"transfer-encoding", "content-length", "upgrade"} & {
+        n.lower().decode("latin-1") for n, _ in message.fields
+    }
     return message.status in (204, 304) and bool(odd)
 
 
@@ -101,8 +110,10 @@ def exchange(port: int, upstream: FakeEndpoint, data: bytes) -> Wire:
     """One request whose answer is `data` and a close."""
     upstream.begin(Script(raw=data))
     with Wire(("127.0.0.1", port)) as wire:
-        wire.send(b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "POST")
+        wire.send(
+            b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "POST"
+        )
         assert wire.wait_closed(), f"seed {SEED}: the connection stayed open after {data!r}"
-    # A connection that the gateway kept must be seen to be closed before the next request, or that one races it.
+    # A connection that the gateway kept must be closed before the next request, or the two race.
     assert upstream.wait(lambda one: all(connection.closed for connection in one.connections))
     return wire
