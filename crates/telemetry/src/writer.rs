@@ -166,11 +166,14 @@ impl Worker {
             if self.sink.is_none() {
                 self.open();
             }
-            let written = self.sink.as_mut().map(|sink| sink.write_all(lines));
-            if !matches!(written, Some(Ok(()))) {
+            let written = self
+                .sink
+                .as_mut()
+                .map_or(0, |sink| write_lines(sink, lines));
+            if written < batch.len() {
                 // A full disk: the lines are lost, the next batch tries again.
-                self.dropped
-                    .fetch_add(batch.len() as u64, Ordering::Relaxed);
+                let lost = (batch.len() - written) as u64;
+                self.dropped.fetch_add(lost, Ordering::Relaxed);
                 self.sink = None;
             }
         }
@@ -183,4 +186,32 @@ impl Worker {
             kept.entries -= gone;
         }
     }
+}
+
+/// Writes as many whole lines as there is room for; returns how many.
+///
+/// The beginning of one that did not fit is taken back, if the file allows it: the next line to be
+/// written would follow it without an end of line, and both would be spoilt.
+fn write_lines(sink: &mut File, lines: &[u8]) -> usize {
+    let mut done = 0;
+    while let Some(rest) = lines.get(done..).filter(|rest| !rest.is_empty()) {
+        match sink.write(rest) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    let written = lines.get(..done).unwrap_or_default();
+    let torn = written
+        .iter()
+        .rev()
+        .take_while(|byte| **byte != b'\n')
+        .count() as u64;
+    if torn > 0
+        && let Ok(length) = sink.metadata().map(|found| found.len())
+    {
+        let _ = sink.set_len(length.saturating_sub(torn)); // a pipe or a device: nothing to take back
+    }
+    written.iter().filter(|byte| **byte == b'\n').count()
 }
