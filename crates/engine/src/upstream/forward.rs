@@ -93,7 +93,8 @@ async fn tries(
         {
             Ok(connection) => connection,
             Err((kind, detail)) => {
-                if kind != ErrorKind::ProxyInternalError {
+                // Out of descriptors is our fault, not the endpoint's.
+                if kind != ErrorKind::ConnectionLimitReached {
                     place.failed(plan, downstream.thread.now());
                 }
                 tried.push(place.index as u16);

@@ -242,8 +242,9 @@ fn connect_error(error: &io::Error) -> (ErrorKind, &'static str) {
             ErrorKind::DestinationUnavailable,
             "the endpoint's address cannot be reached",
         ),
+        // ENFILE, EMFILE, ENOMEM, ENOBUFS: a 503, since it is a matter of load and not of a fault.
         _ if matches!(error.raw_os_error(), Some(23 | 24 | 12 | 105)) => (
-            ErrorKind::ProxyInternalError,
+            ErrorKind::ConnectionLimitReached,
             "out of descriptors or memory",
         ),
         _ => (ErrorKind::ConnectionRefused, "connecting failed"),
