@@ -265,3 +265,20 @@ def test_code_that_does_not_load_at_the_start_costs_its_own_route_only(tmp_path:
         (tmp_path / "hello.py").write_text("def hello(request):\n    return 'mended'\n")
         assert gateway.run("reload").returncode == 0
         assert gateway.get("/hello") == "mended"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_code_that_the_workers_user_cannot_read_is_told(open_folder: Path) -> None:
+    if not is_readable_by_all(Path(sys.executable)):
+        pytest.skip(f"{sys.executable} can be run by root only")
+    (open_folder / "hello.py").write_text("def hello(request):\n    return 'hi'\n")
+    account = pwd.getpwnam("nobody")
+    open_folder.chmod(0o750)
+    os.chown(open_folder, 0, account.pw_gid)
+    gateway = Supervised(open_folder, FUNCTION, "--user", "nobody")
+    try:
+        assert gateway.wait() == 3
+        assert f"cannot read {open_folder}" in gateway.log()
+        assert "choose gateway.function_user" in gateway.log()
+    finally:
+        gateway.close()

@@ -83,22 +83,28 @@ def for_workers(main: Identity | None) -> Identity | None:
     return Identity(str(spare), spare, spare)
 
 
-def check_access(identity: Identity, paths: Iterable[Path]) -> None:
+def check_access(
+    identity: Identity, paths: Iterable[Path], hint: str = "choose a user that can: --user or gateway.user"
+) -> None:
     """Makes sure that `identity` can run this Python and read `paths`.
+
+    Args:
+        identity: Who is to read.
+        paths: Files and folders; those that are not there are somebody else's problem.
+        hint: What to do beside moving them.
 
     Raises:
         IdentityError: Naming the first file it cannot read.
     """
     package = Path(__file__).resolve().parents[1]
     wanted = [(Path(sys.executable), os.X_OK), (package / "__init__.py", os.R_OK)]
-    wanted += [(path.absolute(), os.R_OK) for path in paths if path.exists()]
+    wanted += [(path.absolute(), os.R_OK | (os.X_OK if path.is_dir() else 0)) for path in paths]
     refused = _as(identity, [pair for pair in wanted if pair[0].exists()])
     if refused is None:
         return
     raise IdentityError(
         f"user {identity.name!r} cannot read {refused} (started as root, tidegate gives its rights up); "
-        f"put it where everybody can read, or choose a user that can: --user NAME or gateway.user; "
-        "`--user root` keeps all rights"
+        f"put it where everybody can read, or {hint}; `--user root` keeps all rights"
     )
 
 

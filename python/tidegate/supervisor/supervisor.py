@@ -184,7 +184,10 @@ class Supervisor:
 
     def _set_functions(self, message: Message, reply: Reply) -> None:
         try:
-            self._workers.identity = self._worker_identity(message.get("user"))
+            identity = self._workers.identity = self._worker_identity(message.get("user"))
+            if identity is not None:
+                folders = {Path(pool["directory"]) for pool in message["pools"] if pool["directory"]}
+                identities.check_access(identity, sorted(folders), "choose gateway.function_user")
         except IdentityError as error:
             reply(problems=[{"where": "gateway.function_user", "message": str(error)}])
             return
