@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,14 @@ BLOCK = re.compile(r'^(`{3,})\w+ title="([^"]+)"\n(.*?)^\1$', re.MULTILINE | re.
 PARTS = ("Cargo.toml", "Cargo.lock", "crates", "benches", "python/tidegate", "tools", "docs/reference")
 
 
+WORK = ROOT / "target" / "adding-a-room"
+"""The same place in each run: Cargo takes what it built elsewhere for fresh, and keeps the dependencies."""
+
+
 def copy_of_the_checkout(folder: Path) -> None:
     """The tracked files that the page's commands need, committed as one."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     listed = subprocess.run(["git", "ls-files", "-z", *PARTS], cwd=ROOT, check=True, capture_output=True)
     for name in listed.stdout.decode().split("\0"):
         if name and (ROOT / name).is_file():
@@ -42,19 +49,20 @@ def run(folder: Path, *command: str, **environment: str) -> str:
 
 @pytest.mark.needs("cargo", "git")
 @pytest.mark.timeout(600)
-def test_a_balancing_algorithm_is_added_by_its_own_room_alone(tmp_path: Path) -> None:
-    copy_of_the_checkout(tmp_path)
-    run(tmp_path, sys.executable, "tools/generate.py")
-    git(tmp_path, "add", "-A")
+def test_a_balancing_algorithm_is_added_by_its_own_room_alone() -> None:
+    folder = WORK / "checkout"
+    copy_of_the_checkout(folder)
+    run(folder, sys.executable, "tools/generate.py")
+    git(folder, "add", "-A")
     blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
     assert len(blocks) == 7
     for _, name, body in blocks:
         assert "/in_order/" in name, "the page writes into its own room alone"
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(body, encoding="utf-8")
-    run(tmp_path, sys.executable, "tools/generate.py")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(body, encoding="utf-8")
+    run(folder, sys.executable, "tools/generate.py")
     changed = [
-        line[3:] for line in git(tmp_path, "status", "--porcelain", "-uall").splitlines() if line[1] != " "
+        line[3:] for line in git(folder, "status", "--porcelain", "-uall").splitlines() if line[1] != " "
     ]
     beside = sorted(name for name in changed if "in_order" not in name)
     assert beside == [
@@ -62,10 +70,8 @@ def test_a_balancing_algorithm_is_added_by_its_own_room_alone(tmp_path: Path) ->
         "docs/reference/index.md",
         "docs/reference/tidegate.schema.json",
     ]
-    # The compiled dependencies are those of the checkout, so only a few small crates are built.
-    target = str(Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")))
     cargo = ("cargo", "test", "--offline", "-p", "tidegate-balancing", "in_order")
-    assert "2 passed" in run(tmp_path, *cargo, CARGO_TARGET_DIR=target)
+    assert "2 passed" in run(folder, *cargo, CARGO_TARGET_DIR=str(WORK / "target"))
     pytest_alone = (sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", ".")
     room = "python/tidegate/balancing/in_order"
-    assert "2 passed" in run(tmp_path, *pytest_alone, room, PYTHONPATH=str(tmp_path / "python"))
+    assert "2 passed" in run(folder, *pytest_alone, room, PYTHONPATH=str(folder / "python"))
