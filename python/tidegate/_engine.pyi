@@ -8,6 +8,20 @@ from typing import Any, TypeVar, final, overload
 
 from tidegate.functions._view import Query
 
+__all__ = [
+    "CallNext",
+    "Headers",
+    "Request",
+    "Response",
+    "Worker",
+    "check_snapshot",
+    "decide",
+    "parse_request",
+    "run_node",
+    "run_worker",
+    "version",
+]
+
 _HeaderSource = Headers | Mapping[str, str] | Iterable[tuple[str, str]]
 _Default = TypeVar("_Default")
 
