@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Passed on to the program a target runs: make demo ARGS="--tour", make test ARGS="-k reload"
 ARGS ?=
+# Test processes; tests mostly wait, and those of one file stay together.
+WORKERS ?= 2
 
 .PHONY: help setup packages demo test test-rust test-python check bench generate lock wheel docs clean
 
@@ -30,7 +32,7 @@ test-rust:
 	cargo test --locked --workspace --quiet
 
 test-python: setup
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 ## make check     format, lint, types, generated files, docs, licences, advisories
 check: setup
