@@ -257,6 +257,21 @@ def test_a_killed_worker_is_replaced_and_the_next_supervisor_adopts_workers(tmp_
         assert gateway.stop() == 0
 
 
+def test_when_supervisor_and_node_die_the_next_one_ends_the_workers_they_left(tmp_path: Path) -> None:
+    (tmp_path / "hello.py").write_text("import os\ndef hello(request):\n    return str(os.getpid())\n")
+    with supervised(tmp_path, FUNCTION) as gateway:
+        left, node = int(gateway.get("/hello")), gateway.pid("node")
+        gateway.process.kill()
+        gateway.wait()
+        os.kill(node, signal.SIGKILL)
+        wait_gone(node)
+        gateway.again()
+        gateway.wait_ready()
+        wait_gone(left)
+        assert int(gateway.get("/hello")) == gateway.pid("worker:hello:0") != left
+        assert gateway.stop() == 0
+
+
 def test_code_that_does_not_load_at_the_start_costs_its_own_route_only(tmp_path: Path) -> None:
     (tmp_path / "hello.py").write_text("raise ValueError('oh')\n")
     with supervised(tmp_path, FUNCTION) as gateway:

@@ -60,7 +60,7 @@ def is_answered(path: Path) -> bool:
     return True
 
 
-def listen(path: Path, mode: int, backlog: int = 128) -> socket.socket:
+def listen(path: Path, mode: int, backlog: int = 128, *, replace: bool = False) -> socket.socket:
     """Listens at `path`, replacing a socket that nobody answers any more.
 
     The new socket appears under its name only when it listens, so whoever connects meanwhile
@@ -70,6 +70,8 @@ def listen(path: Path, mode: int, backlog: int = 128) -> socket.socket:
         path: Where; the directory exists.
         mode: Permissions of the socket file: who may connect.
         backlog: Connections that may wait to be accepted.
+        replace: Whether a socket that somebody answers is replaced, too: where the instance's lock says
+            that it can only be a process about to end.
 
     Raises:
         FileExistsError: There is a file that is not a socket.
@@ -78,7 +80,7 @@ def listen(path: Path, mode: int, backlog: int = 128) -> socket.socket:
     if os.path.lexists(path):
         if not path.is_socket():
             raise FileExistsError(errno.EEXIST, "a file that is not a socket is in the way", str(path))
-        if is_answered(path):
+        if not replace and is_answered(path):
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), str(path))
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     temporary = path.with_name(f".{secrets.token_hex(4)}")

@@ -123,6 +123,17 @@ def test_a_socket_that_somebody_answers_is_in_use(tmp_path: Path) -> None:
         listen(path, 0o600)
 
 
+def test_a_socket_of_a_process_about_to_end_is_replaced_if_told(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with listen(path, 0o600) as old, listen(path, 0o600, replace=True) as new:
+        with connect(path, 5) as client:
+            new.accept()[0].close()
+            assert client.recv(1) == b""
+        old.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            old.accept()
+
+
 def test_a_file_that_is_no_socket_stays(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_text("mine")

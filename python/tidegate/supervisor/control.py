@@ -72,7 +72,7 @@ class Control:
         try:
             if self._listener is None:
                 # Bound here: the directory is sticky, and a later control may run as another user.
-                self._listener = listen(self._instance.control_socket, 0o600)
+                self._listener = listen(self._instance.control_socket, 0o600, replace=True)
                 if self._identity is not None:
                     os.chown(self._instance.control_socket, self._identity.uid, self._identity.gid)
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

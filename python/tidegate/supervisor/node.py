@@ -154,7 +154,7 @@ class Node:
         owner = self._owner
         try:
             if self._listener is None:
-                self._listener = listen(owner.instance.node_socket, 0o600)
+                self._listener = listen(owner.instance.node_socket, 0o600, replace=True)
                 if owner.identity is not None:
                     os.chown(owner.instance.node_socket, owner.identity.uid, owner.identity.gid)
             settings = {

@@ -92,10 +92,12 @@ class Supervisor:
             AdoptionError: Something answers in the runtime directory that is no node of ours.
         """
         last = state.read(self._instance.state_file)
+        self._workers.adopt(last.get("workers", []))
         if self._node.adopt():
             self._graceful_stop = last.get("graceful_stop_ms", 30_000) / 1000
-            self._workers.adopt(last.get("workers", []))
         else:
+            # Their sockets went with the node.
+            self._workers.drop([])
             # The configuration decides, not what an earlier run left behind.
             self._instance.snapshot_file.unlink(missing_ok=True)
         self._loop.handle_signals(SIGNALS, self._signalled)

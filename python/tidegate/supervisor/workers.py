@@ -172,7 +172,7 @@ class Workers:
         if self._owner is not None:
             os.chown(path.parent, 0, self._owner.gid)
             path.parent.chmod(0o710)
-        opened = listen(path, 0o600, BACKLOG)
+        opened = listen(path, 0o600, BACKLOG, replace=True)
         if self._owner is not None:
             os.chown(path, self._owner.uid, self._owner.gid)
         return opened
