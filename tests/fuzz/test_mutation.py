@@ -39,9 +39,6 @@ def complaint(data: bytes, told: dict[str, Any]) -> str | None:
         (sent,) = read_requests(told["encoded"])
     except (Malformed, ValueError) as error:
         return f"sent on as something else than one message: {error}: {told['encoded'][:300]!r}"
-    if not told["authority"]:
-        # HTTP/1.0 without Host: what is sent on has an empty Host (RFC 9112 §3.2).
-        return None if sent.all("host") == [""] and judgement.served else f"{sent.all('host')}, {judgement}"
     again = _engine.parse_request(told["encoded"])
     if not again["accepted"] or again["consumed"] != len(told["encoded"]):
         return f"what is sent on is refused when it comes back: {again}"

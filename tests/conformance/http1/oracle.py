@@ -128,7 +128,8 @@ def meaning(message: Message) -> Meaning:
     )
     if is_offered and has_body and message.version == "HTTP/1.1":
         raise Refused("upgrade with a body")
-    host = canonical_host(hosts[0]) if hosts else ""
+    # An empty Host says that there is none (RFC 9112 §3.2), as HTTP/1.0 says by leaving it out.
+    host = canonical_host(hosts[0]) if hosts and hosts[0] else ""
     target = message.target
     if target == "*" and message.method == "OPTIONS":
         return Meaning(message.method, "*", host, message.body)

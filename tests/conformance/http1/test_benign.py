@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import collections
+from contextlib import ExitStack
 
 import pytest
 
 from tests.conformance.http1 import corpus
 from tests.conformance.http1.corpus import Recorded
+from tests.conformance.http1.player import Target
 from tests.conformance.http1.targets import Targets
-from tidegate.testing import Script, Wire
+from tidegate.testing import Script, Wire, endpoint, gateway
 
 CORPUS = corpus.load()
 CLIENTS = sorted({recorded.client for recorded in CORPUS})
@@ -22,14 +24,36 @@ def test_everything_a_client_sends_passes(client: str, targets: Targets):
     for number, recorded in enumerate(one for one in CORPUS if one.client == client):
         problems += [
             f"{client} #{number}: {problem}\n  {recorded.raw[:400]!r}"
-            for problem in replay(recorded, targets)
+            for problem in replay(recorded, targets.get("default"))
         ]
     assert not problems, "\n".join(problems)
 
 
-def replay(recorded: Recorded, targets: Targets) -> list[str]:
+def test_everything_passes_a_chain_of_two():
+    """What the first tidegate sends, the second must take: load balancer before gateway, as in the shop."""
+    inner_settings = "threads: 1, trusted_proxies: [127.0.0.0/8]"
+    with ExitStack() as stack:
+        upstream = stack.enter_context(endpoint())
+        inner = stack.enter_context(gateway(_chained(inner_settings, upstream.address)))
+        outer = stack.enter_context(gateway(_chained("threads: 1", f"127.0.0.1:{inner.port}")))
+        target = Target(("127.0.0.1", outer.port), upstream)
+        problems = [f"{problem}\n  {one.raw[:400]!r}" for one in CORPUS for problem in replay(one, target)]
+        hops = {message.get("via") for message in upstream.messages}
+    assert not problems, "\n".join(problems)
+    assert hops == {"1.1 tidegate, 1.1 tidegate"}
+
+
+def _chained(settings: str, address: str) -> str:
+    return f"""
+gateway: {{ {settings} }}
+listeners: {{ web: {{ port: 0 }} }}
+backends: {{ next: {{ endpoints: [{{ address: "{address}" }}], passive_health: {{ enabled: false }} }} }}
+routes: [{{ path: /, to: next }}]
+"""
+
+
+def replay(recorded: Recorded, target: Target) -> list[str]:
     """Sends one message and compares what arrived."""
-    target = targets.get("default")
     target.endpoint.begin(Script())
     with Wire(target.address, timeout=target.timeout) as wire:
         wire.send(recorded.raw, recorded.message.method)
