@@ -44,6 +44,10 @@ async def _run(settings: dict[str, Any]) -> int:
     return 0
 
 
+class SupervisorGone(Exception):
+    """There is nobody to work for; what was under way ends."""
+
+
 class Controller:
     """One control process."""
 
@@ -87,7 +91,9 @@ class Controller:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
+        if task.cancelled() or not self._supervisor.is_open:
+            return
+        if task.exception() is not None:
             self._events.error("a task of control failed", error=repr(task.exception()))
             # Without it control would look alive and do nothing; the supervisor starts another.
             os._exit(1)
@@ -200,6 +206,8 @@ class Controller:
             try:
                 applied = await self._applier.apply(fresh)
             except ProtocolError as error:
+                if not self._supervisor.is_open:
+                    raise SupervisorGone from error
                 # A node that died over it: the next one gets the change.
                 self._events.warning(f"trying again: {error}")
                 applied = await self._applier.apply(fresh)

@@ -118,6 +118,10 @@ class AsyncChannel:
             reply = {"ok": True, **await self._handler(message)}
         except Refused as refusal:
             reply = {**refusal.reply, "ok": False, "problems": refusal.problems}
+        except Exception as error:
+            # Whoever asked is not left waiting; the handler's own code says more in the log.
+            text = f"{type(error).__name__}: {error}"
+            reply = {"ok": False, "problems": [{"where": message["type"], "message": text}]}
         if "id" in message and not self._writer.is_closing():
             with contextlib.suppress(ConnectionError):
                 self._writer.write(encode({**reply, "id": message["id"]}))

@@ -188,6 +188,17 @@ def test_async_calls_raise_refusals_and_deadlines() -> None:
     both_ends(handler, talk)
 
 
+def test_a_handler_that_fails_still_answers() -> None:
+    async def handler(message: Message) -> Message:
+        raise ProtocolError("the supervisor is gone")
+
+    async def talk(channel: AsyncChannel) -> None:
+        with pytest.raises(Refused, match="status: ProtocolError: the supervisor is gone"):
+            await channel.call("status")
+
+    both_ends(handler, talk)
+
+
 def test_async_calls_fail_when_the_peer_goes() -> None:
     async def run() -> None:
         ours, theirs = socket.socketpair()
