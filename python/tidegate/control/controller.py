@@ -199,6 +199,7 @@ class Controller:
 
     async def _apply(self) -> Applied:
         begun = time.monotonic()
+        is_first = self._applier.current is None
         fresh: Compiled | None = None
         try:
             fresh = await asyncio.to_thread(self._read)
@@ -230,6 +231,10 @@ class Controller:
             text = f"{error}; the log of the supervisor says more"
             raise self._refusal([{"where": "", "message": text}], FAILED) from error
         self._last_error = ""
+        if is_first:
+            self._events.info(
+                "serving on " + ", ".join(each["key"].removeprefix("tcp:") for each in fresh.addresses())
+            )
         if applied.changed:
             more = len(applied.changed) - _SHOWN
             self._events.info(
