@@ -20,7 +20,7 @@ _METHODS = ["GET"] * 6 + [
     "get",
     "X-ODD",
 ]
-_PIECES = [
+PIECES = [
     "a", "B9", "..x", "x..", ".hidden", "...", ";", ";a=b", "=", "@", ":", "!", "$", "&", "'", "(", ")", "*", "+", ",", "~", "-", "_", ".",
     "%20", "%2F", "%2f", "%41", "%7e", "%c3%a9", "%C3%A9", "%25", "%252e", "%3f", "%23", "%3B", "/", "/", "/", "//", "/./", "/%2e/", "|", "[", "\"",
 ]  # fmt: skip
@@ -81,7 +81,7 @@ def chance(seed: int, count: int) -> list[bytes]:
 
 def _one(draw: random.Random) -> bytes:
     method, version = draw.choice(_METHODS), draw.choice(["HTTP/1.1"] * 9 + ["HTTP/1.0"])
-    path = "/" + "".join(draw.choice(_PIECES) for _ in range(draw.randrange(8)))
+    path = "/" + "".join(draw.choice(PIECES) for _ in range(draw.randrange(8)))
     prefix = "http://a.test" if draw.random() < 0.05 else ""
     fields = [
         *draw.sample(_FIELDS, draw.randrange(6)),
