@@ -104,6 +104,11 @@ impl Call {
         Self { link, slot, number }
     }
 
+    /// A message that is here already.
+    pub(crate) fn take(&self) -> Option<Said> {
+        self.slot.messages.borrow_mut().pop_front()
+    }
+
     /// The next message; `Err` with whether the code may have begun when none comes any more.
     pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Said, bool>> {
         if let Some(said) = self.slot.messages.borrow_mut().pop_front() {

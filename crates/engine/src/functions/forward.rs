@@ -2,9 +2,10 @@
 //! A function as a backend: the request goes to one of its workers as frames, the response comes
 //! back as frames and goes to the client like an endpoint's.
 use super::call::{Call, Said};
+use super::deliver::deliver;
 use super::here::here;
 use super::plan::FunctionPlan;
-use super::policy::{is_protected, parameters_of, parts_of};
+use super::policy::{parameters_of, parts_of};
 use super::stream::BodySender;
 use crate::downstream::{Downstream, Journey, Record, UploadError};
 use crate::snapshot::BackendPlan;
@@ -14,14 +15,9 @@ use std::task::Poll;
 use tidegate_config::FunctionKind;
 use tidegate_contract::Exchange;
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_functions::{Body, FieldList, INLINE, Reason, WorkerMessage};
-use tidegate_http::{
-    Forwarding, ResponseContext, encode_chunk_head, encode_last_chunk, encode_request,
-    encode_response,
-};
-use tidegate_request::{
-    FieldId, Fields, Framing, Reject, Response, ResponseFraming, Storage, Version,
-};
+use tidegate_functions::{Body, INLINE, Reason, WorkerMessage};
+use tidegate_http::{Forwarding, encode_request};
+use tidegate_request::{FieldId, Framing, Reject};
 
 /// Milliseconds before a call that had not begun is tried again: its worker is being replaced.
 const AGAIN_MS: u64 = 50;
@@ -30,13 +26,13 @@ const LATE: (ErrorKind, &str) = (
     ErrorKind::FunctionTimeout,
     "the function passed its deadline",
 );
-const DIED: (ErrorKind, &str) = (
+pub(super) const DIED: (ErrorKind, &str) = (
     ErrorKind::FunctionError,
     "the worker ended in the middle of the call",
 );
 
 /// What a wait came to.
-enum Step {
+pub(super) enum Step {
     Said(Said),
     Ended { may_have_begun: bool },
     Upload(UploadError),
@@ -59,7 +55,7 @@ fn too_large() -> Outcome {
     )))
 }
 
-fn failed((kind, detail): (ErrorKind, &'static str)) -> Outcome {
+pub(super) fn failed((kind, detail): (ErrorKind, &'static str)) -> Outcome {
     Outcome::Failed { kind, detail }
 }
 
@@ -271,7 +267,7 @@ fn lines(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 /// Moves the body up until something happens.
-async fn step(
+pub(super) async fn step(
     downstream: &mut Downstream,
     journey: &mut Journey<'_>,
     call: &Call,
@@ -357,233 +353,6 @@ async fn first(
             _ => {
                 let detail = "the function failed; its log says how";
                 return Tried::Over(failed((ErrorKind::FunctionError, detail)));
-            }
-        }
-    }
-}
-
-/// The response in canonical form, under the rules for an endpoint's.
-fn response_of(
-    status: u16,
-    given: FieldList<'_>,
-    length: Option<usize>,
-    exchange: &Exchange,
-) -> Option<Response> {
-    let mut storage = Storage::new();
-    let fields = storage.fields_mut();
-    let mut has_length = false;
-    for (name, value) in given.iter() {
-        let is_length = FieldId::recognise(name) == FieldId::ContentLength;
-        // Of the framing, only the length of a body that follows is the function's to say.
-        if is_protected(name) && !(is_length && length.is_none()) {
-            continue;
-        }
-        has_length |= is_length;
-        fields.append(name, value).ok()?;
-    }
-    match length {
-        // RFC 9110 §8.6: these have no content, and no length of it.
-        _ if matches!(status, 204 | 304) => Ok(()),
-        Some(length) => fields.append(b"Content-Length", length.to_string().as_bytes()),
-        None if has_length => Ok(()),
-        None => fields.append(b"Transfer-Encoding", b"chunked"),
-    }
-    .ok()?;
-    let method = exchange.request.method_kind();
-    Response::build(storage, status, Version::Http11, method).ok()
-}
-
-#[allow(clippy::too_many_arguments)] // everything an exchange consists of, at its last step
-async fn deliver(
-    downstream: &mut Downstream,
-    journey: &mut Journey<'_>,
-    exchange: &mut Exchange,
-    plan: &BackendPlan,
-    record: &mut Record,
-    call: &Call,
-    sender: &mut Option<BodySender>,
-    said: &Said,
-) -> Outcome {
-    let malformed = (
-        ErrorKind::HttpProtocolError,
-        "the function's response is malformed",
-    );
-    let Some(WorkerMessage::Respond {
-        status,
-        fields,
-        body,
-        body_follows,
-    }) = said.message()
-    else {
-        return failed(malformed);
-    };
-    let length = (!body_follows).then_some(body.len());
-    let Some(mut response) = response_of(status, fields, length, exchange) else {
-        return failed(malformed);
-    };
-    let now = downstream.thread.now();
-    record.entry.first_byte_us = now.micros_since(record.started).max(1);
-    let keep_alive = journey.keep_alive && journey.upload.is_done;
-    if let Some(answer) = journey.way_back(exchange, &mut response).await {
-        let sent = downstream
-            .reply(record, &exchange.request, answer, keep_alive)
-            .await;
-        return match sent {
-            Ok(()) => Outcome::Finished { keep_alive },
-            Err(_) => Outcome::Broken,
-        };
-    }
-    let mut out = downstream.thread.buffers.take_output();
-    let context = ResponseContext {
-        version: exchange.request.version(),
-        keep_alive,
-        pseudonym: &journey.current.snapshot.settings.config.name,
-        now: downstream.wall_seconds(),
-        is_local: false,
-    };
-    let told = encode_response(&mut out, &response, &context);
-    record.entry.status = response.status();
-    let mut writer = Writer {
-        is_chunked: told.framing == ResponseFraming::Chunked,
-        left: match response.framing() {
-            ResponseFraming::None => Some(0),
-            ResponseFraming::Length(length) => Some(length),
-            ResponseFraming::Chunked | ResponseFraming::Close => None,
-        },
-        has_content: response.framing() != ResponseFraming::None,
-        bytes: 0,
-        out,
-    };
-    let outcome = match writer.put(body, !body_follows) {
-        true => {
-            let stall = plan.config.timeouts.stall.0;
-            pump(
-                downstream,
-                journey,
-                call,
-                sender,
-                &mut writer,
-                !body_follows,
-                stall,
-            )
-            .await
-        }
-        false => Err((
-            ErrorKind::HttpProtocolError,
-            "the body is longer than its length",
-        )),
-    };
-    record.entry.bytes_out = writer.bytes;
-    downstream
-        .thread
-        .buffers
-        .give_output(std::mem::take(&mut writer.out));
-    match outcome {
-        Ok(()) => Outcome::Finished {
-            keep_alive: told.keep_alive && journey.upload.is_done,
-        },
-        Err((kind, detail)) => {
-            record.fail_with(kind, detail);
-            downstream.cut();
-            Outcome::Broken
-        }
-    }
-}
-
-/// A response's body on its way to the client.
-struct Writer {
-    out: Vec<u8>,
-    is_chunked: bool,
-    /// Bytes that the announced length still has room for.
-    left: Option<u64>,
-    /// Whether the client gets a body at all.
-    has_content: bool,
-    bytes: u64,
-}
-
-impl Writer {
-    /// Takes a piece; false when it does not fit the announced length.
-    fn put(&mut self, bytes: &[u8], is_last: bool) -> bool {
-        if !self.has_content {
-            return true;
-        }
-        if let Some(left) = &mut self.left {
-            match left.checked_sub(bytes.len() as u64) {
-                Some(rest) => *left = rest,
-                None => return false,
-            }
-            if is_last && *left > 0 {
-                return false;
-            }
-        }
-        self.bytes += bytes.len() as u64;
-        if self.is_chunked && !bytes.is_empty() {
-            encode_chunk_head(&mut self.out, bytes.len());
-        }
-        self.out.extend_from_slice(bytes);
-        if self.is_chunked && !bytes.is_empty() {
-            self.out.extend_from_slice(b"\r\n");
-        }
-        if self.is_chunked && is_last {
-            encode_last_chunk(&mut self.out, &Fields::default());
-        }
-        true
-    }
-}
-
-/// Writes what there is and takes more until the body ends. Credit follows what the client took.
-async fn pump(
-    downstream: &mut Downstream,
-    journey: &mut Journey<'_>,
-    call: &Call,
-    sender: &mut Option<BodySender>,
-    writer: &mut Writer,
-    mut is_last: bool,
-    stall_ms: u64,
-) -> Result<(), (ErrorKind, &'static str)> {
-    let mut pending = 0;
-    loop {
-        let sent = downstream.write_all(&writer.out).await;
-        sent.map_err(|_| (ErrorKind::ClientGone, "the client stopped reading or left"))?;
-        writer.out.clear();
-        call.credit(pending);
-        if is_last {
-            return Ok(());
-        }
-        let deadline = downstream.thread.now().after_millis(stall_ms);
-        let said = match step(downstream, journey, call, sender, deadline).await {
-            Step::Said(said) => said,
-            Step::Ended { .. } => return Err(DIED),
-            Step::Upload(UploadError::Gone) => {
-                return Err((ErrorKind::ClientGone, "the client left during its body"));
-            }
-            Step::Upload(UploadError::Refused(reject)) => return Err((reject.kind, reject.detail)),
-            Step::Late => {
-                let detail = "the function stopped in its response";
-                return Err((ErrorKind::ConnectionReadTimeout, detail));
-            }
-        };
-        pending = 0;
-        match said.message() {
-            Some(WorkerMessage::Body {
-                bytes,
-                is_last: ends,
-            }) => {
-                pending = bytes.len();
-                is_last = ends;
-                if !writer.put(bytes, ends) {
-                    let detail = "the body has another length than announced";
-                    return Err((ErrorKind::HttpProtocolError, detail));
-                }
-            }
-            Some(WorkerMessage::Credit(bytes)) => {
-                if let Some(sender) = sender {
-                    sender.credit(bytes);
-                }
-            }
-            _ => {
-                let detail = "the function failed in its response; its log says how";
-                return Err((ErrorKind::FunctionError, detail));
             }
         }
     }

@@ -6,9 +6,11 @@
 //! whose endpoints are its workers ([`forward`]).
 
 mod call;
+mod deliver;
 mod forward;
 mod here;
 mod link;
+mod message;
 mod plan;
 mod policy;
 mod stream;

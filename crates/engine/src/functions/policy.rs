@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::call::{Call, Ended, Said};
 use super::here::{Here, here};
+use super::message::{Failure, apply, change, failed, made};
 use super::plan::{FunctionPlan, Seat};
 use super::stream::BodySender;
 use crate::thread::Timer;
@@ -12,8 +13,8 @@ use std::task::Poll;
 use tidegate_config::Room;
 use tidegate_contract::{Answer, Exchange, Filter, Flow, Phases};
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_functions::{Body, Change, Changes, INLINE, Reason, RequestParts, WorkerMessage};
-use tidegate_request::{FieldId, Fields, Request, Response, Version};
+use tidegate_functions::{Body, INLINE, Reason, RequestParts, WorkerMessage};
+use tidegate_request::{Request, Response, Version};
 
 /// The largest body of a policy's own answer that comes in several pieces.
 const MOST: usize = 16 << 20;
@@ -40,9 +41,6 @@ struct Waiting {
     function: Arc<FunctionPlan>,
     _seat: Seat,
 }
-
-/// Why a policy gave no answer.
-type Failure = (ErrorKind, &'static str);
 
 const DIED: Failure = (
     ErrorKind::FunctionError,
@@ -326,70 +324,6 @@ async fn answer_of(
     }
 }
 
-fn made(status: u16, given: tidegate_functions::FieldList<'_>, body: Vec<u8>) -> Answer {
-    let mut fields = Fields::default();
-    for (name, value) in given.iter().filter(|(name, _)| !is_protected(name)) {
-        if fields.append(name, value).is_err() {
-            return failed((ErrorKind::FunctionError, "a policy made a malformed field"));
-        }
-    }
-    Answer {
-        status,
-        fields,
-        body,
-        error: None,
-    }
-}
-
-/// The response for a failure: status and reason, nothing about the code.
-pub(super) fn failed((kind, _detail): Failure) -> Answer {
-    let status = kind.status();
-    let mut fields = Fields::default();
-    // A constant field cannot be malformed.
-    let _ = fields.append(b"Content-Type", b"text/plain; charset=utf-8");
-    Answer {
-        status,
-        fields,
-        body: format!("{status} {}\n", tidegate_http::reason(status)).into_bytes(),
-        error: Some(kind),
-    }
-}
-
-/// Fields that frame a response: the node's own.
-pub(super) fn is_protected(name: &[u8]) -> bool {
-    matches!(
-        FieldId::recognise(name),
-        FieldId::ContentLength
-            | FieldId::TransferEncoding
-            | FieldId::Connection
-            | FieldId::KeepAlive
-            | FieldId::Upgrade
-            | FieldId::Trailer
-            | FieldId::Te
-            | FieldId::Via
-    )
-}
-
-fn apply(changes: Changes<'_>, request: &mut Request) -> Result<(), Failure> {
-    const REFUSED: Failure = (
-        ErrorKind::FunctionError,
-        "a policy made a change that the gateway does not take",
-    );
-    for change in changes.iter() {
-        let is_taken = match change {
-            Change::Set(name, value) => request.fields_mut().set(name, value).is_ok(),
-            Change::Append(name, value) => request.fields_mut().append(name, value).is_ok(),
-            Change::Remove(name) => request.fields_mut().remove(name).is_ok(),
-            Change::Path(path) => request.set_path(path).is_ok(),
-            Change::Status(_) => false,
-        };
-        if !is_taken {
-            return Err(REFUSED);
-        }
-    }
-    Ok(())
-}
-
 impl Waiting {
     /// Shows the response; the answer to send in its place, if there is one.
     async fn show(self, response: &mut Response) -> Result<Option<Answer>, Failure> {
@@ -414,31 +348,4 @@ impl Waiting {
         let answer = answer_of(&self.call, &said, &self.timer, deadline).await;
         answer.map(Some).map_err(ended)
     }
-}
-
-fn change(changes: Changes<'_>, response: &mut Response) -> Result<(), Failure> {
-    for change in changes.iter() {
-        let is_taken = match change {
-            Change::Set(name, _) | Change::Append(name, _) | Change::Remove(name)
-                if is_protected(name) =>
-            {
-                false
-            }
-            Change::Set(name, value) => response.fields_mut().set(name, value).is_ok(),
-            Change::Append(name, value) => response.fields_mut().append(name, value).is_ok(),
-            Change::Remove(name) => {
-                response.fields_mut().remove(name);
-                true
-            }
-            Change::Status(status) => response.set_status(status),
-            Change::Path(_) => false,
-        };
-        if !is_taken {
-            return Err((
-                ErrorKind::FunctionError,
-                "a policy made a change that the gateway does not take",
-            ));
-        }
-    }
-    Ok(())
 }

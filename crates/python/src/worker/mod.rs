@@ -7,15 +7,20 @@
 //! takes over the spare task it ran under and goes on like any other. Plain functions run on
 //! threads, which send their answers themselves. A thread without the GIL watches both.
 //!
-//! Start with [`turn`] (what a read brings), then [`answer`] (what becomes of a result).
+//! Start with [`turn`] (what the loop calls) and [`batch`] (what a read brings), then [`answer`] (what becomes of a result).
 mod answer;
+mod batch;
+mod body;
+mod call_next;
 mod connection;
 mod core;
 mod exchange;
 mod headers;
 mod pool;
+mod ready;
 mod request;
 mod response;
+mod send;
 mod turn;
 mod watchdog;
 
@@ -30,7 +35,7 @@ use std::sync::Arc;
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<headers::Headers>()?;
     module.add_class::<request::Request>()?;
-    module.add_class::<request::CallNext>()?;
+    module.add_class::<call_next::CallNext>()?;
     module.add_class::<response::Response>()?;
     module.add_class::<turn::Worker>()?;
     module.add_function(wrap_pyfunction!(run_worker, module)?)

@@ -3,14 +3,15 @@ use super::connection::lock;
 use super::core::{Core, Function};
 use super::exchange::Exchange;
 use super::headers::{Fields, Headers, text};
+use super::ready::ready;
 use pyo3::IntoPyObjectExt;
-use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tidegate_functions::{BodyKind, Change, encode_body_wanted, encode_worker_credit};
+use tidegate_functions::{Change, encode_body_wanted};
 
 /// A request as user code sees it. Nothing of it is decoded before it is asked for.
 #[pyclass(frozen, module = "tidegate.functions")]
@@ -30,40 +31,6 @@ struct Kept {
     query: Option<Py<PyAny>>,
     cookies: Option<Py<PyAny>>,
     parameters: Option<Py<PyAny>>,
-}
-
-/// An awaitable that has its result already, so that awaiting it never leaves the coroutine.
-#[pyclass(frozen)]
-pub(super) struct Ready {
-    value: Mutex<Option<Py<PyAny>>>,
-}
-
-#[pymethods]
-impl Ready {
-    fn __await__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
-    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
-    fn __next__(&self) -> PyResult<()> {
-        match lock(&self.value).take() {
-            Some(value) => Err(PyStopIteration::new_err((value,))),
-            None => Err(PyRuntimeError::new_err("it was awaited already")),
-        }
-    }
-}
-
-fn ready(py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
-    Ok(Py::new(
-        py,
-        Ready {
-            value: Mutex::new(Some(value)),
-        },
-    )?
-    .into_any())
 }
 
 /// A `_view` helper of the Python side, called when the view is first asked for.
@@ -113,130 +80,6 @@ impl Request {
         Ok(place(&mut lock(&self.kept))
             .get_or_insert(made)
             .clone_ref(py))
-    }
-
-    /// The body when it is all here; errors when it never will be.
-    fn whole(&self, py: Python<'_>) -> PyResult<Option<Py<PyBytes>>> {
-        if self.exchange.head.body() == BodyKind::Withheld {
-            return Err(PyRuntimeError::new_err(
-                "this policy is not handed the body",
-            ));
-        }
-        let mut flow = self.exchange.flow();
-        if let Some(whole) = &flow.whole {
-            return Ok(Some(whole.clone_ref(py)));
-        }
-        if flow.too_large {
-            drop(flow);
-            return Err(self.too_large(py));
-        }
-        if flow.body_ended {
-            let bytes = std::mem::take(&mut flow.body);
-            let whole = PyBytes::new(py, &bytes).unbind();
-            flow.whole = Some(whole.clone_ref(py));
-            return Ok(Some(whole));
-        }
-        let is_cancelled = flow.is_cancelled;
-        drop(flow);
-        if is_cancelled {
-            return Err(PyErr::from_value(
-                self.core.hooks.cancelled.bind(py).call0()?,
-            ));
-        }
-        Ok(None)
-    }
-
-    fn too_large(&self, py: Python<'_>) -> PyErr {
-        let message = format!(
-            "the request's body is over the limit of {} bytes",
-            self.function.max_body
-        );
-        match self.core.hooks.body_too_large.bind(py).call1((message,)) {
-            Ok(error) => PyErr::from_value(error),
-            Err(error) => error,
-        }
-    }
-
-    /// Asks the node for the body, to be kept up to the limit.
-    fn ask_for_body(&self) {
-        let mut flow = self.exchange.flow();
-        let was_asked = std::mem::replace(&mut flow.body_asked, true);
-        let was_collecting = std::mem::replace(&mut flow.is_collecting, true);
-        let here = flow.body.len() as u32;
-        drop(flow);
-        let number = self.exchange.number;
-        self.exchange.connection.put(|out| {
-            if !was_asked {
-                encode_body_wanted(out, number);
-            }
-            if !was_collecting && here > 0 {
-                encode_worker_credit(out, number, here);
-            }
-        });
-    }
-
-    /// Bytes of the body that are here, and whether more come; `None` when none are here yet.
-    fn chunk(&self, py: Python<'_>) -> Option<(Py<PyBytes>, bool)> {
-        let mut flow = self.exchange.flow();
-        if flow.body.is_empty() && (!flow.body_ended || flow.whole.is_some()) {
-            return None;
-        }
-        let bytes = std::mem::take(&mut flow.body);
-        let chunk = PyBytes::new(py, &bytes).unbind();
-        let is_streamed = matches!(
-            self.exchange.head.body(),
-            BodyKind::Stream | BodyKind::OnDemand
-        );
-        let has_more = !flow.body_ended;
-        if flow.body_ended {
-            // Marks the end as told, so that what comes next is the disconnect.
-            flow.whole = Some(PyBytes::new(py, b"").unbind());
-        }
-        drop(flow);
-        if is_streamed && has_more {
-            let number = self.exchange.number;
-            self.exchange
-                .connection
-                .put(|out| encode_worker_credit(out, number, bytes.len() as u32));
-        }
-        Some((chunk, has_more))
-    }
-
-    /// The body changed: wakes who waits for it.
-    pub(super) fn wake(&self, py: Python<'_>) -> PyResult<()> {
-        if self.exchange.flow().body_waiters.is_empty() {
-            return Ok(());
-        }
-        let outcome = if self.function.is_streaming {
-            match self.chunk(py) {
-                Some(chunk) => Ok(chunk.into_pyobject(py)?.into_any().unbind()),
-                None => return Ok(()),
-            }
-        } else {
-            match self.whole(py) {
-                Ok(Some(whole)) => Ok(whole.into_any()),
-                Ok(None) => return Ok(()),
-                Err(error) => Err(error),
-            }
-        };
-        let waiters = std::mem::take(&mut self.exchange.flow().body_waiters);
-        for waiter in waiters {
-            if waiter.call_method0(py, "done")?.is_truthy(py)? {
-                continue;
-            }
-            match &outcome {
-                Ok(value) => waiter.call_method1(py, "set_result", (value,))?,
-                Err(error) => waiter.call_method1(py, "set_exception", (error.clone_ref(py),))?,
-            };
-        }
-        Ok(())
-    }
-
-    fn wait_for_body(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let future = self.core.create_future(py)?;
-        self.exchange.flow().body_waiters.push(future.clone_ref(py));
-        self.core.flush_soon(py, &self.exchange.connection)?;
-        Ok(future)
     }
 }
 
@@ -539,25 +382,5 @@ impl Request {
             Some(future) => Ok(future),
             None => ready(py, py.None()),
         })
-    }
-}
-
-/// Passed to a policy as `call_next`.
-#[pyclass(frozen, module = "tidegate.functions")]
-pub(super) struct CallNext {
-    pub(super) request: Py<Request>,
-}
-
-#[pymethods]
-impl CallNext {
-    /// Lets the request pass, with what was changed in it; awaited for the response.
-    fn __call__(&self, py: Python<'_>, request: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let own = self.request.bind(py);
-        if !request.is(own) {
-            return Err(PyValueError::new_err(
-                "call_next takes the request that the policy was given",
-            ));
-        }
-        super::answer::pass(own.get(), py)
     }
 }
