@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -237,37 +239,17 @@ def test_log_lines_are_json_with_one_answer_for_each_request(start: Start, tmp_p
     assert [line["number"] for line in lines] == [1, 1, 2, 2, 3, 3]
 
 
-MEETING = """
-import multiprocessing, pathlib, sys
-from shop.store import Store
-context = multiprocessing.get_context("fork")
-SCHEMA = "CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY); INSERT OR IGNORE INTO users VALUES (1);"
-
-def read(path, together, said):
-    store = Store(path, SCHEMA)
-    together.wait()
-    try:
-        said.put(len(store.run_now(lambda rows: rows.execute("SELECT id FROM users").fetchall())))
-    except Exception as error:
-        said.put(repr(error))
-
-for number in range(40):
-    together, said = context.Barrier(6), context.Queue()
-    path = pathlib.Path(sys.argv[1]) / f"{number}.sqlite"
-    readers = [context.Process(target=read, args=(path, together, said)) for _ in range(6)]
-    for reader in readers:
-        reader.start()
-    found = [said.get() for _ in readers]
-    for reader in readers:
-        reader.join()
-    if found != [1] * len(readers):
-        sys.exit(f"{number}: {found}")
-"""
-
-
-def test_instances_that_meet_a_new_database_at_once_all_get_it(tmp_path: Path):
-    # SQLite told 1 of 50 "database is locked", at once, before they took turns.
-    command = [sys.executable, "-c", MEETING, str(tmp_path)]
-    environment = {"PYTHONPATH": str(files.root())}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
+def test_an_instance_waits_while_another_prepares_the_new_database(start: Start, tmp_path: Path):
+    # SQLite says "database is locked" at once when a new file is switched to WAL while another writes.
+    user = start("user")
+    with (
+        (tmp_path / "user.lock").open("w") as turn,
+        closing(sqlite3.connect(tmp_path / "user.sqlite")) as other,
+    ):
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        other.execute("CREATE TABLE things (id INTEGER)")
+        other.execute("BEGIN IMMEDIATE")
+        pending = Pending(user.address, "/users/1", patience=20.0)
+        assert wait_for(lambda: len(user.evidence.since({}, "user-1")) == 1, 10.0)
+        other.rollback()
+    assert pending.finish()[0] == 200
