@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from .router import Asked
 
 LISTENERS = ["web", "side"]
-_HOSTS = ["shop.test", "api.shop.test", "a.api.shop.test", "other.test", "10.0.0.1", "[::1]"]
-_WORDS = ["users", "a", "b", "a;p=1", "a%2Fb", "Users"]
+_HOSTS = ["api.shop.test", "api.shop.test", "shop.test", "a.api.shop.test", "10.0.0.1", "[::1]"]
+_WORDS = ["a", "a", "a", "b", "b", "users", "A", "a;p=1", "a%2Fb"]
 _VALUES = ["gold", "golden", "Gold", "1", "12", "ü", "", "a b"]
 _NAMES = ["X-Tier", "x-tier", "Accept"]
 _KEYS = ["q", "Q", "a b", "ü"]
@@ -31,7 +31,7 @@ def _join(pieces: list[str]) -> str:
     return "/" + "/".join(pieces)
 
 
-_paths = st.lists(st.sampled_from([*_WORDS, ""]), max_size=4).map(_join)
+_paths = st.lists(st.sampled_from([*_WORDS, ""]), min_size=1, max_size=4).map(_join)
 _plain = st.builds(
     lambda words, slash: _join(words) + ("/" if slash and words else ""),
     st.lists(st.sampled_from(_WORDS), max_size=3),
@@ -70,7 +70,7 @@ _wanted: st.SearchStrategy[Any] = st.one_of(
 
 def _some(strategy: st.SearchStrategy[Any], empty: Any) -> st.SearchStrategy[Any]:
     """Mostly nothing: a route that asks for everything takes no request."""
-    return st.one_of(st.just(empty), st.just(empty), strategy)
+    return st.integers(0, 4).flatmap(lambda number: strategy if number == 4 else st.just(empty))
 
 
 def _fields(names: list[str]) -> st.SearchStrategy[Any]:
@@ -140,4 +140,45 @@ requests = st.builds(
     client=st.sampled_from(
         ["127.0.0.1", "10.1.2.3", "10.9.9.9", "2001:db8::7", "::ffff:10.1.2.3", "fe80::1"]
     ),
+)
+
+
+def _subset(of: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.sets(st.sampled_from(sorted(of))).map(lambda keys: {key: of[key] for key in sorted(keys)})
+
+
+rich_routes = st.fixed_dictionaries(
+    {
+        "hosts": st.sampled_from([[], [], ["*.test"], ["*.shop.test"], ["api.shop.test"]]),
+        "match": st.fixed_dictionaries(
+            {
+                "path": st.sampled_from(
+                    ["/", "/a", "/a/b", "/{x}/b", "/a/{x}", "/{x}/{y}", "/{rest*}", {"regex": "/.*"}]
+                ),
+                "methods": st.sampled_from([[], [], ["GET"]]),
+                "headers": _subset({"X-Tier": "gold", "Accept": {"present": True}}),
+                "query": _subset({"q": "1", "b": {"regex": ".*"}}),
+                "cookies": _subset({"c": "1", "session": {"present": True}}),
+                "clients": st.sampled_from([[], [], ["10.0.0.0/8"]]),
+            }
+        ),
+    }
+)
+"""Routes that nearly all take a request which has everything: what is left to decide is their order."""
+
+rich_requests = st.builds(
+    Asked,
+    listener=st.just("web"),
+    method=st.sampled_from(["GET", "GET", "GET", "POST"]),
+    host=st.sampled_from(["api.shop.test", "api.shop.test", "shop.test"]),
+    path=st.sampled_from(["/a/b", "/a/b", "/a", "/a/b/c"]),
+    query=st.sampled_from(["q=1&b=2", "q=1&b=2", "q=1", ""]),
+    headers=st.sampled_from(
+        [
+            (("X-Tier", "gold"), ("Accept", "a/b"), ("Cookie", "c=1; session=s")),
+            (("X-Tier", "gold"), ("Accept", "a/b"), ("Cookie", "c=1; session=s")),
+            (("X-Tier", "gold"), ("Cookie", "c=1")),
+        ]
+    ),
+    client=st.sampled_from(["10.1.2.3", "10.1.2.3", "127.0.0.1"]),
 )

@@ -11,7 +11,7 @@ from tidegate import Gateway, _engine
 from tidegate.config.compile import compile_gateway
 
 from .router import Asked, find
-from .strategies import LISTENERS, requests, routes
+from .strategies import LISTENERS, requests, rich_requests, rich_routes, routes
 
 
 def configured(*given: dict[str, Any]) -> Gateway:
@@ -48,7 +48,7 @@ def compare(gateway: Gateway, asked: list[Asked]) -> None:
         ), (one, told["considered"])
 
 
-@given(st.lists(routes, min_size=1, max_size=12), st.lists(requests, min_size=1, max_size=20))
+@given(st.lists(routes, min_size=6, max_size=12), st.lists(requests, min_size=10, max_size=20))
 @settings(max_examples=300, deadline=None, print_blob=True)
 def test_the_engine_takes_the_route_that_the_model_takes(
     given_routes: list[dict[str, Any]], asked: list[Asked]
@@ -56,15 +56,12 @@ def test_the_engine_takes_the_route_that_the_model_takes(
     compare(configured(*given_routes), asked)
 
 
-@given(st.lists(routes, min_size=2, max_size=12), st.lists(requests, min_size=10, max_size=20), st.data())
+@given(st.lists(rich_routes, min_size=6, max_size=12), st.lists(rich_requests, min_size=8, max_size=20))
 @settings(max_examples=150, deadline=None, print_blob=True)
-def test_routes_that_differ_in_one_thing_are_told_apart_by_the_model_s_order(
-    given_routes: list[dict[str, Any]], asked: list[Asked], data: st.DataObject
+def test_of_routes_that_all_fit_the_engine_takes_the_one_that_the_model_takes(
+    given_routes: list[dict[str, Any]], asked: list[Asked]
 ) -> None:
-    """All under one path, so that what comes after it decides."""
-    path = data.draw(st.sampled_from(["/", "/{x}/{rest*}", "/a", {"regex": "/.*"}]))
-    alike = [{**route, "match": {**route["match"], "path": path}} for route in given_routes]
-    compare(configured(*alike), asked)
+    compare(configured(*given_routes), asked)
 
 
 def one(path: str, **more: Any) -> Asked:
@@ -96,6 +93,28 @@ def test_templates_with_as_many_literals_are_told_apart_by_what_follows() -> Non
     )
     assert taken(gateway, one("/a/b")) == "r2"
     assert taken(gateway, one("/a/b", method="POST")) == "r0"
+
+
+def test_a_query_is_compared_decoded() -> None:
+    gateway = configured({"match": {"path": "/", "query": {"a b": "c d"}}})
+    assert taken(gateway, one("/", query="a+b=c%20d")) == "r0"
+    assert taken(gateway, one("/", query="a%2Bb=c%20d")) is None
+    assert taken(configured({"match": {"path": "/", "query": {"q": "%zz"}}}), one("/", query="q=%zz")) == "r0"
+
+
+def test_the_more_specific_wildcard_counts_and_a_mapped_client_is_ipv4() -> None:
+    gateway = configured(
+        {"path": "/", "hosts": ["*.test", "*.b.test"]},
+        {"path": "/x", "hosts": ["*.b.test"]},
+        {"match": {"path": "/y", "clients": ["10.0.0.0/8"]}},
+    )
+    assert taken(gateway, one("/x", host="a.b.test")) == "r1"
+    assert taken(gateway, one("/y", host="other", client="::ffff:10.1.2.3")) == "r2"
+    cookies = {"a": {"present": True}, "b": {"present": True}}
+    gateway = configured(
+        {"match": {"path": "/", "cookies": {"a": "1"}}}, {"match": {"path": "/", "cookies": cookies}}
+    )
+    assert taken(gateway, one("/", headers=(("Cookie", "a=1; b=2"),))) == "r1"
 
 
 def test_a_value_that_is_there_twice_is_compared_with_nothing() -> None:
