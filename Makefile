@@ -7,7 +7,7 @@ ARGS ?=
 # Test processes; tests mostly wait, and those of one file stay together.
 WORKERS ?= 2
 
-.PHONY: help setup packages demo test test-rust test-python check bench generate lock wheel docs clean
+.PHONY: help setup packages demo test test-rust test-python check bench fuzz generate lock wheel docs clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -45,6 +45,10 @@ generate: setup
 ## make bench     CPU per request against nginx, haproxy and a plain asyncio proxy (ARGS="--quick" for a look)
 bench: packages
 	$(BIN)/python -m benches.proxy $(ARGS)
+
+## make fuzz      every parser for a minute by cargo-fuzz, where nightly Rust is (ARGS="--seconds 600 chunked")
+fuzz:
+	@$(PYTHON) tools/fuzz.py $(ARGS)
 
 ## make wheel     the abi3 wheel in dist/, shop included (ARGS="--profile dev" for the development profile)
 wheel: setup

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+#![no_main]
+#[path = "../targets/node_frames.rs"]
+mod target;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    target::run(data);
+});
