@@ -40,6 +40,14 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def command(words: list[str]) -> str:
+    """How to make the same run again; where its results went is left out."""
+    if "--out" in words:
+        at = words.index("--out")
+        words = words[:at] + words[at + 2 :]
+    return "make bench" + (f' ARGS="{" ".join(words)}"' if words else "")
+
+
 def chosen_peers(
     wanted: list[str] | None, directory: Path, core: int, load: load_tool.Load
 ) -> tuple[list[Peer], dict[str, str]]:
@@ -82,7 +90,7 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
         results: dict[str, Any] = {
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "commit": machine.commit(),
-            "command": "make bench" + (f' ARGS="{" ".join(sys.argv[1:])}"' if len(sys.argv) > 1 else ""),
+            "command": command(sys.argv[1:]),
             "machine": machine.describe(),
             "versions": {peer.name: peer.version() for peer in peers},
             "rounds": clock.rounds,
@@ -134,6 +142,8 @@ def main() -> int:
             readme.write_text(report.into_readme(readme.read_text(), results))
     if not results["versions"]:
         return 1
+    if any(report.disturbance(case) for case in results["cases"].values()):
+        print("bench: the machine was not quiet (see Disturbed in the tables)", file=sys.stderr)
     errors = sum(one["errors"] for case in results["cases"].values() for one in case.values())
     if errors:
         print(f"bench: {errors} wrong or missing answers (see the tables)", file=sys.stderr)
