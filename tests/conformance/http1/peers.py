@@ -7,6 +7,7 @@ They are a comparison, never a judgement, and how the player itself is tried out
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -17,6 +18,8 @@ from pathlib import Path
 
 from tests.conformance.http1.player import Target
 from tidegate.testing import Script, endpoint
+
+TIMEOUT = float(os.environ.get("PLAYER_TIMEOUT", "1"))
 
 _NGINX = """
 daemon off; master_process off; error_log {folder}/error.log; pid {folder}/nginx.pid;
@@ -91,7 +94,7 @@ def running(peer: str) -> Iterator[Target]:
             try:
                 wait_for_port(port, process)
                 upstream.begin(Script())
-                yield Target(("127.0.0.1", port), upstream, timeout=2.0, is_peer=True)
+                yield Target(("127.0.0.1", port), upstream, TIMEOUT, is_peer=True)
             finally:
                 process.terminate()
                 process.wait(10)
