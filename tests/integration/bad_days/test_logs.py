@@ -61,6 +61,11 @@ def test_a_full_device_costs_lines_that_are_counted(tmp_path: Path):
         assert dropped(site) == COUNT
 
 
+def asked_for(site: Site, log: Path, count: int) -> None:
+    """Waits until that many requests are in the log or given up."""
+    assert wait_until(lambda: dropped(site) + log.read_text().count("\n") >= count, TIMEOUT)
+
+
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
     """1 MiB of disk; skips where nothing may be mounted."""
@@ -91,7 +96,7 @@ def test_a_disk_that_fills_up_costs_whole_lines_and_is_used_again(tmp_path: Path
             while not dropped(site):
                 ask(port, first=asked)
                 asked += COUNT
-                assert wait_until(lambda count=asked: dropped(site) + log.read_text().count("\n") >= count, 2)
+                asked_for(site, log, asked)
             ballast.unlink()
             ask(port, first=1_000_000)
             last = f"/{1_000_000 + COUNT - 1}"
