@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tidegate.testing import FakeEndpoint, Reply, RunningGateway, Wire, endpoint, wait_until
+
+from .kit import ask, error, shows, small
+
+
+def _states(running: RunningGateway) -> dict[str, str]:
+    backends = running.status()["backends"]
+    return {one["address"]: one["health"] for backend in backends for one in backend["endpoints"]}
+
+
+@pytest.fixture
+def refusing() -> Iterator[FakeEndpoint]:
+    with endpoint(fail="refuse") as upstream:
+        yield upstream
+
+
+@shows("Backend.protocol", "Backend.balancing", "Endpoint.address", "Endpoint.weight")
+def test_round_robin_takes_endpoints_in_turn() -> None:
+    with endpoint() as one, endpoint() as two, small(one, two, backend="balancing: round_robin") as running:
+        for _ in range(6):
+            assert ask(running).status == 200
+        assert (len(one.messages), len(two.messages)) == (3, 3)
+
+
+@shows("Endpoint.zone")
+def test_the_zone_is_told() -> None:
+    with endpoint() as upstream, small(upstream) as running:
+        changed = f"""
+listeners: {{ web: {{ port: 0 }} }}
+backends: {{ b: {{ endpoints: [{{ address: "{upstream.address}", zone: az-1 }}] }} }}
+routes: [{{ path: /, to: b }}]
+"""
+        running.reload(changed)
+        assert running.status()["backends"][0]["endpoints"][0]["zone"] == "az-1"
+
+
+@shows("Backend.health_check")
+def test_an_endpoint_that_fails_its_check_gets_nothing() -> None:
+    check = "health_check: { type: http, path: /up, interval: 20ms, timeout: 1s, healthy_after: 1, unhealthy_after: 1 }"
+
+    def sick(message: object) -> Reply:
+        return Reply(500 if getattr(message, "target", "") == "/up" else 200)
+
+    with endpoint() as well, endpoint(sick) as ill, small(well, ill, backend=check) as running:
+        assert wait_until(lambda: _states(running) == {well.address: "up", ill.address: "down"})
+        before = [message for message in ill.messages if message.target != "/up"]
+        for _ in range(4):
+            assert ask(running).status == 200
+        assert [message for message in ill.messages if message.target != "/up"] == before
+
+
+@shows("Backend.passive_health", "PassiveHealth.failures", "PassiveHealth.exclude_for")
+def test_an_endpoint_that_fails_in_traffic_is_out_for_a_time(refusing: FakeEndpoint) -> None:
+    passive = "balancing: round_robin, passive_health: { failures: 2, exclude_for: 400ms }"
+    with endpoint() as well, small(well, refusing, backend=passive) as running:
+        assert _states(running)[refusing.address] == "unchecked"
+        assert ask(running).status == ask(running).status == 200
+        assert _states(running)[refusing.address] == "unchecked", "one failure of two"
+        assert ask(running).status == ask(running).status == 200
+        assert _states(running)[refusing.address] == "excluded"
+        assert wait_until(lambda: _states(running)[refusing.address] == "unchecked")
+
+
+@shows("PassiveHealth.enabled", "PassiveHealth.max_excluded_percent")
+@pytest.mark.parametrize("setting", ["enabled: false", "max_excluded_percent: 0"])
+def test_an_endpoint_is_never_excluded_where_that_is_off(setting: str, refusing: FakeEndpoint) -> None:
+    passive = f"balancing: round_robin, passive_health: {{ failures: 1, exclude_for: 1h, {setting} }}"
+    with endpoint() as well, small(well, refusing, backend=passive) as running:
+        for _ in range(6):
+            ask(running)
+        assert "excluded" not in _states(running).values()
+
+
+@shows("Backend.timeouts", "BackendTimeouts.connect")
+def test_connecting_ends_in_time() -> None:
+    full = socket.create_server(("127.0.0.1", 0), backlog=0)
+    waiting = []
+    for _ in range(4):  # a full queue drops what comes next
+        one = socket.socket()
+        one.setblocking(False)
+        one.connect_ex(full.getsockname())
+        waiting.append(one)
+    host, port = full.getsockname()
+    settings = "timeouts: { connect: 200ms }"
+    with endpoint() as upstream:
+        upstream.host, upstream.port = host, port
+        with small(upstream, backend=settings) as running:
+            response = ask(running)
+            assert (response.status, error(response)) == (504, "connection_timeout")
+    for one in (*waiting, full):
+        one.close()
+
+
+@shows("BackendTimeouts.pending", "Backend.limits", "BackendLimits.connections")
+def test_a_request_waits_for_room_and_not_for_ever() -> None:
+    held = threading.Event()
+    settings = "limits: { connections: 1 }, timeouts: { pending: 300ms }"
+    with endpoint(delay=held) as upstream, small(upstream, backend=settings) as running:
+        with Wire(("127.0.0.1", running.port)) as wire:
+            wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET")
+            upstream.wait_for(1)
+            response = ask(running)
+            assert (response.status, error(response)) == (503, "pending_timeout")
+            held.set()
+            assert wire.wait_final(1) and wire.final_responses[0].status == 200
+
+
+@shows("BackendLimits.pending")
+def test_no_more_requests_wait_than_configured() -> None:
+    held = threading.Event()
+    settings = "limits: { connections: 1, pending: 1 }, timeouts: { pending: 20s }"
+    with endpoint(delay=held) as upstream, small(upstream, backend=settings) as running:
+        wires = [Wire(("127.0.0.1", running.port)) for _ in range(3)]
+        wires[0].send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET")
+        upstream.wait_for(1)
+        for wire in wires[1:]:
+            wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET")
+        assert wait_until(
+            lambda: any(wire._run(lambda: bool(wire.final_responses), 0.05) for wire in wires[1:])
+        )
+        refused = [wire for wire in wires[1:] if wire.final_responses]
+        assert [wire.final_responses[0].status for wire in refused] == [503]
+        held.set()
+        for wire in wires:
+            assert wire.wait_final(1)
+            wire.close()
+
+
+@shows("BackendTimeouts.first_byte")
+def test_a_silent_endpoint_is_a_504() -> None:
+    with (
+        endpoint(fail="silent") as upstream,
+        small(upstream, backend="timeouts: { first_byte: 200ms }") as running,
+    ):
+        response = ask(running, method="POST", body=b"x")
+        assert (response.status, error(response)) == (504, "http_response_timeout")
+
+
+@shows("BackendTimeouts.stall")
+def test_a_response_that_stops_is_cut_and_cannot_pass_for_whole() -> None:
+    partial = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc"
+    with endpoint(partial) as upstream, small(upstream, backend="timeouts: { stall: 200ms }") as running:
+        with Wire(("127.0.0.1", running.port)) as wire:
+            wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET")
+            assert wire.wait_closed() and wire.responses == [] and wire.closed == "reset"
+            assert running.log(1)[0]["error"] == "connection_read_timeout"
+
+
+@shows("BackendLimits.header_size", "BackendLimits.header_fields")
+@pytest.mark.parametrize("setting", ["header_size: 1KiB", "header_fields: 20"])
+def test_a_response_with_too_much_of_a_header_is_a_502(setting: str) -> None:
+    long = Reply(headers=[(f"X-{number}", "x" * 60) for number in range(40)])
+    with endpoint(long) as upstream, small(upstream, backend=f"limits: {{ {setting} }}") as running:
+        response = ask(running)
+        assert (response.status, error(response)) == (502, "http_response_header_section_size")
+    with endpoint(long) as upstream, small(upstream) as running:
+        assert ask(running).status == 200
+
+
+@shows("Backend.pool", "Pool.idle")
+@pytest.mark.parametrize(("idle", "connections"), [(10, 1), (0, 3)])
+def test_connections_are_kept_as_configured(idle: int, connections: int) -> None:
+    with endpoint() as upstream, small(upstream, backend=f"pool: {{ idle: {idle} }}") as running:
+        for _ in range(3):
+            ask(running)
+        assert len(upstream.connections) == connections
+
+
+@shows("Pool.idle_time")
+def test_an_idle_connection_is_closed_after_its_time() -> None:
+    with endpoint() as upstream, small(upstream, backend="pool: { idle_time: 300ms }") as running:
+        ask(running)
+        assert running.status()["backends"][0]["endpoints"][0]["connections"] == 1
+        assert upstream.wait(lambda one: one.connections[0].closed)
+
+
+@shows("Pool.unsafe_idle_time")
+def test_an_unsafe_request_takes_no_connection_that_rested_long() -> None:
+    settings = "pool: { idle_time: 20s, unsafe_idle_time: 1ms }"
+    with endpoint() as upstream, small(upstream, backend=settings) as running:
+        ask(running)
+        ask(running)
+        assert len(upstream.connections) == 1
+        threading.Event().wait(0.05)  # time is what is tested: the connection rests longer than 1 ms
+        ask(running, method="POST", body=b"x")
+        assert len(upstream.connections) == 2
+
+
+@shows("Backend.retry_budget", "RetryBudget.percent", "RetryBudget.floor_per_second")
+@pytest.mark.parametrize(
+    ("budget", "is_retried"),
+    [
+        ("percent: 0, floor_per_second: 0", False),
+        ("percent: 100, floor_per_second: 0", True),
+        ("percent: 0, floor_per_second: 9", True),
+    ],
+)
+def test_retries_stop_at_their_budget(budget: str, is_retried: bool, refusing: FakeEndpoint) -> None:
+    settings = f"balancing: round_robin, retry_budget: {{ {budget} }}, passive_health: {{ enabled: false }}"
+    with endpoint() as well, small(well, refusing, backend=settings) as running:
+        statuses = {ask(running).status for _ in range(6)}
+        assert statuses == ({200} if is_retried else {200, 502})
+
+
+@shows("Backend.host")
+def test_the_endpoint_sees_the_host_it_is_meant_to() -> None:
+    with endpoint() as upstream, small(upstream, backend="host: keep") as running:
+        ask(running)
+        assert upstream.messages[0].get("host") == "a.test"
+    with endpoint() as upstream, small(upstream, backend="host: endpoint") as running:
+        ask(running)
+        assert upstream.messages[0].get("host") == upstream.address
+        assert upstream.messages[0].get("x-forwarded-host") == "a.test"
+
+
+@shows("Backend.policies")
+def test_a_backends_policy_changes_what_it_is_sent() -> None:
+    policy = "policies: [{ type: request_headers, set: { X-Inner: b }, remove: [X-Secret] }]"
+    with endpoint() as upstream, small(upstream, backend=policy) as running:
+        ask(running, headers=["X-Secret: 1"])
+        message = upstream.messages[0]
+        assert (message.get("x-inner"), message.get("x-secret")) == ("b", None)

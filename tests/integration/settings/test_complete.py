@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether each setting that reaches the node is shown by a test of this folder."""
+
+import importlib
+import re
+from pathlib import Path
+
+from .kit import SHOWN
+
+_HERE = Path(__file__).parent
+_WIRE = Path(__file__).parents[3] / "crates" / "config" / "src" / "generated.rs"
+_ELSEWHERE = {
+    "RouteOrder.names": "the order of routes: tests/integration/oracle",
+    "PythonPolicy": "python/tidegate/functions/test_live.py",
+    "Function": "python/tidegate/functions/test_live.py",
+}
+
+
+def _settings() -> set[str]:
+    """`Struct.field` of every field of the wire."""
+    found = set()
+    for struct, body in re.findall(
+        r"^pub struct (\w+) \{\n(.*?)^\}", _WIRE.read_text(), re.MULTILINE | re.DOTALL
+    ):
+        for name, renamed in re.findall(r"^    pub (?:r#)?(\w+):()", body, re.MULTILINE):
+            assert not renamed
+            found.add(f"{struct}.{'match' if name == 'matches' else name}")
+    return found
+
+
+def test_every_setting_has_a_test_that_shows_its_effect() -> None:
+    for module in _HERE.glob("test_*.py"):
+        importlib.import_module(f"{__package__}.{module.stem}")
+    missing = {name for name in _settings() - SHOWN if not {name, name.partition(".")[0]} & set(_ELSEWHERE)}
+    assert missing == set()
+    assert {name for name in SHOWN if not name.startswith("Target.")} <= _settings()
