@@ -4,7 +4,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from types import SimpleNamespace
-from typing import Any, TypeVar, final, overload
+from typing import Any, TypeAlias, TypeVar, final, overload
 
 from tidegate.functions._view import Query
 
@@ -22,7 +22,7 @@ __all__ = [
     "version",
 ]
 
-_HeaderSource = Headers | Mapping[str, str] | Iterable[tuple[str, str]]
+_HeaderSource: TypeAlias = Headers | Mapping[str, str] | Iterable[tuple[str, str]]
 _Default = TypeVar("_Default")
 
 def version() -> str: ...
