@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ten ways to break the engine, and a build of it that has all of them, each asleep until it is named.
 
-The explanation is told by the sound engine, the requests go through the broken one: a comparison that does not
-notice would notice nothing.
+The explanation is told by the sound engine, the requests go through the broken one: a comparison that
+does not notice would notice nothing.
 """
 
 from __future__ import annotations

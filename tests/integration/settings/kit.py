@@ -27,7 +27,7 @@ def small(
     more: str = "",
     threads: int = 1,
 ) -> RunningGateway:
-    """A gateway with one listener, one backend over `upstreams` and one route; the texts go into its braces."""
+    """A gateway with one listener, one backend over `upstreams` and one route; the texts go inside."""
     endpoints = ", ".join(f'{{ address: "{upstream.address}" }}' for upstream in upstreams)
     text = f"""
 gateway: {{ {settings} }}

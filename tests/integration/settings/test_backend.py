@@ -43,7 +43,8 @@ routes: [{{ path: /, to: b }}]
 
 @shows("Backend.health_check")
 def test_an_endpoint_that_fails_its_check_gets_nothing() -> None:
-    check = "health_check: { type: http, path: /up, interval: 20ms, timeout: 1s, healthy_after: 1, unhealthy_after: 1 }"
+    often = "interval: 20ms, timeout: 1s, healthy_after: 1, unhealthy_after: 1"
+    check = f"health_check: {{ type: http, path: /up, {often} }}"
 
     def sick(message: object) -> Reply:
         return Reply(500 if getattr(message, "target", "") == "/up" else 200)
@@ -112,6 +113,10 @@ def test_a_request_waits_for_room_and_not_for_ever() -> None:
             assert wire.wait_final(1) and wire.final_responses[0].status == 200
 
 
+def _has_answer(wire: Wire) -> bool:
+    return wire._run(lambda: bool(wire.final_responses), 0.05)
+
+
 @shows("BackendLimits.pending")
 def test_no_more_requests_wait_than_configured() -> None:
     held = threading.Event()
@@ -122,9 +127,7 @@ def test_no_more_requests_wait_than_configured() -> None:
         upstream.wait_for(1)
         for wire in wires[1:]:
             wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET")
-        assert wait_until(
-            lambda: any(wire._run(lambda: bool(wire.final_responses), 0.05) for wire in wires[1:])
-        )
+        assert wait_until(lambda: any(_has_answer(wire) for wire in wires[1:]))
         refused = [wire for wire in wires[1:] if wire.final_responses]
         assert [wire.final_responses[0].status for wire in refused] == [503]
         held.set()

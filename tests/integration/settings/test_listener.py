@@ -11,7 +11,8 @@ from .kit import ask, error, shows, small
 
 @shows("Listener.address", "Listener.port")
 def test_a_listener_is_where_it_says() -> None:
-    text = 'listeners: { web: { address: "::1", port: 0 } }\nroutes: [{ path: /, to: { respond: { status: 204 } } }]'
+    web = '{ address: "::1", port: 0 }'
+    text = f"listeners: {{ web: {web} }}\nroutes: [{{ path: /, to: {{ respond: {{ status: 204 }} }} }}]"
     with gateway(text, threads=1) as running:
         with socket.create_connection(("::1", running.port)) as connected:
             connected.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
