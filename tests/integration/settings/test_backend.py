@@ -103,14 +103,17 @@ def test_connecting_ends_in_time() -> None:
 def test_a_request_waits_for_room_and_not_for_ever() -> None:
     held = threading.Event()
     settings = "limits: { connections: 1 }, timeouts: { pending: 300ms }"
-    with endpoint(delay=held) as upstream, small(upstream, backend=settings) as running:
-        with Wire(("127.0.0.1", running.port)) as wire:
-            wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET")
-            upstream.wait_for(1)
-            response = ask(running)
-            assert (response.status, error(response)) == (503, "pending_timeout")
-            held.set()
-            assert wire.wait_final(1) and wire.final_responses[0].status == 200
+    with (
+        endpoint(delay=held) as upstream,
+        small(upstream, backend=settings) as running,
+        Wire(("127.0.0.1", running.port)) as wire,
+    ):
+        wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET")
+        upstream.wait_for(1)
+        response = ask(running)
+        assert (response.status, error(response)) == (503, "pending_timeout")
+        held.set()
+        assert wire.wait_final(1) and wire.final_responses[0].status == 200
 
 
 def _has_answer(wire: Wire) -> bool:
@@ -149,11 +152,14 @@ def test_a_silent_endpoint_is_a_504() -> None:
 @shows("BackendTimeouts.stall")
 def test_a_response_that_stops_is_cut_and_cannot_pass_for_whole() -> None:
     partial = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc"
-    with endpoint(partial) as upstream, small(upstream, backend="timeouts: { stall: 200ms }") as running:
-        with Wire(("127.0.0.1", running.port)) as wire:
-            wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET")
-            assert wire.wait_closed() and wire.responses == [] and wire.closed == "reset"
-            assert running.log(1)[0]["error"] == "connection_read_timeout"
+    with (
+        endpoint(partial) as upstream,
+        small(upstream, backend="timeouts: { stall: 200ms }") as running,
+        Wire(("127.0.0.1", running.port)) as wire,
+    ):
+        wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET")
+        assert wire.wait_closed() and wire.responses == [] and wire.closed == "reset"
+        assert running.log(1)[0]["error"] == "connection_read_timeout"
 
 
 @shows("BackendLimits.header_size", "BackendLimits.header_fields")

@@ -140,28 +140,37 @@ def test_a_body_that_stops_is_a_408() -> None:
 @shows("ListenerTimeouts.body_rate")
 def test_a_body_that_trickles_is_a_408_although_it_never_stops() -> None:
     timeouts = "timeouts: { body_stall: 300ms, body_rate: 1MiB }"
-    with endpoint() as upstream, small(upstream, listener=timeouts) as running:
-        with Wire(("127.0.0.1", running.port)) as wire:
-            wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", "POST")
-            while not wire.final_responses and wire.closed is None:
-                wire.send(b"x" * 100)
-                wire._run(lambda: bool(wire.final_responses), 0.02)
-            assert wire.final_responses[0].status == 408
+    with (
+        endpoint() as upstream,
+        small(upstream, listener=timeouts) as running,
+        Wire(("127.0.0.1", running.port)) as wire,
+    ):
+        wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", "POST")
+        while not wire.final_responses and wire.closed is None:
+            wire.send(b"x" * 100)
+            wire._run(lambda: bool(wire.final_responses), 0.02)
+        assert wire.final_responses[0].status == 408
 
 
 @shows("ListenerTimeouts.send_stall")
 def test_a_client_that_stops_reading_is_let_go() -> None:
     large = Reply(body=b"x" * (30 << 20))
-    with endpoint(large) as upstream, small(upstream, listener="timeouts: { send_stall: 300ms }") as running:
-        with socket.create_connection(("127.0.0.1", running.port)) as connected:
-            connected.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            entry = running.log(1)[0]
-            assert (entry["error"], entry["detail"]) == ("client_gone", "the client stopped reading")
+    with (
+        endpoint(large) as upstream,
+        small(upstream, listener="timeouts: { send_stall: 300ms }") as running,
+        socket.create_connection(("127.0.0.1", running.port)) as connected,
+    ):
+        connected.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        entry = running.log(1)[0]
+        assert (entry["error"], entry["detail"]) == ("client_gone", "the client stopped reading")
 
 
 @shows("ListenerTimeouts.idle")
 def test_an_idle_connection_is_closed_without_a_word() -> None:
-    with endpoint() as upstream, small(upstream, listener="timeouts: { idle: 200ms }") as running:
-        with Wire(("127.0.0.1", running.port)) as wire:
-            wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET")
-            assert wire.wait_closed() and len(wire.responses) == 1 and wire.closed == "fin"
+    with (
+        endpoint() as upstream,
+        small(upstream, listener="timeouts: { idle: 200ms }") as running,
+        Wire(("127.0.0.1", running.port)) as wire,
+    ):
+        wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET")
+        assert wire.wait_closed() and len(wire.responses) == 1 and wire.closed == "fin"

@@ -195,16 +195,19 @@ def _flaky() -> FakeEndpoint:
 )
 def test_a_request_is_tried_again_where_that_is_safe(retries: str, method: str, expected: set[int]) -> None:
     backend = "balancing: round_robin, passive_health: { enabled: false }"
-    with endpoint() as well, _flaky() as flaky:
-        with small(well, flaky, backend=backend, route=f"retries: {{ {retries} }}") as running:
-            statuses = [
-                ask(running, method=method, body=b"x" if method == "POST" else b"").status for _ in range(6)
-            ]
-            assert set(statuses) == expected
-            answered = [message.get("x-request-id") for message in well.messages]
-            failed = [message.get("x-request-id") for message in flaky.messages]
-            assert len(set(answered)) == len(answered) and len(set(failed)) == len(failed) > 0
-            assert set(failed) <= set(answered) if expected == {200} else not set(failed) & set(answered)
+    with (
+        endpoint() as well,
+        _flaky() as flaky,
+        small(well, flaky, backend=backend, route=f"retries: {{ {retries} }}") as running,
+    ):
+        statuses = [
+            ask(running, method=method, body=b"x" if method == "POST" else b"").status for _ in range(6)
+        ]
+        assert set(statuses) == expected
+        answered = [message.get("x-request-id") for message in well.messages]
+        failed = [message.get("x-request-id") for message in flaky.messages]
+        assert len(set(answered)) == len(answered) and len(set(failed)) == len(failed) > 0
+        assert set(failed) <= set(answered) if expected == {200} else not set(failed) & set(answered)
 
 
 @shows("Retries.statuses")
