@@ -43,7 +43,6 @@ pub(crate) struct Downstream {
     index: u32,
     /// Whether the peer is one of its `trusted_proxies`.
     pub(crate) is_trusted: bool,
-    has_served: bool,
     /// Whether the connection ends by a reset.
     is_cut: bool,
     /// The limit by which it was counted in; see `Counted`.
@@ -95,7 +94,6 @@ impl Downstream {
             number: u64::MAX,
             index: 0,
             is_trusted: false,
-            has_served: false,
             is_cut: false,
             per_address,
         })
@@ -129,19 +127,25 @@ impl Downstream {
 
     /// Waits for the first byte of a request; false when the connection is over.
     pub(crate) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let is_draining = self.thread.is_draining.get();
-        if is_draining && self.has_served {
-            return Poll::Ready(false);
-        }
+        // Before anything that ends the connection: what has already come is served.
         if let Poll::Ready(outcome) = self.stream.poll_readable(cx) {
             return Poll::Ready(outcome.is_ok());
         }
         match self.timer.poll_expired(cx) {
             Poll::Ready(()) => Poll::Ready(false),
-            // A connection that never asked anything has nothing to lose by a drain.
-            Poll::Pending if is_draining => Poll::Ready(false),
+            Poll::Pending if self.is_unwanted() => Poll::Ready(false),
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Whether no further request is wanted: the node drains, or the listener is gone.
+    fn is_unwanted(&self) -> bool {
+        let current = self.thread.current();
+        let snapshot = &current.snapshot;
+        let name = &self.listener.name;
+        self.thread.is_draining.get()
+            || (self.number != snapshot.number
+                && !snapshot.listeners.iter().any(|plan| plan.name == *name))
     }
 
     /// Serves requests as long as their bytes are there; true when the connection is idle, false
@@ -151,7 +155,6 @@ impl Downstream {
         let stays = loop {
             match self.read_head().await {
                 Head::Complete(length) => {
-                    self.has_served = true;
                     if !self.exchange(length).await {
                         break false;
                     }
@@ -193,6 +196,10 @@ impl Downstream {
                     started = Some(now);
                     self.timer
                         .set(now.after_millis(self.listener.config.timeouts.header.0));
+                }
+                // The bytes that made it busy may have been the end of the request before.
+                if self.buffer.is_empty() && self.is_unwanted() {
+                    return Poll::Ready(Some(Ok(0)));
                 }
                 self.timer.poll_expired(cx).map(|()| None)
             });

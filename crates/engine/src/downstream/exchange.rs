@@ -40,6 +40,10 @@ impl Downstream {
         let started = self.thread.now();
         let current = self.thread.current();
         let Some(index) = self.listener_index(&current) else {
+            // Sent before the client saw the connection close. It was not acted on, and is told so.
+            let is_head = self.buffer.data().starts_with(b"HEAD ");
+            let reject = Reject::new(ErrorKind::DestinationUnavailable, "the listener is gone");
+            self.refuse(&reject, is_head).await;
             return false;
         };
         let limits = head_limits(&self.listener.config.limits);

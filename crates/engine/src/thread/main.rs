@@ -50,7 +50,12 @@ async fn serve(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command
     while let Some(command) = commands.recv().await {
         match command {
             Command::Swap(snapshot, sockets, done) => {
+                let lost_one = has_lost_listener(&thread.current().snapshot, &snapshot);
                 thread.swap(snapshot);
+                if lost_one {
+                    // Connections that came by it close as soon as they are idle.
+                    thread.timers.wake_all();
+                }
                 if !thread.is_draining.get() {
                     doors.reconcile(&thread, sockets);
                 }
@@ -64,6 +69,11 @@ async fn serve(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command
             }
         }
     }
+}
+
+fn has_lost_listener(old: &Snapshot, new: &Snapshot) -> bool {
+    let stays = |name: &str| new.listeners.iter().any(|plan| &*plan.name == name);
+    !old.listeners.iter().all(|plan| stays(&plan.name))
 }
 
 async fn finish(thread: Rc<Thread>, done: oneshot::Sender<()>) {
