@@ -27,6 +27,7 @@ FOLDER = Path(__file__).parent
 CORPUS = FOLDER / "corpus" / "benign.jsonl"
 CLIENTS = FOLDER / "clients"
 LARGEST = 65536
+_OURS = re.compile(r"(?i)example|localhost|^\[::1\]|^[\d.]+(:\d+)?$")
 PYTHON_CLIENTS = ("urllib", "http_client", "requests", "httpx", "urllib3", "aiohttp", "websockets")
 
 
@@ -105,6 +106,9 @@ class Recorder:
             if connection.malformed:
                 print(f"     not HTTP/1.1: {connection.malformed}: {bytes(connection.raw)[:200]!r}")
             for message in connection.messages:
+                # A browser also asks its maker's services, which is nobody's business here.
+                if not _OURS.search(message.get("host") or "example"):
+                    continue
                 raw = message.raw.decode("latin-1")
                 # Keys, boundaries and the like differ from run to run and would only look like variety.
                 shape = re.sub(
