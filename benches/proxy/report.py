@@ -66,7 +66,7 @@ def case_table(title: str, series: dict[str, dict[str, Any]]) -> list[str]:
     if shared := disturbance(series):
         rows += [
             "",
-            f"**Disturbed**: something else took {shared:.0%} of the proxies' core; measure when it is quiet.",
+            f"**Disturbed**: something else took {shared:.0%} of the proxies' core: measure when quiet.",
         ]
     lost = [f"{name} {one['log_lines_lost']:,}" for name, one in series.items() if one["log_lines_lost"]]
     if lost:
