@@ -251,7 +251,7 @@ fn begin(
 }
 
 /// Names and values of an encoded head, without those that frame a message between two hops.
-fn lines(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(super) fn lines(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     head.split(|byte| *byte == b'\n')
         .skip(1)
         .filter_map(|line| {

@@ -75,7 +75,7 @@ pub(super) fn apply(changes: Changes<'_>, request: &mut Request) -> Result<(), F
 }
 
 /// Changes a response as a policy wants it.
-pub(super) fn change(changes: Changes<'_>, response: &mut Response) -> Result<(), Failure> {
+pub(super) fn apply_response(changes: Changes<'_>, response: &mut Response) -> Result<(), Failure> {
     for change in changes.iter() {
         let is_taken = match change {
             Change::Set(name, _) | Change::Append(name, _) | Change::Remove(name)

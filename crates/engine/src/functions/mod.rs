@@ -19,3 +19,6 @@ pub(crate) use forward::forward;
 pub(crate) use here::enter;
 pub(crate) use plan::FunctionPlan;
 pub(crate) use policy::build;
+
+#[cfg(test)]
+mod tests;

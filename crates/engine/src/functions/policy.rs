@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::call::{Call, Ended, Said};
 use super::here::{Here, here};
-use super::message::{Failure, apply, change, failed, made};
+use super::message::{Failure, apply, apply_response, failed, made};
 use super::plan::{FunctionPlan, Seat};
 use super::stream::BodySender;
 use crate::thread::Timer;
@@ -343,7 +343,7 @@ impl Waiting {
         };
         let said = self.call.next(&self.timer, deadline).await.map_err(ended)?;
         if let Some(WorkerMessage::Changes(changes)) = said.message() {
-            return change(changes, response).map(|()| None);
+            return apply_response(changes, response).map(|()| None);
         }
         let answer = answer_of(&self.call, &said, &self.timer, deadline).await;
         answer.map(Some).map_err(ended)
