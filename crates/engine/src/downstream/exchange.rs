@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One request from its head to the last byte of its response.
 use super::connection::Downstream;
+use super::filters::{run_request_filters, run_response_filters};
+use super::internal;
+use super::journey::Journey;
 use super::record::Record;
 use super::reply::fixed_answer;
 use super::upload::{Upload, UploadError};
-use super::{internal, map_back};
-use crate::decide::{self, Mapping, Routed};
+use crate::decide::{self, Routed};
 use crate::functions;
 use crate::snapshot::{BackendPlan, FilterPlan, TargetPlan};
 use crate::thread::Current;
@@ -15,7 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use tidegate_config::{BackendProtocol, ListenerLimits};
-use tidegate_contract::{Answer, Client, Exchange, Flow};
+use tidegate_contract::{Answer, Client, Exchange};
 use tidegate_core::ErrorKind;
 use tidegate_http::{HeadLimits, parse_request};
 use tidegate_request::{FieldId, Fields, Method, Options, Reject, Request, Response, Scheme};
@@ -375,79 +377,6 @@ impl Downstream {
             .is_ok()
             && keep
     }
-}
-
-/// What belongs to one exchange while it is under way.
-pub(crate) struct Journey<'a> {
-    pub(crate) current: &'a Rc<Current>,
-    pub(crate) routed: &'a Routed<'a>,
-    pub(crate) backend: Option<&'a Arc<BackendPlan>>,
-    pub(crate) mapping: Option<Mapping>,
-    /// The authority the client asked for; empty without a rewrite.
-    pub(crate) outer_host: String,
-    pub(crate) filters: Vec<FilterPlan>,
-    /// Whether the client's connection may serve another request after this one.
-    pub(crate) keep_alive: bool,
-    pub(crate) upload: Upload,
-}
-
-impl Journey<'_> {
-    /// Response filters and the way back through a rewrite.
-    pub(crate) async fn way_back(
-        &self,
-        exchange: &mut Exchange,
-        response: &mut Response,
-    ) -> Option<Answer> {
-        if let Some(mapping) = &self.mapping {
-            map_back(response, &exchange.request, mapping, &self.outer_host);
-        }
-        run_response_filters(&self.filters, exchange, response, self.filters.len()).await
-    }
-}
-
-/// Runs the request phase; an answer comes with the position of the filter that gave it.
-async fn run_request_filters(
-    filters: &[FilterPlan],
-    exchange: &mut Exchange,
-) -> Option<(Answer, usize)> {
-    for (position, plan) in filters.iter().enumerate() {
-        if !plan.phases.request {
-            continue;
-        }
-        let mut flow = plan.filter.request(exchange, position);
-        loop {
-            match flow {
-                Flow::Continue => break,
-                Flow::Respond(answer) => return Some((*answer, position)),
-                Flow::Wait(future) => flow = future.await,
-            }
-        }
-    }
-    None
-}
-
-/// Runs the response phase backwards, from the filter before `position`.
-async fn run_response_filters(
-    filters: &[FilterPlan],
-    exchange: &mut Exchange,
-    response: &mut Response,
-    position: usize,
-) -> Option<Answer> {
-    let before = filters.get(..position).unwrap_or(filters);
-    for (position, plan) in before.iter().enumerate().rev() {
-        if !plan.phases.response {
-            continue;
-        }
-        let mut flow = plan.filter.response(exchange, response, position);
-        loop {
-            match flow {
-                Flow::Continue => break,
-                Flow::Respond(answer) => return Some(*answer),
-                Flow::Wait(future) => flow = future.await,
-            }
-        }
-    }
-    None
 }
 
 /// The fields of a response whose status and framing are known elsewhere.

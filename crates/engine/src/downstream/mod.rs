@@ -7,7 +7,9 @@
 
 mod connection;
 mod exchange;
+mod filters;
 mod internal;
+mod journey;
 mod mapping;
 mod record;
 mod reply;
@@ -21,7 +23,8 @@ use std::task::{Context, Poll, ready};
 use tidegate_telemetry::ThreadStats;
 
 pub(crate) use connection::Downstream;
-pub(crate) use exchange::{Journey, head_limits};
+pub(crate) use exchange::head_limits;
+pub(crate) use journey::Journey;
 pub(crate) use mapping::map_back;
 pub(crate) use record::Record;
 pub(crate) use reply::fixed_answer;

@@ -3,7 +3,7 @@
 use super::attempt::{Attempt, Begun, Failed, Sender, head_limits_of};
 use super::download::Download;
 use super::open::Place;
-use super::tunnel::tunnel;
+use super::switch::switch;
 use crate::downstream::{Downstream, Journey, Record, UploadError};
 use crate::snapshot::BackendPlan;
 use crate::thread::Connection;
@@ -12,7 +12,7 @@ use tidegate_config::HostField;
 use tidegate_contract::{Answer, Exchange};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::{Forwarding, ResponseContext, encode_request, encode_response};
-use tidegate_request::{FieldId, Framing, Method, Response, ResponseFraming, Version};
+use tidegate_request::{FieldId, Framing, Response, ResponseFraming};
 
 /// Endpoints a request is offered to before its connects count as failed for good.
 const MAX_CONNECTS: usize = 4;
@@ -362,59 +362,4 @@ fn announced_timeout_ms(value: &[u8]) -> Option<u64> {
         .filter(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))
         .find_map(|(_, value)| value.trim().parse().ok())?;
     Some(seconds.saturating_mul(1000))
-}
-
-/// The endpoint switched protocols: right if the client asked for that one.
-async fn switch(
-    downstream: &mut Downstream,
-    journey: &Journey<'_>,
-    exchange: &mut Exchange,
-    record: &mut Record,
-    connection: Connection,
-    mut response: Response,
-    buffer: crate::thread::Buffer,
-) -> Outcome {
-    let asked = exchange.request.upgrade().map(<[u8]>::to_vec);
-    let is_asked = match (&asked, response.upgrade()) {
-        (Some(asked), Some(given)) => asked.eq_ignore_ascii_case(given),
-        _ => false,
-    };
-    if !is_asked || exchange.request.method_kind() == Method::Head {
-        let detail = "the endpoint switched to a protocol that was not asked for";
-        return Outcome::Failed {
-            kind: ErrorKind::HttpUpgradeFailed,
-            detail,
-        };
-    }
-    // The handshake is the endpoint's own; a filter may watch it, not replace it.
-    let _ = journey.way_back(exchange, &mut response).await;
-    let mut out = downstream.thread.buffers.take_output();
-    let context = ResponseContext {
-        version: Version::Http11,
-        keep_alive: true,
-        pseudonym: &journey.current.snapshot.settings.config.name,
-        now: downstream.wall_seconds(),
-        is_local: false,
-    };
-    encode_response(&mut out, &response, &context);
-    record.entry.status = 101;
-    let sent = downstream.write_all(&out).await;
-    downstream.thread.buffers.give_output(out);
-    if sent.is_err() {
-        return Outcome::Broken;
-    }
-    let timeouts = &journey.routed.route.timeouts;
-    let life = timeouts
-        .upgraded_life
-        .map(|life| downstream.thread.now().after_millis(life.0));
-    let moved = tunnel(
-        downstream,
-        &connection,
-        buffer,
-        timeouts.upgraded_idle.0,
-        life,
-    )
-    .await;
-    (record.entry.bytes_in, record.entry.bytes_out) = moved;
-    Outcome::Finished { keep_alive: false }
 }

@@ -2,13 +2,14 @@
 //! The endpoint's side of the request path.
 //!
 //! [`forward`] tries endpoints until one begins a response, then hands it to the client. An
-//! exchange of its own kind, a switched protocol, ends in [`tunnel`].
+//! exchange of its own kind, a switched protocol, ends in [`switch`].
 
 mod attempt;
 mod download;
 mod forward;
 mod open;
 mod relay;
+mod switch;
 mod tunnel;
 
 pub(crate) use forward::{Outcome, forward};

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A response that ends HTTP on both connections: `101 Switching Protocols`.
+use super::forward::Outcome;
+use super::tunnel::tunnel;
+use crate::downstream::{Downstream, Journey, Record};
+use crate::thread::{Buffer, Connection};
+use tidegate_contract::Exchange;
+use tidegate_core::ErrorKind;
+use tidegate_http::{ResponseContext, encode_response};
+use tidegate_request::{Method, Response, Version};
+
+/// The endpoint switched protocols: right if the client asked for that one.
+pub(crate) async fn switch(
+    downstream: &mut Downstream,
+    journey: &Journey<'_>,
+    exchange: &mut Exchange,
+    record: &mut Record,
+    connection: Connection,
+    mut response: Response,
+    buffer: Buffer,
+) -> Outcome {
+    let asked = exchange.request.upgrade().map(<[u8]>::to_vec);
+    let is_asked = match (&asked, response.upgrade()) {
+        (Some(asked), Some(given)) => asked.eq_ignore_ascii_case(given),
+        _ => false,
+    };
+    if !is_asked || exchange.request.method_kind() == Method::Head {
+        let detail = "the endpoint switched to a protocol that was not asked for";
+        return Outcome::Failed {
+            kind: ErrorKind::HttpUpgradeFailed,
+            detail,
+        };
+    }
+    // The handshake is the endpoint's own; a filter may watch it, not replace it.
+    let _ = journey.way_back(exchange, &mut response).await;
+    let mut out = downstream.thread.buffers.take_output();
+    let context = ResponseContext {
+        version: Version::Http11,
+        keep_alive: true,
+        pseudonym: &journey.current.snapshot.settings.config.name,
+        now: downstream.wall_seconds(),
+        is_local: false,
+    };
+    encode_response(&mut out, &response, &context);
+    record.entry.status = 101;
+    let sent = downstream.write_all(&out).await;
+    downstream.thread.buffers.give_output(out);
+    if sent.is_err() {
+        return Outcome::Broken;
+    }
+    let timeouts = &journey.routed.route.timeouts;
+    let life = timeouts
+        .upgraded_life
+        .map(|life| downstream.thread.now().after_millis(life.0));
+    let moved = tunnel(
+        downstream,
+        &connection,
+        buffer,
+        timeouts.upgraded_idle.0,
+        life,
+    )
+    .await;
+    (record.entry.bytes_in, record.entry.bytes_out) = moved;
+    Outcome::Finished { keep_alive: false }
+}
