@@ -211,11 +211,25 @@ def test_an_unsafe_request_takes_no_connection_that_rested_long() -> None:
         ("percent: 0, floor_per_second: 9", True),
     ],
 )
-def test_retries_stop_at_their_budget(budget: str, is_retried: bool, refusing: FakeEndpoint) -> None:
+def test_retries_stop_at_their_budget(budget: str, is_retried: bool) -> None:
     settings = f"balancing: round_robin, retry_budget: {{ {budget} }}, passive_health: {{ enabled: false }}"
-    with endpoint() as well, small(well, refusing, backend=settings) as running:
+    with (
+        endpoint() as well,
+        endpoint(reset=True, cut_at=0) as flaky,
+        small(well, flaky, backend=settings) as running,
+    ):
         statuses = {ask(running).status for _ in range(6)}
         assert statuses == ({200} if is_retried else {200, 502})
+
+
+def test_a_connect_that_failed_costs_no_retry(refusing: FakeEndpoint) -> None:
+    none = "retry_budget: { percent: 0, floor_per_second: 0 }, passive_health: { enabled: false }"
+    settings = f"balancing: round_robin, {none}"
+    with (
+        endpoint() as well,
+        small(well, refusing, backend=settings, route="retries: { attempts: 0 }") as running,
+    ):
+        assert {ask(running, method="POST", body=b"x").status for _ in range(6)} == {200}
 
 
 @shows("Backend.host")

@@ -99,7 +99,8 @@ async fn tries(
                 }
                 tried.push(place.index as u16);
                 record.last_failure = Some((kind, detail));
-                if tried.len() >= MAX_CONNECTS || !plan.spend(downstream.thread.now()) {
+                // Nothing was sent: another endpoint costs no retry.
+                if tried.len() >= MAX_CONNECTS {
                     return Outcome::Failed { kind, detail };
                 }
                 record.entry.retries = record.entry.retries.saturating_add(1);
