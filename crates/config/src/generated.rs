@@ -288,7 +288,8 @@ pub enum PathKind {
     Regex,
 }
 
-/// How a field, query parameter or cookie must look; one of several values is enough.
+/// How a field, query parameter or cookie must look. One that is there twice is only ever
+/// `present`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldMatch {

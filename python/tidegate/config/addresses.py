@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 # sun_path is 108 bytes with its final NUL (unix(7)).
 LONGEST_UNIX_PATH: Final = 107
@@ -49,10 +50,18 @@ def network(text: str) -> str:
     Raises:
         ValueError: It is none, or bits behind the prefix are set.
     """
+    if "%" in text:
+        raise ValueError(f"`{text}` has a zone identifier; write the network without it")
     try:
-        return str(ipaddress.ip_network(text))
+        found = ipaddress.ip_network(text)
     except ValueError:
         pass
+    else:
+        mapped = found.network_address.ipv4_mapped if isinstance(found, ipaddress.IPv6Network) else None
+        if mapped is not None and found.prefixlen >= 96:
+            plain = ipaddress.ip_network((mapped, found.prefixlen - 96))
+            raise ValueError(f"`{text}` is IPv4 written as IPv6; write `{plain}`")
+        return str(found)
     try:
         loose = ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -73,8 +82,8 @@ def host_name(text: str) -> str:
         if not text.isascii():
             raise ValueError(f"`{text}` is not ASCII; write its `xn--` form")
         raise ValueError(f"`{text}` is no host name; write labels of letters, digits and hyphens")
-    # `10.0.0.256` reads like an address to people and to some resolvers; no top-level domain is a number.
-    if name.rpartition(".")[2].isdigit():
+    # `10.0.0.256` and `0x7f.1` are addresses to some resolvers; no top-level domain is a number.
+    if _NUMBER.fullmatch(name.rpartition(".")[2]):
         raise ValueError(f"`{text}` ends like an IPv4 address and is none; write four numbers, as `10.0.0.1`")
     return name
 

@@ -81,7 +81,7 @@ class PathMatch(Model):
 
 
 class FieldMatch(Model):
-    """How a field, query parameter or cookie must look; one of several values is enough."""
+    """How a field, query parameter or cookie must look. One that is there twice is only ever `present`."""
 
     name: Text
     """Its name; fields in lower case."""
@@ -114,6 +114,8 @@ class _Fields:
                     raise refuse("`host` is matched by the route's `hosts`; write it there")
             elif self.noun == "cookie":
                 name = token(name)
+            elif not name or len(name) > 256:
+                raise refuse("the name of a query parameter has 1 to 256 characters")
             if isinstance(wanted, str):
                 return {"name": name, "kind": "exact", "value": wanted}
             if isinstance(wanted, dict) and set(wanted) == {"regex"} and isinstance(wanted["regex"], str):

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass
+
+from tidegate.config.expressions import regex as regex
 
 _HEX = frozenset("0123456789ABCDEFabcdef")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -13,6 +14,9 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 _PATH_CHARACTERS = _UNRESERVED | frozenset("!$&'()*+,;=:@/")
 # As in `crates/routing`, whose tree of templates they deepen.
 _MOST_SEGMENTS = 128
+_PARAMETERS = re.compile(";|%3B")
+# A careless decoder reads `/`, `.` or NUL in it (RFC 3629 §10).
+_OVERLONG = re.compile("%C[01]%[89AB]|%E0%[89]|%F0%8")
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
@@ -31,9 +35,15 @@ def path(text: str) -> str:
     if "#" in text:
         raise ValueError(f"`{text[:100]}` has a fragment, which is never sent")
     result = re.sub(r"/{2,}", "/", _canonical(text))
-    # An origin server may take `%2F` for a separator, so `..` beside one is refused as well.
-    for segment in re.split("/|%2F", result):
-        if segment.partition(";")[0] in (".", ".."):
+    if _OVERLONG.search(result):
+        raise ValueError(f"`{text[:100]}` has overlong UTF-8, which is always refused")
+    segments = result[1:].split("/")
+    for number, segment in enumerate(segments, 1):
+        # Origin servers of the Tomcat kind cut parameters off before they look at segments.
+        is_bare = segment.startswith((";", "%3B")) and number < len(segments)
+        # One may take `%2F` for a separator, so `..` beside it is refused as well.
+        names = [_PARAMETERS.split(part)[0] for part in segment.split("%2F")]
+        if is_bare or ".." in names or _PARAMETERS.split(segment)[0] == ".":
             raise ValueError(f"`{text[:100]}` has a `{segment}` segment, which requests never have")
     return result
 
@@ -117,93 +127,6 @@ def template(text: str) -> Template:
         for segment in segments
     )
     return Template(canonical, tuple(segments))
-
-
-def regex(text: str) -> str:
-    """A regular expression for the whole path or value, in the engine's syntax, which never backtracks.
-
-    What Python's `re` and the engine's `regex` both read is accepted; what only backtracking engines
-    can do is refused by name. The engine has the last word, with the same kind of message.
-
-    Raises:
-        ValueError: Look-around, a back reference, another group that is not known, or broken syntax.
-    """
-    if not text:
-        raise ValueError("is empty; write what the whole value must look like")
-    if len(text) > 4096:
-        raise ValueError("a regular expression has at most 4096 characters")
-    _refuse_backtracking(text)
-    # Spellings of Rust's `regex` that Python lacks, and the reverse, before Python judges the rest.
-    translated = re.sub(r"\\z", r"\\Z", text)
-    translated = re.sub(r"\\x\{[0-9A-Fa-f]+\}", "x", translated)
-    translated = re.sub(r"\(\?<([A-Za-z_]\w*)>", r"(?P<\1>", translated)
-    translated = re.sub(r"\[\[:\^?\w+:\]", "[a", translated)
-    try:
-        with warnings.catch_warnings():
-            # Python announces set operations, which the engine's `regex` has.
-            warnings.simplefilter("ignore")
-            re.compile(translated)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"is no regular expression: {error}") from None
-    return text
-
-
-_COUNT = re.compile(r"\{\d+(,\d*)?\}", re.ASCII)
-_GROUPS = {
-    "(?=": "look-ahead `(?=`",
-    "(?!": "look-ahead `(?!`",
-    "(?<=": "look-behind `(?<=`",
-    "(?<!": "look-behind `(?<!`",
-    "(?>": "the atomic group `(?>`",
-    "(?(": "the condition `(?(`",
-    "(?#": "the comment `(?#`",
-    "(?P=": "the back reference `(?P=`",
-}
-
-
-def _counted(text: str, position: int) -> bool:
-    """Whether the `{` there is a repetition of something, such as `a{2,3}`."""
-    return position > 0 and text[position - 1] not in "(|" and _COUNT.match(text, position) is not None
-
-
-def _refuse_backtracking(text: str) -> None:
-    position, in_class = 0, False
-    while position < len(text):
-        character = text[position]
-        if character == "\\":
-            follower = text[position + 1 : position + 2]
-            if not in_class and follower.isdigit() and follower != "0":
-                raise ValueError(
-                    f"has the back reference `\\{follower}`, which needs backtracking; write it without"
-                )
-            if follower and follower in "pP":
-                raise ValueError(
-                    f"has `\\{follower}`, which needs Unicode; write an ASCII class like `[A-Za-z]`"
-                )
-            if follower and follower in "ZGKXRgk":
-                raise ValueError(f"has `\\{follower}`, which the engine does not know")
-            position += 2
-            continue
-        if in_class:
-            in_class = character != "]"
-        elif character == "[":
-            in_class = True
-            # A first `]`, plain or after `^`, is data.
-            while text[position + 1 : position + 2] in ("^", "]") and text[position + 1 :]:
-                position += 1
-        elif character == "(":
-            for opening, words in _GROUPS.items():
-                if text.startswith(opening, position):
-                    raise ValueError(
-                        f"has {words}, which needs backtracking or is not known; write it without"
-                    )
-        elif character == "{" and not _counted(text, position):
-            raise ValueError("has a `{` that counts nothing; write `\\{` for the character itself")
-        elif character in "*+?}" and text[position + 1 : position + 2] == "+":
-            raise ValueError(
-                f"has the possessive `{character}+`, which the engine does not know; drop the `+`"
-            )
-        position += 1
 
 
 def path_or_template(text: str) -> str:
