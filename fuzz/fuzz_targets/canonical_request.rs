@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #![no_main]
 #[path = "../targets/canonical_request.rs"]
+#[allow(dead_code)] // its pieces are for proptest
 mod target;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
