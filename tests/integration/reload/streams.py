@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tests.integration.bad_days.load import Bench
 
-PIECE = 4096
+PIECE = 1024
 PAUSE = 0.02
 """Seconds between two pieces: what makes these exchanges last."""
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -23,9 +23,14 @@ class Account:
 
     connections: int = 0
     requests: int = 0
+    checks: int = 0
     uploaded: hashlib._Hash = field(default_factory=hashlib.sha256)
     upload_bytes: int = 0
-    checks: int = 0
+
+    @property
+    def kept(self) -> int:
+        """Connections for requests: each check makes one of its own."""
+        return self.connections - self.checks
 
 
 class LongOrigin:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -18,9 +19,9 @@ from typing import Any
 import pytest
 
 from tests.integration.bad_days.load import Bench, Load, Origin
-from tests.integration.bad_days.site import TIMEOUT, Site, free_port
+from tests.integration.bad_days.site import TIMEOUT, Site, free_port, kill
 from tidegate.protocol import Refused
-from tidegate.testing import wait_until
+from tidegate.testing import Wire, wait_until
 
 from .streams import LongOrigin, Open
 
@@ -132,12 +133,12 @@ def test_ten_changes_a_second_lose_nothing(tmp_path: Path, bench: Bench):
         still_open, load = Open(bench, plan.web), Load(bench, plan.web)
         load.wait_more(100)
         assert wait_until(lambda: still_open.asked > 10 and still_open.echoes > 10, TIMEOUT)
-        connections = steady.account.connections
+        connections = steady.account.kept
         applied, refused, took = storm(site, plan)
         assert backend(site, "steady")["health"] == "up"
         assert steady.account.checks <= checks + 1 + SECONDS // 18, "checks began anew"
         # Pools, counted by the endpoint: nothing connected again.
-        assert steady.account.connections == connections
+        assert steady.account.kept == connections
         steady.finish()
         still_open.finish()
         shots = load.stop()
@@ -156,6 +157,51 @@ def test_ten_changes_a_second_lose_nothing(tmp_path: Path, bench: Bench):
     assert still_open.answer == still_open.uploaded.hexdigest().encode()
     assert still_open.lines == [b"%d" % n for n in range(len(still_open.lines) - 2)] + [b"end", b""]
     assert applied == SECONDS * RATE - refused
+    steady.close()
+    for origin in changing:
+        origin.close()
+
+
+def shown_step(plan: Plan) -> int:
+    """The step whose policy a new request meets."""
+    with Wire(("127.0.0.1", plan.web), timeout=TIMEOUT) as wire:
+        wire.send(b"GET /x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", "GET")
+        assert wire.wait_final(1), wire.closed
+        return int(wire.final_responses[0].get("x-step") or -1)
+
+
+@pytest.mark.parametrize("role", ["node", "control"])
+def test_a_change_that_meets_a_death_is_made_or_not_and_the_next_one_is_made(
+    tmp_path: Path, bench: Bench, role: str
+):
+    steady, changing = LongOrigin(bench), [Origin(bench, after=0.01) for _ in range(3)]
+    plan = Plan(steady, changing)
+    with Site(tmp_path, plan.at(0)) as site:
+        load = Load(bench, plan.web)
+        load.wait_more(50)
+        deaths = []
+        for step in range(1, 31):
+            if step % 10 == 5:
+                pid = site.pid(role)
+                killer = threading.Thread(target=lambda pid=pid: deaths.append(kill(pid)))
+                killer.start()
+                with contextlib.suppress(Refused):  # it may go before it has answered
+                    site.reload(plan.at(step))
+                killer.join()
+            else:
+                site.reload(plan.at(step))
+                assert shown_step(plan) == step
+        shots = load.stop()
+        # Both parties agree on what is in force: one change is one change.
+        final = plan.at(30)
+        final["routes"][-1]["policies"][0]["set"]["x-step"] = "99"
+        assert site.reload(final)["changed"] == ["route rest"]
+        assert shown_step(plan) == 99
+    lost = [shot for shot in shots if shot.outcome != "ok"]
+    assert all(any(shot.was_open(death.killed, death.gone) for death in deaths) for shot in lost), (
+        load.report()
+    )
+    assert role == "node" or not lost, load.report()
     steady.close()
     for origin in changing:
         origin.close()
