@@ -9,6 +9,8 @@ mod backend;
 mod plans;
 mod registry;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use apply::{Problem, Snapshot};
 pub(crate) use backend::{BackendPlan, BackendShared, EndpointList};
