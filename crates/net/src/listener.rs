@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketAddrAny, SocketFlags};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -76,6 +76,17 @@ impl Listener {
         self.fd.get_ref().as_fd().try_clone_to_owned()
     }
 
+    /// Whether so few descriptors are left that what goes on already should have them: an eighth of
+    /// those the process may have, at most 1,024.
+    ///
+    /// The kernel gives out the lowest number that is free, so one number tells.
+    pub fn is_short_of_descriptors(&self) -> bool {
+        match self.duplicate() {
+            Ok(fd) => is_high(&fd),
+            Err(_) => true,
+        }
+    }
+
     /// Accepts the next connection.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Accepted> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -96,6 +107,16 @@ impl Listener {
             }
         }
     }
+}
+
+/// Whether the number of a descriptor lies in what is kept in reserve.
+pub(crate) fn is_high(fd: &impl AsRawFd) -> bool {
+    // Asked each time: the limit can be changed from outside (prlimit(2)).
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.is_some_and(|limit| {
+        let reserve = (limit / 8).min(1024);
+        fd.as_raw_fd().unsigned_abs() as u64 >= limit.saturating_sub(reserve)
+    })
 }
 
 fn accepted(fd: OwnedFd, address: Option<SocketAddrAny>) -> Accepted {

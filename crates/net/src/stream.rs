@@ -115,6 +115,11 @@ impl Stream {
 }
 
 impl Stream {
+    /// Whether its descriptor is one of the last: see [`crate::Listener::is_short_of_descriptors`].
+    pub fn is_one_of_the_last(&self) -> bool {
+        crate::listener::is_high(self.fd.get_ref())
+    }
+
     /// Gives the socket back, no longer watched by the runtime.
     pub fn into_fd(self) -> OwnedFd {
         self.fd.into_inner()

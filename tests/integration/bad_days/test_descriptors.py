@@ -7,6 +7,7 @@ import contextlib
 import resource
 from pathlib import Path
 
+from tidegate.protocol import Channel
 from tidegate.testing import RunningGateway, Wire, endpoint, gateway, wait_until
 
 from .site import TIMEOUT
@@ -46,6 +47,9 @@ def test_accepting_pauses_and_resumes():
         before = limited(running)
         waiting = clients(running, stack, "/")
         assert wait_until(lambda: running.status()["connections_refused"] > 0, TIMEOUT)
+        # Some are kept back: whoever asks the node what is wrong gets an answer.
+        with Channel.to(running.runtime_directory / "node.sock", TIMEOUT) as channel:
+            assert channel.call("status", timeout=TIMEOUT)["connections_refused"] > 0
         served = 0
         while waiting:
             # Whoever is served leaves, and makes room for those the kernel holds.

@@ -62,19 +62,34 @@ async fn accept(thread: Rc<Thread>, listener: Listener, key: String) {
     let mut in_a_row = 0;
     loop {
         match poll_fn(|cx| listener.poll_accept(cx)).await {
-            Accepted::Connection(stream, peer) => admit(&thread, &key, stream, peer),
-            Accepted::Gone => {}
-            Accepted::Exhausted(_) => {
-                // Idle connections of the pool are the first to give their descriptors back.
-                thread.pool.clear();
-                thread.stats.count(|stats| &stats.refused);
-                tokio::time::sleep(EXHAUSTED).await;
+            Accepted::Connection(stream, peer) => {
+                let is_one_of_the_last = stream.is_one_of_the_last();
+                admit(&thread, &key, stream, peer);
+                if is_one_of_the_last {
+                    pause(&thread, &listener).await;
+                }
             }
+            Accepted::Gone => {}
+            Accepted::Exhausted(_) => pause(&thread, &listener).await,
         }
         in_a_row += 1;
         if in_a_row >= BATCH {
             in_a_row = 0;
             tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Waits until there are descriptors for more clients. What is left of them is for those that are
+/// there, for endpoints, logs, the disk and whoever asks for the node's status.
+async fn pause(thread: &Rc<Thread>, listener: &Listener) {
+    thread.stats.count(|stats| &stats.refused);
+    loop {
+        // Idle connections of the pool are the first to give their descriptors back.
+        thread.pool.clear();
+        tokio::time::sleep(EXHAUSTED).await;
+        if !listener.is_short_of_descriptors() {
+            return;
         }
     }
 }
