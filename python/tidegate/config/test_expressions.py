@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tidegate import Gateway, Route, _engine
+from tidegate import ConfigError, Gateway, Route, _engine
 from tidegate.config.compile import compile_gateway
 from tidegate.config.expressions import regex
+from tidegate.config.load import loads
 
 
 def refused_by_engine(**parts: Any) -> list[Any]:
@@ -236,3 +237,33 @@ def test_the_engine_refuses_a_route_on_a_listener_that_is_not_there() -> None:
     assert place == "Route r"
     assert "`wep`" in message
     assert json.loads(snapshot.resources["route", "r"].value)["listeners"] == ["wep"]
+
+
+def test_each_of_these_is_told_at_its_place() -> None:
+    text = """\
+listeners: { web: { port: 80 } }
+routes:
+  - { to: "http://h", path: { regex: "/[é]" } }
+  - to: http://h
+    path: /a/%3Bx/b
+  - { to: "http://h", path: /b, hosts: [a.0x1] }
+  - to: http://h
+    match: { path: /c, clients: ["::ffff:10.0.0.0/104"], headers: { x: { regex: "(?x)" } } }
+"""
+    with pytest.raises(ConfigError) as caught:
+        loads(text, name="gateway.yaml")
+    told = [str(problem) for problem in caught.value.problems]
+    assert len(told) == 5
+    for line, (place, words) in zip(
+        told,
+        [
+            ("gateway.yaml:3:29: routes[0].path:", "needs Unicode"),
+            ("gateway.yaml:5:11:", "has a `%3Bx` segment"),
+            ("gateway.yaml:6:", "ends like an IPv4 address"),
+            ("gateway.yaml:8:", "write `10.0.0.0/8`"),
+            ("gateway.yaml:8:", "has the flags `x`"),
+        ],
+        strict=True,
+    ):
+        assert line.startswith(place), line
+        assert words in line, line
