@@ -75,8 +75,10 @@ def _missing_on_the_map(running: Running) -> list[str]:
     said = io.StringIO()
     draw(running, Screen(said))
     known = [f"{running.places.entry}/", str(running.folder)]
-    for each in (*running.topology.instances, *running.topology.services):
-        known += [each.name, running.address(each).rpartition(":")[0]]
+    for instance in running.topology.instances:
+        known += [instance.name, running.address(instance).rpartition(":")[0]]
+    for service in running.topology.services:
+        known += [service.name, running.address(service).rpartition(":")[0]]
     return [text for text in known if text not in said.getvalue()]
 
 

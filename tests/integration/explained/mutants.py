@@ -7,6 +7,8 @@ does not notice would notice nothing.
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -103,7 +105,34 @@ def _apply(tree: Path, number: int, mutant: Mutant) -> None:
 
 
 def build(folder: Path) -> Path:
-    """Builds the engine with all mutants asleep; returns a folder to put first on `PYTHONPATH`."""
+    """Builds the engine with all mutants asleep; returns a folder to put first on `PYTHONPATH`.
+
+    Test processes that ask at the same time share one build.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stamp, wanted = folder / "stamp", _digest()
+        if not stamp.is_file() or stamp.read_text() != wanted:
+            stamp.unlink(missing_ok=True)
+            _build(folder)
+            stamp.write_text(wanted)
+    return folder / "python"
+
+
+def _digest() -> str:
+    """Of everything the build is made from."""
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for name in ("Cargo.toml", "Cargo.lock", "crates", "benches", "python/tidegate"):
+        place = _ROOT / name
+        files = [place] if place.is_file() else sorted(place.rglob("*.*"))
+        for file in files:
+            if file.is_file() and file.suffix in (".rs", ".py", ".toml", ".lock"):
+                digest.update(str(file).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _build(folder: Path) -> None:
     tree = folder / "tree"
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
@@ -129,7 +158,6 @@ def build(folder: Path) -> Path:
         _ROOT / "python" / "tidegate", package, ignore=shutil.ignore_patterns("*.so", "__pycache__")
     )
     shutil.copy2(folder / "target" / "debug" / "lib_engine.so", package / "_engine.abi3.so")
-    return package.parent
 
 
 def awaken(number: int, path: Path) -> dict[str, str]:
