@@ -117,6 +117,20 @@ def test_the_more_specific_wildcard_counts_and_a_mapped_client_is_ipv4() -> None
     assert taken(gateway, one("/", headers=(("Cookie", "a=1; b=2"),))) == "r1"
 
 
+def test_the_best_host_of_a_route_counts_and_a_client_address_breaks_a_tie() -> None:
+    gateway = configured(
+        {"path": "/", "hosts": ["*.b.test"]},
+        {"path": "/", "hosts": ["*.test", "a.b.test"]},
+        {"match": {"path": "/x", "clients": ["127.0.0.0/8"]}},
+        {"path": "/x"},
+        {"match": {"path": "/y"}},
+        {"match": {"path": "/y", "clients": ["127.0.0.0/8"]}},
+    )
+    assert taken(gateway, one("/", host="a.b.test")) == "r1"
+    assert taken(gateway, one("/x", host="other")) == "r2"
+    assert taken(gateway, one("/y", host="other")) == "r5"
+
+
 def test_a_value_that_is_there_twice_is_compared_with_nothing() -> None:
     gateway = configured(
         {"match": {"path": "/", "query": {"q": "1"}}},
