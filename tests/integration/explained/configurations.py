@@ -13,6 +13,8 @@ from tidegate.config.problem import ConfigError
 HOSTS = ["shop.test", "api.shop.test", "a.b.shop.test", "other.test"]
 PATTERNS = ["*.shop.test", "*.b.shop.test", *HOSTS]
 SEGMENTS = ["users", "orders", "v1", "v2", "a", "b", "ü".encode().hex()]
+# Templates that take the same paths, so that what outranks what is asked often.
+_RIVALS = ["/{x}", "/{x}/{y}", "/{x}/orders", "/users/{x}", "/{x}/{y}/v1", "/users/{x}/{y}", "/{rest*}"]
 METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"]
 
 
@@ -28,6 +30,8 @@ def _path(draw: random.Random) -> Any:
         return {"exact": random_path(draw)}
     if kind == 3:
         return {"regex": draw.choice([r"/[a-z]+/v\d", r"/users(/.*)?", r"/(a|b)/.*", r".*orders"])}
+    if kind == 4:
+        return draw.choice(_RIVALS)
     segments = [draw.choice(["{id}", *SEGMENTS]) for _ in range(draw.randint(1, 3))]
     names = iter("xyz")
     written = [f"{{{next(names)}}}" if segment == "{id}" else segment for segment in segments]

@@ -160,8 +160,7 @@ def _build(folder: Path) -> None:
     shutil.copy2(folder / "target" / "debug" / "lib_engine.so", package / "_engine.abi3.so")
 
 
-def awaken(number: int, path: Path) -> dict[str, str]:
-    """The environment in which a node is the mutant of this number."""
-    return {"PYTHONPATH": str(path), _VARIABLE: str(number), "PYTHONDONTWRITEBYTECODE": "1"} | (
-        {"PATH": os.environ["PATH"]} if "PATH" in os.environ else {}
-    )
+def environment(path: Path, number: int | None) -> dict[str, str]:
+    """The environment of a node from that build: the mutant of this number, or none awake."""
+    awake = {} if number is None else {_VARIABLE: str(number)}
+    return {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1", **awake}

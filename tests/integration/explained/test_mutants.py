@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tidegate.testing import light
+
 from .compare import run
-from .mutants import MUTANTS, awaken, build
+from .mutants import MUTANTS, build, environment
 
 _ROOT = Path(__file__).parents[3]
 _CONFIGURATIONS = 40
@@ -24,8 +26,7 @@ def broken_engine() -> Path:
 def test_a_broken_engine_is_noticed(
     number: int, broken_engine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in awaken(number, broken_engine).items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(light, "environment", lambda: environment(broken_engine, number))
     seed = int(os.environ.get("TIDEGATE_SEED", str(time.time_ns())))
     print(f"TIDEGATE_SEED={seed}")
     outcome = asyncio.run(run(seed, _CONFIGURATIONS, _REQUESTS, until_different=True))
@@ -35,6 +36,6 @@ def test_a_broken_engine_is_noticed(
 def test_the_engine_with_all_mutants_asleep_is_sound(
     broken_engine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(broken_engine))
+    monkeypatch.setattr(light, "environment", lambda: environment(broken_engine, None))
     outcome = asyncio.run(run(7, 4, _REQUESTS))
     assert outcome.differences == []
