@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.bad_days.site import TIMEOUT, Site, free_port
+from tests.integration.bad_days.site import TIMEOUT, Site, free_port, kill
 from tidegate.config.compile import compile_gateway
 from tidegate.config.load import loads
 from tidegate.testing import FakeEndpoint, Reply, RunningGateway, Wire, endpoint, gateway, wait_until
@@ -190,6 +190,39 @@ def test_a_request_that_crosses_the_end_of_its_listener_is_answered(tmp_path: Pa
             assert [response.status for response in wire.final_responses] == [200, 503]
             assert wire.wait_closed() and wire.closed == "fin"
             assert [message.target for message in upstream.messages] == ["/first"]
+
+
+def test_connections_count_once_when_control_sends_everything_anew(tmp_path: Path):
+    """A control that finds another file than the node has sends the whole: connections stay counted."""
+    port = free_port()
+
+    def step(name: str) -> dict[str, Any]:
+        web = {"address": "127.0.0.1", "port": port, "limits": {"connections": 3}}
+        return {
+            "gateway": {"name": name},
+            "listeners": {"web": web},
+            "routes": [{"path": "/", "to": {"respond": name}}],
+        }
+
+    def count(site: Site) -> int:
+        [listener] = site.call("status")["listeners"]
+        return int(listener["connections"])
+
+    with Site(tmp_path, step("old")) as site:
+        wires = [Wire(("127.0.0.1", port), timeout=TIMEOUT) for _ in range(3)]
+        for wire in wires:
+            assert ask(wire) == 200
+        site.write(step("new"))
+        kill(site.pid("control"))
+        assert wait_until(lambda: site.call("status")["snapshot"] == 2, TIMEOUT)
+        assert count(site) == 3
+        for wire in wires:
+            # It goes on under the new snapshot, and ends there.
+            assert ask(wire) == 200 and wire.final_responses[-1].body == b"new"
+            wire.close()
+        assert wait_until(lambda: count(site) == 0, TIMEOUT), count(site)
+        with Wire(("127.0.0.1", port), timeout=TIMEOUT) as wire:
+            assert ask(wire) == 200
 
 
 # Cost grows with the change

@@ -223,22 +223,19 @@ impl Builder<'_> {
         let resources: Vec<_> = self.of_kind(Kind::Listener).cloned().collect();
         let mut plans = Vec::new();
         for resource in resources {
-            let before = self
-                .base
-                .and_then(|base| {
-                    base.listeners
-                        .iter()
-                        .find(|plan| *plan.name == *resource.name)
-                })
-                .cloned();
-            if let Some(before) = before.as_ref().filter(|_| self.is_unchanged(&resource)) {
+            let before = self.base.and_then(|base| {
+                base.listeners
+                    .iter()
+                    .find(|plan| *plan.name == *resource.name)
+            });
+            if let Some(before) = before.filter(|_| self.is_unchanged(&resource)) {
                 plans.push(before.clone());
                 continue;
             }
             let Some(config) = self.decode(&resource) else {
                 continue;
             };
-            match ListenerPlan::build(&resource.name, config, before.as_deref()) {
+            match ListenerPlan::build(&resource.name, config, self.registry) {
                 Ok(plan) => plans.push(Arc::new(plan)),
                 Err(message) => drop(self.fail::<()>(&resource, message)),
             }

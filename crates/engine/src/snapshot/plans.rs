@@ -45,7 +45,7 @@ fn parse_network(text: &str) -> Result<IpNet, String> {
         .map_err(|_| format!("`{text}` is no address or network: write 10.0.0.0/8 or 10.0.0.1"))
 }
 
-/// How many connections a listener has, in all and by address. Survives snapshots by being shared.
+/// How many connections a listener has, in all and by address. Outlives snapshots in the registry.
 #[derive(Default)]
 pub(crate) struct Counted {
     pub(crate) all: AtomicU32,
@@ -120,11 +120,7 @@ pub(crate) struct ListenerPlan {
 }
 
 impl ListenerPlan {
-    pub(crate) fn build(
-        name: &str,
-        config: Listener,
-        before: Option<&Self>,
-    ) -> Result<Self, String> {
+    pub(crate) fn build(name: &str, config: Listener, registry: &Registry) -> Result<Self, String> {
         let key = match config.address.strip_prefix("unix:") {
             Some(path) => format!("unix:{path}"),
             None if config.address.contains(':') => {
@@ -133,13 +129,12 @@ impl ListenerPlan {
             None => format!("tcp:{}:{}", config.address, config.port),
         };
         let filters = FilterPlan::build_all(&config.policies)?;
-        let counted = before.map_or_else(Arc::default, |before| before.counted.clone());
         Ok(Self {
             name: name.into(),
             config,
             key,
             filters,
-            counted,
+            counted: registry.counted(name),
         })
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::backend::BackendShared;
+use super::plans::Counted;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_core::Clock;
@@ -11,6 +12,7 @@ pub(crate) struct Registry {
     threads: usize,
     backends: Mutex<HashMap<String, Arc<BackendShared>>>,
     routes: Mutex<HashMap<String, Arc<SharedRouteStats>>>,
+    listeners: Mutex<HashMap<String, Arc<Counted>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -24,6 +26,7 @@ impl Registry {
             threads,
             backends: Mutex::new(HashMap::new()),
             routes: Mutex::new(HashMap::new()),
+            listeners: Mutex::new(HashMap::new()),
         }
     }
 
@@ -49,9 +52,22 @@ impl Registry {
         stats
     }
 
+    /// The connections of a listener, by its name: one that goes on under a new snapshot is counted
+    /// out where it was counted in, even when nothing of the old snapshot was the new one's base.
+    pub(crate) fn counted(&self, listener: &str) -> Arc<Counted> {
+        let mut listeners = lock(&self.listeners);
+        if let Some(counted) = listeners.get(listener) {
+            return counted.clone();
+        }
+        let counted = Arc::<Counted>::default();
+        listeners.insert(listener.to_owned(), counted.clone());
+        counted
+    }
+
     /// Forgets what nothing but the registry holds any more.
     pub(crate) fn sweep(&self) {
         lock(&self.backends).retain(|_, shared| Arc::strong_count(shared) > 1);
         lock(&self.routes).retain(|_, stats| Arc::strong_count(stats) > 1);
+        lock(&self.listeners).retain(|_, counted| Arc::strong_count(counted) > 1);
     }
 }

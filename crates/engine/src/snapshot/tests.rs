@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+use super::registry::Registry;
 use super::store::{Store, Stored};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tidegate_config::{Delta, SCHEMA};
+use tidegate_core::Clock;
 
 /// A folder of this test's own, gone when dropped.
 struct Folder(PathBuf);
@@ -78,4 +80,23 @@ fn many_snapshots_in_a_row_leave_the_last_one_whole() {
         writer.join().unwrap();
     }
     assert_eq!(number_on_disk(&store), 200);
+}
+
+/// A connection that moved to a snapshot built from nothing was counted out of a new count, which
+/// fell below zero; from then on the listener seemed full and refused everybody.
+#[test]
+fn a_listener_is_counted_in_one_place_whatever_snapshot_names_it() {
+    let registry = Registry::new(Clock::system(), 1);
+    let client = std::net::IpAddr::from([127, 0, 0, 1]);
+    let old = registry.counted("web");
+    assert!(old.enter(client, 1, 1));
+    registry.sweep();
+    let new = registry.counted("web");
+    assert!(!new.enter(client, 1, 1), "the connection still counts");
+    new.leave(client, 1);
+    assert!(new.enter(client, 1, 1));
+    new.leave(client, 1);
+    drop((old, new));
+    registry.sweep();
+    assert!(registry.counted("web").enter(client, 1, 1));
 }
