@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -115,6 +115,12 @@ class Client:
 
     def __init__(self, running: RunningGateway) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
 
     def ask(
         self, path: str, body: bytes | Iterator[bytes] | None = None, **headers: str
@@ -247,24 +253,24 @@ def test_bad_code_costs_its_own_route_only(running: RunningGateway, what: str, s
     stop, failures, latencies = threading.Event(), list[str](), list[float]()
 
     def others() -> None:
-        client = Client(running)
-        while not stop.is_set():
-            began = time.monotonic()
-            answer = client.ask("/hello/x")[0]
-            latencies.append(time.monotonic() - began)
-            if answer != 200:
-                failures.append(str(answer))
+        with Client(running) as client:
+            while not stop.is_set():
+                began = time.monotonic()
+                answer = client.ask("/hello/x")[0]
+                latencies.append(time.monotonic() - began)
+                if answer != 200:
+                    failures.append(str(answer))
 
     thread = threading.Thread(target=others)
     thread.start()
     try:
-        client = Client(running)
-        answer = client.ask(f"/bad/{what}")[0]
-        while what == "leak" and answer == 200:
+        with Client(running) as client:
             answer = client.ask(f"/bad/{what}")[0]
-        assert answer == status
-        # Its own route comes back by itself.
-        wait_until(lambda: client.ask("/bad/fine")[0] == 200, 20)
+            while what == "leak" and answer == 200:
+                answer = client.ask(f"/bad/{what}")[0]
+            assert answer == status
+            # Its own route comes back by itself.
+            assert wait_until(lambda: client.ask("/bad/fine")[0] == 200, 20)
     finally:
         stop.set()
         thread.join()
@@ -297,10 +303,10 @@ routes: [{{ path: /, to: {{ function: f }} }}]
         seen, stop = list[tuple[int, bytes]](), threading.Event()
 
         def ask() -> None:
-            client = Client(running)
-            while not stop.is_set():
-                status, _, body = client.ask("/")
-                seen.append((status, body))
+            with Client(running) as client:
+                while not stop.is_set():
+                    status, _, body = client.ask("/")
+                    seen.append((status, body))
 
         threads = [threading.Thread(target=ask) for _ in range(3)]
         for thread in threads:
@@ -318,7 +324,8 @@ routes: [{{ path: /, to: {{ function: f }} }}]
         code.write_text("def f(:")
         with pytest.raises(ConfigError, match="importing shop_code failed"):
             running.reload(text)
-        assert Client(running).ask("/")[2] == b"version 3"
+        with Client(running) as client:
+            assert client.ask("/")[2] == b"version 3"
     assert {status for status, _ in seen} == {200}
 
 
