@@ -92,10 +92,12 @@ impl Downstream {
         let (keep, request) = self
             .carry_out(&current, index, request, client, &mut record)
             .await;
+        // A client that asked for the close sends nothing more, and nothing it sent is unread.
+        let is_over = !request.keep_alive() && !record.has_unread && self.buffer.is_empty();
         let name = self.listener.name.clone();
         record.finish(&self.thread, &name, &current, Some(&request));
         self.thread.give_storage(Some(request.into_storage()));
-        if !keep {
+        if !keep && !is_over {
             self.linger().await;
         }
         keep
@@ -184,6 +186,7 @@ impl Downstream {
         let keep = self.travel(&mut journey, &mut exchange, record).await;
         record.entry.bytes_in = journey.upload.received;
         record.request_id = exchange.request_id;
+        record.has_unread = !journey.upload.is_done;
         (keep, exchange.request)
     }
 

@@ -16,6 +16,8 @@ pub(crate) struct Record {
     pub(crate) endpoint: Option<Arc<Endpoint>>,
     pub(crate) detail: &'static str,
     pub(crate) request_id: String,
+    /// The client may still be sending: a body that was not read to its end.
+    pub(crate) has_unread: bool,
     /// What the last endpoint tried came to.
     pub(crate) last_failure: Option<(ErrorKind, &'static str)>,
     /// The path as the client asked for it, before any rewrite.
@@ -33,6 +35,7 @@ impl Record {
             endpoint: None,
             detail: "",
             request_id: String::new(),
+            has_unread: true,
             last_failure: None,
             path: String::new(),
             host: String::new(),
