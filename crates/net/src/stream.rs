@@ -3,7 +3,7 @@ use crate::watch::watch;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker, ready};
 use tokio::io::Interest;
@@ -129,13 +129,6 @@ impl Stream {
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.get_ref().as_fd()
-    }
-}
-
-impl Stream {
-    /// The descriptor's number, for logs.
-    pub fn number(&self) -> i32 {
-        self.fd.get_ref().as_raw_fd()
     }
 }
 
