@@ -7,10 +7,14 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tidegate_core::{Clock, Moment};
 use tidegate_net::{raise_descriptor_limit, set_not_dumpable};
 use tidegate_telemetry::{LogWriter, ThreadStats};
 use tokio::sync::mpsc;
+
+/// How long the last lines of the log may take when the node ends.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// How a node is started: JSON from the supervisor.
 #[derive(Clone, Debug, Deserialize)]
@@ -89,6 +93,7 @@ pub fn run_node(mut config: NodeConfig, control: OwnedFd) -> io::Result<()> {
         // Its channel is closed: it ends by itself, unless it panicked, which was counted.
         let _ = handle.join();
     }
-    node.log.flush();
+    // A sink that takes nothing must not keep a stopped node alive.
+    node.log.flush(LAST_LINES);
     outcome
 }

@@ -2,6 +2,10 @@
 use crate::*;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Long enough for any machine; a test that works does not wait for it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn line(path: &[u8], query: &[u8], redact: &[&str]) -> String {
     let mut batch = LogBatch::default();
@@ -85,7 +89,7 @@ fn the_writer_survives_a_sink_that_fails_and_counts_what_is_lost() {
         ],
     );
     writer.sender().send(batch);
-    writer.flush();
+    assert!(writer.flush(PATIENCE));
     assert_eq!(writer.dropped(), 1);
     assert!(writer.find("req-1").is_some_and(|line| line.contains("/p")));
     assert!(writer.find("req-2").is_none());
@@ -121,4 +125,49 @@ fn fields_asked_for_are_shown_and_credentials_among_them_are_not() {
         line.contains(r#""fields":{"X-A":"1","Cookie":"[redacted]"}"#),
         "{line}"
     );
+}
+
+/// One entry called `id`, with as much text as fits.
+fn large(id: &str) -> LogBatch {
+    let mut batch = LogBatch::default();
+    let text = vec![b'x'; 1024];
+    let mut texts = [&text[..]; TEXTS];
+    texts[0] = id.as_bytes();
+    batch.push(LogEntry::new(IpAddr::from([127, 0, 0, 1])), texts);
+    batch
+}
+
+#[test]
+fn what_is_kept_for_why_is_limited_in_bytes_too() {
+    let writer = LogWriter::start().unwrap();
+    for index in 0..3000 {
+        writer.sender().send(large(&format!("req-{index}")));
+        if index % 100 == 99 {
+            assert!(writer.flush(PATIENCE));
+        }
+    }
+    assert!(writer.find("req-0").is_none());
+    assert!(writer.find("req-2999").is_some());
+}
+
+#[test]
+fn a_sink_that_blocks_blocks_nobody_else() {
+    // A pipe that nobody reads takes 64 KiB and then no more.
+    let (reader, end) = std::io::pipe().unwrap();
+    let writer = LogWriter::start().unwrap();
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&end));
+    writer.set_output(Some(path.into()), LogFormat::default());
+    for index in 0..600 {
+        writer.sender().send(large(&format!("req-{index}")));
+    }
+    assert!(!writer.flush(Duration::from_millis(1)));
+    writer.reopen();
+    writer.set_output(None, LogFormat::default());
+    // Its reader leaves: what was stuck fails, and the order given meanwhile is carried out.
+    drop(reader);
+    let mut looks = (0..600).map(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        writer.flush(PATIENCE)
+    });
+    assert!(looks.any(|flushed| flushed));
 }

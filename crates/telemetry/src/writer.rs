@@ -7,23 +7,34 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Batches that may wait for the log thread; more are dropped and counted.
 const QUEUE: usize = 256;
-/// Entries kept for `why`.
+/// Entries kept for `why`, and the bytes of text they may hold.
 const KEPT: usize = 20_000;
+const KEPT_BYTES: usize = 16 << 20;
 
 enum Message {
     Batch(LogBatch),
-    Output(Option<PathBuf>, LogFormat),
-    Reopen,
+    /// There is something new in [`Orders`].
+    Orders,
     Flush(SyncSender<()>),
+}
+
+/// What the log thread is to do before it writes on. Not in the queue: one that is full of batches
+/// for a sink that blocks would block whoever gives the order.
+#[derive(Debug, Default)]
+struct Orders {
+    output: Option<(Option<PathBuf>, LogFormat)>,
+    reopen: bool,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     batches: VecDeque<Arc<(LogBatch, LogFormat)>>,
     entries: usize,
+    bytes: usize,
 }
 
 /// A node thread's way to the log thread. Never blocks.
@@ -47,6 +58,7 @@ impl LogSender {
 #[derive(Debug)]
 pub struct LogWriter {
     sender: LogSender,
+    orders: Arc<Mutex<Orders>>,
     kept: Arc<Mutex<Kept>>,
 }
 
@@ -59,8 +71,10 @@ impl LogWriter {
         let (queue, messages) = sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
         let kept = Arc::new(Mutex::new(Kept::default()));
+        let orders = Arc::new(Mutex::new(Orders::default()));
         let worker = Worker {
             messages,
+            orders: orders.clone(),
             dropped: dropped.clone(),
             kept: kept.clone(),
             path: None,
@@ -72,6 +86,7 @@ impl LogWriter {
             .spawn(move || worker.run())?;
         Ok(Self {
             sender: LogSender { queue, dropped },
+            orders,
             kept,
         })
     }
@@ -81,22 +96,27 @@ impl LogWriter {
         self.sender.clone()
     }
 
-    /// Writes to `path` from now on; `-` is standard output, `None` nowhere.
+    /// Writes to `path` from now on; `-` is standard output, `None` nowhere. Never blocks.
     pub fn set_output(&self, path: Option<PathBuf>, format: LogFormat) {
-        let _ = self.sender.queue.send(Message::Output(path, format));
+        self.order(|orders| orders.output = Some((path, format)));
     }
 
-    /// Opens the file again under its name, after it was moved away.
+    /// Opens the file again under its name, after it was moved away. Never blocks.
     pub fn reopen(&self) {
-        let _ = self.sender.queue.send(Message::Reopen);
+        self.order(|orders| orders.reopen = true);
     }
 
-    /// Waits until everything sent so far has been handed to the kernel.
-    pub fn flush(&self) {
+    fn order(&self, change: impl FnOnce(&mut Orders)) {
+        change(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner));
+        // A full queue: the order is found with the next batch.
+        let _ = self.sender.queue.try_send(Message::Orders);
+    }
+
+    /// Waits until everything sent so far has been handed to the kernel, at most `limit`; false
+    /// when the sink takes nothing for so long.
+    pub fn flush(&self, limit: Duration) -> bool {
         let (done, wait) = sync_channel(1);
-        if self.sender.queue.send(Message::Flush(done)).is_ok() {
-            let _ = wait.recv();
-        }
+        self.sender.queue.try_send(Message::Flush(done)).is_ok() && wait.recv_timeout(limit).is_ok()
     }
 
     /// Entries that could not be queued or written.
@@ -104,7 +124,8 @@ impl LogWriter {
         self.sender.dropped.load(Ordering::Relaxed)
     }
 
-    /// The line of a recent request; `None` when it is not among the last 20,000.
+    /// The line of a recent request; `None` when it is not among the last 20,000, or fewer where
+    /// these have more than 16 MiB of text.
     pub fn find(&self, request_id: &str) -> Option<String> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         for shared in kept.batches.iter().rev() {
@@ -123,6 +144,7 @@ impl LogWriter {
 
 struct Worker {
     messages: Receiver<Message>,
+    orders: Arc<Mutex<Orders>>,
     dropped: Arc<AtomicU64>,
     kept: Arc<Mutex<Kept>>,
     path: Option<PathBuf>,
@@ -134,16 +156,24 @@ impl Worker {
     fn run(mut self) {
         let mut lines = Vec::new();
         while let Ok(message) = self.messages.recv() {
+            self.obey();
             match message {
                 Message::Batch(batch) => self.write(batch, &mut lines),
-                Message::Output(path, format) => {
-                    self.path = path;
-                    self.format = format;
-                    self.open();
-                }
-                Message::Reopen => self.open(),
+                Message::Orders => {}
                 Message::Flush(done) => drop(done.send(())),
             }
+        }
+    }
+
+    fn obey(&mut self) {
+        let Orders { output, reopen } =
+            std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner));
+        let is_new = output.is_some();
+        if let Some((path, format)) = output {
+            (self.path, self.format) = (path, format);
+        }
+        if is_new || reopen {
+            self.open();
         }
     }
 
@@ -179,11 +209,15 @@ impl Worker {
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.entries += batch.len();
+        kept.bytes += batch.size();
         kept.batches
             .push_back(Arc::new((batch, self.format.clone())));
-        while kept.entries > KEPT && kept.batches.len() > 1 {
-            let gone = kept.batches.pop_front().map_or(0, |shared| shared.0.len());
-            kept.entries -= gone;
+        while (kept.entries > KEPT || kept.bytes > KEPT_BYTES) && kept.batches.len() > 1 {
+            let Some(gone) = kept.batches.pop_front() else {
+                break;
+            };
+            kept.entries -= gone.0.len();
+            kept.bytes -= gone.0.size();
         }
     }
 }

@@ -100,7 +100,7 @@ async fn carry_out(service: &Rc<Service>, kind: &str, frame: Frame) -> Answer {
         }
         "status" => Ok(status::status(service)),
         "decide" => decide(service, &read::<WithQuestion>(bytes)?.request),
-        "why" => why(service, &read::<WithId>(bytes)?.request_id),
+        "why" => why(service, &read::<WithId>(bytes)?.request_id).await,
         "logs.reopen" => {
             service.node.log.reopen();
             Ok(json!({}))
@@ -208,14 +208,27 @@ fn decide(service: &Service, question: &explain::Question) -> Answer {
     Ok(json!({"decision": decision}))
 }
 
-fn why(service: &Service, request_id: &str) -> Answer {
-    let found = service.node.log.find(request_id);
-    let entry: Option<Map<String, Value>> = found.and_then(|line| serde_json::from_str(&line).ok());
-    match entry {
-        Some(entry) => Ok(json!({"entry": entry})),
-        None => {
-            let message = "no such request among the last 20,000: the access log may still have it";
-            Err(vec![Problem::new(request_id, message)])
+/// How long a request is looked for: its account is written when its exchange is over, which may
+/// be a little after the client has its answer.
+const LOOK_FOR: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+async fn why(service: &Service, request_id: &str) -> Answer {
+    let clock = &service.node.clock;
+    let until = clock.now().after_millis(LOOK_FOR.as_millis() as u64);
+    loop {
+        service.flush_log(LOOK_FOR).await;
+        let found = service.node.log.find(request_id);
+        let entry: Option<Map<String, Value>> =
+            found.and_then(|line| serde_json::from_str(&line).ok());
+        if let Some(entry) = entry {
+            return Ok(json!({"entry": entry}));
         }
+        if clock.now() >= until {
+            let message = "no such request among the last 20,000 that are over: it may still be \
+                           under way, or the access log has it";
+            return Err(vec![Problem::new(request_id, message)]);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }

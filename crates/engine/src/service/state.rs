@@ -103,6 +103,26 @@ impl Service {
         let _ = tokio::time::timeout(grace, all).await;
     }
 
+    /// Sees to it that every exchange that is over is in the log, unless that takes over `limit`.
+    pub(crate) async fn flush_log(&self, limit: Duration) {
+        let mut waits = Vec::new();
+        for thread in &self.threads {
+            let (done, wait) = oneshot::channel();
+            if thread.send(Command::FlushLog(done)).is_ok() {
+                waits.push(wait);
+            }
+        }
+        let all = async {
+            for wait in waits {
+                let _ = wait.await;
+            }
+        };
+        if tokio::time::timeout(limit, all).await.is_ok() {
+            let node = self.node.clone();
+            let _ = tokio::task::spawn_blocking(move || node.log.flush(limit)).await;
+        }
+    }
+
     /// Starts from the disk, if something usable is there.
     ///
     /// # Errors

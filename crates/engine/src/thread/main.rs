@@ -19,6 +19,8 @@ const HOUSEKEEPING: Duration = Duration::from_millis(200);
 pub(crate) enum Command {
     /// A new snapshot, and the sockets of this thread by listener key. Answered once it is in force.
     Swap(Arc<Snapshot>, Vec<(String, OwnedFd)>, oneshot::Sender<()>),
+    /// Hand over what has gathered in the log. Answered when done.
+    FlushLog(oneshot::Sender<()>),
     /// Accept nothing more, close what is idle, finish the rest. Answered when all is finished.
     Drain(oneshot::Sender<()>),
 }
@@ -59,6 +61,10 @@ async fn serve(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command
                 if !thread.is_draining.get() {
                     doors.reconcile(&thread, sockets);
                 }
+                let _ = done.send(());
+            }
+            Command::FlushLog(done) => {
+                thread.flush_log();
                 let _ = done.send(());
             }
             Command::Drain(done) => {
