@@ -53,6 +53,8 @@ pub struct Listener {
     pub merge_slashes: bool,
     /// What happens to every message, before the route's own policies.
     pub policies: Vec<Room>,
+    /// Whether routes that name no listener leave it alone: the one of tidegate's own pages.
+    pub named_only: bool,
 }
 
 /// What is spoken on a listener.

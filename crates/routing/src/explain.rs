@@ -79,7 +79,7 @@ impl RouteTable {
         client: IpAddr,
     ) -> Option<String> {
         let listener = self.listeners.get(listener)?;
-        if !route.is_on(&listener.name) {
+        if !listener.has(route) {
             return Some(format!("listener: the route is not on `{}`", listener.name));
         }
         let host = request.host();

@@ -92,7 +92,7 @@ impl CompiledRoute {
         &self.name
     }
 
-    /// The listeners it is on; empty means all.
+    /// The listeners it is on; empty means all but those for routes only that name them.
     pub fn listeners(&self) -> &[String] {
         &self.listeners
     }
@@ -104,11 +104,6 @@ impl CompiledRoute {
             PathPattern::Template(template) => template.names(),
             PathPattern::Exact(_) | PathPattern::Prefix(_) | PathPattern::Regex(_) => &[],
         }
-    }
-
-    /// Whether it is on the listener of this name.
-    pub(crate) fn is_on(&self, listener: &str) -> bool {
-        self.listeners.is_empty() || self.listeners.iter().any(|name| name == listener)
     }
 
     pub(crate) fn hosts(&self) -> &[HostPattern] {

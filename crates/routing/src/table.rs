@@ -25,7 +25,19 @@ pub struct RouteTable {
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
     pub(crate) name: Box<str>,
+    /// Whether routes that name no listener are not on this one.
+    pub(crate) named_only: bool,
     pub(crate) hosts: Arc<Hosts>,
+}
+
+impl Listener {
+    /// Whether a route is on it.
+    pub(crate) fn has(&self, route: &CompiledRoute) -> bool {
+        match route.listeners() {
+            [] => !self.named_only,
+            names => names.iter().any(|name| **name == *self.name),
+        }
+    }
 }
 
 /// The route that takes a request.
@@ -47,11 +59,21 @@ impl RouteTable {
     /// A route on a listener that is not in the list is on none; the references of a snapshot are
     /// checked by who reads it, see [`CompiledRoute::listeners`].
     pub fn build(routes: &[Arc<CompiledRoute>], listeners: &[&str]) -> Self {
+        let listeners = listeners.iter().map(|name| (*name, false));
+        Self::build_for(routes, listeners)
+    }
+
+    /// The same for listeners some of which are marked as for routes only that name them.
+    pub fn build_for<'a>(
+        routes: &[Arc<CompiledRoute>],
+        listeners: impl IntoIterator<Item = (&'a str, bool)>,
+    ) -> Self {
         let hosts = Arc::<Hosts>::default();
         let listeners = listeners
-            .iter()
-            .map(|name| Listener {
-                name: (*name).into(),
+            .into_iter()
+            .map(|(name, named_only)| Listener {
+                name: name.into(),
+                named_only,
                 hosts: Arc::clone(&hosts),
             })
             .collect();
@@ -62,6 +84,13 @@ impl RouteTable {
         .update(routes)
     }
 
+    /// The listeners it was made for, in order: name, and whether only routes that name it are on it.
+    pub fn listeners(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.listeners
+            .iter()
+            .map(|listener| (&*listener.name, listener.named_only))
+    }
+
     /// The same for another list of routes, with all that did not change shared with this table.
     ///
     /// A route is unchanged as long as it is the same `Arc`. The cost grows with the change and,
@@ -70,12 +99,7 @@ impl RouteTable {
         let change = Change::between(&self.slots, routes);
         if change.remove.len() > change.keep.len() {
             // Most are new: taking the old ones out one by one would cost more than a fresh start.
-            let names: Vec<&str> = self
-                .listeners
-                .iter()
-                .map(|listener| &*listener.name)
-                .collect();
-            return Self::build(routes, &names);
+            return Self::build_for(routes, self.listeners());
         }
         let mut slots = self.slots.clone();
         for &(slot, position) in &change.keep {
@@ -116,6 +140,7 @@ impl RouteTable {
             });
             table.listeners.push(Listener {
                 name: listener.name.clone(),
+                named_only: listener.named_only,
                 hosts,
             });
         }
@@ -197,6 +222,6 @@ fn on<'c>(
 ) -> Vec<&'c (u32, Arc<CompiledRoute>)> {
     routes
         .iter()
-        .filter(|(_, route)| route.is_on(&listener.name))
+        .filter(|(_, route)| listener.has(route))
         .collect()
 }

@@ -31,6 +31,7 @@ SCHEMA: Final = 1
 """The version of the snapshot's form, as in `crates/config/src/delta.rs`."""
 
 Path = tuple[int | str, ...]
+ADMIN_PATH: Final[Path] = ("gateway", "admin")
 Key = tuple[str, str]
 """A resource's kind and name."""
 
@@ -203,9 +204,8 @@ class _Compilation:
         self.sets = {name: self._rooms(uses) for name, uses in gateway.policies.items()}
         self._settings()
         for name, listener in gateway.listeners.items():
-            value = self._value(listener)
-            value["policies"] = self._rooms(gateway.gateway.policies) + value["policies"]
-            self._add("listener", name, value, ("listeners", name), listener)
+            policies = self._rooms(gateway.gateway.policies)
+            self._listener(name, listener, ("listeners", name), policies)
         for name, backend in gateway.backends.items():
             self._backend(name, backend, ("backends", name))
         for name, function in gateway.functions.items():
@@ -246,6 +246,13 @@ class _Compilation:
             value["threads"] = self.compiler.threads
         self._add("gateway", "gateway", value, ("gateway",))
 
+    def _listener(self, name: str, listener: Listener, path: Path, policies: list[dict[str, Any]]) -> None:
+        value = self._value(listener)
+        # Routes that name no listener are on every other, which the node knows best: if they listed
+        # them here, a new listener would be a change of every route.
+        value |= {"policies": policies + value["policies"], "named_only": path == ADMIN_PATH}
+        self._add("listener", name, value, path, listener)
+
     def _backend(self, name: str, backend: Backend, path: Path) -> None:
         self._add("backend", name, self._value(backend), path, backend)
         endpoints = [endpoint.model_dump() for endpoint in backend.endpoints]
@@ -278,17 +285,15 @@ class _Compilation:
         admin = self.gateway.gateway.admin
         if admin is None:
             return
-        path = ("gateway", "admin")
-        self._add("listener", ADMIN, self._value(Listener(address=admin.address, port=admin.port)), path)
+        self._listener(ADMIN, Listener(address=admin.address, port=admin.port), ADMIN_PATH, [])
 
     def _routes(self) -> None:
-        listeners = list(self.gateway.listeners)
-        known = self.compiler.known_routes((listeners, self.sets))
+        known = self.compiler.known_routes(self.sets)
         current: dict[int, _Compiled] = {}
         names: list[str] = []
         for number, route in enumerate(self.gateway.routes):
             path = ("routes", number)
-            compiled = known.get(id(route)) or self._route(route, listeners)
+            compiled = known.get(id(route)) or self._route(route)
             current[id(route)] = compiled
             names.append(compiled.resource.name)
             self._place(compiled.resource, path, route)
@@ -296,14 +301,11 @@ class _Compilation:
         self.compiler.remember_routes(current)
         for name, page in ADMIN_ROUTES.items() if self.gateway.gateway.admin is not None else ():
             names.append(name)
-            self._add("route", name, self._admin_route(name, page), ("gateway", "admin"))
+            self._add("route", name, self._admin_route(name, page), ADMIN_PATH)
         self._add("route_order", "routes", RouteOrder(names=names).model_dump(), ("routes",))
 
-    def _route(self, route: Route, listeners: list[str]) -> _Compiled:
-        value = self._value(route)
-        if not value["listeners"]:
-            value["listeners"] = listeners
-        text = _json(value)
+    def _route(self, route: Route) -> _Compiled:
+        text = _json(self._value(route))
         return _Compiled(route, Resource("route", route_name(route), digest(text), text))
 
     def _admin_route(self, name: str, page: str) -> dict[str, Any]:

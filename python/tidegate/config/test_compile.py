@@ -156,7 +156,7 @@ def test_policy_sets_stand_in_the_place_of_their_names() -> None:
     assert removed("backend", "b") == ["x-g"]
 
 
-def test_routes_name_their_listeners_and_leave_the_admin_one_alone() -> None:
+def test_routes_that_name_no_listener_leave_the_admin_one_alone() -> None:
     snapshot = compiled(
         gateway={"admin": {"port": 9180}, "policies": [{"type": "request_headers", "remove": ["x"]}]},
         listeners={"one": {"port": 1}, "two": {"port": 2}},
@@ -165,7 +165,9 @@ def test_routes_name_their_listeners_and_leave_the_admin_one_alone() -> None:
             {"path": "/a", "listeners": "two", "to": {"respond": 200}},
         ],
     )
-    assert value(snapshot, "route", "/")["listeners"] == ["one", "two"]
+    assert value(snapshot, "route", "/")["listeners"] == []
+    named_only = {name: value(snapshot, "listener", name)["named_only"] for name in ("one", "two", "admin")}
+    assert named_only == {"one": False, "two": False, "admin": True}
     assert value(snapshot, "route", "two|/a")["listeners"] == ["two"]
     admin = value(snapshot, "listener", "admin")
     assert (admin["address"], admin["port"], admin["policies"]) == ("127.0.0.1", 9180, [])
@@ -281,13 +283,25 @@ def test_one_changed_route_among_many_is_the_only_one_compiled_again() -> None:
     assert after.changed(before) == [("route", "r500")]
 
 
-def test_what_routes_are_compiled_with_counts_as_a_change_of_them() -> None:
+def test_a_new_listener_among_many_routes_is_the_only_change() -> None:
     loader, compiler = Loader(), Compiler("/run/t")
     before = compiler.compile(loader.loads([("t", Path(), text())]).gateway)
     more = text().replace("web: { port: 8080 }", "web: { port: 8080 }\n  two: { port: 8081 }")
     after = compiler.compile(loader.loads([("t", Path(), more)]).gateway)
-    assert json.loads(after.resources["route", "r0"].value)["listeners"] == ["web", "two"]
-    assert ("route", "r0") in after.changed(before)
+    added, taken_away = after.delta(before, base=1, number=2), before.delta(after, base=2, number=3)
+    assert [(each["kind"], each["name"]) for each in added["set"]] == [("listener", "two")]
+    assert (taken_away["set"], taken_away["remove"]) == ([], [["listener", "two"]])
+
+
+def test_what_routes_are_compiled_with_counts_as_a_change_of_them() -> None:
+    loader, compiler = Loader(), Compiler("/run/t")
+    sets = "policies: { s: [{ type: request_headers, remove: [NAME] }] }\n"
+    route = "  - { name: last, path: /last, to: 'http://h', policies: [s] }\n"
+    before, after = (
+        compiler.compile(loader.loads([("t", Path(), sets.replace("NAME", name) + text() + route)]).gateway)
+        for name in ("x", "y")
+    )
+    assert after.changed(before) == [("route", "last")]
 
 
 def test_a_function_whose_sockets_can_not_be_bound_is_refused() -> None:

@@ -9,7 +9,17 @@ from pydantic import Field
 
 from tidegate.config.base import Model
 from tidegate.config.function import FunctionKind
-from tidegate.config.types import ByteSize, Duration, FilePath, RouteName
+from tidegate.config.listener import Listener
+from tidegate.config.types import ByteSize, Duration, FilePath, Flag, RouteName
+
+
+class ListenerWire(Listener):
+    """Address, port and protocol where connections are accepted."""
+
+    rust_name: ClassVar[str] = "Listener"
+
+    named_only: Flag = False
+    """Whether routes that name no listener leave it alone: the one of tidegate's own pages."""
 
 
 class RouteOrder(Model):

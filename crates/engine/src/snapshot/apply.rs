@@ -354,16 +354,14 @@ impl Builder<'_> {
     ) -> Option<RouteTable> {
         let compiled: Vec<Arc<CompiledRoute>> =
             routes.iter().map(|route| route.compiled.clone()).collect();
-        let names: Vec<&str> = listeners.iter().map(|listener| &*listener.name).collect();
-        let same_listeners = self.base.filter(|base| {
-            base.listeners
-                .iter()
-                .map(|listener| &*listener.name)
-                .eq(names.iter().copied())
-        });
+        let places = || {
+            let plans = listeners.iter();
+            plans.map(|listener| (&*listener.name, listener.config.named_only))
+        };
+        let same_listeners = self.base.filter(|base| base.table.listeners().eq(places()));
         Some(match same_listeners {
             Some(base) => base.table.update(&compiled),
-            None => RouteTable::build(&compiled, &names),
+            None => RouteTable::build_for(&compiled, places()),
         })
     }
 }

@@ -61,6 +61,31 @@ fn nothing_changed_shares_everything() {
 }
 
 #[test]
+fn routes_without_listeners_are_on_all_but_those_for_named_ones() {
+    let mut own = exact("/own");
+    own.listeners = vec!["admin".into()];
+    let routes = compile(&[prefix("/"), own]);
+    let listeners = [("admin", true), ("web", false), ("more", false)];
+    let before = RouteTable::build_for(&routes, listeners);
+    // Also where the change is greater than what stays, and the table is built anew.
+    let after = before.update(&compile(&[prefix("/"), exact("/b"), exact("/c")]));
+    for table in [&before, &after] {
+        let found = |listener| {
+            table
+                .find(listener, &get("a.test", "/x", &[]), CLIENT)
+                .is_some()
+        };
+        assert_eq!([found(0), found(1), found(2)], [false, true, true]);
+    }
+    assert!(
+        before
+            .find(0, &get("a.test", "/own", &[]), CLIENT)
+            .is_some()
+    );
+    assert_eq!(after.listeners().collect::<Vec<_>>(), listeners);
+}
+
+#[test]
 fn listeners_with_the_same_routes_share_one_table() {
     let mut routes = compile(&[prefix("/"), exact("/a")]);
     let table = RouteTable::build(&routes, &["web", "internal"]);
