@@ -419,6 +419,8 @@ pub struct Function {
     pub workers: Vec<String>,
     /// How long one call may take.
     pub deadline: Millis,
+    /// How long a call waits for a process that is ready and has room.
+    pub pending: Millis,
     /// Calls at a time per process.
     pub concurrency: u32,
     /// The largest request body handed over.

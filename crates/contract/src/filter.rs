@@ -49,8 +49,8 @@ pub struct Answer {
     pub fields: Fields,
     /// The whole body.
     pub body: Vec<u8>,
-    /// Set when it reports a failure.
-    pub error: Option<ErrorKind>,
+    /// Set when it reports a failure: of what kind, and how the log puts it.
+    pub error: Option<(ErrorKind, &'static str)>,
 }
 
 /// What happens after a filter.

@@ -63,6 +63,6 @@ pub(crate) fn failed<'a>() -> Flow<'a> {
         status: error.status(),
         fields: Fields::new(),
         body: Vec::new(),
-        error: Some(error),
+        error: Some((error, "the fields of a policy have no room")),
     }))
 }

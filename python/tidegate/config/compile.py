@@ -15,7 +15,7 @@ from pathlib import Path as FilePath
 from typing import Any, Final
 
 from tidegate.config import addresses
-from tidegate.config.backend import Backend, BackendLimits, Endpoint
+from tidegate.config.backend import Backend, BackendLimits, BackendTimeouts, Endpoint
 from tidegate.config.base import Model
 from tidegate.config.check import ADMIN, ADMIN_ROUTES
 from tidegate.config.collection import no_collection
@@ -276,6 +276,7 @@ class _Compilation:
         backend = Backend(
             endpoints=[Endpoint(address=f"unix:{socket}") for socket in sockets],
             limits=BackendLimits(connections=function.concurrency),
+            timeouts=BackendTimeouts(pending=function.pending),
         )
         self._backend(
             f"function:{name}", backend.model_copy(update={"protocol": "function"}), ("functions", name)

@@ -35,6 +35,8 @@ class Function(Model):
     """Functions that name the same pool share its processes; without it a function has its own."""
     deadline: Duration = Duration("30s")
     """How long one call may take, 1 s by default for a policy; then the client gets a 504."""
+    pending: Duration = Duration("1s")
+    """How long a call waits for a process that is ready and has room; then the client gets a 503."""
     memory: Annotated[ByteSize, ControlOnly()] = ByteSize("256MiB")
     """What one process may use; past it, it is ended and replaced."""
     concurrency: Annotated[int, Field(ge=1, le=100_000, strict=True)] = 100

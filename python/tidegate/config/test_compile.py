@@ -196,6 +196,7 @@ def test_a_function_is_a_resource_and_a_backend_of_its_workers() -> None:
         "kind": "lambda",
         "workers": sockets,
         "deadline": 30_000,
+        "pending": 1000,
         "concurrency": 1,
         "max_body": 1 << 20,
     }

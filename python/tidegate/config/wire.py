@@ -40,6 +40,8 @@ class FunctionWire(Model):
     """The Unix sockets its processes listen on."""
     deadline: Duration
     """How long one call may take."""
+    pending: Duration
+    """How long a call waits for a process that is ready and has room."""
     concurrency: Annotated[int, Field(ge=1, le=100_000, strict=True)]
     """Calls at a time per process."""
     max_body: ByteSize

@@ -30,10 +30,7 @@ impl Downstream {
         keep_alive: bool,
         head_only: bool,
     ) -> bool {
-        let status = self.listener.config.proxy_status.then(|| {
-            let name = &self.thread.current().snapshot.settings.config.name;
-            format!("{name}; error={}", kind.name())
-        });
+        let status = self.proxy_status(kind);
         let mut out = self.thread.buffers.take_output();
         let now = self.wall_seconds();
         write_error(
@@ -48,6 +45,14 @@ impl Downstream {
         let sent = self.write_all(&out).await;
         self.thread.buffers.give_output(out);
         keep_alive && sent.is_ok()
+    }
+
+    /// What `Proxy-Status` says of a failure (RFC 9209 §2), where it is to be told.
+    fn proxy_status(&self, kind: ErrorKind) -> Option<String> {
+        self.listener.config.proxy_status.then(|| {
+            let name = &self.thread.current().snapshot.settings.config.name;
+            format!("{name}; error={}", kind.name())
+        })
     }
 
     /// Seconds since 1970, for `Date`.
@@ -68,12 +73,16 @@ impl Downstream {
     ) -> Result<(), Stalled> {
         let Answer {
             status,
-            fields,
+            mut fields,
             body,
             error,
         } = answer;
-        if let Some(error) = error {
-            record.fail_with(error, "a policy answered");
+        if let Some((kind, detail)) = error {
+            record.fail_with(kind, detail);
+            if let Some(value) = self.proxy_status(kind) {
+                // Its fields may have no room for one more; the log has it all the same.
+                let _ = fields.append(b"Proxy-Status", value.as_bytes());
+            }
         }
         let current = self.thread.current();
         let response = Response::local(status, fields, body.len() as u64, request.method_kind());

@@ -4,13 +4,16 @@
 use super::call::{Call, Said};
 use super::deliver::deliver;
 use super::here::here;
+use super::link::Link;
 use super::plan::FunctionPlan;
 use super::policy::{parameters_of, parts_of};
+use super::seats;
 use super::stream::BodySender;
 use crate::downstream::{Downstream, Journey, Record, UploadError};
 use crate::snapshot::BackendPlan;
-use crate::upstream::{Outcome, Place};
+use crate::upstream::Outcome;
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::Poll;
 use tidegate_config::FunctionKind;
 use tidegate_contract::Exchange;
@@ -18,9 +21,6 @@ use tidegate_core::{ErrorKind, Moment};
 use tidegate_functions::{Body, INLINE, Reason, WorkerMessage};
 use tidegate_http::{Forwarding, encode_request};
 use tidegate_request::{FieldId, Framing, Reject};
-
-/// Milliseconds before a call that had not begun is tried again: its worker is being replaced.
-const AGAIN_MS: u64 = 50;
 
 const LATE: (ErrorKind, &str) = (
     ErrorKind::FunctionTimeout,
@@ -137,14 +137,18 @@ async fn tries(
     deadline: Moment,
     early: &[u8],
 ) -> Outcome {
+    let Some(here) = here() else {
+        return failed((ErrorKind::ProxyInternalError, "no thread serves here"));
+    };
     loop {
-        let place = match Place::take(downstream, plan, &[], Some(deadline)).await {
-            Ok(place) => place,
+        let found = seats::of_backend(&here, downstream, plan, function, deadline).await;
+        let (place, link) = match found {
+            Ok(found) => found,
             Err(failure) => return failed(failure),
         };
         record.endpoint = Some(place.endpoint.clone());
         let call = match begin(
-            downstream, journey, exchange, function, &place, deadline, early,
+            downstream, journey, exchange, function, &link, deadline, early,
         ) {
             Ok(call) => call,
             Err(failure) => return failed(failure),
@@ -179,14 +183,8 @@ async fn tries(
                 return failed(DIED);
             }
             Tried::Again => {
+                // Its worker takes no calls any more: another one gets it.
                 record.entry.retries = record.entry.retries.saturating_add(1);
-                let at = downstream.thread.now().after_millis(AGAIN_MS);
-                if at >= deadline {
-                    return failed(DIED);
-                }
-                drop(place);
-                downstream.timer.set(at);
-                poll_fn(|cx| downstream.timer.poll_expired(cx)).await;
             }
             Tried::Over(outcome) => {
                 if let Outcome::Failed { .. } = outcome {
@@ -204,11 +202,10 @@ fn begin(
     journey: &Journey<'_>,
     exchange: &Exchange,
     function: &FunctionPlan,
-    place: &Place,
+    link: &Rc<Link>,
     deadline: Moment,
     early: &[u8],
 ) -> Result<Call, (ErrorKind, &'static str)> {
-    let here = here().ok_or((ErrorKind::ProxyInternalError, "no thread serves here"))?;
     let settings = &journey.current.snapshot.settings;
     let is_whole = journey.upload.is_done;
     let framing = match journey.upload.framing() {
@@ -238,8 +235,6 @@ fn begin(
         (true, 1..=INLINE) => Body::Inline(early),
         _ => Body::Stream,
     };
-    let path = place.endpoint.address.strip_prefix("unix:");
-    let link = here.link(path.unwrap_or(&place.endpoint.address));
     let call = link.begin(&parts, parameters_of(exchange), lines(&head), body);
     downstream.thread.buffers.give_output(head);
     call.map_err(|_| {

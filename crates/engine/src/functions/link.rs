@@ -8,9 +8,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use tidegate_functions::{Body, Client, RequestParts, TooLarge};
 use tidegate_net::{Stream, Target, connect};
+use tokio::sync::Notify;
 
 /// Bytes asked of the kernel at once.
 const READ: usize = 64 << 10;
+/// The same while no call is under way: most connections of a large node are idle.
+const READ_IDLE: usize = 4 << 10;
 /// Reads in a row before other tasks have their turn.
 const READS: usize = 8;
 /// A buffer above this is given back once it is empty.
@@ -20,9 +23,9 @@ const KEEP: usize = 256 << 10;
 ///
 /// What calls put here leaves in one write when the task of the connection has its turn, so the
 /// calls of one turn of the event loop share a system call on both sides.
-#[derive(Default)]
 pub(crate) struct Link {
     state: RefCell<State>,
+    changed: Rc<Notify>,
 }
 
 #[derive(Default)]
@@ -35,6 +38,8 @@ struct State {
     slots: HashMap<u32, Rc<Slot>, foldhash::fast::RandomState>,
     driver: Option<Waker>,
     is_over: bool,
+    /// Set by a message about the connection itself.
+    has_changed: bool,
 }
 
 impl State {
@@ -47,10 +52,32 @@ impl State {
 }
 
 impl Link {
-    /// Whether it takes new calls.
-    pub(crate) fn is_open(&self) -> bool {
-        let state = self.state.borrow();
-        !state.is_over && !state.client.is_closing()
+    /// Not connected yet; `changed` is told when what the methods below answer changes.
+    pub(crate) fn new(changed: Rc<Notify>) -> Self {
+        Self {
+            state: RefCell::default(),
+            changed,
+        }
+    }
+
+    /// Whether it takes calls: the worker has said that it serves, and nothing against it since.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.has_been_ready() && !self.is_finished()
+    }
+
+    /// Whether it never takes a call again.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.state.borrow().is_over || self.is_closing()
+    }
+
+    /// Whether the worker takes no new calls, and finishes those it has.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.state.borrow().client.is_closing()
+    }
+
+    /// Whether the worker ever said that it serves.
+    pub(crate) fn has_been_ready(&self) -> bool {
+        self.state.borrow().client.capacity().is_some()
     }
 
     /// Sends a request.
@@ -133,7 +160,12 @@ impl Link {
             if state.write(cx, stream).is_err() {
                 return Poll::Ready(());
             }
-            let room = state.client.space(READ);
+            let read = if state.slots.is_empty() {
+                READ_IDLE
+            } else {
+                READ
+            };
+            let room = state.client.space(read);
             match stream.poll_read(cx, room) {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Ready(Ok(count)) => state.client.filled(count),
@@ -142,6 +174,9 @@ impl Link {
             // A broken frame cannot be skipped: the next one's place is not known.
             if state.hand_out().is_err() {
                 return Poll::Ready(());
+            }
+            if std::mem::take(&mut state.has_changed) {
+                self.changed.notify_waiters();
             }
             if turn + 1 == READS {
                 cx.waker().wake_by_ref();
@@ -167,6 +202,7 @@ impl Link {
             }
         }
         state.slots.clear();
+        self.changed.notify_waiters();
     }
 }
 
@@ -193,6 +229,7 @@ impl State {
         while let Some(event) = self.client.next().map_err(|_| ())? {
             let said = Said::new(event.frame);
             let (exchange, is_last) = (event.exchange, event.is_last);
+            self.has_changed |= exchange == 0;
             if let Some(slot) = self.slots.get(&exchange) {
                 slot.put(said);
             }

@@ -25,7 +25,7 @@ pub(super) fn made(status: u16, given: FieldList<'_>, body: Vec<u8>) -> Answer {
 }
 
 /// The response for a failure: status and reason, nothing about the code.
-pub(super) fn failed((kind, _detail): Failure) -> Answer {
+pub(super) fn failed((kind, detail): Failure) -> Answer {
     let status = kind.status();
     let mut fields = Fields::default();
     // A constant field cannot be malformed.
@@ -34,7 +34,7 @@ pub(super) fn failed((kind, _detail): Failure) -> Answer {
         status,
         fields,
         body: format!("{status} {}\n", tidegate_http::reason(status)).into_bytes(),
-        error: Some(kind),
+        error: Some((kind, detail)),
     }
 }
 

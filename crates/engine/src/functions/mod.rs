@@ -13,10 +13,11 @@ mod link;
 mod message;
 mod plan;
 mod policy;
+mod seats;
 mod stream;
 
 pub(crate) use forward::forward;
-pub(crate) use here::enter;
+pub(crate) use here::{dial, enter};
 pub(crate) use plan::FunctionPlan;
 pub(crate) use policy::build;
 

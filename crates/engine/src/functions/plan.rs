@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+use super::seats::Found;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use tidegate_config::Function;
-use tidegate_core::Padded;
+use tidegate_core::{Moment, Padded};
 use tokio::sync::Notify;
+
+/// Milliseconds that the workers of a start have until they are ready.
+const STARTUP_MS: u64 = 10_000;
 
 /// A function as the engine calls it.
 pub(crate) struct FunctionPlan {
@@ -19,6 +23,10 @@ struct Workers {
     /// Where the next search begins, so that equals take turns.
     next: AtomicUsize,
     room: Notify,
+    /// When they were first named.
+    since: Moment,
+    /// Whether any of them ever took calls.
+    was_ready: AtomicBool,
 }
 
 /// A call counted at a worker for as long as it is under way.
@@ -38,7 +46,7 @@ impl Drop for Seat {
 
 impl FunctionPlan {
     /// `before` is the same function in the snapshot before this one: its calls still count.
-    pub(crate) fn build(name: &str, config: Function, before: Option<&Self>) -> Self {
+    pub(crate) fn build(name: &str, config: Function, before: Option<&Self>, now: Moment) -> Self {
         let workers = before
             .filter(|before| before.config.workers == config.workers)
             .map_or_else(
@@ -47,6 +55,8 @@ impl FunctionPlan {
                         in_flight: config.workers.iter().map(|_| Padded::default()).collect(),
                         next: AtomicUsize::new(0),
                         room: Notify::new(),
+                        since: now,
+                        was_ready: AtomicBool::new(false),
                     })
                 },
                 |before| before.workers.clone(),
@@ -58,29 +68,58 @@ impl FunctionPlan {
         }
     }
 
-    /// The path of the least busy worker with room, and a seat there; `None` when all are full.
-    pub(crate) fn take(&self) -> Option<(&str, Seat)> {
+    /// A seat at the least busy of the workers that `ready` gives something for, with what it gave.
+    pub(crate) fn take<L>(&self, ready: impl Fn(&str) -> Option<L>) -> Found<(L, Seat)> {
         let count = self.config.workers.len();
         let first = self.workers.next.fetch_add(1, Ordering::Relaxed) % count.max(1);
-        let mut best: Option<(usize, u32)> = None;
-        for offset in 0..count {
-            let index = (first + offset) % count;
-            let busy = self.workers.in_flight.get(index)?.load(Ordering::Relaxed);
-            if busy < self.config.concurrency && best.is_none_or(|(_, least)| busy < least) {
-                best = Some((index, busy));
+        let mut best: Option<(usize, u32, L)> = None;
+        let mut is_any_ready = false;
+        let workers = self.config.workers.iter().zip(&self.workers.in_flight);
+        for (index, (path, in_flight)) in workers.enumerate().cycle().skip(first).take(count) {
+            let busy = in_flight.load(Ordering::Relaxed);
+            let is_better = best.as_ref().is_none_or(|(_, least, _)| busy < *least);
+            if is_any_ready && !(is_better && busy < self.config.concurrency) {
+                continue;
+            }
+            let Some(link) = ready(path) else { continue };
+            is_any_ready = true;
+            if busy < self.config.concurrency {
+                best = Some((index, busy, link));
             }
         }
-        let (index, _) = best?;
+        let Some((index, _, link)) = best else {
+            return match is_any_ready {
+                true => Found::Busy,
+                false => Found::Nobody,
+            };
+        };
         // Two threads may both take the last seat: one call more for a moment.
-        self.workers
-            .in_flight
-            .get(index)?
-            .fetch_add(1, Ordering::Relaxed);
+        if let Some(in_flight) = self.workers.in_flight.get(index) {
+            in_flight.fetch_add(1, Ordering::Relaxed);
+        }
         let seat = Seat {
             workers: self.workers.clone(),
             index,
         };
-        Some((self.config.workers.get(index)?, seat))
+        Found::Seat((link, seat))
+    }
+
+    /// A worker takes calls: the time of the start is over.
+    pub(crate) fn note_ready(&self) {
+        if !self.workers.was_ready.load(Ordering::Relaxed) {
+            self.workers.was_ready.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Until when a call that comes at `now` waits for a worker that is ready. One that died is
+    /// started again by its supervisor, ever later; workers that were never ready have just been
+    /// started, and their code takes as long to load as it takes.
+    pub(crate) fn ready_until(&self, now: Moment) -> Moment {
+        let pending = now.after_millis(self.config.pending.0);
+        match self.workers.was_ready.load(Ordering::Relaxed) {
+            true => pending,
+            false => pending.max(self.workers.since.after_millis(STARTUP_MS)),
+        }
     }
 
     /// Told when a seat becomes free.

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::call::{Call, Ended, Said};
-use super::here::{Here, here};
+use super::here::here;
+use super::link::Link;
 use super::message::{Failure, apply, apply_response, failed, made};
 use super::plan::{FunctionPlan, Seat};
+use super::seats;
 use super::stream::BodySender;
 use crate::thread::Timer;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use tidegate_config::Room;
 use tidegate_contract::{Answer, Exchange, Filter, Flow, Phases};
 use tidegate_core::{ErrorKind, Moment};
@@ -119,9 +118,9 @@ impl Policy {
         let timer = here.thread.timers.timer();
         let deadline = here.thread.now().after_millis(function.config.deadline.0);
         loop {
-            let (path, seat) = seat(function, &timer, deadline).await?;
+            let (link, seat) = seats::of_policy(&here, function, &timer, deadline).await?;
             let left = deadline.micros_since(here.thread.now()) / 1000;
-            let call = begin(&here, path, function, exchange, left)?;
+            let call = begin(&link, function, exchange, left)?;
             match settle(&call, exchange, &timer, deadline).await {
                 Ok(Settled::Passed { wants_response }) => {
                     let waiting = wants_response.then(|| Waiting {
@@ -137,54 +136,15 @@ impl Policy {
                 Err(Ended::Lost {
                     may_have_begun: true,
                 }) => return Err(DIED),
-                // It had not begun; the worker is being replaced. Not at once: nothing may listen.
-                Err(Ended::Lost { .. }) => pause(&here, &timer, deadline).await?,
+                // It had not begun, and its worker takes no calls any more.
+                Err(Ended::Lost { .. }) => {}
             }
         }
     }
 }
 
-/// Lets some time pass before another try.
-async fn pause(here: &Here, timer: &Timer, deadline: Moment) -> Result<(), Failure> {
-    let until = here.thread.now().after_millis(50);
-    if until >= deadline {
-        return Err(DIED);
-    }
-    timer.set(until);
-    poll_fn(|cx| timer.poll_expired(cx)).await;
-    Ok(())
-}
-
-/// A seat at a worker, waiting for one when all are full.
-async fn seat<'a>(
-    function: &'a FunctionPlan,
-    timer: &Timer,
-    deadline: Moment,
-) -> Result<(&'a str, Seat), Failure> {
-    timer.set(deadline);
-    loop {
-        let mut room = pin!(function.room().notified());
-        // Listens before it looks: a seat that comes free in between is not missed.
-        room.as_mut().enable();
-        if let Some(found) = function.take() {
-            return Ok(found);
-        }
-        let is_told = poll_fn(|cx| match room.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(true),
-            Poll::Pending => timer.poll_expired(cx).map(|()| false),
-        });
-        if !is_told.await {
-            return Err((
-                ErrorKind::PendingTimeout,
-                "all workers of a policy were busy until its deadline",
-            ));
-        }
-    }
-}
-
 fn begin(
-    here: &Rc<Here>,
-    path: &str,
+    link: &Rc<Link>,
     function: &FunctionPlan,
     exchange: &Exchange,
     left_ms: u64,
@@ -203,8 +163,7 @@ fn begin(
         .fields()
         .iter()
         .map(|field| (field.name, field.value));
-    here.link(path)
-        .begin(&parts, parameters_of(exchange), fields, body)
+    link.begin(&parts, parameters_of(exchange), fields, body)
         .map_err(|_| (ErrorKind::RequestHeaderSize, "too large for a policy"))
 }
 

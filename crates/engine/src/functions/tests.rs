@@ -2,7 +2,9 @@
 use super::forward::lines;
 use super::message::{apply_response, is_protected};
 use super::plan::FunctionPlan;
+use super::seats::Found;
 use tidegate_config::{Function, FunctionKind, Millis, Octets};
+use tidegate_core::Moment;
 use tidegate_functions::{Change, Frames, WorkerMessage, encode_response_changes};
 use tidegate_request::{Fields, Method, Response};
 
@@ -11,36 +13,76 @@ fn function(workers: &[&str], concurrency: u32) -> Function {
         kind: FunctionKind::Policy,
         workers: workers.iter().map(|path| (*path).to_owned()).collect(),
         deadline: Millis(1000),
+        pending: Millis(500),
         concurrency,
         max_body: Octets(1024),
     }
 }
 
+const NOW: Moment = Moment(5_000_000);
+
+/// A seat when all workers are ready.
+fn take(plan: &FunctionPlan) -> Option<(String, super::plan::Seat)> {
+    match plan.take(|path| Some(path.to_owned())) {
+        Found::Seat(found) => Some(found),
+        Found::Busy => None,
+        Found::Nobody => panic!("all are ready"),
+    }
+}
+
+#[test]
+fn a_worker_that_is_not_ready_is_passed_over() {
+    let plan = FunctionPlan::build("f", function(&["a", "b"], 2), None, NOW);
+    let only_b = |path: &str| (path == "b").then_some(());
+    let first = plan.take(only_b);
+    let second = plan.take(only_b);
+    assert!(matches!(
+        (&first, &second),
+        (Found::Seat(_), Found::Seat(_))
+    ));
+    assert!(matches!(plan.take(only_b), Found::Busy), "b is full");
+    assert!(matches!(plan.take(|_| None::<()>), Found::Nobody));
+    drop(first);
+    assert!(matches!(plan.take(only_b), Found::Seat(_)));
+}
+
+#[test]
+fn workers_of_a_start_are_waited_for_longer_than_those_that_died() {
+    let plan = FunctionPlan::build("f", function(&["a"], 1), None, NOW);
+    let late = NOW.after_millis(9_800);
+    assert_eq!(plan.ready_until(NOW), NOW.after_millis(10_000));
+    assert_eq!(plan.ready_until(late), late.after_millis(500));
+    plan.note_ready();
+    assert_eq!(plan.ready_until(NOW), NOW.after_millis(500));
+    let same = FunctionPlan::build("f", function(&["a"], 2), Some(&plan), late);
+    assert_eq!(same.ready_until(late), late.after_millis(500));
+}
+
 #[test]
 fn calls_go_to_the_least_busy_worker_until_all_are_full() {
-    let plan = FunctionPlan::build("f", function(&["a", "b"], 2), None);
+    let plan = FunctionPlan::build("f", function(&["a", "b"], 2), None, NOW);
     let mut seats = Vec::new();
     let mut paths = Vec::new();
-    while let Some((path, seat)) = plan.take() {
-        paths.push(path.to_owned());
+    while let Some((path, seat)) = take(&plan) {
+        paths.push(path);
         seats.push(seat);
     }
     assert_eq!(paths.len(), 4);
     assert_eq!(paths.iter().filter(|path| *path == "a").count(), 2);
     seats.pop();
-    assert!(plan.take().is_some(), "a seat given back is taken again");
+    assert!(take(&plan).is_some(), "a seat given back is taken again");
 }
 
 #[test]
 fn calls_under_way_still_count_after_a_change_that_keeps_the_workers() {
-    let before = FunctionPlan::build("f", function(&["a"], 1), None);
-    let seat = before.take();
-    let after = FunctionPlan::build("f", function(&["a"], 1), Some(&before));
-    assert!(after.take().is_none());
+    let before = FunctionPlan::build("f", function(&["a"], 1), None, NOW);
+    let seat = take(&before);
+    let after = FunctionPlan::build("f", function(&["a"], 1), Some(&before), NOW);
+    assert!(take(&after).is_none());
     drop(seat);
-    assert!(after.take().is_some());
-    let moved = FunctionPlan::build("f", function(&["b"], 1), Some(&after));
-    assert!(moved.take().is_some());
+    assert!(take(&after).is_some());
+    let moved = FunctionPlan::build("f", function(&["b"], 1), Some(&after), NOW);
+    assert!(take(&moved).is_some());
 }
 
 #[test]

@@ -278,7 +278,12 @@ impl Builder<'_> {
             }
             let before = before.cloned();
             if let Some(config) = self.decode(&resource) {
-                let plan = FunctionPlan::build(&resource.name, config, before.as_deref());
+                let plan = FunctionPlan::build(
+                    &resource.name,
+                    config,
+                    before.as_deref(),
+                    self.registry.clock.now(),
+                );
                 plans.insert(plan.name.clone(), Arc::new(plan));
             }
         }

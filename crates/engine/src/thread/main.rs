@@ -54,6 +54,7 @@ async fn serve(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command
             Command::Swap(snapshot, sockets, done) => {
                 let lost_one = has_lost_listener(&thread.current().snapshot, &snapshot);
                 thread.swap(snapshot);
+                functions::dial();
                 if lost_one {
                     // Connections that came by it close as soon as they are idle.
                     thread.timers.wake_all();

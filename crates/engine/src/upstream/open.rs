@@ -33,7 +33,7 @@ impl Drop for Place {
 }
 
 /// A wait counted at its backend.
-struct Pending<'a>(&'a BackendShared);
+pub(crate) struct Pending<'a>(&'a BackendShared);
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
@@ -71,7 +71,11 @@ impl Place {
         Self::wait(downstream, plan, tried, until).await
     }
 
-    fn pick(
+    /// Picks an endpoint that was not tried.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn pick(
         downstream: &Downstream,
         plan: &BackendPlan,
         tried: &[u16],
@@ -85,6 +89,28 @@ impl Place {
             tried,
             &mut thread.draw.borrow_mut(),
         )?;
+        Self::at(plan, list, index)
+    }
+
+    /// The one of `indexes` with the fewest requests, well or not.
+    ///
+    /// # Errors
+    /// None of them has room.
+    pub(crate) fn least_busy(plan: &BackendPlan, indexes: &[u16]) -> Result<Self, NoEndpoint> {
+        let list = plan.shared.list.load_full();
+        let busy = |index: &u16| {
+            let endpoint = list.endpoints.get(usize::from(*index));
+            endpoint.map_or(u32::MAX, |endpoint| {
+                endpoint.state.in_flight.load(Ordering::Relaxed)
+            })
+        };
+        let best = indexes.iter().min_by_key(|index| busy(index));
+        let best = best.filter(|index| busy(index) < plan.config.limits.connections);
+        let index = usize::from(*best.ok_or(NoEndpoint::NoRoom)?);
+        Self::at(plan, list, index)
+    }
+
+    fn at(plan: &BackendPlan, list: Arc<EndpointList>, index: usize) -> Result<Self, NoEndpoint> {
         let endpoint = list
             .endpoints
             .get(index)
@@ -100,6 +126,22 @@ impl Place {
         })
     }
 
+    /// Counts a wait at the backend.
+    ///
+    /// # Errors
+    /// As many wait as may.
+    pub(crate) fn pending(plan: &BackendPlan) -> Result<Pending<'_>, (ErrorKind, &'static str)> {
+        let pending = plan.shared.pending.fetch_add(1, Ordering::Relaxed);
+        let counted = Pending(&plan.shared);
+        match pending >= plan.config.limits.pending {
+            true => Err((
+                ErrorKind::ConnectionLimitReached,
+                "too many requests wait for this backend",
+            )),
+            false => Ok(counted),
+        }
+    }
+
     async fn wait(
         downstream: &Downstream,
         plan: &BackendPlan,
@@ -107,14 +149,7 @@ impl Place {
         until: Option<Moment>,
     ) -> Result<Self, (ErrorKind, &'static str)> {
         let shared = &*plan.shared;
-        let pending = shared.pending.fetch_add(1, Ordering::Relaxed);
-        let counted = Pending(shared);
-        if pending >= plan.config.limits.pending {
-            return Err((
-                ErrorKind::ConnectionLimitReached,
-                "too many requests wait for this backend",
-            ));
-        }
+        let counted = Self::pending(plan)?;
         let deadline = downstream
             .thread
             .now()
