@@ -44,7 +44,7 @@ pub async fn connect(target: &Target) -> io::Result<Stream> {
             (fd, started)
         }
     };
-    let stream = Stream::new(fd)?;
+    let stream = Stream::new(fd);
     match started {
         Ok(()) => return Ok(stream),
         Err(Errno::INPROGRESS) => {}

@@ -7,10 +7,12 @@
 mod connect;
 mod frames;
 mod listener;
+mod resting;
 mod stream;
 mod watch;
 
 pub use connect::{Target, connect};
 pub use frames::{Frame, FrameSocket, MAX_DESCRIPTORS, MAX_FRAME};
-pub use listener::{Accepted, Listener, Peer};
+pub use listener::{Accepted, Listener, Peer, descriptor_limit};
+pub use resting::RestingSet;
 pub use stream::{Stream, raise_descriptor_limit, set_not_dumpable};

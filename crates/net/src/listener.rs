@@ -82,7 +82,7 @@ impl Listener {
     /// The kernel gives out the lowest number that is free, so one number tells.
     pub fn is_short_of_descriptors(&self) -> bool {
         match self.duplicate() {
-            Ok(fd) => is_high(&fd),
+            Ok(fd) => is_high(&fd, descriptor_limit()),
             Err(_) => true,
         }
     }
@@ -109,14 +109,16 @@ impl Listener {
     }
 }
 
-/// Whether the number of a descriptor lies in what is kept in reserve.
-pub(crate) fn is_high(fd: &impl AsRawFd) -> bool {
-    // Asked each time: the limit can be changed from outside (prlimit(2)).
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    limit.is_some_and(|limit| {
-        let reserve = (limit / 8).min(1024);
-        fd.as_raw_fd().unsigned_abs() as u64 >= limit.saturating_sub(reserve)
-    })
+/// Descriptors this process may have. It can be changed from outside (prlimit(2)): ask again.
+pub fn descriptor_limit() -> u64 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current.unwrap_or(u64::MAX)
+}
+
+/// Whether the number of a descriptor lies in what is kept in reserve of `limit`.
+pub(crate) fn is_high(fd: &impl AsRawFd, limit: u64) -> bool {
+    let reserve = (limit / 8).min(1024);
+    fd.as_raw_fd().unsigned_abs() as u64 >= limit.saturating_sub(reserve)
 }
 
 fn accepted(fd: OwnedFd, address: Option<SocketAddrAny>) -> Accepted {
@@ -124,8 +126,5 @@ fn accepted(fd: OwnedFd, address: Option<SocketAddrAny>) -> Accepted {
         Some(address) => Peer::Ip(SocketAddr::new(address.ip().to_canonical(), address.port())),
         None => Peer::Unix,
     };
-    match Stream::new(fd) {
-        Ok(stream) => Accepted::Connection(stream, peer),
-        Err(error) => Accepted::Exhausted(error),
-    }
+    Accepted::Connection(Stream::new(fd), peer)
 }

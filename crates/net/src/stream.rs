@@ -1,37 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::watch::watch;
+use crate::watch::watch_number;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use std::cell::OnceCell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::pin;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::task::{Context, Poll, Waker, ready};
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// A connected TCP or Unix stream socket. Reads and writes need only `&self`, so both directions
 /// can be driven by one task without splitting.
+///
+/// The runtime is told of the socket when it must be waited for the first time. A connection that
+/// brings its request, gets its answer and is closed never must, and saves two system calls.
 #[derive(Debug)]
 pub struct Stream {
-    fd: AsyncFd<OwnedFd>,
+    // Before `fd`: a descriptor is forgotten by the runtime before it is closed.
+    watched: OnceCell<AsyncFd<RawFd>>,
+    fd: OwnedFd,
 }
 
 impl Stream {
     /// Takes a connected, non-blocking socket.
+    pub fn new(fd: OwnedFd) -> Self {
+        let watched = OnceCell::new();
+        Self { watched, fd }
+    }
+
+    /// The runtime's view of the socket.
     ///
     /// # Errors
     /// When the runtime cannot watch it (out of memory or watches).
-    pub fn new(fd: OwnedFd) -> io::Result<Self> {
-        Ok(Self {
-            fd: watch(fd, Interest::READABLE | Interest::WRITABLE)?,
-        })
+    #[inline]
+    fn watched(&self) -> io::Result<&AsyncFd<RawFd>> {
+        match self.watched.get() {
+            Some(watched) => Ok(watched),
+            None => self.start_watching(),
+        }
+    }
+
+    #[cold]
+    fn start_watching(&self) -> io::Result<&AsyncFd<RawFd>> {
+        // SAFETY: `self.fd` stays open for as long as `self.watched` is there: nothing takes it out
+        // but `into_fd`, which drops `watched` first, and fields are dropped in their order.
+        let fresh = unsafe { watch_number(self.fd.as_raw_fd()) }?;
+        Ok(self.watched.get_or_init(|| fresh))
     }
 
     /// Reads into `buffer`; `Ok(0)` is the end of the stream (or an empty buffer).
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        if self.watched.get().is_none() {
+            match self.read_now(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+        let watched = self.watched()?;
         loop {
-            let mut guard = ready!(self.fd.poll_read_ready(cx))?;
-            match rustix::net::recv(self.fd.get_ref(), &mut *buffer, RecvFlags::empty()) {
+            let mut guard = ready!(watched.poll_read_ready(cx))?;
+            match rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
                 Ok((count, _)) => {
                     // A short read emptied the socket: the next poll can wait at once.
                     if count > 0 && count < buffer.len() {
@@ -46,28 +73,34 @@ impl Stream {
         }
     }
 
-    /// Reads what is there without waiting and without asking the runtime first: for a connection
-    /// that was just accepted, whose first bytes are usually there already.
+    /// Reads what is there, without waiting and without the runtime: for a connection that was just
+    /// accepted, whose first bytes are usually there already.
     ///
     /// # Errors
     /// `WouldBlock` when nothing is there.
     pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (count, _) = rustix::net::recv(self.fd.get_ref(), buffer, RecvFlags::empty())?;
-        Ok(count)
+        loop {
+            match rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
+                Ok((count, _)) => return Ok(count),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Writes from `bytes`; may take less. Tries first and asks the runtime only when the socket
     /// is full.
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match rustix::net::send(self.fd.get_ref(), bytes, SendFlags::NOSIGNAL) {
+        match rustix::net::send(&self.fd, bytes, SendFlags::NOSIGNAL) {
             Ok(count) => return Poll::Ready(Ok(count)),
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => return Poll::Ready(Err(error.into())),
         }
+        let watched = self.watched()?;
         loop {
             // Taken before the call it judges: an edge that comes in between is not lost.
-            let mut guard = ready!(self.fd.poll_write_ready(cx))?;
-            match rustix::net::send(self.fd.get_ref(), bytes, SendFlags::NOSIGNAL) {
+            let mut guard = ready!(watched.poll_write_ready(cx))?;
+            match rustix::net::send(&self.fd, bytes, SendFlags::NOSIGNAL) {
                 Ok(count) => return Poll::Ready(Ok(count)),
                 Err(Errno::AGAIN) => guard.clear_ready(),
                 Err(Errno::INTR) => {}
@@ -78,14 +111,14 @@ impl Stream {
 
     /// Waits until there is something to read, or the peer has closed.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut guard = ready!(self.fd.poll_read_ready(cx))?;
+        let mut guard = ready!(self.watched()?.poll_read_ready(cx))?;
         guard.retain_ready();
         Poll::Ready(Ok(()))
     }
 
     /// Waits until a connection attempt has ended, well or not.
     pub(crate) fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.fd.poll_write_ready(cx))?.retain_ready();
+        ready!(self.watched()?.poll_write_ready(cx))?.retain_ready();
         Poll::Ready(Ok(()))
     }
 
@@ -93,42 +126,38 @@ impl Stream {
     /// runtime has been told. Costs no system call.
     pub fn is_quiet(&self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        pin!(std::future::poll_fn(|cx| self.poll_readable(cx)))
-            .as_mut()
-            .poll(&mut cx)
-            .is_pending()
+        self.poll_readable(&mut cx).is_pending()
     }
 
     /// Tells the peer that nothing more will be written.
     pub fn shutdown_write(&self) {
         // The peer may be gone already; there is nothing to do about it.
-        let _ = rustix::net::shutdown(self.fd.get_ref(), Shutdown::Write);
+        let _ = rustix::net::shutdown(&self.fd, Shutdown::Write);
     }
 
     /// Makes the close of this socket a reset, so that the peer cannot take a cut message for a whole one.
     pub fn reset_on_close(&self) {
-        let _ = rustix::net::sockopt::set_socket_linger(
-            self.fd.get_ref(),
-            Some(std::time::Duration::ZERO),
-        );
+        let _ = rustix::net::sockopt::set_socket_linger(&self.fd, Some(std::time::Duration::ZERO));
     }
 }
 
 impl Stream {
-    /// Whether its descriptor is one of the last: see [`crate::Listener::is_short_of_descriptors`].
-    pub fn is_one_of_the_last(&self) -> bool {
-        crate::listener::is_high(self.fd.get_ref())
+    /// Whether its descriptor is one of the last of `limit`: see
+    /// [`crate::Listener::is_short_of_descriptors`].
+    pub fn is_one_of_the_last(&self, limit: u64) -> bool {
+        crate::listener::is_high(&self.fd, limit)
     }
 
     /// Gives the socket back, no longer watched by the runtime.
     pub fn into_fd(self) -> OwnedFd {
-        self.fd.into_inner()
+        drop(self.watched);
+        self.fd
     }
 }
 
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.get_ref().as_fd()
+        self.fd.as_fd()
     }
 }
 
@@ -143,7 +172,7 @@ pub fn raise_descriptor_limit() -> u64 {
             maximum: limit.maximum,
         },
     );
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+    crate::descriptor_limit()
 }
 
 /// Keeps other processes of the same user from reading this one's memory, and its secrets out of

@@ -103,6 +103,8 @@ pub struct ThreadStats {
     pub accepted: AtomicU64,
     /// Connections refused by a limit.
     pub refused: AtomicU64,
+    /// Idle connections that rest now.
+    pub resting: AtomicU64,
     /// Exchanges finished.
     pub requests: AtomicU64,
     /// Tasks that panicked. Never anything but 0.
@@ -115,6 +117,7 @@ impl Default for ThreadStats {
         Self {
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            resting: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             errors: ErrorKind::ALL.iter().map(|_| AtomicU64::new(0)).collect(),

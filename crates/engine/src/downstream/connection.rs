@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::snapshot::ListenerPlan;
+use crate::snapshot::{Counted, ListenerPlan};
 use crate::thread::{Buffer, Current, Thread, Timer};
 use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::HeadScanner;
 use tidegate_net::{Peer, Stream};
@@ -15,6 +18,9 @@ use tidegate_request::Reject;
 const LINGER_BYTES: usize = 256 << 10;
 const LINGER_MS: u64 = 2000;
 
+/// Milliseconds after which an idle connection is put to rest.
+const QUIET_MS: u64 = 1000;
+
 /// The client did not take what was written in time, or is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stalled;
@@ -23,6 +29,23 @@ fn peer_text(peer: Peer) -> Box<str> {
     match peer {
         Peer::Ip(address) => address.ip().to_string().into(),
         Peer::Unix => "unknown".into(),
+    }
+}
+
+/// A connection's place among its listener's connections, given back when it is dropped.
+pub(crate) struct Place {
+    thread: Rc<Thread>,
+    counted: Arc<Counted>,
+    address: IpAddr,
+    /// The limit by which it was counted in.
+    per_address: u32,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.counted.leave(self.address, self.per_address);
+        let connections = &self.thread.connections;
+        connections.set(connections.get().saturating_sub(1));
     }
 }
 
@@ -45,19 +68,36 @@ pub(crate) struct Downstream {
     pub(crate) is_trusted: bool,
     /// Whether the connection ends by a reset.
     is_cut: bool,
-    /// The limit by which it was counted in; see `Counted`.
-    per_address: u32,
+    /// When it has been idle for too long.
+    idle_until: Moment,
+    place: Place,
 }
 
-impl Drop for Downstream {
-    /// Gives its place among the listener's connections back.
-    fn drop(&mut self) {
-        self.listener
-            .counted
-            .leave(self.peer.address(), self.per_address);
-        self.thread
-            .connections
-            .set(self.thread.connections.get().saturating_sub(1));
+/// An idle connection while it rests: what it has besides its socket.
+pub(crate) struct Rest {
+    pub(crate) fd: OwnedFd,
+    peer: Peer,
+    listener: Arc<ListenerPlan>,
+    pub(crate) idle_until: Moment,
+    place: Place,
+}
+
+impl Rest {
+    /// The thread it belongs to.
+    pub(crate) fn thread(&self) -> &Thread {
+        &self.place.thread
+    }
+
+    /// Makes it a connection again.
+    pub(crate) fn resume(self) -> Box<Downstream> {
+        let stream = Stream::new(self.fd);
+        Downstream::resume(
+            self.place,
+            self.listener,
+            stream,
+            self.peer,
+            self.idle_until,
+        )
     }
 }
 
@@ -71,6 +111,16 @@ pub(crate) enum Head {
     Refused(Reject),
 }
 
+/// What the wait for a request came to.
+pub(crate) enum Waited {
+    /// There is something to read.
+    Request,
+    /// The connection is over.
+    Over,
+    /// It has been quiet for a while, and may rest.
+    Quiet,
+}
+
 impl Downstream {
     /// Takes a connection that was counted in by its listener, `per_address` being the limit.
     pub(crate) fn new(
@@ -80,14 +130,33 @@ impl Downstream {
         peer: Peer,
         per_address: u32,
     ) -> Box<Self> {
-        let timer = thread.timers.timer();
         thread.connections.set(thread.connections.get() + 1);
+        let place = Place {
+            counted: listener.counted.clone(),
+            address: peer.address(),
+            per_address,
+            thread,
+        };
+        let idle = listener.config.timeouts.idle.0;
+        let idle_until = place.thread.now().after_millis(idle);
+        Self::resume(place, listener, stream, peer, idle_until)
+    }
+
+    /// Takes a connection that has its place, and has been idle.
+    fn resume(
+        place: Place,
+        listener: Arc<ListenerPlan>,
+        stream: Stream,
+        peer: Peer,
+        idle_until: Moment,
+    ) -> Box<Self> {
+        let thread = place.thread.clone();
         Box::new(Self {
+            timer: thread.timers.timer(),
             thread,
             listener,
             stream,
             peer,
-            timer,
             buffer: Buffer::default(),
             peer_text: peer_text(peer),
             // No snapshot has this number: the first request looks everything up.
@@ -95,8 +164,20 @@ impl Downstream {
             index: 0,
             is_trusted: false,
             is_cut: false,
-            per_address,
+            idle_until,
+            place,
         })
+    }
+
+    /// Leaves of an idle connection what has to stay.
+    pub(crate) fn rest(self) -> Rest {
+        Rest {
+            fd: self.stream.into_fd(),
+            peer: self.peer,
+            listener: self.listener,
+            idle_until: self.idle_until,
+            place: self.place,
+        }
     }
 
     /// The listener's place in `current`; `None` when it is no longer there. Its newest settings
@@ -119,23 +200,36 @@ impl Downstream {
         Some(self.index as usize)
     }
 
-    /// Starts the wait for a request.
+    /// A request is over: the wait for another one begins.
     pub(crate) fn become_idle(&mut self) {
         let limit = self.listener.config.timeouts.idle.0;
-        self.timer.set(self.thread.now().after_millis(limit));
+        self.idle_until = self.thread.now().after_millis(limit);
+        self.set_idle_timer();
     }
 
-    /// Waits for the first byte of a request; false when the connection is over.
-    pub(crate) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    /// Sets the deadline of the wait for a request.
+    pub(crate) fn set_idle_timer(&self) {
+        let quiet = self.thread.now().after_millis(QUIET_MS);
+        self.timer.set(self.idle_until.min(quiet));
+    }
+
+    /// Waits for the first byte of a request.
+    pub(crate) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Waited> {
         // Before anything that ends the connection: what has already come is served.
         if let Poll::Ready(outcome) = self.stream.poll_readable(cx) {
-            return Poll::Ready(outcome.is_ok());
+            return Poll::Ready(match outcome {
+                Ok(()) => Waited::Request,
+                Err(_) => Waited::Over,
+            });
         }
-        match self.timer.poll_expired(cx) {
-            Poll::Ready(()) => Poll::Ready(false),
-            Poll::Pending if self.is_unwanted() => Poll::Ready(false),
-            Poll::Pending => Poll::Pending,
+        if self.is_unwanted() {
+            return Poll::Ready(Waited::Over);
         }
+        ready!(self.timer.poll_expired(cx));
+        Poll::Ready(match self.thread.now() < self.idle_until {
+            true => Waited::Quiet,
+            false => Waited::Over,
+        })
     }
 
     /// Whether no further request is wanted: the node drains, or the listener is gone.
@@ -148,10 +242,32 @@ impl Downstream {
                 && !snapshot.listeners.iter().any(|plan| plan.name == *name))
     }
 
+    /// Reads what a connection that was just accepted, or rested, has brought, and leaves the
+    /// runtime out of it; `None` when it must be waited for.
+    pub(crate) fn try_read(&mut self) -> Option<Waited> {
+        let limits = &self.listener.config.limits;
+        let most = (limits.header_size.0 + limits.target_size.0) as usize;
+        self.buffer = self.thread.buffers.take();
+        let outcome = self.stream.read_now(self.buffer.room(most));
+        let waited = match outcome {
+            Ok(0) => Some(Waited::Over),
+            Ok(count) => {
+                self.buffer.filled(count);
+                return Some(Waited::Request);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(_) => Some(Waited::Over),
+        };
+        self.thread.buffers.give(std::mem::take(&mut self.buffer));
+        waited
+    }
+
     /// Serves requests as long as their bytes are there; true when the connection is idle, false
     /// when it is over.
     pub(crate) async fn busy(&mut self) -> bool {
-        self.buffer = self.thread.buffers.take();
+        if self.buffer.is_empty() {
+            self.buffer = self.thread.buffers.take();
+        }
         let stays = loop {
             match self.read_head().await {
                 Head::Complete(length) => {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::node::Node;
 use crate::snapshot::Snapshot;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tidegate_config::InternalPage;
 use tidegate_contract::{Answer, Health};
 use tidegate_request::Fields;
-use tidegate_telemetry::{Gauge, Scrape, render};
+use tidegate_telemetry::{Gauge, Scrape, ThreadStats, render};
 
 /// A page about the node itself.
 pub(crate) fn page(node: &Node, snapshot: &Snapshot, page: InternalPage) -> Answer {
@@ -47,6 +48,13 @@ fn metrics(node: &Node, snapshot: &Snapshot) -> String {
             value: f64::from(listener.counted.all.load(Ordering::Relaxed)),
         });
     }
+    let threads = node.all_thread_stats();
+    let resting = |thread: &Arc<ThreadStats>| thread.resting.load(Ordering::Relaxed);
+    gauges.push(Gauge {
+        name: "tidegate_connections_resting",
+        labels: vec![],
+        value: threads.iter().map(resting).sum::<u64>() as f64,
+    });
     endpoint_gauges(node, snapshot, &mut gauges);
     let routes = snapshot
         .routes
@@ -55,7 +63,7 @@ fn metrics(node: &Node, snapshot: &Snapshot) -> String {
         .collect();
     render(&Scrape {
         routes,
-        threads: node.all_thread_stats(),
+        threads,
         gauges,
     })
 }

@@ -22,7 +22,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tidegate_telemetry::ThreadStats;
 
-pub(crate) use connection::Downstream;
+use connection::Waited;
+pub(crate) use connection::{Downstream, Rest};
 pub(crate) use exchange::head_limits;
 pub(crate) use journey::Journey;
 pub(crate) use mapping::map_back;
@@ -39,16 +40,19 @@ pub(crate) struct Serving {
     idle: Option<Box<Downstream>>,
     /// Requests under way.
     busy: Option<Busy>,
+    /// Whether nothing has been read since it came, or came back from its rest.
+    is_fresh: bool,
     stats: Arc<ThreadStats>,
 }
 
 impl Serving {
-    pub(crate) fn new(mut connection: Box<Downstream>) -> Self {
-        connection.become_idle();
+    /// Serves a connection until it is over or rests.
+    pub(crate) fn new(connection: Box<Downstream>) -> Self {
         let stats = connection.thread.stats.clone();
         Self {
             idle: Some(connection),
             busy: None,
+            is_fresh: true,
             stats,
         }
     }
@@ -67,15 +71,34 @@ impl Serving {
             let Some(connection) = &mut self.idle else {
                 return Poll::Ready(());
             };
-            if !ready!(connection.poll_request(cx)) {
-                return Poll::Ready(());
+            let tried = match std::mem::take(&mut self.is_fresh) {
+                true => {
+                    connection.set_idle_timer();
+                    connection.try_read()
+                }
+                false => None,
+            };
+            let waited = match tried {
+                Some(waited) => waited,
+                None => ready!(connection.poll_request(cx)),
+            };
+            match (waited, self.idle.take()) {
+                (Waited::Request, Some(mut connection)) => {
+                    self.busy = Some(Box::pin(async move {
+                        let stays = connection.busy().await;
+                        (connection, stays)
+                    }));
+                }
+                (Waited::Quiet, Some(connection)) => {
+                    let thread = connection.thread.clone();
+                    let Err(rest) = thread.resting.put(connection.rest()) else {
+                        return Poll::Ready(());
+                    };
+                    self.idle = Some(rest.resume());
+                    self.is_fresh = true;
+                }
+                _ => return Poll::Ready(()),
             }
-            self.busy = self.idle.take().map(|mut connection| -> Busy {
-                Box::pin(async move {
-                    let stays = connection.busy().await;
-                    (connection, stays)
-                })
-            });
         }
     }
 }

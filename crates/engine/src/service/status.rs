@@ -64,6 +64,7 @@ pub(crate) fn status(service: &Service) -> Value {
         "requests": sum(|thread| thread.requests.load(Ordering::Relaxed)),
         "connections_accepted": sum(|thread| thread.accepted.load(Ordering::Relaxed)),
         "connections_refused": sum(|thread| thread.refused.load(Ordering::Relaxed)),
+        "connections_resting": sum(|thread| thread.resting.load(Ordering::Relaxed)),
         "panics": sum(|thread| thread.panics.load(Ordering::Relaxed)),
         "log_dropped": node.log.dropped(),
         "listeners": listeners,

@@ -14,6 +14,6 @@ mod tests;
 
 pub(crate) use apply::{Problem, Snapshot};
 pub(crate) use backend::{BackendPlan, BackendShared, EndpointList};
-pub(crate) use plans::{FilterPlan, ListenerPlan, RoutePlan, Settings, TargetPlan};
+pub(crate) use plans::{Counted, FilterPlan, ListenerPlan, RoutePlan, Settings, TargetPlan};
 pub(crate) use registry::Registry;
 pub(crate) use store::{Store, Stored};

@@ -6,11 +6,14 @@ use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
-use tidegate_net::{Accepted, Listener, Peer, Stream};
+use tidegate_net::{Accepted, Listener, Peer, Stream, descriptor_limit};
 use tokio::task::JoinHandle;
 
 /// How long accepting pauses when the process is out of descriptors.
 const EXHAUSTED: Duration = Duration::from_millis(50);
+/// Connections accepted between two questions for the limit of descriptors: fewer than are kept in
+/// reserve of any sensible limit.
+const LIMIT_ASKED: usize = 8;
 /// Connections accepted before other tasks get their turn.
 const BATCH: usize = 16;
 
@@ -60,10 +63,14 @@ impl Doors {
 
 async fn accept(thread: Rc<Thread>, listener: Listener, key: String) {
     let mut in_a_row = 0;
+    let mut limit = 0;
     loop {
+        if in_a_row % LIMIT_ASKED == 0 {
+            limit = descriptor_limit();
+        }
         match poll_fn(|cx| listener.poll_accept(cx)).await {
             Accepted::Connection(stream, peer) => {
-                let is_one_of_the_last = stream.is_one_of_the_last();
+                let is_one_of_the_last = stream.is_one_of_the_last(limit);
                 admit(&thread, &key, stream, peer);
                 if is_one_of_the_last {
                     pause(&thread, &listener).await;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::Thread;
 use super::accept::Doors;
+use super::{Thread, resting};
 use crate::functions;
 use crate::node::Node;
 use crate::snapshot::Snapshot;
@@ -48,6 +48,9 @@ async fn serve(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command
     functions::enter(&thread);
     tokio::task::spawn_local(thread.timers.clone().run());
     tokio::task::spawn_local(housekeeping(thread.clone()));
+    if thread.resting.open().is_ok() {
+        tokio::task::spawn_local(resting::listen(thread.clone()));
+    }
     let mut doors = Doors::default();
     while let Some(command) = commands.recv().await {
         match command {
@@ -57,7 +60,7 @@ async fn serve(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command
                 functions::dial();
                 if lost_one {
                     // Connections that came by it close as soon as they are idle.
-                    thread.timers.wake_all();
+                    thread.wake_all();
                 }
                 if !thread.is_draining.get() {
                     doors.reconcile(&thread, sockets);
@@ -71,7 +74,7 @@ async fn serve(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command
             Command::Drain(done) => {
                 thread.is_draining.set(true);
                 doors.close();
-                thread.timers.wake_all();
+                thread.wake_all();
                 tokio::task::spawn_local(finish(thread.clone(), done));
             }
         }
@@ -85,7 +88,7 @@ fn has_lost_listener(old: &Snapshot, new: &Snapshot) -> bool {
 
 async fn finish(thread: Rc<Thread>, done: oneshot::Sender<()>) {
     while thread.connections.get() > 0 {
-        thread.timers.wake_all();
+        thread.wake_all();
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     thread.pool.clear();
@@ -101,6 +104,7 @@ async fn housekeeping(thread: Rc<Thread>) {
         turns = turns.wrapping_add(1);
         if turns.is_multiple_of(5) {
             thread.pool.sweep(thread.now());
+            thread.resting.sweep(thread.now());
         }
     }
 }

@@ -5,6 +5,7 @@ mod accept;
 mod buffers;
 mod main;
 mod pool;
+mod resting;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -21,6 +22,7 @@ use tidegate_telemetry::{LogBatch, LogEntry, LogSender, RouteStats, TEXTS, Threa
 pub(crate) use buffers::{Buffer, Buffers};
 pub(crate) use main::{Command, run};
 pub(crate) use pool::{Connection, Pool};
+pub(crate) use resting::Resting;
 pub(crate) use timers::{Timer, Timers};
 
 /// Storages a thread keeps, and the bytes one of them may hold.
@@ -37,6 +39,7 @@ pub(crate) struct Thread {
     pub(crate) timers: Rc<Timers>,
     pub(crate) buffers: Buffers,
     pub(crate) pool: Pool,
+    pub(crate) resting: Resting,
     pub(crate) draw: RefCell<Draw>,
     pub(crate) stats: Arc<ThreadStats>,
     /// Set once: no new requests on kept connections, no new connections.
@@ -73,6 +76,7 @@ impl Thread {
             timers: Timers::new(clock.clone()),
             buffers: Buffers::default(),
             pool: Pool::default(),
+            resting: Resting::default(),
             draw: RefCell::new(draw),
             stats: node.thread_stats(index),
             is_draining: Cell::new(false),
@@ -155,6 +159,12 @@ impl Thread {
         if log.size() >= LOG_BATCH {
             self.log_sender.send(std::mem::take(&mut *log));
         }
+    }
+
+    /// Wakes every idle connection, so that it looks at the world again.
+    pub(crate) fn wake_all(&self) {
+        self.timers.wake_all();
+        self.resting.wake_all();
     }
 
     /// Hands over what has gathered in the log.
