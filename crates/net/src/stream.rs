@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::watch::watch_number;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, sockopt};
 use std::cell::OnceCell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 use tokio::io::unix::AsyncFd;
+
+/// How often a peer's host is asked for a connection whose peer has sent its end.
+const PROBE: Duration = Duration::from_secs(5);
 
 /// A connected TCP or Unix stream socket. Reads and writes need only `&self`, so both directions
 /// can be driven by one task without splitting.
@@ -127,6 +132,39 @@ impl Stream {
     pub fn is_quiet(&self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         self.poll_readable(&mut cx).is_pending()
+    }
+
+    /// Whether the peer is known to be gone altogether: it has reset the connection, or closed both
+    /// directions of a Unix socket. Asks the kernel, and leaves the runtime out of it.
+    ///
+    /// A peer that has only sent its end may still be reading, and most that have closed look the
+    /// same: TCP has one word for both (RFC 9293 §3.6). From then on the kernel asks the peer's host
+    /// now and then, which resets the connection when it knows of none any more.
+    pub fn is_gone(&self) -> bool {
+        let mut asked = [PollFd::new(self, PollFlags::RDHUP)];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        if !matches!(rustix::event::poll(&mut asked, Some(&now)), Ok(1)) {
+            return false;
+        }
+        let found = asked[0].revents();
+        if found.contains(PollFlags::RDHUP) && !found.contains(PollFlags::HUP) {
+            self.probe();
+        }
+        found.intersects(PollFlags::HUP | PollFlags::ERR)
+    }
+
+    /// Has the kernel probe the peer's host; does nothing on a Unix socket.
+    fn probe(&self) {
+        let fd = self.as_fd();
+        if sockopt::socket_keepalive(fd).unwrap_or(true) {
+            return;
+        }
+        let _ = sockopt::set_tcp_keepidle(fd, PROBE);
+        let _ = sockopt::set_tcp_keepintvl(fd, PROBE);
+        let _ = sockopt::set_socket_keepalive(fd, true);
     }
 
     /// Tells the peer that nothing more will be written.

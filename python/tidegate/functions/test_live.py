@@ -9,6 +9,8 @@ import http.client
 import json
 import os
 import signal
+import socket
+import struct
 import textwrap
 import threading
 import time
@@ -70,6 +72,13 @@ CODE = """
             raise RuntimeError("in the middle")
         await send({"type": "http.response.body", "body": b"end"})
 
+    async def stays(request):
+        print("begun")
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            print("nobody waits")
+
     kept = []
     async def bad(request):
         match request.path.removeprefix("/bad/"):
@@ -96,6 +105,7 @@ functions:
   moves: { handler: "live_code:moves", kind: policy, path: FOLDER, pool: bodies, deadline: 5s }
   hello: { handler: "live_code:hello", path: FOLDER }
   lam: { handler: "live_code:lam", kind: lambda, path: FOLDER }
+  stays: { handler: "live_code:stays", path: FOLDER, deadline: 1h }
   app: { handler: "live_code:app", kind: asgi, path: FOLDER, max_body: 64MiB }
   bad: { handler: "live_code:bad", path: FOLDER, deadline: 500ms, memory: 256MiB }
 routes:
@@ -106,6 +116,7 @@ routes:
   - { name: hello, path: "/hello/{name}", to: { function: hello } }
   - { path: /lam, to: { function: lam } }
   - { path: /app, to: { function: app } }
+  - { path: /stays, to: { function: stays } }
   - { path: /bad, to: { function: bad } }
 """
 
@@ -244,6 +255,21 @@ def test_what_is_printed_names_the_request(client: Client, running: RunningGatew
     line = next(line for line in lines(running) if line["message"] == "passing")
     assert line["function"] == "partners_only"
     assert wait_until(lambda: line["request"] in dict(logged(running)))
+
+
+def test_a_call_is_cancelled_when_its_client_resets(running: RunningGateway) -> None:
+    def said() -> list[str]:
+        return [line["message"] for line in lines(running) if line.get("function") == "stays"]
+
+    with socket.create_connection(("127.0.0.1", running.port)) as client:
+        client.sendall(b"GET /stays HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        assert wait_until(lambda: said() == ["begun"], 20)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert wait_until(lambda: said() == ["begun", "nobody waits"], 20)
+    entries = [("client_gone", 499)]
+    assert wait_until(
+        lambda: [(e["error"], e["status"]) for e in running.log() if e["path"] == "/stays"] == entries
+    )
 
 
 @pytest.mark.parametrize(

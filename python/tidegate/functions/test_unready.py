@@ -58,9 +58,8 @@ CODE = """
 CONFIGURATION = """
 listeners: { web: { port: 8080, proxy_status: true } }
 functions:
-  tell: { handler: "ready_code:tell", path: FOLDER, pool: all, workers: 2, deadline: 60s, PENDING }
-  let_pass:
-    { handler: "ready_code:let_pass", kind: policy, path: FOLDER, pool: all, workers: 2, deadline: 60s, PENDING }
+  tell: { handler: "ready_code:tell", EVERY }
+  let_pass: { handler: "ready_code:let_pass", kind: policy, EVERY }
 routes:
   - { path: /tell, to: { function: tell } }
   - { path: /pass, policies: [{ type: python, function: let_pass }], to: { respond: fixed } }
@@ -81,7 +80,8 @@ class Workers:
             file.write_text(what) if what else file.unlink(missing_ok=True)
 
     def text(self, pending: str = "1s") -> str:
-        return CONFIGURATION.replace("FOLDER", str(self.folder)).replace("PENDING", f"pending: {pending}")
+        every = f"path: {self.folder}, pool: all, workers: 2, deadline: 60s, pending: {pending}"
+        return CONFIGURATION.replace("EVERY", every)
 
     def gateway(self, pending: str = "1s") -> RunningGateway:
         return gateway(self.text(pending), processes=True, timeout=30)

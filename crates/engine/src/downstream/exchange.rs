@@ -289,7 +289,7 @@ impl Downstream {
     ) -> bool {
         match error {
             UploadError::Gone => {
-                record.fail_with(ErrorKind::ClientGone, "the client left during its body");
+                record.fail_with(ErrorKind::ClientGone, "the client left before its response");
                 record.entry.status = ErrorKind::ClientGone.status();
                 false
             }

@@ -5,6 +5,7 @@
 //! live in [`Downstream::busy`], which is boxed when the first byte arrives and dropped after the
 //! last one.
 
+mod absence;
 mod connection;
 mod exchange;
 mod filters;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tidegate_telemetry::ThreadStats;
 
+pub(crate) use absence::{Absence, Expired};
 use connection::Waited;
 pub(crate) use connection::{Downstream, Rest};
 pub(crate) use exchange::head_limits;

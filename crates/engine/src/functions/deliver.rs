@@ -214,7 +214,7 @@ async fn pump(
             Step::Said(said) => said,
             Step::Ended { .. } => return Err(DIED),
             Step::Upload(UploadError::Gone) => {
-                return Err((ErrorKind::ClientGone, "the client left during its body"));
+                return Err((ErrorKind::ClientGone, "the client left"));
             }
             Step::Upload(UploadError::Refused(reject)) => return Err((reject.kind, reject.detail)),
             Step::Late => {

@@ -9,7 +9,7 @@ use super::plan::FunctionPlan;
 use super::policy::{parameters_of, parts_of};
 use super::seats;
 use super::stream::BodySender;
-use crate::downstream::{Downstream, Journey, Record, UploadError};
+use crate::downstream::{Absence, Downstream, Expired, Journey, Record, UploadError};
 use crate::snapshot::BackendPlan;
 use crate::upstream::Outcome;
 use std::future::poll_fn;
@@ -269,6 +269,7 @@ pub(super) async fn step(
     sender: &mut Option<BodySender>,
     deadline: Moment,
 ) -> Step {
+    let mut absence = Absence::default();
     poll_fn(|cx| {
         if let Some(sender) = sender {
             sender.send(call);
@@ -299,17 +300,15 @@ pub(super) async fn step(
         if waits_for_client {
             at = at.min(slow);
         }
-        downstream.timer.set(at);
-        downstream
-            .timer
-            .poll_expired(cx)
-            .map(|()| match at == deadline {
-                true => Step::Late,
-                false => Step::Upload(UploadError::Refused(Reject::new(
-                    ErrorKind::RequestTimeout,
-                    "the body came too slowly",
-                ))),
-            })
+        let expired = absence.poll(downstream, cx, at);
+        expired.map(|expired| match expired {
+            Expired::ClientGone => Step::Upload(UploadError::Gone),
+            Expired::Deadline if at == deadline => Step::Late,
+            Expired::Deadline => Step::Upload(UploadError::Refused(Reject::new(
+                ErrorKind::RequestTimeout,
+                "the body came too slowly",
+            ))),
+        })
     })
     .await
 }

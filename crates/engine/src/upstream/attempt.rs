@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One try: the request goes out, the head of a response comes in.
-use crate::downstream::{Downstream, Upload, UploadError};
+use crate::downstream::{Absence, Downstream, Expired, Upload, UploadError};
 use crate::snapshot::BackendPlan;
 use crate::thread::{Buffer, Connection};
 use std::future::poll_fn;
@@ -247,6 +247,7 @@ impl Attempt<'_> {
         {
             return event;
         }
+        let mut absence = Absence::default();
         poll_fn(|cx| {
             if !sender.is_done(upload)
                 && let Poll::Ready(Err(error)) = sender.poll(downstream, upload, connection, cx)
@@ -275,10 +276,11 @@ impl Attempt<'_> {
             }
             let asks =
                 continue_at.filter(|soon| *soon < at && upload.received == 0 && !upload.is_done);
-            downstream.timer.set(asks.unwrap_or(at));
-            downstream.timer.poll_expired(cx).map(|()| match asks {
-                Some(_) => Event::Continue,
-                None => Event::Failed(too_late(kind)),
+            let expired = absence.poll(downstream, cx, asks.unwrap_or(at));
+            expired.map(|expired| match (expired, asks) {
+                (Expired::ClientGone, _) => Event::Failed(Failed::Upload(UploadError::Gone)),
+                (Expired::Deadline, Some(_)) => Event::Continue,
+                (Expired::Deadline, None) => Event::Failed(too_late(kind)),
             })
         })
         .await

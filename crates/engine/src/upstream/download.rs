@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A response's body on its way to the client.
 use super::attempt::Sender;
-use crate::downstream::{Downstream, Upload};
+use crate::downstream::{Absence, Downstream, Expired, Upload};
 use crate::snapshot::BackendPlan;
 use crate::thread::{Buffer, Connection};
 use std::future::poll_fn;
@@ -237,6 +237,7 @@ impl Download {
         until: Option<Moment>,
     ) -> Result<(), Cut> {
         self.begin(downstream)?;
+        let mut absence = Absence::default();
         poll_fn(|cx| {
             if !sender.is_done(upload) {
                 // A client that stops sending may still want the response: its stall is judged by
@@ -275,8 +276,11 @@ impl Download {
                     is_fault: false,
                 };
             }
-            downstream.timer.set(at);
-            downstream.timer.poll_expired(cx).map(|()| Err(cut))
+            let expired = absence.poll(downstream, cx, at);
+            expired.map(|expired| match expired {
+                Expired::ClientGone => Err(client_gone()),
+                Expired::Deadline => Err(cut),
+            })
         })
         .await
     }
