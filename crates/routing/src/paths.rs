@@ -86,9 +86,9 @@ impl Paths {
             }
         }
         self.regexes.slots().iter().find_map(|&slot| {
-            let route = slots.route(slot)?;
-            let fits = route.path().matches(path);
-            visit.route(slot, route, fits).then_some(Hit {
+            let place = slots.place(slot)?;
+            let fits = place.route.path().matches(path);
+            visit.route(slot, place, fits).then_some(Hit {
                 slot,
                 prefix_length: 0,
             })
@@ -131,8 +131,8 @@ fn first<V: Visit>(
     visit: &mut V,
 ) -> Option<Hit> {
     candidates.iter().find_map(|&slot| {
-        let route = slots.route(slot)?;
-        visit.route(slot, route, true).then_some(Hit {
+        let place = slots.place(slot)?;
+        visit.route(slot, place, true).then_some(Hit {
             slot,
             prefix_length,
         })

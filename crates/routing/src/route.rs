@@ -118,6 +118,15 @@ impl CompiledRoute {
         self.rank
     }
 
+    /// Whether it asks nothing of a request but host and path.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.methods.is_empty()
+            && self.headers.is_empty()
+            && self.query.is_empty()
+            && self.cookies.is_empty()
+            && self.clients.is_empty()
+    }
+
     /// Judges everything but host and path.
     #[inline]
     pub(crate) fn admits(&self, request: &Request, client: IpAddr) -> Result<(), Miss> {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::CompiledRoute;
+use crate::pattern::PathPattern;
 use crate::route::Rank;
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -12,15 +13,25 @@ pub(crate) struct Slots {
     free: Vec<u32>,
 }
 
+/// A route, and what decides most lookups without a look at it.
 #[derive(Clone, Debug)]
-struct Place {
-    route: Arc<CompiledRoute>,
-    position: u32,
+pub(crate) struct Place {
+    pub(crate) route: Arc<CompiledRoute>,
+    pub(crate) position: u32,
+    /// Whether host and path are all it asks of a request.
+    pub(crate) is_plain: bool,
+    /// Whether its path is a template.
+    pub(crate) is_template: bool,
 }
 
 impl Slots {
     pub(crate) fn add(&mut self, route: Arc<CompiledRoute>, position: u32) -> u32 {
-        let place = Some(Place { route, position });
+        let place = Some(Place {
+            is_plain: route.is_plain(),
+            is_template: matches!(route.path(), PathPattern::Template(_)),
+            route,
+            position,
+        });
         if let Some(slot) = self.free.pop()
             && let Some(free) = self.places.get_mut(slot as usize)
         {
@@ -72,7 +83,7 @@ impl Slots {
     }
 
     #[inline]
-    fn place(&self, slot: u32) -> Option<&Place> {
+    pub(crate) fn place(&self, slot: u32) -> Option<&Place> {
         self.places.get(slot as usize)?.as_ref()
     }
 }

@@ -151,14 +151,13 @@ impl RouteTable {
     /// that the table was made of; `None` when no route does.
     pub fn find(&self, listener: usize, request: &Request, client: IpAddr) -> Option<Found> {
         let hit = self.search(listener, request, &mut Decide { request, client })?;
-        let parameters = match self.slots.route(hit.slot)?.path() {
-            PathPattern::Template(template) => template.parameters(request.path()),
-            PathPattern::Exact(_) | PathPattern::Prefix(_) | PathPattern::Regex(_) => {
-                Parameters::new()
-            }
+        let place = self.slots.place(hit.slot)?;
+        let parameters = match place.is_template.then(|| place.route.path()) {
+            Some(PathPattern::Template(template)) => template.parameters(request.path()),
+            _ => Parameters::new(),
         };
         Some(Found {
-            route: self.slots.position(hit.slot)?,
+            route: place.position as usize,
             parameters,
             prefix_len: hit.prefix_length,
         })

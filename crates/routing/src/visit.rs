@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::CompiledRoute;
 use crate::route::Miss;
+use crate::slots::Place;
 use std::net::IpAddr;
 use tidegate_request::Request;
 
@@ -8,7 +8,7 @@ use tidegate_request::Request;
 /// `explain` differ in nothing else.
 pub(crate) trait Visit {
     /// Whether the route takes the request; `path_fits` is what the tables found out already.
-    fn route(&mut self, slot: u32, route: &CompiledRoute, path_fits: bool) -> bool;
+    fn route(&mut self, slot: u32, place: &Place, path_fits: bool) -> bool;
 }
 
 /// Decides and forgets.
@@ -19,8 +19,9 @@ pub(crate) struct Decide<'r> {
 
 impl Visit for Decide<'_> {
     #[inline]
-    fn route(&mut self, _slot: u32, route: &CompiledRoute, path_fits: bool) -> bool {
-        path_fits && route.admits(self.request, self.client).is_ok()
+    fn route(&mut self, _slot: u32, place: &Place, path_fits: bool) -> bool {
+        let admits = || place.route.admits(self.request, self.client).is_ok();
+        path_fits && (place.is_plain || admits())
     }
 }
 
@@ -40,8 +41,8 @@ pub(crate) enum Outcome {
 }
 
 impl Visit for Record<'_> {
-    fn route(&mut self, slot: u32, route: &CompiledRoute, path_fits: bool) -> bool {
-        let outcome = match route.admits(self.decide.request, self.decide.client) {
+    fn route(&mut self, slot: u32, place: &Place, path_fits: bool) -> bool {
+        let outcome = match place.route.admits(self.decide.request, self.decide.client) {
             _ if !path_fits => Outcome::Path,
             Ok(()) => Outcome::Taken,
             Err(miss) => Outcome::Missed(miss),

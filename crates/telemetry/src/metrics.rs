@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use smallvec::SmallVec;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate_core::ErrorKind;
@@ -20,18 +21,18 @@ fn add(counter: &AtomicU64, amount: u64) {
 
 /// What one thread counted for one route.
 #[derive(Debug, Default)]
-#[repr(align(128))]
+#[repr(C, align(128))] // what every exchange counts lies together, in front
 pub struct RouteStats {
+    /// Sum of all durations in microseconds.
+    pub duration_sum_us: AtomicU64,
+    /// Body bytes to clients.
+    pub bytes_out: AtomicU64,
     /// Responses by status class: index 0 for none sent, 1 to 5 for 1xx to 5xx.
     pub by_class: [AtomicU64; 6],
     /// Durations; see [`DURATION_BUCKETS_US`].
     pub durations: [AtomicU64; DURATION_BUCKETS_US.len() + 1],
-    /// Sum of all durations in microseconds.
-    pub duration_sum_us: AtomicU64,
     /// Body bytes from clients.
     pub bytes_in: AtomicU64,
-    /// Body bytes to clients.
-    pub bytes_out: AtomicU64,
     /// Tries beyond the first.
     pub retries: AtomicU64,
 }
@@ -68,7 +69,7 @@ impl RouteStats {
 /// One route's counters, a set for each thread, made when a thread first needs its own.
 #[derive(Debug)]
 pub struct SharedRouteStats {
-    threads: Box<[OnceLock<Box<RouteStats>>]>,
+    threads: SmallVec<[OnceLock<Box<RouteStats>>; 4]>,
 }
 
 impl SharedRouteStats {

@@ -31,6 +31,9 @@ impl Problem {
     }
 }
 
+/// Plans by name. Names come from the configuration, so no peer can make them collide.
+pub(crate) type ByName<T> = HashMap<Arc<str>, Arc<T>, foldhash::fast::RandomState>;
+
 /// The compiled configuration with a number. Immutable.
 pub(crate) struct Snapshot {
     pub(crate) number: u64,
@@ -39,8 +42,8 @@ pub(crate) struct Snapshot {
     pub(crate) listeners: Vec<Arc<ListenerPlan>>,
     /// In the order of the file; the table's indexes point here.
     pub(crate) routes: Vec<Arc<RoutePlan>>,
-    pub(crate) backends: HashMap<Arc<str>, Arc<BackendPlan>>,
-    pub(crate) functions: HashMap<Arc<str>, Arc<FunctionPlan>>,
+    pub(crate) backends: ByName<BackendPlan>,
+    pub(crate) functions: ByName<FunctionPlan>,
     pub(crate) table: RouteTable,
 }
 
@@ -63,8 +66,8 @@ impl Snapshot {
             }),
             listeners: Vec::new(),
             routes: Vec::new(),
-            backends: HashMap::new(),
-            functions: HashMap::new(),
+            backends: ByName::default(),
+            functions: ByName::default(),
             table: RouteTable::build(&[], &[]),
         }
     }
@@ -243,9 +246,9 @@ impl Builder<'_> {
         plans
     }
 
-    fn backends(&mut self) -> HashMap<Arc<str>, Arc<BackendPlan>> {
+    fn backends(&mut self) -> ByName<BackendPlan> {
         let resources: Vec<_> = self.of_kind(Kind::Backend).cloned().collect();
-        let mut plans = HashMap::with_capacity(resources.len());
+        let mut plans = ByName::with_capacity_and_hasher(resources.len(), Default::default());
         for resource in resources {
             let before = self
                 .base
@@ -265,9 +268,9 @@ impl Builder<'_> {
         plans
     }
 
-    fn functions(&mut self) -> HashMap<Arc<str>, Arc<FunctionPlan>> {
+    fn functions(&mut self) -> ByName<FunctionPlan> {
         let resources: Vec<_> = self.of_kind(Kind::Function).cloned().collect();
-        let mut plans = HashMap::with_capacity(resources.len());
+        let mut plans = ByName::with_capacity_and_hasher(resources.len(), Default::default());
         for resource in resources {
             let before = self
                 .base
@@ -290,7 +293,7 @@ impl Builder<'_> {
         plans
     }
 
-    fn routes(&mut self, backends: &HashMap<Arc<str>, Arc<BackendPlan>>) -> Vec<Arc<RoutePlan>> {
+    fn routes(&mut self, backends: &ByName<BackendPlan>) -> Vec<Arc<RoutePlan>> {
         let Some(order) = self.of_kind(Kind::RouteOrder).next().cloned() else {
             return Vec::new();
         };

@@ -22,6 +22,8 @@ pub(crate) struct EndpointList {
 
 /// What the whole node knows of a backend. Lives as long as any snapshot names it.
 pub(crate) struct BackendShared {
+    /// Routes share it, so that it lies in one place however many lead here.
+    pub(crate) name: Arc<str>,
     pub(crate) list: ArcSwap<EndpointList>,
     /// Exchanges that wait for an endpoint with room.
     pub(crate) pending: Padded<AtomicU32>,
@@ -42,8 +44,9 @@ struct RetryWindow {
 const RETRY_WINDOW_MS: u64 = 10_000;
 
 impl BackendShared {
-    pub(crate) fn new(_name: &str, now: Moment) -> Self {
+    pub(crate) fn new(name: &str, now: Moment) -> Self {
         Self {
+            name: name.into(),
             list: ArcSwap::default(),
             pending: Padded::default(),
             room: Notify::new(),

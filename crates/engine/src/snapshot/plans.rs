@@ -2,6 +2,7 @@
 use super::registry::Registry;
 use crate::functions;
 use ipnet::IpNet;
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -169,7 +170,7 @@ impl FilterPlan {
 /// Where a route leads.
 pub(crate) enum TargetPlan {
     Forward {
-        backends: Vec<(Arc<str>, u32)>,
+        backends: SmallVec<[(Arc<str>, u32); 1]>,
         total: u64,
     },
     Redirect {
@@ -216,7 +217,12 @@ impl RoutePlan {
                     .sum(),
                 backends: backends
                     .into_iter()
-                    .map(|backend| (backend.backend.as_str().into(), backend.weight))
+                    .map(|backend| {
+                        (
+                            registry.backend(&backend.backend).name.clone(),
+                            backend.weight,
+                        )
+                    })
                     .collect(),
             },
             Target::Redirect {
