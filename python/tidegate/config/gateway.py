@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -17,6 +17,9 @@ from tidegate.config.listener import Listener
 from tidegate.config.policy import Policies
 from tidegate.config.route import Route
 from tidegate.config.types import Name
+
+if TYPE_CHECKING:
+    from tidegate.running import Running
 
 
 class Gateway(Model):
@@ -83,3 +86,23 @@ class Gateway(Model):
         told = _engine.decide(compile_gateway(self, threads=1).delta_json(None), json.dumps(request))
         decision: dict[str, Any] = json.loads(told)
         return decision
+
+    def running(self, *, threads: int | None = None, timeout: float = 30.0) -> Running:
+        """This gateway as real processes for a script, as a context manager for `with` and `async with`.
+
+        They are those of `tidegate run`, listen where the listeners say, keep the rights of this process,
+        and end with the block. Relative folders of functions start from the current one.
+
+        Args:
+            threads: Threads of the node; what `gateway.threads` says if left out.
+            timeout: Seconds for the start, and for each answer.
+
+        Example:
+            ```python
+            with gateway.running() as g:
+                print(g.addresses["web"], g.status()["snapshot"])
+            ```
+        """
+        from tidegate.running import Running
+
+        return Running(self, threads=threads, timeout=timeout)

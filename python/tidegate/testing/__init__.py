@@ -4,9 +4,11 @@
 Everything here waits on events with deadlines and binds free loopback ports, so that tests can run at once.
 """
 
+from tidegate.running import Request
+
 from .clock import FakeClock
 from .endpoints import Answer, Connection, FakeEndpoint, Reply, Respond, Script, endpoint
-from .gateways import Request, RunningGateway, decide, gateway, wait_until
+from .gateways import RunningGateway, decide, gateway, wait_until
 from .messages import Malformed, Message, Reader, read_requests
 from .rebind import Configuration
 from .wire import Wire

@@ -3,28 +3,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tidegate.config.compile import compile_gateway
 from tidegate.protocol import Message
+from tidegate.running import Handle, Request, question
 
 from .light import NodeAlone
 from .rebind import LOOPBACK, Configuration, read, rebind
 from .whole import WholeGateway
 
-Request = Mapping[str, Any] | str
-"""`GET http://shop.example/x`, or `{"method", "url", "headers": [[name, value]], "client", "listener"}`."""
 
-
-class RunningGateway:
+class RunningGateway(Handle):
     """A gateway on free loopback ports; use `gateway(...)`.
 
     The ports and addresses of the configuration are never used: each listener is bound anew. It can be
@@ -51,24 +47,9 @@ class RunningGateway:
         return dict(self._way.ports)
 
     @property
-    def port(self) -> int:
-        """The port of the first listener."""
-        return next(iter(self._way.ports.values()))
-
-    @property
     def url(self) -> str:
         """`http://127.0.0.1:PORT` of the first listener, without a slash at its end."""
         return f"http://{LOOPBACK}:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        """The process that was started: the node, or the supervisor with `processes=True`."""
-        return self._way.pid
-
-    @property
-    def runtime_directory(self) -> Path:
-        """Where the sockets of the instance are."""
-        return self._way.folder
 
     def start(self) -> Self:
         """Starts the gateway; `with` does so.
@@ -107,24 +88,6 @@ class RunningGateway:
         self._source = source
         return reply
 
-    def call(self, kind: str, /, **fields: Any) -> Message:
-        """Sends the node a message of its control protocol and returns the reply."""
-        return self._way.call(kind, **fields)
-
-    def status(self) -> Message:
-        """The node's status: `snapshot`, `listeners`, `backends`, ..."""
-        return self._way.call("status")
-
-    def explain(self, request: Request) -> dict[str, Any]:
-        """What the running node would do with `request` now."""
-        decision: dict[str, Any] = self._way.call("decide", request=_question(request))["decision"]
-        return decision
-
-    def why(self, request_id: str) -> dict[str, Any]:
-        """What the node did with the request of that identifier."""
-        entry: dict[str, Any] = self._way.call("why", request_id=request_id)["entry"]
-        return entry
-
     def log(self, count: int = 0, timeout: float = 5.0) -> list[dict[str, Any]]:
         """The entries of the access log, oldest first; waits until there are `count`.
 
@@ -140,31 +103,6 @@ class RunningGateway:
         if not wait_until(lambda: len(entries()) >= count, timeout):
             raise TimeoutError(f"{len(entries())} of {count} entries in the access log")
         return entries()
-
-    def output(self) -> str:
-        """What the processes wrote to standard output and error."""
-        return self._way.output()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.stop()
-        except AssertionError as failure:
-            if error is None:
-                raise
-            error.add_note(str(failure))
-
-    async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.__exit__, kind, error, trace)
 
 
 def gateway(
@@ -209,7 +147,7 @@ def decide(configuration: Configuration, request: Request) -> dict[str, Any]:
     source = read(configuration)
     ports = {name: listener.port for name, listener in source.gateway.listeners.items() if listener.port}
     snapshot = compile_gateway(rebind(source, ports, Path("/dev/null")), threads=1)
-    told = _engine.decide(snapshot.delta_json(None), json.dumps(_question(request)))
+    told = _engine.decide(snapshot.delta_json(None), json.dumps(question(request)))
     decision: dict[str, Any] = json.loads(told)
     return decision
 
@@ -222,13 +160,6 @@ def wait_until(condition: Callable[[], object], timeout: float = 5.0) -> bool:
             return False
         pause.wait(0.01)
     return True
-
-
-def _question(request: Request) -> dict[str, Any]:
-    if isinstance(request, str):
-        method, _, url = request.partition(" ")
-        return {"method": method, "url": url, "headers": []}
-    return {"headers": [], **request}
 
 
 def _threads(written: int | str) -> int:

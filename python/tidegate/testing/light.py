@@ -17,9 +17,10 @@ from tidegate.config.compile import Compiler, Snapshot
 from tidegate.config.gateway import Gateway
 from tidegate.control.compiled import address_of
 from tidegate.protocol import MAX_DESCRIPTORS, Channel, Message, ProtocolError, listen
+from tidegate.running import environment
 from tidegate.supervisor.binding import bind
 
-from .rebind import Source, environment, listener_names, loopback, rebind
+from .rebind import Source, listener_names, loopback, rebind
 
 
 class NodeAlone:

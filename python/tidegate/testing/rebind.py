@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -98,18 +97,6 @@ def rebind(source: Source, ports: Mapping[str, int], log: Path) -> Gateway:
             "functions": functions,
         }
     )
-
-
-def environment(*folders: Path) -> dict[str, str]:
-    """This process's environment, in which a child imports the same tidegate, and modules from `folders`."""
-    import tidegate
-
-    paths = [
-        *map(str, folders),
-        str(Path(str(tidegate.__file__)).parents[1]),
-        os.environ.get("PYTHONPATH", ""),
-    ]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 
 def loopback(address: str) -> str:
