@@ -17,6 +17,7 @@ from tidegate.config.load import loads
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("docs/guides/*.md"), *ROOT.glob("docs/concepts/*.md"), ROOT / "README.md"])
 FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+OUTSIDE = re.compile(r"\$\{env:([A-Z][A-Z_]+)\}")
 WHOLE = ("listeners:", "gateway = Gateway(")
 
 
@@ -31,7 +32,9 @@ def snapshot_of(gateway: Gateway) -> Snapshot:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_both_forms_of_an_example_are_the_same_snapshot(page: Path):
+def test_both_forms_of_an_example_are_the_same_snapshot(page: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in OUTSIDE.findall(page.read_text()):
+        monkeypatch.setenv(name, f"the value of {name}")
     yaml, python = blocks(page, "yaml"), blocks(page, "python")
     if page.name == "README.md":
         # One form is enough on the first screen; it is compared with the guide that has both.

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A snapshot's delta and the resources in it: read or refused, and what was read is written as the same.
 use serde_json::from_str;
+use std::collections::BTreeMap;
 use tidegate_config::{
-    Backend, Delta, Function, GatewaySettings, Kind, Listener, Route, RouteOrder,
+    Backend, Delta, Function, GatewaySettings, Kind, Listener, Route, RouteOrder, filled,
 };
 
 /// What deltas are made of.
 pub const PIECES: &[&[u8]] = &[
-    br#"{"schema":1,"base":0,"number":1,"set":["#,
-    br#"],"remove":[],"endpoints":[]}"#,
+    br#"{"schema":2,"base":0,"number":1,"set":["#,
+    br#"],"secrets":[],"remove":[],"endpoints":[]}"#,
+    br#"{"kind":"route","name":"a","values":{"env:A":"b"}}"#,
+    br#"{"secret":"env:A"}"#,
     br#"{"kind":"route","name":"a","hash":"b","value":"#,
     br#"{"kind":"route_order","name":"routes","hash":"b","value":{"names":["a"]}}"#,
     br#"["backend","b"]"#,
@@ -50,7 +53,14 @@ pub fn run(data: &[u8]) -> bool {
         return false;
     };
     for resource in &delta.set {
-        let value = resource.value.get();
+        let own = delta
+            .secrets
+            .iter()
+            .find(|set| set.kind == resource.kind && set.name == resource.name);
+        let Ok(value) = filled(resource, own.map_or(&BTreeMap::new(), |set| &set.values)) else {
+            continue;
+        };
+        let value = value.get();
         match resource.kind {
             Kind::Gateway => drop(from_str::<GatewaySettings>(value)),
             Kind::Listener => drop(from_str::<Listener>(value)),

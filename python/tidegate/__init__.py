@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tidegate.config.match import Match
     from tidegate.config.problem import ConfigError, Problem
     from tidegate.config.route import Rewrite, Route
+    from tidegate.config.secret import Secret, env, file
     from tidegate.config.target import Redirect, Respond
     from tidegate.functions import Request, Response, policy
 
@@ -39,12 +40,16 @@ _HOMES = {
     "Response": "functions",
     "Rewrite": "config.route",
     "Route": "config.route",
+    "Secret": "config.secret",
+    "env": "config.secret",
+    "file": "config.secret",
     "policy": "functions",
 }
 
 __all__ = [
     "Admin", "Backend", "ConfigError", "Endpoint", "Function", "Gateway", "GatewaySettings", "Listener",
-    "Match", "Problem", "Redirect", "Request", "Respond", "Response", "Rewrite", "Route", "policy",
+    "Match", "Problem", "Redirect", "Request", "Respond", "Response", "Rewrite", "Route", "Secret", "env",
+    "file", "policy",
 ]  # fmt: skip
 
 

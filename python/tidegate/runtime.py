@@ -2,8 +2,9 @@
 """Instances: their names, their runtime directories, and which of them run.
 
 A runtime directory holds `supervisor.lock`, `node.sock`, `control.sock`, `snapshot.json` (the node's
-last good snapshot), `state.json` (the supervisor's children) and the sockets of function workers. Under
-root it belongs to root and is sticky: the unprivileged user may add files and cannot replace ours.
+last good snapshot), `secrets-NUMBER.json` (what its secrets stand for), `state.json` (the supervisor's
+children) and the sockets of function workers. Under root it belongs to root and is sticky: the
+unprivileged user may add files and cannot replace ours.
 """
 
 import hashlib
@@ -60,6 +61,10 @@ class Instance:
     def snapshot_file(self) -> Path:
         """The node's last good snapshot."""
         return self.directory / "snapshot.json"
+
+    def secret_files(self) -> list[Path]:
+        """What the secrets of the snapshot stand for: one file, or none."""
+        return sorted(self.directory.glob("secrets-*.json*"))
 
     def is_running(self) -> bool:
         """Whether the node or control answers."""

@@ -20,7 +20,7 @@ from tidegate.config.base import Model
 from tidegate.config.function import Function
 from tidegate.config.gateway_settings import GatewaySettings
 from tidegate.config.listener import Listener
-from tidegate.config.marks import Choice, Reads, Rule
+from tidegate.config.marks import Choice, MaySecret, Reads, Rule
 from tidegate.config.match import FieldMatch, PathMatch
 from tidegate.config.rooms import AREAS, Rooms, room, tags
 from tidegate.config.route import Route
@@ -92,6 +92,7 @@ def _index() -> str:
         "| name | 1 to 100 letters, digits, `_`, `-` and `.` |",
         "| `${env:NAME}` | in any value: an environment variable's text |",
         "| `${file:path}` | in any value: a file's text without its last line end; relative to this file |",
+        "| secret | a value with `${...}` of a header, or that a match compares with; it is never shown |",
         "| `$${` | the two characters `${` themselves |",
     ]
     lines += [
@@ -172,7 +173,7 @@ def written_type(annotation: Any, metadata: list[Any]) -> str:
             return _ROOMS[mark.area]
         if isinstance(mark, Choice):
             return " or ".join(f"`{word}`" for word in get_args(annotation) if word not in mark.internal)
-        if isinstance(mark, Rule):
+        if isinstance(mark, Rule | MaySecret):
             return mark.says
         if isinstance(mark, Reads) and mark.forms:
             return _read_type(mark, annotation)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from tidegate.config.base import Model
-from tidegate.config.marks import Choice
+from tidegate.config.marks import Choice, MaySecret
 from tidegate.config.rooms import Rooms
 from tidegate.config.secret import Secret
 from tidegate.config.units import ByteSize, Duration
@@ -96,6 +96,9 @@ class RustFile:
             if isinstance(mark, Rooms):
                 self._uses.add("Room")
                 return "Option<Room>" if mark.optional else "Room"
+            if isinstance(mark, MaySecret):
+                self._uses.add("Text")
+                return "Text"
             if isinstance(mark, Choice):
                 return self._enum(mark, [str(word) for word in get_args(annotation)])
         if origin is list:
@@ -117,7 +120,10 @@ class RustFile:
             return name
         if annotation is int:
             return _integer(metadata)
-        if annotation is str or annotation is Secret:
+        if annotation is Secret:
+            self._uses.add("Text")
+            return "Text"
+        if annotation is str:
             return "String"
         if isinstance(annotation, type) and issubclass(annotation, Model):
             return self.model(annotation)

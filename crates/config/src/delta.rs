@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::Endpoint;
+use crate::{Endpoint, SecretSet};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// The version of the snapshot's form. A snapshot on disk with another one is refused, never misread.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// What a resource is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Resource {
     pub kind: Kind,
     /// Its stable name, unique within the kind.
     pub name: String,
-    /// A digest of `value`: equal means unchanged.
+    /// A digest of `value`: equal means unchanged, but for the secrets that it refers to.
     pub hash: String,
     /// The resource itself.
     pub value: Box<RawValue>,
@@ -66,6 +66,9 @@ pub struct Delta {
     pub number: u64,
     /// Resources that are new or changed.
     pub set: Vec<Resource>,
+    /// What `{"secret": id}` stands for in each resource of `set` that has it. A resource that is set
+    /// loses the secrets it had.
+    pub secrets: Vec<SecretSet>,
     /// Kind and name of resources that are gone.
     pub remove: Vec<(Kind, String)>,
     /// Endpoint lists that come with it, for backends the node does not know yet.

@@ -7,8 +7,12 @@
 
 mod delta;
 mod generated;
+mod secret;
+#[cfg(test)]
+mod tests;
 mod units;
 
 pub use delta::{Delta, EndpointSet, Kind, Resource, Room, SCHEMA};
 pub use generated::*;
+pub use secret::{Hidden, SecretSet, Text, filled, shown};
 pub use units::{Millis, Octets};

@@ -373,7 +373,11 @@ impl Way<'_> {
         let text = String::from_utf8_lossy(&out);
         let mut lines = text.split("\r\n");
         let mut first = lines.next().unwrap_or_default().split(' ');
-        let headers: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(": ")).collect();
+        let secrets = &self.snapshot.secrets;
+        let headers: Vec<(&str, &str)> = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name, secrets.shown(value)))
+            .collect();
         json!({"method": first.next(), "target": first.next(), "headers": headers})
     }
 }

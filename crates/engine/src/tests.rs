@@ -62,7 +62,7 @@ fn delta(base: u64, number: u64, set: Vec<(&str, &str, Value)>) -> Delta {
         })
         .collect();
     let whole = json!({"schema": SCHEMA, "base": base, "number": number, "set": set,
-                       "remove": [], "endpoints": []});
+                       "secrets": [], "remove": [], "endpoints": []});
     // From text, as on the wire: raw values keep their own.
     serde_json::from_str(&whole.to_string()).unwrap()
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use tidegate_config::Text;
 use tidegate_contract::{Answer, Flow};
 use tidegate_core::ErrorKind;
 use tidegate_request::{
@@ -15,8 +16,8 @@ pub(crate) const REFUSED: FieldSet = PROTECTED
 #[derive(Clone, Debug)]
 pub(crate) struct Edit {
     pub(crate) remove: Vec<String>,
-    pub(crate) set: Vec<(String, String)>,
-    pub(crate) add: Vec<(String, String)>,
+    pub(crate) set: Vec<(String, Text)>,
+    pub(crate) add: Vec<(String, Text)>,
 }
 
 impl Edit {
@@ -45,7 +46,7 @@ impl Edit {
             }
         }
         for (name, value) in changed {
-            if !syntax::is_field_value(value.as_bytes()) {
+            if !syntax::is_field_value(value.reveal().as_bytes()) {
                 return Err(format!(
                     "the value of `{name}` holds a control character; write it in one line"
                 ));

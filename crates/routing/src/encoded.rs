@@ -12,8 +12,8 @@ pub(crate) fn equals(raw: &[u8], wanted: &[u8]) -> bool {
     Decoded { raw }.eq(wanted.iter().copied())
 }
 
-/// `raw` decoded.
-pub(crate) fn decode(raw: &[u8]) -> SmallVec<[u8; 128]> {
+/// A name or value of a query, decoded.
+pub fn decode(raw: &[u8]) -> SmallVec<[u8; 128]> {
     if raw.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         Decoded { raw }.collect()
     } else {

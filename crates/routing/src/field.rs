@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::encoded;
 use crate::regular::{self, Pattern};
-use tidegate_config::{FieldMatch, FieldMatchKind};
+use tidegate_config::{FieldMatch, FieldMatchKind, Text};
 
 /// What a route asks of one header field, query parameter or cookie.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct FieldMatcher {
 #[derive(Clone, Debug)]
 enum Test {
     Present,
-    Exact(Box<[u8]>),
+    Exact(Text),
     Regex(Box<Pattern>),
 }
 
@@ -49,8 +49,8 @@ impl FieldMatcher {
         }
         let test = match field.kind {
             FieldMatchKind::Present => Test::Present,
-            FieldMatchKind::Exact => Test::Exact(field.value.as_bytes().into()),
-            FieldMatchKind::Regex => Test::Regex(Box::new(regular::compile(&field.value)?)),
+            FieldMatchKind::Exact => Test::Exact(field.value.clone()),
+            FieldMatchKind::Regex => Test::Regex(Box::new(regular::compile(field.value.reveal())?)),
         };
         Ok(Self {
             name: field.name.clone(),
@@ -84,8 +84,10 @@ impl FieldMatcher {
     fn fits(&self, value: &[u8], spelling: Spelling) -> bool {
         match (&self.test, spelling) {
             (Test::Present, _) => true,
-            (Test::Exact(wanted), Spelling::Plain) => **wanted == *value,
-            (Test::Exact(wanted), Spelling::Encoded) => encoded::equals(value, wanted),
+            (Test::Exact(wanted), Spelling::Plain) => wanted.reveal().as_bytes() == value,
+            (Test::Exact(wanted), Spelling::Encoded) => {
+                encoded::equals(value, wanted.reveal().as_bytes())
+            }
             (Test::Regex(regex), Spelling::Plain) => regex.is_match(value),
             (Test::Regex(regex), Spelling::Encoded) => regex.is_match(&encoded::decode(value)),
         }

@@ -30,6 +30,7 @@ mod tests;
 mod tree;
 mod visit;
 
+pub use encoded::decode as decoded_query;
 pub use explain::Considered;
 pub use route::CompiledRoute;
 pub use table::{Found, RouteTable};

@@ -93,7 +93,7 @@ pub(crate) fn present(name: &str) -> FieldMatch {
     FieldMatch {
         name: name.into(),
         kind: FieldMatchKind::Present,
-        value: String::new(),
+        value: "".into(),
     }
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, Final
@@ -25,9 +25,10 @@ from tidegate.config.listener import Listener
 from tidegate.config.naming import route_name
 from tidegate.config.problem import ConfigError, Problem
 from tidegate.config.route import Route
+from tidegate.config.secret import Secret
 from tidegate.config.wire import FunctionWire, RouteOrder
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """The version of the snapshot's form, as in `crates/config/src/delta.rs`."""
 
 Path = tuple[int | str, ...]
@@ -43,9 +44,15 @@ class Resource:
     kind: str
     name: str
     hash: str
-    """A digest of `value`; equal means unchanged."""
+    """A digest of `value`; equal means unchanged, but for `secrets`."""
     value: str
-    """JSON."""
+    """JSON, with `{"secret": id}` in the place of each secret."""
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    """What its secrets are, by id. No digest of them is made: a short one could be guessed from it."""
+
+    def is_like(self, other: Resource | None) -> bool:
+        """Whether a node that has `other` needs nothing."""
+        return other is not None and (other.hash, other.secrets) == (self.hash, self.secrets)
 
 
 @dataclass(slots=True)
@@ -65,11 +72,7 @@ class Snapshot:
     def changed(self, previous: Snapshot | None) -> list[Key]:
         """Kinds and names of resources that are new, different or gone, compared with `previous`."""
         old = previous.resources if previous is not None else {}
-        keys = [
-            key
-            for key, resource in self.resources.items()
-            if key not in old or old[key].hash != resource.hash
-        ]
+        keys = [key for key, resource in self.resources.items() if not resource.is_like(old.get(key))]
         return keys + [key for key in old if key not in self.resources]
 
     def delta(self, previous: Snapshot | None, *, base: int = 0, number: int = 1) -> dict[str, Any]:
@@ -88,11 +91,12 @@ class Snapshot:
         """`delta` as JSON text, put together from the parts without decoding them."""
         old = previous.resources if previous is not None else {}
         old_endpoints = previous.endpoints if previous is not None else {}
+        fresh = [resource for key, resource in self.resources.items() if not resource.is_like(old.get(key))]
         parts = [
             f'{{"kind":"{resource.kind}","name":{json.dumps(resource.name)},"hash":"{resource.hash}","value":{resource.value}}}'
-            for key, resource in self.resources.items()
-            if key not in old or old[key].hash != resource.hash
+            for resource in fresh
         ]
+        secrets = json.dumps(secret_sets(fresh))
         gone = json.dumps([key for key in old if key not in self.resources])
         sets = [
             f'{{"backend":{json.dumps(name)},"sequence":{number},"endpoints":{value}}}'
@@ -101,7 +105,7 @@ class Snapshot:
         ]
         return (
             f'{{"schema":{SCHEMA},"base":{base},"number":{number},"set":[{",".join(parts)}],'
-            f'"remove":{gone},"endpoints":[{",".join(sets)}]}}'
+            f'"secrets":{secrets},"remove":{gone},"endpoints":[{",".join(sets)}]}}'
         )
 
     def endpoint_sets(self, previous: Snapshot | None, sequence: int) -> list[dict[str, Any]]:
@@ -112,6 +116,13 @@ class Snapshot:
             for name, value in self.endpoints.items()
             if old.get(name) != value
         ]
+
+
+def secret_sets(resources: Iterable[Resource]) -> list[dict[str, Any]]:
+    """The section of secrets, as `SecretSet` of `crates/config/src/secret.rs`."""
+    return [
+        {"kind": each.kind, "name": each.name, "values": each.secrets} for each in resources if each.secrets
+    ]
 
 
 def worker_socket(runtime_directory: str | os.PathLike[str], function: str, number: int) -> str:
@@ -215,8 +226,7 @@ class _Compilation:
         return self.snapshot
 
     def _add(self, kind: str, name: str, value: Any, path: Path, model: Model | None = None) -> None:
-        text = _json(value)
-        self._place(Resource(kind, name, digest(text), text), path, model)
+        self._place(resource(kind, name, value), path, model)
 
     def _place(self, resource: Resource, path: Path, model: Model | None) -> None:
         key = (resource.kind, resource.name)
@@ -306,8 +316,7 @@ class _Compilation:
         self._add("route_order", "routes", RouteOrder(names=names).model_dump(), ("routes",))
 
     def _route(self, route: Route) -> _Compiled:
-        text = _json(self._value(route))
-        return _Compiled(route, Resource("route", route_name(route), digest(text), text))
+        return _Compiled(route, resource("route", route_name(route), self._value(route)))
 
     def _admin_route(self, name: str, page: str) -> dict[str, Any]:
         path = name.removeprefix(ADMIN)
@@ -332,8 +341,26 @@ def _room(settings: Model) -> dict[str, Any]:
     return {"kind": settings.type, "settings": settings.model_dump(exclude={"type"})}  # type: ignore[attr-defined]
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+def resource(kind: str, name: str, value: Any) -> Resource:
+    """A resource, with the secrets in `value` taken out of it."""
+    secrets: dict[str, str] = {}
+
+    def refer(found: Any) -> dict[str, str]:
+        if not isinstance(found, Secret):
+            raise TypeError(f"{type(found).__name__} has no place in a snapshot")
+        # Files of the same name in two folders, or secrets without a name, are different ones.
+        number, own = 1, found.id
+        while secrets.setdefault(own, found.reveal()) != found.reveal():
+            number += 1
+            own = f"{found.id}#{number}"
+        return {"secret": own}
+
+    text = _json(value, refer)
+    return Resource(kind, name, digest(text), text, secrets)
+
+
+def _json(value: Any, refer: Callable[[Any], Any] | None = None) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=refer)
 
 
 def digest(text: str) -> str:

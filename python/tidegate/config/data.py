@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Callable
 from collections.abc import Mapping as AbstractMapping
 from pathlib import Path
 from typing import Any, Final
 
 from tidegate.config.nodes import Mapping, Node, Scalar, Sequence
+from tidegate.config.secret import Outside
 from tidegate.config.suggest import did_you_mean, nearest
 
 _CORE = re.compile(
@@ -115,6 +117,7 @@ class Reader:
     def _substituted(self, node: Scalar) -> Any:
         hidden: list[tuple[str, str]] = []
         alone = False
+        mistakes = len(self.mistakes)
 
         def replace(found: re.Match[str]) -> str:
             nonlocal alone
@@ -130,6 +133,8 @@ class Reader:
             self.hidden[id(node)] = (node, hidden)
             if alone:
                 self.alone[id(node)] = text
+            sources = tuple(written[2:-1] for _, written in hidden)
+            return Outside(text, sources if len(self.mistakes) == mistakes else ())
         return text
 
     def _outside(self, node: Scalar, found: re.Match[str]) -> str:
@@ -139,9 +144,10 @@ class Reader:
                 (node, "has `${` without `}`; write `$${` for the two characters themselves")
             )
         elif kind == "env" and colon:
-            return self._environment(node, argument)
+            return self._read(node, lambda: environment_text(argument, self.environment))
         elif kind == "file" and colon:
-            return self._file(node, argument)
+            self.files.add(self.folder / argument)
+            return self._read(node, lambda: file_text(argument, self.folder))
         else:
             hint = did_you_mean(kind, ("env", "file")) if colon else ""
             self.mistakes.append(
@@ -153,33 +159,47 @@ class Reader:
             )
         return ""
 
-    def _environment(self, node: Scalar, name: str) -> str:
-        if not _ENVIRONMENT_NAME.fullmatch(name):
-            self.mistakes.append((node, f"`{name[:60]}` is no name of an environment variable"))
-            return ""
-        value = self.environment.get(name)
-        if value is None:
-            other = nearest(name, self.environment)
-            hint = f"; did you mean `{other}`?" if other else "; set it, or write the value"
-            self.mistakes.append((node, f"the environment variable `{name}` is not set{hint}"))
-            return ""
-        return value
-
-    def _file(self, node: Scalar, name: str) -> str:
-        path = self.folder / name
-        self.files.add(path)
+    def _read(self, node: Scalar, read: Callable[[], str]) -> str:
         try:
-            with open(path, "rb", opener=_open_regular) as file:
-                content = file.read(_LARGEST_FILE + 1)
-            if len(content) > _LARGEST_FILE:
-                raise OSError("it is larger than 1 MiB")
-            return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
-        except UnicodeDecodeError:
-            self.mistakes.append((node, f"the file `{name}` is not UTF-8 text"))
-        except (OSError, ValueError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            self.mistakes.append((node, f"the file `{name}` can not be read: {reason.lower()}"))
-        return ""
+            return read()
+        except ValueError as error:
+            self.mistakes.append((node, str(error)))
+            return ""
+
+
+def environment_text(name: str, environment: AbstractMapping[str, str]) -> str:
+    """The text of an environment variable.
+
+    Raises:
+        ValueError: There is none, or it is no name of one.
+    """
+    if not _ENVIRONMENT_NAME.fullmatch(name):
+        raise ValueError(f"`{name[:60]}` is no name of an environment variable")
+    value = environment.get(name)
+    if value is None:
+        other = nearest(name, environment)
+        hint = f"; did you mean `{other}`?" if other else "; set it, or write the value"
+        raise ValueError(f"the environment variable `{name}` is not set{hint}")
+    return value
+
+
+def file_text(name: str, folder: Path) -> str:
+    """The text of a file without its last line end.
+
+    Raises:
+        ValueError: It can not be read, is no UTF-8 text, or is larger than 1 MiB.
+    """
+    try:
+        with open(folder / name, "rb", opener=_open_regular) as file:
+            content = file.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            raise OSError("it is larger than 1 MiB")
+        return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise ValueError(f"the file `{name}` is not UTF-8 text") from None
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ValueError(f"the file `{name}` can not be read: {reason.lower()}") from None
 
 
 def _open_regular(path: str, flags: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from tidegate.config.problem import ConfigError, Problem
+from tidegate.config.secret import Secret
 
 
 def message(found: Mapping[str, Any]) -> str:
@@ -27,6 +28,8 @@ def message(found: Mapping[str, Any]) -> str:
             value = found.get("input")
             if isinstance(value, bool | int | float):
                 return f"must be text; put `{str(value).lower()}` in quotes"
+            if isinstance(value, Secret):
+                return "is shown to everybody and takes no secret; if it is none, write `.reveal()` behind it"
             return "must be text"
         case "greater_than_equal":
             return f"must be at least {context['ge']}"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from pydantic import GetCoreSchemaHandler
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
+from tidegate.config.secret import SERIALIZATION, Outside, Secret
 from tidegate.config.suggest import did_you_mean
 
 
@@ -46,6 +47,38 @@ class Rule:
         return core_schema.no_info_after_validator_function(
             self._validate, core_schema.str_schema(strict=True)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class MaySecret:
+    """A text field that can hold a credential: what came from `${...}` becomes a `Secret` in it."""
+
+    read: Callable[[str], str]
+    """As in `Rule`."""
+    says: str
+    """As in `Rule`."""
+
+    def _validate(self, value: Any) -> str | Secret:
+        if isinstance(value, Outside) and not value.sources:
+            # What could not be read is a mistake already, and is not judged.
+            return Secret("")
+        value = Secret.of(value)
+        if not isinstance(value, str | Secret):
+            raise PydanticKnownError("string_type")
+        try:
+            if isinstance(value, str):
+                return self.read(value)
+            self.read(value.reveal())
+        except ValueError as error:
+            # Of a secret it is not said what is wrong with which part of it.
+            reason = (
+                str(error) if isinstance(value, str) else f"what `{value.id}` stands for does not fit here"
+            )
+            raise PydanticCustomError("text", "{reason}", {"reason": reason}) from None
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._validate, serialization=SERIALIZATION)
 
 
 @dataclass(frozen=True, slots=True)

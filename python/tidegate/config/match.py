@@ -11,7 +11,8 @@ from tidegate.config import patterns
 from tidegate.config.base import Model, refuse
 from tidegate.config.marks import Reads, one_key, one_or_more
 from tidegate.config.names import field_name, token
-from tidegate.config.types import Choice, MethodName, Network, Text
+from tidegate.config.secret import Secret
+from tidegate.config.types import Choice, MethodName, Network, SecretText, Text
 
 PathKind = Annotated[
     Literal["prefix", "exact", "template", "regex"], Choice("PathKind", doc="How a path is compared.")
@@ -87,7 +88,7 @@ class FieldMatch(Model):
     """Its name; fields in lower case."""
     kind: FieldMatchKind
     """`exact` compares the whole value, `regex` too, `present` takes any."""
-    value: Text
+    value: SecretText
     """The value or expression; empty with `present`."""
 
 
@@ -104,7 +105,7 @@ class _Fields:
             raise refuse(f"must be a mapping from names to values; {_FIELD_FORMS}")
         return [self._one(name, wanted) for name, wanted in value.items()]
 
-    def _one(self, name: Any, wanted: Any) -> dict[str, str]:
+    def _one(self, name: Any, wanted: Any) -> dict[str, str | Secret]:
         if not isinstance(name, str):
             raise refuse(f"`{name}` is no name; put it in quotes")
         try:
@@ -116,10 +117,10 @@ class _Fields:
                 name = token(name)
             elif not name or len(name) > 256:
                 raise refuse("the name of a query parameter has 1 to 256 characters")
-            if isinstance(wanted, str):
+            if isinstance(wanted, str | Secret):
                 return {"name": name, "kind": "exact", "value": wanted}
             if isinstance(wanted, dict) and set(wanted) == {"regex"} and isinstance(wanted["regex"], str):
-                return {"name": name, "kind": "regex", "value": patterns.regex(wanted["regex"])}
+                return {"name": name, "kind": "regex", "value": str(patterns.regex(wanted["regex"]))}
         except ValueError as error:
             raise refuse(f"`{name}`: {error}", "text") from None
         if isinstance(wanted, dict) and set(wanted) == {"present"} and wanted["present"] is True:

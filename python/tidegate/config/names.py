@@ -154,6 +154,17 @@ def field_value(text: str) -> str:
     return text
 
 
+def any_text(text: str) -> str:
+    """Any text of at most 1 MiB.
+
+    Raises:
+        ValueError: It is longer.
+    """
+    if len(text) > 1 << 20:
+        raise ValueError("has at most 1048576 characters")
+    return text
+
+
 _HANDLER = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 

@@ -51,4 +51,5 @@ def match_text(match: Match) -> str:
 
 def _condition(field: FieldMatch) -> str:
     sign = {"exact": "=", "regex": "~", "present": ""}[field.kind]
-    return f"{field.name}{sign}{field.value}"
+    # A secret is named by where it comes from.
+    return f"{field.name}{sign}{field.value!s}"

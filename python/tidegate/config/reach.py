@@ -16,6 +16,7 @@ from tidegate.config.draft import Draft, Mistake
 from tidegate.config.match import FieldMatch, Match
 from tidegate.config.naming import route_name
 from tidegate.config.route import Route
+from tidegate.config.secret import Secret
 
 Place = tuple[str, str]
 """A listener and a host; the empty host is every host."""
@@ -28,7 +29,7 @@ class _Taker:
 
     number: int
     methods: frozenset[str]
-    conditions: frozenset[tuple[str, str, str, str]]
+    conditions: frozenset[tuple[str, str, str, str | Secret]]
     clients: frozenset[str]
 
     def covers(self, other: _Taker) -> bool:
@@ -93,7 +94,7 @@ def _shape(match: Match) -> str:
     return f"{path.kind} {path.value}"
 
 
-def _conditions(kind: str, fields: list[FieldMatch]) -> Iterator[tuple[str, str, str, str]]:
+def _conditions(kind: str, fields: list[FieldMatch]) -> Iterator[tuple[str, str, str, str | Secret]]:
     return ((kind, condition.name, condition.kind, condition.value) for condition in fields)
 
 

@@ -147,12 +147,13 @@ class Rooms:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            self.validate, serialization=core_schema.plain_serializer_function_ser_schema(_dump)
+            self.validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(_dump, info_arg=True),
         )
 
 
-def _dump(value: Model | str | None) -> Any:
+def _dump(value: Model | str | None, info: core_schema.SerializationInfo) -> Any:
     """As the snapshot has it: `{kind, settings}`; a set's name stays for `compile.py` to expand."""
     if not isinstance(value, Model):
         return value
-    return {"kind": value.type, "settings": value.model_dump(exclude={"type"})}  # type: ignore[attr-defined]
+    return {"kind": value.type, "settings": value.model_dump(mode=info.mode, exclude={"type"})}  # type: ignore[attr-defined]

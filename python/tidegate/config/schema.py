@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from tidegate.config.base import Model
 from tidegate.config.gateway import Gateway
-from tidegate.config.marks import Choice, Reads, Rule
+from tidegate.config.marks import Choice, MaySecret, Reads, Rule
 from tidegate.config.rooms import Rooms, room, tags
 from tidegate.config.secret import Secret
 from tidegate.config.units import ByteSize, Duration
@@ -127,6 +127,8 @@ class _Builder:
                 return self._leaf(
                     {"enum": [word for word in get_args(annotation) if word not in mark.internal]}
                 )
+            if isinstance(mark, MaySecret):
+                return {"type": "string"}
             if isinstance(mark, Rule):
                 text = {"type": "string"}
                 return self._leaf({**text, "pattern": mark.pattern}) if mark.pattern else text

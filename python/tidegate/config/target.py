@@ -11,7 +11,17 @@ from tidegate.config import addresses, patterns
 from tidegate.config.base import Model, refuse
 from tidegate.config.marks import Reads, one_key
 from tidegate.config.suggest import did_you_mean
-from tidegate.config.types import BackendRef, Choice, FieldName, FieldValue, FileContent, Port, Text, Weight
+from tidegate.config.types import (
+    BackendRef,
+    Choice,
+    FieldName,
+    FieldValue,
+    FileContent,
+    Port,
+    SecretFieldValue,
+    Text,
+    Weight,
+)
 
 _NOT_YET = frozenset(
     {"files", "compose", "mirror", "proxy", "static", "fastcgi", "lambda", "grpc", "mock", "tcp"}
@@ -40,7 +50,7 @@ HEADERS_SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
 }
-Headers = Annotated[list[tuple[FieldName, FieldValue]], Reads(headers, HEADERS_SCHEMA, only=True)]
+Headers = Annotated[list[tuple[FieldName, SecretFieldValue]], Reads(headers, HEADERS_SCHEMA, only=True)]
 
 
 class WeightedBackend(Model):

@@ -58,7 +58,7 @@ def test_fields_become_rust_by_their_type() -> None:
     file.model(Outer)
     text = file.text("somewhere", crate="crate")
     for line in (
-        "use crate::{Millis, Octets, Room};",
+        "use crate::{Millis, Octets, Room, Text};",
         "/// Has a field of every kind.",
         "pub struct Outer {",
         '    #[serde(rename = "match")]\n    pub matches: String,',
@@ -68,7 +68,7 @@ def test_fields_become_rust_by_their_type() -> None:
         "    pub wait: Option<Millis>,",
         "    pub sizes: Vec<Octets>,",
         "    pub pairs: Vec<(String, String)>,",
-        "    pub secret: String,",
+        "    pub secret: Text,",
         "    pub room: Option<Room>,",
         "    pub inner: Inner,",
         "    pub count: u8,",

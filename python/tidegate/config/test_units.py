@@ -124,8 +124,6 @@ def test_a_secret_never_prints() -> None:
     shown = [
         str(secret),
         repr(secret),
-        f"{secret}",
-        f"{secret:>20}",
         repr([secret]),
         repr({"a": secret}),
         repr(holder),
@@ -139,6 +137,20 @@ def test_a_secret_never_prints() -> None:
     assert secret == Secret("hunter2")
     assert secret != Secret("other")
     assert len({secret, Secret("hunter2")}) == 1
+
+
+def test_a_secret_is_put_together_and_not_formatted() -> None:
+    whole = "Bearer " + Secret("hunter2", "env:TOKEN") + "." + Secret("x", "file:sign")
+    assert (whole.reveal(), whole.id, str(whole)) == (
+        "Bearer hunter2.x",
+        "env:TOKEN+file:sign",
+        "(secret env:TOKEN+file:sign)",
+    )
+    for spec in ("", ">20"):
+        with pytest.raises(TypeError, match="can not be formatted into a text"):
+            format(whole, spec)
+    with pytest.raises(TypeError):
+        1 + whole
 
 
 def test_a_secret_of_the_wrong_kind_is_not_repeated_in_the_message() -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from tidegate.config import addresses, names, patterns
-from tidegate.config.marks import Choice, ControlOnly, Reference, Rule
+from tidegate.config.marks import Choice, ControlOnly, MaySecret, Reference, Rule
 from tidegate.config.secret import Secret
 from tidegate.config.units import ByteSize, Duration
 
@@ -38,6 +38,9 @@ ChangeableRequestFieldName = Annotated[
     str, Rule(names.changeable_request_field_name, "field name, none of framing or forwarding")
 ]
 FieldValue = Annotated[str, Rule(names.field_value, "field value")]
+SecretFieldValue = Annotated[str | Secret, MaySecret(names.field_value, "field value")]
+SecretText = Annotated[str | Secret, MaySecret(names.any_text, "text")]
+"""Like the one above: what comes from `${...}` is never shown."""
 CookieName = Annotated[str, Rule(names.token, "cookie name")]
 QueryName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
 
@@ -85,6 +88,8 @@ __all__ = [
     "RouteName",
     "Rule",
     "Secret",
+    "SecretFieldValue",
+    "SecretText",
     "Text",
     "Weight",
 ]

@@ -19,6 +19,7 @@ from tidegate.config.draft import Draft
 from tidegate.config.errors import path_text
 from tidegate.config.gateway import Gateway
 from tidegate.config.problem import ConfigError, Problem
+from tidegate.config.secret import FILES
 from tidegate.control.compiled import Compiled, compile_all
 
 
@@ -87,14 +88,14 @@ def _problem(gateway: Gateway, path: tuple[int | str, ...], message: str) -> Pro
 
 
 def _local_files() -> list[Path]:
-    """The files of imported modules that are the user's: under the current folder, outside of libraries."""
+    """What the user's modules are in (under the current folder, outside of libraries) and have read."""
     here = Path.cwd()
-    found = set()
+    found: set[Path] = set()
     for module in list(sys.modules.values()):
         name = getattr(module, "__file__", None)
         if name and Path(name).is_relative_to(here) and "site-packages" not in name and not _is_ours(name):
             found.add(Path(name).absolute())
-    return sorted(found)
+    return sorted(found | FILES)
 
 
 def compile_object(source: str, runtime: Path, threads: int | None) -> Compiled:

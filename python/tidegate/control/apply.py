@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tidegate.config.compile import Key, Snapshot
+from tidegate.config.compile import Key, Snapshot, secret_sets
 from tidegate.control.compiled import Compiled
 from tidegate.protocol import Message, ProtocolError, Refused
 from tidegate.protocol.async_channel import AsyncChannel
@@ -184,7 +184,22 @@ class Applier:
             return await self._whole(fresh)
         self._node.expected = self._node.number
         await self._node.call("endpoints.set", sets=fresh.snapshot.endpoint_sets(None, sequence()))
-        return Applied(self._node.number, [])
+        differ = await self._other_secrets(fresh.snapshot)
+        if not differ:
+            return Applied(self._node.number, [])
+        before = Snapshot({**fresh.snapshot.resources}, fresh.snapshot.endpoints)
+        for key in differ:
+            del before.resources[key]
+        delta = _delta(fresh.snapshot, before, self._node.number)
+        return self._taken(await self._node.call("snapshot.delta", delta=delta), _names(differ))
+
+    async def _other_secrets(self, snapshot: Snapshot) -> list[Key]:
+        """Resources that the node has with other secrets: hashes say nothing of those."""
+        sets = secret_sets(snapshot.resources.values())
+        if not sets:
+            return []
+        reply = await self._node.call("secrets.compare", secrets=sets)
+        return [(kind, name) for kind, name in reply["differ"]]
 
     async def _whole(
         self, fresh: Compiled, names: list[str] | None = None, number: int | None = None

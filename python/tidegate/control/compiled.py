@@ -57,7 +57,9 @@ class Compiled:
     def to_json(self) -> dict[str, Any]:
         """All of it as plain values, for a process that may not pass objects."""
         return {
-            "resources": [[each.kind, each.name, each.value] for each in self.snapshot.resources.values()],
+            "resources": [
+                [each.kind, each.name, each.value, each.secrets] for each in self.snapshot.resources.values()
+            ],
             "endpoints": self.snapshot.endpoints,
             "positions": [[*key, place] for key, place in self.snapshot.positions.items()],
             "pools": self.pools,
@@ -73,8 +75,8 @@ class Compiled:
         """The reverse of `to_json`; hashes are made again."""
         snapshot = Snapshot(
             {
-                (kind, name): Resource(kind, name, digest(text), text)
-                for kind, name, text in value["resources"]
+                (kind, name): Resource(kind, name, digest(text), text, secrets)
+                for kind, name, text, secrets in value["resources"]
             },
             dict(value["endpoints"]),
             {(kind, name): place for kind, name, place in value["positions"]},

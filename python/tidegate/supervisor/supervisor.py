@@ -99,7 +99,8 @@ class Supervisor:
             # Their sockets went with the node.
             self._workers.drop([])
             # The configuration decides, not what an earlier run left behind.
-            self._instance.snapshot_file.unlink(missing_ok=True)
+            for left in (self._instance.snapshot_file, *self._instance.secret_files()):
+                left.unlink(missing_ok=True)
         self._loop.handle_signals(SIGNALS, self._signalled)
         self._save()
         self._control.start()
@@ -388,6 +389,7 @@ class Supervisor:
         self._sockets.close()
         instance = self._instance
         files: list[Path] = [instance.node_socket, instance.control_socket, instance.snapshot_file]
+        files += instance.secret_files()
         for path in (*files, instance.state_file, *self._workers.files()):
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):

@@ -98,7 +98,7 @@ def _field(field: FieldMatch, pairs: Pairs) -> bool:
     values = [value for name, value in pairs if name == field.name.encode()]
     if field.kind == "present" or len(values) != 1:
         return field.kind == "present" and bool(values)
-    wanted = field.value.encode()
+    wanted = (field.value if isinstance(field.value, str) else field.value.reveal()).encode()
     return values[0] == wanted if field.kind == "exact" else re.fullmatch(wanted, values[0]) is not None
 
 

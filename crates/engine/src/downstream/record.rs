@@ -86,13 +86,17 @@ impl Record {
                 11
             };
         }
+        // Policies may have put one there, and a match may compare with one.
+        let secrets = &current.snapshot.secrets;
+        let query = secrets.logged_query(query);
+        let agent = secrets.logged(agent);
         let mut fields = Vec::new();
         let log = &current.snapshot.settings.config.access_log;
         for name in log.iter().flat_map(|log| &log.fields) {
             if let Some(value) =
                 request.and_then(|request| request.fields().get_name(name.as_bytes()))
             {
-                for part in [name.as_bytes(), b"\n", value, b"\n"] {
+                for part in [name.as_bytes(), b"\n", secrets.logged_field(value), b"\n"] {
                     fields.extend_from_slice(part);
                 }
             }
@@ -107,7 +111,7 @@ impl Record {
                 method,
                 self.host.as_bytes(),
                 self.path.as_bytes(),
-                query,
+                &query,
                 route.as_bytes(),
                 self.backend.as_deref().unwrap_or_default().as_bytes(),
                 self.endpoint

@@ -118,7 +118,7 @@ pub(crate) fn fixed_answer(route: &RoutePlan, request: &Request) -> Option<Answe
             let mut fields = Fields::default();
             for (name, value) in headers {
                 // Checked when the configuration was read.
-                let _ = fields.append(name.as_bytes(), value.as_bytes());
+                let _ = fields.append(name.as_bytes(), value.reveal().as_bytes());
             }
             if !body.is_empty() && fields.get_name(b"content-type").is_none() {
                 let _ = fields.append(b"Content-Type", b"text/plain; charset=utf-8");

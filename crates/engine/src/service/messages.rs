@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
-use tidegate_config::{Delta, EndpointSet, SCHEMA};
+use tidegate_config::{Delta, EndpointSet, SCHEMA, SecretSet};
 use tidegate_net::{Frame, MAX_DESCRIPTORS};
 
 type Reply = (Value, Vec<OwnedFd>);
@@ -37,6 +37,11 @@ struct WithDelta {
 #[derive(Deserialize)]
 struct WithSets {
     sets: Vec<EndpointSet>,
+}
+
+#[derive(Deserialize)]
+struct WithSecrets {
+    secrets: Vec<SecretSet>,
 }
 
 #[derive(Deserialize)]
@@ -89,6 +94,7 @@ async fn carry_out(service: &Rc<Service>, kind: &str, frame: Frame) -> Answer {
         }
         "start" => Ok(json!({"snapshot": service.start().await?})),
         "snapshot.delta" => take(service, &read::<WithDelta>(bytes)?.delta).await,
+        "secrets.compare" => Ok(compare(service, &read::<WithSecrets>(bytes)?.secrets)),
         "endpoints.set" => {
             for set in &read::<WithSets>(bytes)?.sets {
                 service.set_endpoints(set);
@@ -199,6 +205,17 @@ fn sockets(service: &Service, id: u64) -> Vec<Reply> {
 async fn take(service: &Service, delta: &Delta) -> Answer {
     let taken = service.take(delta).await?;
     Ok(json!({"number": taken.number, "build_us": taken.build_us, "swap_us": taken.swap_us}))
+}
+
+/// Which of these resources have other secrets here: their hashes do not tell.
+fn compare(service: &Service, sets: &[SecretSet]) -> Value {
+    let snapshot = service.snapshot();
+    let differ = sets.iter().filter(|set| {
+        let own = snapshot.secrets.of(&(set.kind, set.name.clone()));
+        own != Some(&set.values)
+    });
+    let differ: Vec<_> = differ.map(|set| (set.kind, &set.name)).collect();
+    json!({"differ": differ})
 }
 
 fn decide(service: &Service, question: &explain::Question) -> Answer {

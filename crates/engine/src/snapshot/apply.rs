@@ -2,6 +2,7 @@
 use super::backend::BackendPlan;
 use super::plans::{ListenerPlan, RoutePlan, Settings};
 use super::registry::Registry;
+use super::secrets::Secrets;
 use crate::functions::FunctionPlan;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,6 +39,7 @@ pub(crate) type ByName<T> = HashMap<Arc<str>, Arc<T>, foldhash::fast::RandomStat
 pub(crate) struct Snapshot {
     pub(crate) number: u64,
     pub(crate) resources: BTreeMap<(Kind, String), Arc<Resource>>,
+    pub(crate) secrets: Secrets,
     pub(crate) settings: Arc<Settings>,
     pub(crate) listeners: Vec<Arc<ListenerPlan>>,
     /// In the order of the file; the table's indexes point here.
@@ -60,6 +62,7 @@ impl Snapshot {
         Self {
             number: 0,
             resources: BTreeMap::new(),
+            secrets: Secrets::default(),
             settings: Arc::new(Settings {
                 config,
                 trusted: Vec::new(),
@@ -94,10 +97,13 @@ impl Snapshot {
                 Arc::new(resource.clone()),
             );
         }
+        let before = base.map(|base| &base.secrets);
+        let secrets = Secrets::changed(before, &delta.set, &delta.remove, &delta.secrets);
         let mut builder = Builder {
             base,
             registry,
             resources: &resources,
+            secrets: &secrets,
             problems: Vec::new(),
         };
         let settings = builder.settings();
@@ -118,6 +124,7 @@ impl Snapshot {
                 functions,
                 table,
                 resources,
+                secrets,
             }),
             _ => Err(problems),
         }
@@ -134,6 +141,7 @@ impl Snapshot {
                 .values()
                 .map(|resource| Resource::clone(resource))
                 .collect(),
+            secrets: self.secrets.sets(),
             remove: Vec::new(),
             endpoints,
         }
@@ -169,6 +177,7 @@ struct Builder<'a> {
     base: Option<&'a Snapshot>,
     registry: &'a Registry,
     resources: &'a BTreeMap<(Kind, String), Arc<Resource>>,
+    secrets: &'a Secrets,
     problems: Vec<Problem>,
 }
 
@@ -181,16 +190,25 @@ impl Builder<'_> {
             .map(|(_, r)| r)
     }
 
-    /// Whether the base has the very same resource.
+    /// Whether the base has the very same resource, with the same secrets.
     fn is_unchanged(&self, resource: &Resource) -> bool {
-        let before = self
-            .base
-            .and_then(|base| base.resources.get(&(resource.kind, resource.name.clone())));
-        before.is_some_and(|before| before.hash == resource.hash)
+        let key = (resource.kind, resource.name.clone());
+        self.base.is_some_and(|base| {
+            base.resources
+                .get(&key)
+                .is_some_and(|before| before.hash == resource.hash)
+                && base.secrets.of(&key) == self.secrets.of(&key)
+        })
     }
 
     fn decode<T: DeserializeOwned>(&mut self, resource: &Resource) -> Option<T> {
-        match serde_json::from_str(resource.value.get()) {
+        let secrets = self.secrets.of(&(resource.kind, resource.name.clone()));
+        let whole = match secrets.map(|secrets| tidegate_config::filled(resource, secrets)) {
+            None => None,
+            Some(Ok(filled)) => Some(filled),
+            Some(Err(error)) => return self.fail(resource, error),
+        };
+        match serde_json::from_str(whole.as_ref().unwrap_or(&resource.value).get()) {
             Ok(value) => Some(value),
             Err(error) => self.fail(resource, error.to_string()),
         }

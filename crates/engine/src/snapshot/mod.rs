@@ -8,6 +8,7 @@ mod apply;
 mod backend;
 mod plans;
 mod registry;
+mod secrets;
 mod store;
 #[cfg(test)]
 mod tests;

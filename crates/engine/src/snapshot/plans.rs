@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_config::{
     GatewaySettings, InternalPage, Listener, Millis, Octets, Retries, Rewrite, Room, Route,
-    RouteTimeouts, Target,
+    RouteTimeouts, Target, Text,
 };
 use tidegate_contract::{Filter, Phases};
 use tidegate_routing::CompiledRoute;
@@ -183,7 +183,7 @@ pub(crate) enum TargetPlan {
     },
     Respond {
         status: u16,
-        headers: Vec<(String, String)>,
+        headers: Vec<(String, Text)>,
         body: String,
     },
     Internal {

@@ -1,12 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tidegate_config::{Delta, SCHEMA};
+use tidegate_config::{Delta, SCHEMA, SecretSet};
 
-/// The last good snapshot on disk, from which a node starts when control is not there.
+/// How the names of files with secrets begin; the snapshot's number follows.
+const SECRETS: &str = "secrets-";
+
+/// What is read first: other forms have other keys.
+#[derive(Deserialize)]
+struct Form {
+    schema: u32,
+}
+
+/// The file of secrets.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    schema: u32,
+    number: u64,
+    secrets: Vec<SecretSet>,
+}
+
+/// The last good snapshot on disk, from which a node starts when control is not there: in
+/// `snapshot.json`, and what its secrets stand for in `secrets-NUMBER.json`.
 pub(crate) struct Store {
     path: PathBuf,
     waiting: Mutex<Waiting>,
@@ -56,22 +77,55 @@ impl Store {
             waiting.has_writer = waiting.newest.is_some();
             waiting.newest.take()
         };
-        newest.map(|whole| self.save(&whole))
+        newest.map(|whole| self.save(whole))
     }
 
-    /// Writes a new file and renames it over the old one, so that a cut write loses nothing.
-    fn save(&self, whole: &Delta) -> io::Result<()> {
-        let bytes = serde_json::to_vec(whole).map_err(io::Error::other)?;
-        let fresh = self.path.with_extension("json.new");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&fresh)?;
-        file.write_all(&bytes)?;
-        file.sync_data()?;
-        fs::rename(&fresh, &self.path)
+    /// Writes new files and renames them over the old ones, so that a cut write loses nothing. The
+    /// secrets go first, under the snapshot's number: a snapshot is never there without its own.
+    fn save(&self, mut whole: Delta) -> io::Result<()> {
+        let secrets = std::mem::take(&mut whole.secrets);
+        // Which resources have some is no secret; an empty set says that the values are kept apart.
+        whole.secrets = secrets
+            .iter()
+            .map(|set| SecretSet {
+                values: BTreeMap::new(),
+                ..set.clone()
+            })
+            .collect();
+        let own = self.secrets_path(whole.number);
+        if !secrets.is_empty() {
+            let kept = Kept {
+                schema: SCHEMA,
+                number: whole.number,
+                secrets,
+            };
+            write(&own, &serde_json::to_vec(&kept).map_err(io::Error::other)?)?;
+        }
+        write(
+            &self.path,
+            &serde_json::to_vec(&whole).map_err(io::Error::other)?,
+        )?;
+        let keeps = (!whole.secrets.is_empty()).then_some(own);
+        self.forget_secrets(keeps.as_deref())
+    }
+
+    fn secrets_path(&self, number: u64) -> PathBuf {
+        self.path.with_file_name(format!("{SECRETS}{number}.json"))
+    }
+
+    /// Removes the secrets of snapshots that are gone.
+    fn forget_secrets(&self, kept: Option<&Path>) -> io::Result<()> {
+        let Some(directory) = self.path.parent() else {
+            return Ok(());
+        };
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            if name.is_some_and(|name| name.starts_with(SECRETS)) && Some(&*path) != kept {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn load(&self) -> Stored {
@@ -80,14 +134,73 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Stored::Nothing,
             Err(error) => return Stored::Unusable(format!("{}: {error}", self.path.display())),
         };
-        match serde_json::from_slice::<Delta>(&bytes) {
-            Ok(delta) if delta.schema == SCHEMA => Stored::Snapshot(Box::new(delta)),
-            Ok(delta) => Stored::Unusable(format!(
-                "{}: written in form {}, this engine reads form {SCHEMA}",
-                self.path.display(),
-                delta.schema
-            )),
-            Err(error) => Stored::Unusable(format!("{}: {error}", self.path.display())),
+        let mut delta = match serde_json::from_slice::<Form>(&bytes) {
+            Ok(form) if form.schema != SCHEMA => {
+                return Stored::Unusable(format!(
+                    "{}: written in form {}, this engine reads form {SCHEMA}",
+                    self.path.display(),
+                    form.schema
+                ));
+            }
+            Ok(_) => match serde_json::from_slice::<Delta>(&bytes) {
+                Ok(delta) => Box::new(delta),
+                Err(error) => return Stored::Unusable(format!("{}: {error}", self.path.display())),
+            },
+            Err(error) => return Stored::Unusable(format!("{}: {error}", self.path.display())),
+        };
+        if !delta.secrets.is_empty() {
+            let path = self.secrets_path(delta.number);
+            match read_secrets(&path, delta.number) {
+                Ok(secrets) => delta.secrets = secrets,
+                Err(why) => {
+                    return Stored::Unusable(format!(
+                        "the secrets of snapshot {} are not to be had: {}: {why}",
+                        delta.number,
+                        path.display()
+                    ));
+                }
+            }
         }
+        Stored::Snapshot(delta)
     }
+}
+
+/// Writes a file that only its owner may read, whole or not at all.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("json.new");
+    // One that was left over may be open to others.
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&fresh)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    fs::rename(&fresh, path)
+}
+
+/// The secrets of snapshot `number`, from a file that nobody else can have read or written.
+fn read_secrets(path: &Path, number: u64) -> Result<Vec<SecretSet>, String> {
+    let mut file = File::open(path).map_err(|error| error.to_string())?;
+    let about = file.metadata().map_err(|error| error.to_string())?;
+    if about.mode() & 0o077 != 0 {
+        return Err(format!(
+            "others may read it (mode {:04o}); remove it, and change what it held",
+            about.mode() & 0o7777
+        ));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
+    // Without the parser's words, which quote what they stumble over.
+    let broken = |_| "it is damaged".to_owned();
+    let kept: Kept = serde_json::from_slice(&bytes).map_err(broken)?;
+    if kept.schema != SCHEMA || kept.number != number {
+        return Err(format!("it belongs to snapshot {}", kept.number));
+    }
+    Ok(kept.secrets)
 }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+use super::Snapshot;
 use super::registry::Registry;
+use super::secrets::Secrets;
 use super::store::{Store, Stored};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tidegate_config::{Delta, SCHEMA};
+use tidegate_config::{Delta, SCHEMA, SecretSet};
 use tidegate_core::Clock;
 
 /// A folder of this test's own, gone when dropped.
@@ -29,6 +32,7 @@ fn whole(number: u64) -> Delta {
         base: 0,
         number,
         set: Vec::new(),
+        secrets: Vec::new(),
         remove: (0..number % 1000)
             .map(|filler| (tidegate_config::Kind::Route, format!("filler-{filler}")))
             .collect(),
@@ -99,4 +103,200 @@ fn a_listener_is_counted_in_one_place_whatever_snapshot_names_it() {
     drop((old, new));
     registry.sweep();
     assert!(registry.counted("web").enter(client, 1, 1));
+}
+
+/// A snapshot whose route refers to a secret with this value.
+fn with_secret(number: u64, value: &str) -> Delta {
+    let own = serde_json::json!({"kind": "route", "name": "r", "values": {"env:KEY": value}});
+    Delta {
+        secrets: vec![serde_json::from_value(own).unwrap()],
+        ..whole(number)
+    }
+}
+
+fn saved(store: &Store, whole: Delta) {
+    store.offer(whole);
+    while let Some(outcome) = store.write_offered() {
+        outcome.unwrap();
+    }
+}
+
+/// Names of the files there, sorted.
+fn names(folder: &Folder) -> Vec<String> {
+    let files = std::fs::read_dir(&folder.0).unwrap();
+    let mut names: Vec<String> = files
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[track_caller]
+fn unusable(store: &Store) -> String {
+    match store.load() {
+        Stored::Unusable(why) => why,
+        _ => panic!("it was taken"),
+    }
+}
+
+#[test]
+fn secrets_are_kept_in_a_file_of_their_own_that_goes_with_its_snapshot() {
+    let folder = Folder::new("secrets");
+    let store = Store::new(&folder.0);
+    for (number, value) in [(5, "hunter2"), (6, "changed")] {
+        saved(&store, with_secret(number, value));
+        let own = format!("secrets-{number}.json");
+        assert_eq!(names(&folder), [own.as_str(), "snapshot.json"]);
+        let mode = folder.0.join(&own).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let snapshot = std::fs::read_to_string(folder.0.join("snapshot.json")).unwrap();
+        assert!(!snapshot.contains(value), "{snapshot}");
+        let Stored::Snapshot(found) = store.load() else {
+            panic!("{}", unusable(&store));
+        };
+        let secrets: Vec<_> = found.secrets.iter().flat_map(|set| &set.values).collect();
+        let [(id, secret)] = secrets[..] else {
+            panic!("{} secrets", secrets.len());
+        };
+        assert_eq!((id.as_str(), secret.reveal()), ("env:KEY", value));
+        assert!(!format!("{found:?}").contains(value));
+    }
+    saved(&store, whole(7));
+    assert_eq!(names(&folder), ["snapshot.json"]);
+    assert_eq!(number_on_disk(&store), 7);
+}
+
+#[test]
+fn a_snapshot_without_its_secrets_is_refused() {
+    let folder = Folder::new("secrets-gone");
+    let store = Store::new(&folder.0);
+    saved(&store, with_secret(5, "hunter2"));
+    let own = folder.0.join("secrets-5.json");
+    let set_mode = |mode| {
+        std::fs::set_permissions(&own, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for mode in [0o640, 0o604, 0o644] {
+        set_mode(mode);
+        let why = unusable(&store);
+        assert!(
+            why.contains(&format!("others may read it (mode {mode:04o})")),
+            "{why}"
+        );
+    }
+    set_mode(0o600);
+    assert_eq!(number_on_disk(&store), 5);
+    std::fs::write(&own, r#"{"schema": 2, "number": 5, "secrets": "hunter2"}"#).unwrap();
+    let why = unusable(&store);
+    assert!(
+        why.contains("it is damaged") && !why.contains("hunter2"),
+        "{why}"
+    );
+    std::fs::write(&own, r#"{"schema": 2, "number": 4, "secrets": []}"#).unwrap();
+    assert!(unusable(&store).contains("it belongs to snapshot 4"));
+    std::fs::remove_file(&own).unwrap();
+    let why = unusable(&store);
+    assert!(
+        why.contains("secrets of snapshot 5") && why.contains("No such file"),
+        "{why}"
+    );
+}
+
+#[test]
+fn a_file_left_over_that_others_may_read_gets_no_secret() {
+    let folder = Folder::new("secrets-left");
+    let fresh = folder.0.join("secrets-5.json.new");
+    std::fs::write(&fresh, "").unwrap();
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let open = std::fs::File::open(&fresh).unwrap();
+    saved(&Store::new(&folder.0), with_secret(5, "hunter2"));
+    assert_eq!(std::io::read_to_string(open).unwrap(), "");
+    assert_eq!(names(&folder), ["secrets-5.json", "snapshot.json"]);
+}
+
+#[test]
+fn what_a_log_or_an_explanation_shows_has_no_secret() {
+    let sets = serde_json::json!([{"kind": "route", "name": "r",
+        "values": {"env:KEY": "hunter2hunter2", "env:FLAG": "1", "env:EMPTY": ""}}]);
+    let sets: Vec<SecretSet> = serde_json::from_value(sets).unwrap();
+    let secrets = Secrets::changed(None, &[], &[], &sets);
+    assert_eq!(secrets.shown("hunter2hunter2"), "(secret env:KEY)");
+    assert_eq!(secrets.shown("public"), "public");
+    assert_eq!(secrets.shown(""), "");
+    assert_eq!(
+        secrets.logged_field(b"a=b; k=hunter2hunter2"),
+        b"[redacted]"
+    );
+    assert_eq!(secrets.logged_field(b"1"), b"[redacted]");
+    assert_eq!(secrets.logged_field(b"127.0.0.1"), b"127.0.0.1");
+    assert_eq!(secrets.logged(b"1"), b"[redacted]");
+    assert_eq!(
+        &*secrets.logged_query(b"a=b&k=hunter2hunter%32&&c&d="),
+        b"a=b&k=[redacted]&&c&d="
+    );
+}
+
+/// The whole with two routes, of which the first puts a secret into requests.
+fn two_routes(base: u64, number: u64, value: &str, set: &[&str]) -> Delta {
+    let route = |policies: serde_json::Value| {
+        serde_json::json!({
+            "listeners": [], "hosts": [], "body_size": null, "rewrite": null, "policies": policies,
+            "match": {"path": {"kind": "prefix", "value": "/"}, "methods": [], "headers": [],
+                      "query": [], "cookies": [], "clients": []},
+            "to": {"type": "respond", "status": 200, "headers": [], "body": ""},
+            "timeouts": {"request": null, "first_byte": null, "upgraded_idle": 1, "upgraded_life": null},
+            "retries": {"attempts": 0, "methods": [], "statuses": []}})
+    };
+    let policy = serde_json::json!([{"kind": "request_headers", "settings":
+        {"remove": [], "set": [["x", {"secret": "env:KEY"}]], "add": []}}]);
+    let settings = serde_json::json!({"name": "t", "threads": 1, "trusted_proxies": [],
+        "graceful_stop": 1, "access_log": null});
+    let all = [
+        ("gateway", "gateway", settings),
+        ("route", "a", route(policy)),
+        ("route", "b", route(serde_json::json!([]))),
+        (
+            "route_order",
+            "routes",
+            serde_json::json!({"names": ["a", "b"]}),
+        ),
+    ];
+    let chosen = all.into_iter().filter(|(_, name, _)| set.contains(name));
+    let set: Vec<_> = chosen
+        .map(|(kind, name, value)| {
+            serde_json::json!({"kind": kind, "name": name, "hash": "same", "value": value})
+        })
+        .collect();
+    let secrets = serde_json::json!([{"kind": "route", "name": "a", "values": {"env:KEY": value}}]);
+    let delta = serde_json::json!({"schema": SCHEMA, "base": base, "number": number, "set": set,
+        "secrets": if value.is_empty() { serde_json::json!([]) } else { secrets },
+        "remove": [], "endpoints": []});
+    serde_json::from_str(&delta.to_string()).unwrap()
+}
+
+#[test]
+fn a_secret_that_changed_builds_what_refers_to_it_and_nothing_else() {
+    let registry = Registry::new(Clock::fake(), 1);
+    let all = ["gateway", "a", "b", "routes"];
+    let first = Snapshot::apply(None, &two_routes(0, 1, "one", &all), &registry).ok();
+    let first = first.unwrap();
+    let next = |delta: &Delta| Snapshot::apply(Some(&first), delta, &registry);
+    let is_kept = |after: &Snapshot| -> Vec<bool> {
+        let pairs = after.routes.iter().zip(&first.routes);
+        pairs
+            .map(|(after, before)| Arc::ptr_eq(after, before))
+            .collect()
+    };
+    let same = next(&two_routes(1, 2, "one", &all)).ok().unwrap();
+    assert_eq!(is_kept(&same), [true, true]);
+    let rotated = next(&two_routes(1, 2, "two", &["a"])).ok().unwrap();
+    assert_eq!(is_kept(&rotated), [false, true]);
+    let kept = rotated.to_delta(Vec::new()).secrets;
+    assert_eq!(kept[0].values["env:KEY"].reveal(), "two");
+    let problems = next(&two_routes(1, 2, "", &["a"])).err().unwrap();
+    assert_eq!(problems[0].place, "Route a");
+    assert!(
+        problems[0].message.contains("env:KEY"),
+        "{}",
+        problems[0].message
+    );
 }

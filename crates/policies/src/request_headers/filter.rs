@@ -40,10 +40,10 @@ impl RequestHeaders {
             fields.remove(name.as_bytes())?;
         }
         for (name, value) in &self.edit.set {
-            fields.set(name.as_bytes(), value.as_bytes())?;
+            fields.set(name.as_bytes(), value.reveal().as_bytes())?;
         }
         for (name, value) in &self.edit.add {
-            fields.append(name.as_bytes(), value.as_bytes())?;
+            fields.append(name.as_bytes(), value.reveal().as_bytes())?;
         }
         Ok(())
     }

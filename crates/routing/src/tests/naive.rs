@@ -154,8 +154,8 @@ fn field_fits(field: &FieldMatch, name: &str, given: &[(String, String)]) -> boo
         .collect();
     match (field.kind, values.as_slice()) {
         (FieldMatchKind::Present, values) => !values.is_empty(),
-        (FieldMatchKind::Exact, [value]) => **value == field.value,
-        (FieldMatchKind::Regex, [value]) => whole(&field.value, value),
+        (FieldMatchKind::Exact, [value]) => **value == field.value.reveal(),
+        (FieldMatchKind::Regex, [value]) => whole(field.value.reveal(), value),
         (FieldMatchKind::Exact | FieldMatchKind::Regex, _) => false,
     }
 }

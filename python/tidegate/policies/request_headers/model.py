@@ -10,10 +10,10 @@ from pydantic import Field, model_validator
 from tidegate.config.base import Model, refuse
 from tidegate.config.marks import Reads
 from tidegate.config.target import HEADERS_SCHEMA, headers
-from tidegate.config.types import ChangeableRequestFieldName, FieldValue
+from tidegate.config.types import ChangeableRequestFieldName, SecretFieldValue
 
 _Pairs = Annotated[
-    list[tuple[ChangeableRequestFieldName, FieldValue]], Reads(headers, HEADERS_SCHEMA, only=True)
+    list[tuple[ChangeableRequestFieldName, SecretFieldValue]], Reads(headers, HEADERS_SCHEMA, only=True)
 ]
 
 

@@ -10,9 +10,11 @@ from pydantic import Field, field_validator, model_validator
 from tidegate.config.base import Model, refuse
 from tidegate.config.marks import Reads
 from tidegate.config.target import HEADERS_SCHEMA, headers
-from tidegate.config.types import ChangeableFieldName, FieldValue
+from tidegate.config.types import ChangeableFieldName, SecretFieldValue
 
-_Pairs = Annotated[list[tuple[ChangeableFieldName, FieldValue]], Reads(headers, HEADERS_SCHEMA, only=True)]
+_Pairs = Annotated[
+    list[tuple[ChangeableFieldName, SecretFieldValue]], Reads(headers, HEADERS_SCHEMA, only=True)
+]
 
 
 class ResponseHeaders(Model):
