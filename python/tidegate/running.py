@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from typing import Any, Protocol, Self
 
 from tidegate.config.gateway import Gateway
 from tidegate.config.problem import ConfigError, Problem
+from tidegate.config.secret import pickled
 from tidegate.protocol import Channel, Message, ProtocolError, Refused
 
 Request = Mapping[str, Any] | str
@@ -243,7 +243,8 @@ class Processes:
         grace = int(gateway.gateway.graceful_stop) / 1000
         self._patience = max(self._patience, grace + _BEYOND_GRACE)
         temporary = self._base / ".configured"
-        temporary.write_bytes(pickle.dumps(gateway))
+        temporary.touch(mode=0o600)
+        temporary.write_bytes(pickled(gateway))
         temporary.rename(self._base / f"{_MODULE}.pickle")
 
 

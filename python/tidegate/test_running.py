@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegate import Admin, ConfigError, Function, Gateway, GatewaySettings, Listener, Route
+from tidegate import Admin, ConfigError, Function, Gateway, GatewaySettings, Listener, Route, Secret
 from tidegate.config.load import load
 from tidegate.testing import endpoint, wait_until
 
@@ -86,6 +86,24 @@ def test_a_reload_changes_what_is_served_and_a_mistake_does_not(port: int) -> No
         with pytest.raises(ConfigError, match="no backend"):
             running.reload(answering(port).model_copy(update={"routes": [Route(path="/", to="nowhere")]}))
         assert get(running.url) == "changed"
+
+
+def test_secrets_go_with_the_models_in_a_file_for_this_user_alone(port: int) -> None:
+    with endpoint() as upstream:
+        headers = {"authorization": "Bearer " + Secret("canary", "env:KEY")}
+        gateway = Gateway(
+            listeners={"web": Listener(address="127.0.0.1", port=port)},
+            routes=[Route(policies=[{"type": "request_headers", "set": headers}], to=upstream.url)],
+        )
+        with gateway.running(threads=1) as running:
+            get(running.url)
+            assert upstream.messages[-1].get("authorization") == "Bearer canary"
+            assert "canary" not in running.output()
+            assert "canary" not in str(running.explain(f"GET {running.url}/"))
+            base = running.runtime_directory.parents[1]
+            [written] = base.glob("*.pickle")
+            assert written.stat().st_mode & 0o777 == 0o600
+            assert base.stat().st_mode & 0o777 == 0o700
 
 
 def test_mistakes_are_told_before_anything_starts(port: int) -> None:

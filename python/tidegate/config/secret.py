@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import copyreg
+import io
 import os
+import pickle
 import re
 import sys
 from pathlib import Path
@@ -95,7 +98,7 @@ class Secret:
         return hash((Secret, self._text))
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        # A pickle is a copy in the clear that nobody watches.
+        # A pickle is a copy in the clear that nobody watches; `pickled` is for a file that is watched.
         raise TypeError("a Secret can not be pickled")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
@@ -130,6 +133,18 @@ SERIALIZATION: Final = core_schema.plain_serializer_function_ser_schema(
 def shown(sources: tuple[str, ...]) -> str:
     """What stands in the place of a secret: `(secret env:API_KEY)`; as in `crates/config/src/secret.rs`."""
     return f"(secret {Secret('', *sources).id})"
+
+
+def pickled(value: Any) -> bytes:
+    """A pickle that has secrets in the clear: for a file that only its owner may read."""
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer)
+    pickler.dispatch_table = {
+        **copyreg.dispatch_table,
+        Secret: lambda secret: (Secret, (secret._text, *secret._sources)),
+    }
+    pickler.dump(value)
+    return buffer.getvalue()
 
 
 def env(name: str) -> Secret:

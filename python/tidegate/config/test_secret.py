@@ -3,6 +3,7 @@
 
 import copy
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tidegate.config.compile import Compiler, Snapshot, compile_gateway
 from tidegate.config.gateway import Gateway
 from tidegate.config.load import Loader, loads
 from tidegate.config.problem import ConfigError
-from tidegate.config.secret import Outside, Secret
+from tidegate.config.secret import Outside, Secret, pickled
 
 PLANTED = "canary"
 ENVIRONMENT = {"KEY": PLANTED, "PATH_": "/open", "HOST": "127.0.0.1", "PORT": "80"}
@@ -196,3 +197,5 @@ def test_what_came_from_outside_and_its_copies_do_not_print() -> None:
     assert (repr([outside]), outside) == ("[(secret env:KEY)]", PLANTED)
     assert copy.deepcopy({"a": Secret(PLANTED)})["a"].reveal() == PLANTED
     assert Secret("x", "file:\u00e4\n").id == "file:??"
+    again = pickle.loads(pickled([Secret(PLANTED, "env:KEY")]))
+    assert again == [Secret(PLANTED, "env:KEY")]
