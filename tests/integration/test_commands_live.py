@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.integration.supervised import DEADLINE, Supervised, supervised, wait_gone
-from tidegate.testing import FakeEndpoint, endpoint
+from tidegate.testing import FakeEndpoint, endpoint, wait_until
 
 TEXT = """
-gateway: { threads: 1 }
+gateway: { threads: 1, memory: 2GiB }
 listeners: { web: { address: 127.0.0.1, port: PORT } }
 backends:
   shop: { endpoints: [{ address: "UPSTREAM", zone: a }] }
@@ -49,6 +49,7 @@ def request_id(gateway: Supervised, path: str, upstream: FakeEndpoint) -> str:
 def test_status_shows_processes_listeners_and_endpoints(gateway: Supervised, upstream: FakeEndpoint) -> None:
     said = gateway.run("status").stdout
     assert said.splitlines()[0] == "t"
+    assert wait_until(lambda: "of 2048 MiB (gateway.memory): ample" in gateway.run("status").stdout, DEADLINE)
     for role in ("supervisor", "node", "control"):
         assert role in said
     assert f"tcp:127.0.0.1:{gateway.port}" in said

@@ -17,6 +17,9 @@ pub struct GatewaySettings {
     pub graceful_stop: Millis,
     /// Where requests are logged; nowhere without it.
     pub access_log: Option<AccessLog>,
+    /// The node's memory, from 64MiB, near which connections are refused and closed; cgroup limits
+    /// hold too.
+    pub memory: Option<Octets>,
 }
 
 /// One line of JSON per request. A text alone is the path.

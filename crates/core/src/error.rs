@@ -109,6 +109,8 @@ kinds! {
     FunctionError = "function_error", 502, Upstream;
     /// A policy or function written in Python passed its deadline.
     FunctionTimeout = "function_timeout", 504, Upstream;
+    /// The node has too little memory left for what the request takes.
+    MemoryLimitReached = "memory_limit_reached", 503, Internal;
     /// The node is stopping.
     Draining = "draining", 503, Internal;
 }

@@ -10,6 +10,7 @@ mod decide;
 mod downstream;
 mod explain;
 mod functions;
+mod memory;
 mod node;
 mod probe;
 mod service;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use crate::memory::Budget;
 use crate::service;
 use crate::snapshot::{Registry, Snapshot, Store};
 use crate::thread::{self, Command};
@@ -38,6 +39,7 @@ pub(crate) struct Node {
     pub(crate) registry: Registry,
     pub(crate) log: LogWriter,
     pub(crate) store: Store,
+    pub(crate) memory: Budget,
     stats: Vec<Arc<ThreadStats>>,
 }
 
@@ -49,6 +51,7 @@ impl Node {
             registry: Registry::new(clock.clone(), config.threads),
             log: LogWriter::start()?,
             store: Store::new(&config.runtime_directory),
+            memory: Budget::new(),
             stats: (0..config.threads).map(|_| Arc::default()).collect(),
             clock,
             config,

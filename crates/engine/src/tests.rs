@@ -21,7 +21,7 @@ const LIMITS: HeadLimits = HeadLimits {
 
 fn settings(trusted: &[&str]) -> Value {
     json!({"name": "tidegate", "threads": 1, "trusted_proxies": trusted,
-           "graceful_stop": 30_000, "access_log": null})
+           "graceful_stop": 30_000, "access_log": null, "memory": null})
 }
 
 fn listener() -> Value {

@@ -102,10 +102,16 @@ impl SharedRouteStats {
 pub struct ThreadStats {
     /// Connections ever accepted.
     pub accepted: AtomicU64,
-    /// Connections refused by a limit.
+    /// Connections refused by a limit of their listener.
     pub refused: AtomicU64,
     /// Idle connections that rest now.
     pub resting: AtomicU64,
+    /// Times that accepting stopped for want of descriptors.
+    pub refused_descriptors: AtomicU64,
+    /// Connections refused for want of memory.
+    pub refused_memory: AtomicU64,
+    /// Connections ended in the middle for want of memory.
+    pub ended: AtomicU64,
     /// Exchanges finished.
     pub requests: AtomicU64,
     /// Tasks that panicked. Never anything but 0.
@@ -119,6 +125,9 @@ impl Default for ThreadStats {
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             resting: AtomicU64::new(0),
+            refused_descriptors: AtomicU64::new(0),
+            refused_memory: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             errors: ErrorKind::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
@@ -131,6 +140,11 @@ impl ThreadStats {
     #[inline]
     pub fn count(&self, counter: impl Fn(&Self) -> &AtomicU64) {
         add(counter(self), 1);
+    }
+
+    /// Adds to a counter of this thread.
+    pub fn count_many(&self, counter: impl Fn(&Self) -> &AtomicU64, amount: u64) {
+        add(counter(self), amount);
     }
 
     /// Counts one failure.

@@ -42,9 +42,9 @@ pub fn render(scrape: &Scrape) -> String {
             (|t| &t.accepted) as fn(&ThreadStats) -> &AtomicU64,
         ),
         (
-            "tidegate_connections_refused_total",
-            "Connections refused by a limit.",
-            |t| &t.refused,
+            "tidegate_connections_ended_total",
+            "Connections ended in the middle for want of memory.",
+            |t| &t.ended,
         ),
         (
             "tidegate_exchanges_total",
@@ -64,6 +64,7 @@ pub fn render(scrape: &Scrape) -> String {
             "# HELP {name} {help}\n# TYPE {name} counter\n{name} {sum}"
         );
     }
+    render_refused(&mut out, threads);
     out.push_str("# HELP tidegate_errors_total Failures by kind (RFC 9209).\n# TYPE tidegate_errors_total counter\n");
     for kind in ErrorKind::ALL {
         let sum: u64 = threads.iter().map(|thread| thread.errors(*kind)).sum();
@@ -99,6 +100,25 @@ pub fn render(scrape: &Scrape) -> String {
         };
     }
     out
+}
+
+fn render_refused(out: &mut String, threads: &[Arc<ThreadStats>]) {
+    let name = "tidegate_connections_refused_total";
+    let _ = writeln!(
+        out,
+        "# HELP {name} Connections refused, by what was short.\n# TYPE {name} counter"
+    );
+    for (reason, counter) in [
+        ("limit", (|t| &t.refused) as fn(&ThreadStats) -> &AtomicU64),
+        ("descriptors", |t| &t.refused_descriptors),
+        ("memory", |t| &t.refused_memory),
+    ] {
+        let all = threads.iter();
+        let sum: u64 = all
+            .map(|thread| counter(thread).load(Ordering::Relaxed))
+            .sum();
+        let _ = writeln!(out, "{name}{{reason=\"{reason}\"}} {sum}");
+    }
 }
 
 fn render_routes(out: &mut String, routes: &[(Arc<str>, Arc<SharedRouteStats>)]) {

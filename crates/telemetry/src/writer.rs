@@ -119,6 +119,12 @@ impl LogWriter {
         self.sender.queue.try_send(Message::Flush(done)).is_ok() && wait.recv_timeout(limit).is_ok()
     }
 
+    /// Forgets what was kept for [`Self::find`].
+    pub fn forget(&self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Kept::default();
+    }
+
     /// Entries that could not be queued or written.
     pub fn dropped(&self) -> u64 {
         self.sender.dropped.load(Ordering::Relaxed)

@@ -100,6 +100,11 @@ def _render(instance: Instance, node: dict[str, Any] | None, control: dict[str, 
             f"snapshot   {node['snapshot']}, {node['threads']} threads, "
             f"up {duration(node.get('uptime_s', 0))}, {node.get('requests', 0)} requests"
         )
+        if memory := node.get("memory"):
+            parts.append(
+                f"memory     {memory['used'] >> 20} of {memory['limit'] >> 20} MiB "
+                f"({plain(memory['source'])}): {memory['state']}"
+            )
     processes = (control or {}).get("processes") or ([{"role": "node", "pid": node["pid"]}] if node else [])
     parts += ["", table(("PROCESS", "PID"), [(each["role"], each["pid"]) for each in processes])]
     if node is not None:

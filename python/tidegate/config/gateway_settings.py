@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from tidegate.config.base import Model, refuse
 from tidegate.config.policy import Policies
 from tidegate.config.types import (
+    ByteSize,
     ControlOnly,
     Duration,
     FieldName,
@@ -43,6 +44,7 @@ _CREDENTIAL_QUERY = [
     "x-amz-credential",
     "x-amz-security-token",
 ]
+_LEAST_MEMORY = 64 << 20
 _CREDENTIAL_FIELDS = [
     "authorization",
     "proxy-authorization",
@@ -97,6 +99,8 @@ class GatewaySettings(Model):
     """How long a stopping node waits for requests in flight."""
     access_log: AccessLog | None = None
     """Where requests are logged; nowhere without it."""
+    memory: ByteSize | None = None
+    """The node's memory, from 64MiB, near which connections are refused and closed; cgroup limits hold too."""
     admin: Annotated[Admin | None, ControlOnly()] = None
     """Where `/metrics` and `/healthz` are served; nowhere without it."""
     user: Annotated[Name | None, ControlOnly()] = None
@@ -105,6 +109,13 @@ class GatewaySettings(Model):
     """Started as root: the user that function workers become; without it the same as `user`."""
     policies: Annotated[Policies, ControlOnly()] = Field(default_factory=list)
     """Policies of every listener but the admin one, before the listener's own."""
+
+    @field_validator("memory", mode="after")
+    @classmethod
+    def _has_room_to_work(cls, memory: ByteSize | None) -> ByteSize | None:
+        if memory is not None and memory < _LEAST_MEMORY:
+            raise refuse("must be at least 64MiB: a node without connections uses some 30MiB", "rule")
+        return memory
 
     @field_validator("threads", mode="before")
     @classmethod
@@ -117,5 +128,5 @@ class GatewaySettings(Model):
         return threads
 
     not_yet: ClassVar[dict[str, str]] = {
-        "tls": "", "tracing": "", "otlp": "", "region": "", "zone": "", "memory": "", "store": "",
+        "tls": "", "tracing": "", "otlp": "", "region": "", "zone": "", "store": "",
     }  # fmt: skip

@@ -131,6 +131,7 @@ def test_what_only_control_needs_is_not_sent() -> None:
         "trusted_proxies",
         "graceful_stop",
         "access_log",
+        "memory",
     }
     assert {"name", "type", "path"}.isdisjoint(value(snapshot, "route", "a"))
     assert "secret.module" not in snapshot.delta_json(None)

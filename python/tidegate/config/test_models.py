@@ -107,6 +107,8 @@ def test_short_forms_mean_what_the_whole_forms_mean(short: dict[str, Any], whole
 def test_other_short_forms() -> None:
     assert Backend.model_validate(["h:1"]) == Backend(endpoints=[Endpoint(address="h:1")])
     assert Backend(balancing="round_robin") == Backend(balancing={"type": "round_robin"})
+    with pytest.raises(ConfigError, match="at least 64MiB"):
+        GatewaySettings(memory=ByteSize("63MiB"))
     assert GatewaySettings(access_log="-").access_log == AccessLog(path="-")
     assert Gateway(functions={"f": "a:b"}).functions["f"] == Function(handler="a:b")
 

@@ -10,6 +10,8 @@ from .kit import SHOWN
 _HERE = Path(__file__).parent
 _WIRE = Path(__file__).parents[3] / "crates" / "config" / "src" / "generated.rs"
 _ELSEWHERE = {
+    "GatewaySettings.memory": "tests/integration/bad_days/test_memory.py",
+    "Listener.named_only": "tests/integration/reload/test_listeners.py",
     "RouteOrder.names": "the order of routes: tests/integration/oracle",
     "PythonPolicy": "python/tidegate/functions/test_live.py",
     "Function": "python/tidegate/functions/test_live.py",

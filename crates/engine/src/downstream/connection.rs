@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+use crate::memory::Level;
 use crate::snapshot::{Counted, ListenerPlan};
-use crate::thread::{Buffer, Current, Thread, Timer};
+use crate::thread::{BUFFER, Buffer, Current, Holding, Thread, Timer};
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
@@ -20,6 +21,9 @@ const LINGER_MS: u64 = 2000;
 
 /// Milliseconds after which an idle connection is put to rest.
 const QUIET_MS: u64 = 1000;
+
+/// About what a request under way takes besides bodies: a buffer, its fields, its task.
+const BASE: usize = BUFFER + (8 << 10);
 
 /// The client did not take what was written in time, or is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +75,8 @@ pub(crate) struct Downstream {
     /// When it has been idle for too long.
     idle_until: Moment,
     place: Place,
+    /// What it holds, and how it is ended when memory is short.
+    pub(crate) holding: Holding,
 }
 
 /// An idle connection while it rests: what it has besides its socket.
@@ -86,6 +92,11 @@ impl Rest {
     /// The thread it belongs to.
     pub(crate) fn thread(&self) -> &Thread {
         &self.place.thread
+    }
+
+    /// Whether it came to the listener of our own pages.
+    pub(crate) fn is_own(&self) -> bool {
+        self.listener.config.named_only
     }
 
     /// Makes it a connection again.
@@ -153,6 +164,7 @@ impl Downstream {
         let thread = place.thread.clone();
         Box::new(Self {
             timer: thread.timers.timer(),
+            holding: Holding::new(thread.clone()),
             thread,
             listener,
             stream,
@@ -232,12 +244,30 @@ impl Downstream {
         })
     }
 
-    /// Whether no further request is wanted: the node drains, or the listener is gone.
+    /// Takes `bytes` for the request under way, besides what every request does and `before`, which
+    /// it has; false when there is too little memory.
+    pub(crate) fn take_memory(&self, before: usize, bytes: usize) -> bool {
+        let may = self.thread.node.memory.admits(bytes);
+        if may {
+            self.hold(before + bytes);
+        }
+        may
+    }
+
+    /// Says that the request under way holds `bytes` besides what every request does.
+    pub(crate) fn hold(&self, bytes: usize) {
+        self.holding.hold(bytes + BASE);
+    }
+
+    /// Whether no further request is wanted: the node drains, is out of memory, or the listener
+    /// is gone.
     fn is_unwanted(&self) -> bool {
         let current = self.thread.current();
         let snapshot = &current.snapshot;
         let name = &self.listener.name;
         self.thread.is_draining.get()
+            || (self.thread.node.memory.level() == Level::Closes
+                && !self.listener.config.named_only)
             || (self.number != snapshot.number
                 && !snapshot.listeners.iter().any(|plan| plan.name == *name))
     }
@@ -268,6 +298,7 @@ impl Downstream {
         if self.buffer.is_empty() {
             self.buffer = self.thread.buffers.take();
         }
+        self.hold(0);
         let stays = loop {
             match self.read_head().await {
                 Head::Complete(length) => {
@@ -287,6 +318,7 @@ impl Downstream {
             }
         };
         self.thread.buffers.give(std::mem::take(&mut self.buffer));
+        self.holding.hold(0);
         stays
     }
 

@@ -10,7 +10,7 @@ use super::upload::{Upload, UploadError};
 use crate::decide::{self, Routed};
 use crate::functions;
 use crate::snapshot::{BackendPlan, FilterPlan, TargetPlan};
-use crate::thread::Current;
+use crate::thread::{Current, LARGE};
 use crate::upstream::{self, Outcome};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -152,6 +152,12 @@ impl Downstream {
             );
             return (keep.await, request);
         }
+        // Read and not yet sent on.
+        if !upload.is_done && !self.take_memory(0, 2 * LARGE) {
+            let kind = ErrorKind::MemoryLimitReached;
+            let keep = self.fail(record, &request, kind, "no memory for the body", false);
+            return (keep.await, request);
+        }
         let outer_host = match routed.route.rewrite {
             Some(_) => request.authority().to_owned(),
             None => String::new(),
@@ -240,6 +246,15 @@ impl Downstream {
                 .answer(journey, exchange, record, answer, position)
                 .await;
         }
+        if let TargetPlan::Respond { body, .. } = &journey.routed.route.to
+            && body.len() > LARGE
+            && !self.take_memory(0, 2 * body.len())
+        {
+            let kind = ErrorKind::MemoryLimitReached;
+            let request = &exchange.request;
+            let detail = "no memory for the response";
+            return self.fail(record, request, kind, detail, false).await;
+        }
         let fixed = match &journey.routed.route.to {
             TargetPlan::Internal { page } => Some(internal::page(
                 &self.thread.node,
@@ -314,6 +329,7 @@ impl Downstream {
                 .map_err(|_| UploadError::Gone)?;
         }
         let mut body = Vec::new();
+        let mut taken = 0;
         let too_large = Reject::new(
             ErrorKind::RequestBodySize,
             "the body is too large for a policy",
@@ -331,6 +347,14 @@ impl Downstream {
                 },
             )
             .await?;
+            if body.capacity() > taken + LARGE {
+                if !self.take_memory(taken, body.capacity() - taken) {
+                    let kind = ErrorKind::MemoryLimitReached;
+                    let reject = Reject::new(kind, "no memory for the body");
+                    return Err(UploadError::Refused(reject));
+                }
+                taken = body.capacity();
+            }
             if body.len() as u64 > limit {
                 return Err(UploadError::Refused(too_large));
             }

@@ -41,6 +41,18 @@ fn metrics(node: &Node, snapshot: &Snapshot) -> String {
             value: node.log.dropped() as f64,
         },
     ];
+    if let Some(reading) = node.memory.reading() {
+        for (name, value) in [
+            ("tidegate_memory_used_bytes", reading.used),
+            ("tidegate_memory_limit_bytes", reading.limit),
+        ] {
+            gauges.push(Gauge {
+                name,
+                labels: vec![],
+                value: value as f64,
+            });
+        }
+    }
     for listener in &snapshot.listeners {
         gauges.push(Gauge {
             name: "tidegate_listener_connections",

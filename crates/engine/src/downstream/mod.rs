@@ -33,7 +33,19 @@ pub(crate) use record::Record;
 pub(crate) use reply::fixed_answer;
 pub(crate) use upload::{Upload, UploadError};
 
-type Busy = Pin<Box<dyn Future<Output = (Box<Downstream>, bool)>>>;
+type Busy = Pin<Box<dyn Future<Output = (Option<Box<Downstream>>, bool)>>>;
+
+/// A connection with a request under way. Dropped before its end, by a defect or for want of
+/// memory, it is reset: after half a response, a close could pass for its end.
+struct UnderWay(Option<Box<Downstream>>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.0 {
+            connection.stream.reset_on_close();
+        }
+    }
+}
 
 /// One client connection's task. Written out by hand: an async function would keep room for every
 /// state at once, and thousands of idle connections would pay for what few of them do.
@@ -48,25 +60,27 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Serves a connection until it is over or rests.
-    pub(crate) fn new(connection: Box<Downstream>) -> Self {
-        let stats = connection.thread.stats.clone();
-        Self {
+    /// Serves a connection, in a task of its own, until it is over or rests.
+    pub(crate) fn start(connection: Box<Downstream>) {
+        let thread = connection.thread.clone();
+        let place = connection.holding.place();
+        let task = tokio::task::spawn_local(Self {
             idle: Some(connection),
             busy: None,
             is_fresh: true,
-            stats,
-        }
+            stats: thread.stats.clone(),
+        });
+        thread.holders.attach(place, task.abort_handle());
     }
 
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if let Some(busy) = &mut self.busy {
-                let (mut connection, stays) = ready!(busy.as_mut().poll(cx));
+                let (connection, stays) = ready!(busy.as_mut().poll(cx));
                 self.busy = None;
-                if !stays {
+                let Some(mut connection) = connection.filter(|_| stays) else {
                     return Poll::Ready(());
-                }
+                };
                 connection.become_idle();
                 self.idle = Some(connection);
             }
@@ -85,10 +99,14 @@ impl Serving {
                 None => ready!(connection.poll_request(cx)),
             };
             match (waited, self.idle.take()) {
-                (Waited::Request, Some(mut connection)) => {
+                (Waited::Request, Some(connection)) => {
+                    let mut under_way = UnderWay(Some(connection));
                     self.busy = Some(Box::pin(async move {
-                        let stays = connection.busy().await;
-                        (connection, stays)
+                        let stays = match &mut under_way.0 {
+                            Some(connection) => connection.busy().await,
+                            None => false,
+                        };
+                        (under_way.0.take(), stays)
                     }));
                 }
                 (Waited::Quiet, Some(connection)) => {

@@ -3,6 +3,7 @@
 use super::connection::{Downstream, Stalled};
 use super::record::Record;
 use crate::snapshot::{RoutePlan, TargetPlan};
+use crate::thread::LARGE;
 use tidegate_contract::Answer;
 use tidegate_core::ErrorKind;
 use tidegate_http::{ResponseContext, encode_response, write_error};
@@ -97,6 +98,9 @@ impl Downstream {
         encode_response(&mut out, &response, &context);
         let has_body = request.method_kind() != Method::Head && !matches!(status, 204 | 304);
         if has_body {
+            if body.len() > LARGE {
+                self.hold(2 * body.len());
+            }
             out.extend_from_slice(&body);
             record.entry.bytes_out = body.len() as u64;
         }

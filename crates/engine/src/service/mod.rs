@@ -4,10 +4,13 @@
 
 mod control;
 mod health;
+mod memory;
 mod messages;
 mod resolve;
 mod state;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use crate::node::Node;
 use crate::snapshot::Snapshot;
@@ -42,6 +45,7 @@ pub(crate) fn run(
         tokio::task::spawn_local(listening);
         tokio::task::spawn_local(health::run(service.clone()));
         tokio::task::spawn_local(resolve::run(service.clone()));
+        tokio::task::spawn_local(memory::run(service.clone()));
         until_stopped(&service, &mut stop, &mut reopen).await;
         Ok(())
     })

@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, Notify, oneshot};
 /// What the service thread holds.
 pub(crate) struct Service {
     pub(crate) node: Arc<Node>,
-    threads: Vec<UnboundedSender<Command>>,
+    pub(super) threads: Vec<UnboundedSender<Command>>,
     snapshot: RefCell<Arc<Snapshot>>,
     /// Listening sockets by key, one for each thread where there are several.
     pub(crate) sockets: RefCell<BTreeMap<String, Vec<OwnedFd>>>,

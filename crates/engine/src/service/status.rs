@@ -63,8 +63,20 @@ pub(crate) fn status(service: &Service) -> Value {
         "uptime_s": now.micros_since(node.started) / 1_000_000,
         "requests": sum(|thread| thread.requests.load(Ordering::Relaxed)),
         "connections_accepted": sum(|thread| thread.accepted.load(Ordering::Relaxed)),
-        "connections_refused": sum(|thread| thread.refused.load(Ordering::Relaxed)),
         "connections_resting": sum(|thread| thread.resting.load(Ordering::Relaxed)),
+        "connections_refused": sum(|thread| {
+            [&thread.refused, &thread.refused_descriptors, &thread.refused_memory]
+                .map(|counter| counter.load(Ordering::Relaxed))
+                .iter()
+                .sum()
+        }),
+        "connections_ended": sum(|thread| thread.ended.load(Ordering::Relaxed)),
+        "memory": node.memory.reading().map(|reading| json!({
+            "used": reading.used,
+            "limit": reading.limit,
+            "source": reading.source,
+            "state": node.memory.level().words(),
+        })),
         "panics": sum(|thread| thread.panics.load(Ordering::Relaxed)),
         "log_dropped": node.log.dropped(),
         "listeners": listeners,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::Thread;
 use crate::downstream::{Downstream, Serving};
+use crate::memory::Level;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
@@ -90,7 +91,7 @@ async fn accept(thread: Rc<Thread>, listener: Listener, key: String) {
 /// Waits until there are descriptors for more clients. What is left of them is for those that are
 /// there, for endpoints, logs, the disk and whoever asks for the node's status.
 async fn pause(thread: &Rc<Thread>, listener: &Listener) {
-    thread.stats.count(|stats| &stats.refused);
+    thread.stats.count(|stats| &stats.refused_descriptors);
     loop {
         // Idle connections of the pool are the first to give their descriptors back.
         thread.pool.clear();
@@ -112,6 +113,12 @@ fn admit(thread: &Rc<Thread>, key: &str, stream: Stream, peer: Peer) {
         return;
     };
     thread.stats.count(|stats| &stats.accepted);
+    // Whoever asks how the node is should learn it: that listener has limits of its own.
+    if thread.node.memory.level() > Level::Ample && !plan.config.named_only {
+        thread.stats.count(|stats| &stats.refused_memory);
+        stream.reset_on_close();
+        return;
+    }
     let limits = &plan.config.limits;
     let is_exempt = peer == Peer::Unix || current.snapshot.settings.is_trusted(peer.address());
     let per_address = if is_exempt {
@@ -128,5 +135,5 @@ fn admit(thread: &Rc<Thread>, key: &str, stream: Stream, peer: Peer) {
         return;
     }
     let connection = Downstream::new(thread.clone(), plan.clone(), stream, peer, per_address);
-    tokio::task::spawn_local(Serving::new(connection));
+    Serving::start(connection);
 }

@@ -110,6 +110,13 @@ impl Buffers {
         }
     }
 
+    /// Drops all that waits.
+    pub(crate) fn clear(&self) {
+        for list in [&self.normal, &self.large, &self.output] {
+            *list.borrow_mut() = Vec::new();
+        }
+    }
+
     /// An empty vector to write messages into.
     pub(crate) fn take_output(&self) -> Vec<u8> {
         self.output

@@ -21,6 +21,12 @@ pub(crate) enum Command {
     Swap(Arc<Snapshot>, Vec<(String, OwnedFd)>, oneshot::Sender<()>),
     /// Hand over what has gathered in the log. Answered when done.
     FlushLog(oneshot::Sender<()>),
+    /// Give back memory that is not in use.
+    Spare,
+    /// Answered with the bytes each connection holds, greatest first.
+    Holders(oneshot::Sender<Vec<u32>>),
+    /// End as many of the connections that hold most.
+    EndLargest(usize),
     /// Accept nothing more, close what is idle, finish the rest. Answered when all is finished.
     Drain(oneshot::Sender<()>),
 }
@@ -70,6 +76,12 @@ async fn serve(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command
             Command::FlushLog(done) => {
                 thread.flush_log();
                 let _ = done.send(());
+            }
+            Command::Spare => thread.spare(),
+            Command::Holders(done) => drop(done.send(thread.holders.sizes())),
+            Command::EndLargest(count) => {
+                let ended = thread.holders.end(count) as u64;
+                thread.stats.count_many(|stats| &stats.ended, ended);
             }
             Command::Drain(done) => {
                 thread.is_draining.set(true);

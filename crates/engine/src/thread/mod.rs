@@ -3,6 +3,7 @@
 
 mod accept;
 mod buffers;
+mod holders;
 mod main;
 mod pool;
 mod resting;
@@ -10,6 +11,7 @@ mod resting;
 mod tests;
 mod timers;
 
+use crate::memory::Level;
 use crate::node::Node;
 use crate::snapshot::Snapshot;
 use std::cell::{Cell, RefCell};
@@ -19,7 +21,8 @@ use tidegate_core::{Clock, Draw, Moment};
 use tidegate_request::Storage;
 use tidegate_telemetry::{LogBatch, LogEntry, LogSender, RouteStats, TEXTS, ThreadStats};
 
-pub(crate) use buffers::{Buffer, Buffers};
+pub(crate) use buffers::{BUFFER, Buffer, Buffers, LARGE};
+pub(crate) use holders::{Holders, Holding};
 pub(crate) use main::{Command, run};
 pub(crate) use pool::{Connection, Pool};
 pub(crate) use resting::Resting;
@@ -40,6 +43,7 @@ pub(crate) struct Thread {
     pub(crate) buffers: Buffers,
     pub(crate) pool: Pool,
     pub(crate) resting: Resting,
+    pub(crate) holders: Holders,
     pub(crate) draw: RefCell<Draw>,
     pub(crate) stats: Arc<ThreadStats>,
     /// Set once: no new requests on kept connections, no new connections.
@@ -77,6 +81,7 @@ impl Thread {
             buffers: Buffers::default(),
             pool: Pool::default(),
             resting: Resting::default(),
+            holders: Holders::default(),
             draw: RefCell::new(draw),
             stats: node.thread_stats(index),
             is_draining: Cell::new(false),
@@ -132,6 +137,18 @@ impl Thread {
             && storage.memory() <= STORAGE_BYTES
         {
             storages.push(storage);
+        }
+    }
+
+    /// Gives back memory that only waits for its next use, and what idle connections hold.
+    fn spare(&self) {
+        self.buffers.clear();
+        *self.storages.borrow_mut() = Vec::new();
+        self.pool.clear();
+        if self.node.memory.level() == Level::Closes {
+            self.resting.close();
+            // Those that do not rest yet look whether they are still wanted.
+            self.timers.wake_all();
         }
     }
 

@@ -75,11 +75,15 @@ impl Resting {
     }
 
     fn wake(&self, rest: Rest) {
-        self.tell(&rest, -1);
+        self.forget(&rest);
+        Serving::start(rest.resume());
+    }
+
+    fn forget(&self, rest: &Rest) {
+        self.tell(rest, -1);
         if let Some(set) = self.set.get() {
             set.remove(&rest.fd);
         }
-        tokio::task::spawn_local(Serving::new(rest.resume()));
     }
 
     fn tell(&self, rest: &Rest, change: i64) {
@@ -90,15 +94,20 @@ impl Resting {
 
     /// Wakes those that have been idle for too long.
     pub(crate) fn sweep(&self, now: Moment) {
-        self.wake_if(|rest| rest.idle_until <= now);
+        self.each(|rest| rest.idle_until <= now, |rest| self.wake(rest));
     }
 
     /// Wakes all, so that each looks at the world again.
     pub(crate) fn wake_all(&self) {
-        self.wake_if(|_| true);
+        self.each(|_| true, |rest| self.wake(rest));
     }
 
-    fn wake_if(&self, is_meant: impl Fn(&Rest) -> bool) {
+    /// Closes all but those of our own pages, without a task for each: memory is short.
+    pub(crate) fn close(&self) {
+        self.each(|rest| !rest.is_own(), |rest| self.forget(&rest));
+    }
+
+    fn each(&self, is_meant: impl Fn(&Rest) -> bool, act: impl Fn(Rest)) {
         let count = self.places.borrow().entries.len() as u32;
         for place in 0..count {
             let found = self
@@ -106,7 +115,7 @@ impl Resting {
                 .borrow_mut()
                 .take(place, |_, rest| is_meant(rest));
             if let Some(rest) = found {
-                self.wake(rest);
+                act(rest);
             }
         }
     }

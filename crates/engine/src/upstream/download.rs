@@ -3,7 +3,7 @@
 use super::attempt::Sender;
 use crate::downstream::{Absence, Downstream, Expired, Upload};
 use crate::snapshot::BackendPlan;
-use crate::thread::{Buffer, Connection};
+use crate::thread::{Buffer, Connection, LARGE};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use tidegate_core::{ErrorKind, Moment};
@@ -220,8 +220,14 @@ impl Download {
             self.take()?;
         }
         if !self.is_done && self.buffer.is_empty() && self.left > LONG {
-            let small = std::mem::replace(&mut self.buffer, downstream.thread.buffers.take_large());
-            downstream.thread.buffers.give(small);
+            // With little memory left it goes on in small pieces.
+            if downstream.take_memory(0, LARGE) {
+                let large = downstream.thread.buffers.take_large();
+                downstream
+                    .thread
+                    .buffers
+                    .give(std::mem::replace(&mut self.buffer, large));
+            }
         }
         Ok(())
     }
