@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wheel, installed as a user would: an empty environment, no compiler, outside the checkout."""
+"""The wheel, installed as a user would: an empty environment, no compiler, outside the checkout.
+
+One wheel is for every Python from 3.11 on, so it is tried with each of them that this machine has.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,35 @@ import re
 import subprocess
 import sys
 import tomllib
-import venv
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def find(version: str) -> str | None:
+    """A Python of that version which can make environments: this one, one on PATH, or one of pyenv's."""
+    name = f"python{version}"
+    candidates = [Path(sys.executable)] if version == RUNNING else []
+    candidates += [Path(folder) / name for folder in os.get_exec_path()]
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    candidates += sorted(pyenv.glob(f"versions/{version}*/bin/{name}"))
+    ask = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
+    for candidate in candidates:
+        if not os.access(candidate, os.X_OK):
+            continue
+        # One on PATH may be a stand-in that asks for a version to be chosen, and fails.
+        said = subprocess.run([str(candidate), "-c", ask], capture_output=True, text=True, check=False)
+        if said.stdout.strip() == version:
+            return str(candidate)
+    return None
+
+
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 CONFIGURATION = """
 listeners:
@@ -23,6 +47,25 @@ listeners:
 routes:
   - { path: /app1, to: "http://127.0.0.1:8081", rewrite: { prefix: / } }
 """
+
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+"""What we promise. A machine may lack all but the first."""
+FOUND = {version: find(version) for version in VERSIONS}
+
+
+def each_python() -> list[Any]:
+    """A parameter for each version: skipped where there is none, left out where no skip is allowed."""
+    is_needed = {VERSIONS[0], RUNNING}
+    return [
+        pytest.param(
+            FOUND[version],
+            id=version,
+            marks=pytest.mark.skipif(FOUND[version] is None, reason=f"there is no python{version}"),
+        )
+        for version in VERSIONS
+        if FOUND[version] or version in is_needed or os.environ.get("REQUIRE_ALL") != "1"
+    ]
+
 
 pytestmark = pytest.mark.timeout(900)
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -38,12 +81,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(done.stdout.splitlines()[-1])
 
 
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+@pytest.fixture(scope="module", params=each_python())
+def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Runs the installed `tidegate` in an empty folder, with nothing on PATH but its environment."""
     folder = tmp_path_factory.mktemp("user")
     environment = folder / "environment"
-    venv.EnvBuilder(with_pip=True).create(environment)
+    subprocess.run([request.param, "-m", "venv", str(environment)], check=True, timeout=300)
     # Only the environment's own programs: whatever asks for a compiler fails here.
     variables = {"PATH": str(environment / "bin"), "HOME": str(folder), "LANG": "C.UTF-8"}
     kept = ("SSL_CERT_FILE", "XDG_RUNTIME_DIR")

@@ -115,7 +115,7 @@ def test_mistakes_are_told_before_anything_starts(port: int) -> None:
 
 def test_a_port_that_is_taken_is_told(port: int) -> None:
     with socket.create_server(("127.0.0.1", port)):
-        running = answering(port).running(timeout=10)
+        running = answering(port).running()
         with pytest.raises(RuntimeError, match="in use"), running:
             pass
         assert not running.runtime_directory.exists()
