@@ -10,6 +10,11 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 
+/// The peer has sent its end; there is a word for it on Linux only.
+#[cfg(target_os = "linux")]
+const HALF_CLOSED: PollFlags = PollFlags::RDHUP;
+#[cfg(not(target_os = "linux"))]
+const HALF_CLOSED: PollFlags = PollFlags::empty();
 /// How often a peer's host is asked for a connection whose peer has sent its end.
 const PROBE: Duration = Duration::from_secs(5);
 
@@ -141,7 +146,7 @@ impl Stream {
     /// same: TCP has one word for both (RFC 9293 §3.6). From then on the kernel asks the peer's host
     /// now and then, which resets the connection when it knows of none any more.
     pub fn is_gone(&self) -> bool {
-        let mut asked = [PollFd::new(self, PollFlags::RDHUP)];
+        let mut asked = [PollFd::new(self, HALF_CLOSED)];
         let now = Timespec {
             tv_sec: 0,
             tv_nsec: 0,
@@ -150,7 +155,7 @@ impl Stream {
             return false;
         }
         let found = asked[0].revents();
-        if found.contains(PollFlags::RDHUP) && !found.contains(PollFlags::HUP) {
+        if found.intersects(HALF_CLOSED) && !found.contains(PollFlags::HUP) {
             self.probe();
         }
         found.intersects(PollFlags::HUP | PollFlags::ERR)
