@@ -33,6 +33,12 @@ fn a_text_is_a_string_or_a_secret_that_was_filled_in() {
             .collect::<Vec<_>>(),
         [false, true]
     );
+    for (_, text) in &texts {
+        let own = text.reveal().as_bytes();
+        let (last, rest) = own.split_last().unwrap();
+        assert!(text.is(own));
+        assert!(!text.is(rest) && !text.is(&[rest, &[last ^ 1]].concat()) && !text.is(b""));
+    }
     let seen = [
         format!("{texts:?}"),
         texts[1].1.to_string(),

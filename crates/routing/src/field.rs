@@ -84,7 +84,10 @@ impl FieldMatcher {
     fn fits(&self, value: &[u8], spelling: Spelling) -> bool {
         match (&self.test, spelling) {
             (Test::Present, _) => true,
-            (Test::Exact(wanted), Spelling::Plain) => wanted.reveal().as_bytes() == value,
+            (Test::Exact(wanted), Spelling::Plain) => wanted.is(value),
+            (Test::Exact(wanted), Spelling::Encoded) if wanted.is_secret() => {
+                wanted.is(&encoded::decode(value))
+            }
             (Test::Exact(wanted), Spelling::Encoded) => {
                 encoded::equals(value, wanted.reveal().as_bytes())
             }
