@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Idle connections rest after a second, without a task, a timer and a watch of their own. Clients see no difference."""
+"""Idle connections rest after a second: no task, no timer, no watch of their own, and no difference to clients."""
 
 from __future__ import annotations
 
