@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Idle connections rest after a second: no task, no timer, no watch of their own, and no difference to clients."""
+"""Idle connections rest after a second, without task, timer and watch. Their clients see no difference."""
 
 from __future__ import annotations
 
