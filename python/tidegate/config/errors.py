@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -36,9 +37,9 @@ def message(found: Mapping[str, Any]) -> str:
         case "less_than_equal":
             return f"must be at most {context['le']}"
         case "list_type":
-            return "must be a list"
+            return _not_a_list(found.get("input"))
         case "dict_type" | "mapping_type" | "model_type" | "model_attributes_type":
-            return "must be a mapping"
+            return _not_a_mapping(found.get("input"))
         case "too_short":
             return (
                 "must not be empty"
@@ -60,6 +61,21 @@ def message(found: Mapping[str, Any]) -> str:
             return text[:1].lower() + text[1:] if text.startswith("Input") else text
 
 
+def _not_a_list(written: Any) -> str:
+    if isinstance(written, dict):
+        return "must be a list; begin each entry with `- `"
+    return "must be a list; put the value in `[ ]`"
+
+
+def _not_a_mapping(written: Any) -> str:
+    if isinstance(written, list | tuple):
+        return "must be a mapping; write `name: value` without `- `"
+    if isinstance(written, str) and _NO_BLANK.match(written):
+        name, _, value = written.partition(":")
+        return f"must be a mapping; a blank is missing behind the `:`, write `{name}: {value}`"
+    return "must be a mapping; write `name: value`"
+
+
 def from_validation(
     error: ValidationError, model: type[BaseModel], data: Mapping[str, Any], source: tuple[str, int] | None
 ) -> ConfigError:
@@ -73,6 +89,7 @@ def from_validation(
     )
 
 
+_NO_BLANK: Final = re.compile(r"[a-z_]{1,40}:[^\s:/]{1,40}\Z")
 _NOTHING: Final = object()
 
 

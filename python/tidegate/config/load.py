@@ -95,6 +95,10 @@ class Loader:
         if problems:
             raise ConfigError(problems)
         loaded = self.loads(texts)
+        if not loaded.places.sections:
+            # Else a file cut short by an editor or a full disk would close every listener.
+            says = "holds nothing; `tidegate init` writes a file to begin with"
+            raise ConfigError([Problem(says, file=texts[0][0])])
         loaded.files = [*found, *(path for path in loaded.files if path not in found)]
         return loaded
 
@@ -139,6 +143,10 @@ def _files(path: Path, problems: list[Problem]) -> list[Path]:
 
 
 def _read(file: Path, problems: list[Problem]) -> str | None:
+    if file.suffix == ".py":
+        says = f"is Python; write `{file.stem}:gateway`, with the name that the gateway has in it"
+        problems.append(Problem(says, file=str(file)))
+        return None
     try:
         with open(file, "rb") as stream:
             content = stream.read(_LARGEST_FILE + 1)
@@ -151,6 +159,8 @@ def _read(file: Path, problems: list[Problem]) -> str | None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         hint = "; `tidegate init` writes one to begin with" if isinstance(error, FileNotFoundError) else ""
+        if isinstance(error, FileNotFoundError) and file.with_name(file.name + ".py").is_file():
+            hint = f"; for the gateway in {file.name}.py write `{file.name}:gateway`"
         problems.append(Problem(f"can not be read: {reason}{hint}", file=str(file)))
     return None
 
@@ -281,7 +291,7 @@ def _located(found: Any, places: Places) -> Problem:
     loc: tuple[int | str, ...] = found["loc"]
     kind = found["type"]
     if kind == "unknown_key":
-        return places.problem(loc, message(found), at_key=True)
+        return places.problem(loc, message(found) + _perhaps_inside(loc, places), at_key=True)
     if kind == "missing":
         return places.problem(loc[:-1], message(found), missing=str(loc[-1]))
     if loc and loc[-1] == "[key]":
@@ -290,6 +300,22 @@ def _located(found: Any, places: Places) -> Problem:
     if written is not None and kind in ("text", "duration", "byte_size", "form", "rule", "room", "room_type"):
         return places.problem(loc, f"what `{written}` stands for does not fit here")
     return places.problem(loc, message(found))
+
+
+def _perhaps_inside(loc: tuple[int | str, ...], places: Places) -> str:
+    """What to add for a key at the left edge that may belong to the empty section before it."""
+    found = places.find(loc) if len(loc) == 1 else None
+    root = found.file.root if found is not None else None
+    if found is None or root is None:
+        return ""
+    before: Node | None = None
+    for key, value in root.pairs:
+        if key is found.key:
+            break
+        before = key if type(value) is Scalar and value.plain and not value.text else None
+    if type(before) is not Scalar or before.text not in Gateway.model_fields:
+        return ""
+    return f"; if it belongs to `{before.text}` on line {before.line + 1}, indent it"
 
 
 def _sorted(problems: list[Problem], places: Places) -> list[Problem]:

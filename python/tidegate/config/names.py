@@ -13,6 +13,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _FIELD_VALUE = re.compile(
     r"(?:[\x21-\x7e\x80-\U0010ffff](?:[\t\x20-\x7e\x80-\U0010ffff]*[\x21-\x7e\x80-\U0010ffff])?)?"
 )
+_HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}(?:/.*)?", re.ASCII)
+_HALF_URL = re.compile(r"(?:[a-z][a-z0-9+.-]*:|/)", re.ASCII)
 _STANDARD_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
 # As `PROTECTED`, `CONNECTION_FIELDS` and `Via` in crates/policies/src/edit.rs.
 _FRAMING_FIELDS = frozenset(
@@ -188,4 +190,10 @@ def reference(text: str) -> str:
     Raises:
         ValueError: Neither.
     """
-    return text if "://" in text or text.startswith(("unix:", "function:")) else name(text)
+    if "://" in text or text.startswith(("unix:", "function:")):
+        return text
+    if _HOST_AND_PORT.fullmatch(text):
+        raise ValueError(f"`{text[:100]}` is no backend's name; write `http://{text[:100]}` for that address")
+    if _HALF_URL.match(text):
+        raise ValueError(f"`{text[:100]}` is no backend's name and no URL; write `http://host:port`")
+    return name(text)

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import re
+
 import yaml
+
+_NO_BLANK = re.compile(r"\s*[a-z_]+:[{\[\"']")
 
 
 def place(error: yaml.MarkedYAMLError) -> tuple[int, int]:
@@ -36,7 +40,8 @@ def words(error: yaml.MarkedYAMLError, text: str) -> str:
     if "unexpected end of stream" in problem and "quoted" in context:
         return f"the quotes opened on line {began} are not closed"
     if "expected key" in problem:
-        return f"the indentation does not fit the mapping that began on line {began}"
+        hint = "; a blank is missing behind the `:`" if _NO_BLANK.match(_line(text, began - 1)) else ""
+        return f"the indentation does not fit the mapping that began on line {began}{hint}"
     if "expected '-' indicator" in problem:
         return f"the indentation does not fit the list that began on line {began}"
     if "block sequence entries are not allowed" in problem:

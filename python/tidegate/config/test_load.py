@@ -80,6 +80,37 @@ def test_twelve_mistakes_give_twelve_messages_at_their_places() -> None:
         ("listeners: { web: {} }", "1:19: listeners.web: needs a `port` from 1 to 65535"),
         ("listeners: { web: 8080 }", "1:19: listeners.web: must be a mapping"),
         (
+            "listeners:\n  web:\n    port:8080",
+            "3:5: listeners.web: must be a mapping; a blank is missing behind the `:`, write `port: 8080`",
+        ),
+        (
+            "listeners:\n  - port: 8080",
+            "2:3: listeners: must be a mapping; write `name: value` without `- `",
+        ),
+        ("routes:\n  path: /a", "2:3: routes: must be a list; begin each entry with `- `"),
+        (
+            "listeners:{ web: { port: 8080 } }",
+            "1:33: the indentation does not fit the mapping that began on line 1; "
+            "a blank is missing behind the `:`",
+        ),
+        (
+            "gateway: {}\nlisteners:\nweb:\n  port: 8080",
+            "3:1: web: no such setting; known are `gateway`, `listeners`, `backends`, `routes`, `policies`, "
+            "`functions`; if it belongs to `listeners` on line 2, indent it",
+        ),
+        (
+            "routes: [{ path: /a, to: 'localhost:8081' }]",
+            "1:26: routes[0].to: `localhost:8081` is no backend's name; write `http://localhost:8081`",
+        ),
+        (
+            "routes: [{ path: /a, to: '[::1]:80' }]",
+            "1:26: routes[0].to: `[::1]:80` is no backend's name; write `http://[::1]:80`",
+        ),
+        (
+            "routes: [{ path: /a, to: 'http:/localhost' }]",
+            "1:26: routes[0].to: `http:/localhost` is no backend's name and no URL; write `http://host:port`",
+        ),
+        (
             "listeners: { web: { port: '80' } }",
             "1:27: listeners.web.port: must be a whole number, without quotes",
         ),
@@ -321,6 +352,33 @@ def test_files_that_can_not_be_read_are_said(tmp_path: Path) -> None:
         "gone.yaml: can not be read: no such file or directory; `tidegate init` writes one to begin with",
         "latin.yaml:2: is not UTF-8; save it as UTF-8",
     ]
+
+
+@pytest.mark.parametrize("text", ["", "# all of it is a comment\n", "listeners:\nroutes:\n"])
+def test_a_file_cut_short_closes_no_listener(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "a.yaml")
+    assert str(caught.value) == (
+        f"{tmp_path}/a.yaml: holds nothing; `tidegate init` writes a file to begin with"
+    )
+    # One of several may be.
+    (tmp_path / "b.yaml").write_text("listeners: { web: { port: 80 } }")
+    assert list(load(tmp_path).gateway.listeners) == ["web"]
+
+
+def test_a_python_file_is_told_from_yaml(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("gateway = 1")
+    for name, says in (
+        ("shop.py", "shop.py: is Python; write `shop:gateway`, "),
+        (
+            "shop",
+            "can not be read: no such file or directory; for the gateway in shop.py write `shop:gateway`",
+        ),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load(tmp_path / name)
+        assert says in str(caught.value)
 
 
 def test_json_is_yaml() -> None:

@@ -42,7 +42,7 @@ def load_object(source: str) -> Gateway:
     except Exception as error:
         raise ConfigError([_blame(source, error)]) from error
     if not isinstance(found, Gateway):
-        text = f"is a {type(found).__name__}; it must be a tidegate.Gateway, or a function that returns one"
+        text = f"is of type {type(found).__name__}; name a tidegate.Gateway, or a function that returns one"
         raise ConfigError([Problem(text, path=source)])
     problems = [_problem(found, path, message) for path, message in check(Draft.of(found))]
     if problems:

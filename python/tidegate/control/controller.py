@@ -232,9 +232,11 @@ class Controller:
             raise self._refusal([{"where": "", "message": text}], FAILED) from error
         self._last_error = ""
         if is_first:
-            self._events.info(
-                "serving on " + ", ".join(each["key"].removeprefix("tcp:") for each in fresh.addresses())
-            )
+            served = ", ".join(each["key"].removeprefix("tcp:") for each in fresh.addresses())
+            if served:
+                self._events.info("serving on " + served)
+            else:
+                self._events.warning("serving nothing: the configuration has no listener")
         if applied.changed:
             more = len(applied.changed) - _SHOWN
             self._events.info(

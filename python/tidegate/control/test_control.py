@@ -151,7 +151,7 @@ def test_an_object_and_its_file_compile_to_the_same(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("gateway = 1\n", "is a int; it must be a tidegate.Gateway"),
+        ("gateway = 1\n", "is of type int; name a tidegate.Gateway"),
         ("import nowhere\n", "made.py:1: importing made:gateway failed: ModuleNotFoundError"),
         ("def f(:\n", "made.py:1"),
         ("x = 1\n", "has no attribute 'gateway'"),
