@@ -38,7 +38,7 @@ class Events:
         self._process = process
         self._form = resolve(form)
         self._descriptor = descriptor
-        self._colour = self._form == "human" and "NO_COLOR" not in os.environ and _is_terminal(descriptor)
+        self._colour = self._form == "human" and not os.environ.get("NO_COLOR") and _is_terminal(descriptor)
 
     @property
     def form(self) -> Literal["human", "json"]:

@@ -65,7 +65,7 @@ def _epilog(*examples: str) -> str:
         "tidegate run tidegate.yaml",
         "tidegate run tidegate.yaml --watch --threads 2",
         "tidegate run shop:gateway",
-        "tidegate run /etc/tidegate/ --name edge",
+        "tidegate run conf.d/ --name edge",
     )
 )
 def run(
@@ -77,7 +77,10 @@ def run(
     user: User = None,
     log_format: LogFormat = "auto",
 ) -> None:
-    """Run a gateway until SIGTERM or Ctrl-C; SIGHUP reloads, SIGUSR1 reopens logs."""
+    """Run a gateway until SIGTERM or Ctrl-C.
+
+    SIGHUP reloads the configuration, SIGUSR1 reopens the log files.
+    """
     from tidegate import supervisor
 
     options = supervisor.Options(
@@ -88,7 +91,10 @@ def run(
 
 @app.command(epilog=_epilog("tidegate check tidegate.yaml", "tidegate check shop:gateway --json"))
 def check(sources: Sources, as_json: Json = False) -> None:
-    """Check a configuration and print every mistake with its file, line and column."""
+    """Check a configuration.
+
+    Every mistake is printed at once, with its file, line and column.
+    """
     from tidegate.cli.check import check
 
     check(sources, as_json=as_json)
@@ -119,7 +125,10 @@ def explain(
     runtime_directory: Runtime = None,
     as_json: Json = False,
 ) -> None:
-    """Show what would happen to a request: listener, route, policies, backend, endpoint, upstream request."""
+    """Show what would happen to a request.
+
+    Listener, route, policies, backend, endpoint and the request as an endpoint would get it.
+    """
     from tidegate.cli.explain import Question, explain
 
     question = Question(method, url, tuple(header or ()), client, listener)
@@ -157,7 +166,10 @@ def proxy(
     user: User = None,
     log_format: LogFormat = "auto",
 ) -> None:
-    """Run a reverse proxy without a file; the one it writes for itself is watched."""
+    """Run a reverse proxy without a file.
+
+    The file that it writes for itself is watched: edit it, and the change is served.
+    """
     from tidegate.cli.proxy import proxy
 
     proxy(
@@ -174,7 +186,10 @@ def proxy(
 
 @app.command(epilog=_epilog("tidegate reload", "tidegate reload --name edge"))
 def reload(name: Name = None, runtime_directory: Runtime = None, as_json: Json = False) -> None:
-    """Apply the changed configuration of a running instance; one with mistakes is refused."""
+    """Apply the changed configuration of an instance.
+
+    One with mistakes is refused, and the old one stays.
+    """
     from tidegate.cli.live import reload
 
     reload(name, runtime_directory, as_json=as_json)
@@ -182,7 +197,10 @@ def reload(name: Name = None, runtime_directory: Runtime = None, as_json: Json =
 
 @app.command(epilog=_epilog("tidegate status", "tidegate status --name edge --json"))
 def status(name: Name = None, runtime_directory: Runtime = None, as_json: Json = False) -> None:
-    """Show listeners, backends, endpoints and processes of a running instance."""
+    """Show what an instance runs, and how it is.
+
+    Its processes, listeners, backends and endpoints.
+    """
     from tidegate.cli.live import status
 
     status(name, runtime_directory, as_json=as_json)
@@ -190,7 +208,10 @@ def status(name: Name = None, runtime_directory: Runtime = None, as_json: Json =
 
 @app.command(epilog=_epilog("tidegate schema > tidegate.schema.json"))
 def schema() -> None:
-    """Print the JSON Schema of the configuration, for editors and other programs."""
+    """Print the JSON Schema of the configuration.
+
+    Editors complete and check by it.
+    """
     from tidegate.cli.check import schema
 
     schema()
@@ -203,7 +224,10 @@ def init(
         "tidegate.yaml"
     ),
 ) -> None:
-    """Write a commented file to start from; no file is overwritten."""
+    """Write a commented file to start from.
+
+    No file is overwritten.
+    """
     from tidegate.cli.init import init
 
     init(template, output)
@@ -214,13 +238,16 @@ def init(
     epilog=_epilog("tidegate demo", "tidegate demo --tour"),
 )
 def demo(context: typer.Context) -> None:
-    """Run the shop behind a chain of gateways; `tidegate demo --help` says more."""
+    """Run a small shop behind a chain of gateways.
+
+    `tidegate demo --help` says more.
+    """
     from tidegate.demo import main
 
     raise SystemExit(main(context.args))
 
 
-@app.command()
+@app.command(epilog=_epilog("tidegate version", "tidegate version --json"))
 def version(as_json: Json = False) -> None:
     """Print the version."""
     from tidegate.cli.check import version
@@ -230,9 +257,9 @@ def version(as_json: Json = False) -> None:
 
 @app.command(
     epilog=_epilog(
-        "tidegate completion bash > ~/.local/share/bash-completion/completions/tidegate",
-        "tidegate completion zsh > ~/.zfunc/_tidegate",
-        "tidegate completion fish > ~/.config/fish/completions/tidegate.fish",
+        "source <(tidegate completion bash)     # in ~/.bashrc for every shell",
+        "source <(tidegate completion zsh)      # in ~/.zshrc, behind compinit",
+        "tidegate completion fish | source      # in ~/.config/fish/config.fish",
     )
 )
 def completion(shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")]) -> None:

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from pathlib import Path
+
 from tidegate.demo.running import Running
 from tidegate.demo.screen import Screen
 
@@ -51,26 +55,35 @@ def draw(running: Running, screen: Screen) -> None:
         _draw_functions(running, screen)
     screen.line()
     screen.line(f"  change it       {folder}/topologies/{topology.name}/*.yaml (save, and it is live)")
-    screen.line(f"  ask it          TIDEGATE_RUNTIME_DIR={folder}/run tidegate status --name NAME")
+    asked = f"{_program()} status --name {topology.instances[-1].name}"
+    screen.line(f"  ask it          TIDEGATE_RUNTIME_DIR={folder}/run {asked}")
     screen.line(f"  services' logs  {folder}/logs/*.jsonl")
     screen.line("  end it          Ctrl-C")
+
+
+def _program() -> str:
+    """How to call tidegate from this terminal: a virtual environment need not be active."""
+    if shutil.which("tidegate") is not None:
+        return "tidegate"
+    beside = Path(sys.executable).with_name("tidegate")
+    if not beside.exists():
+        return f"{sys.executable} -m tidegate"
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 
 def _draw_services(running: Running, screen: Screen) -> None:
     services = running.topology.services
     screen.line("     |")
-    zones = list(dict.fromkeys(service.zone for service in services))
-    screen.line(screen.paint("  " + " " * 16 + "".join(f"{zone:48}" for zone in zones).rstrip(), "quiet"))
     for kind in dict.fromkeys(service.kind for service in services):
-        row = ""
-        for zone in zones:
+        named = kind
+        for zone in dict.fromkeys(service.zone for service in services):
             places = [
                 f"{service.name} {running.address(service).rpartition(':')[0]}"
                 for service in services
                 if (service.kind, service.zone) == (kind, zone)
             ]
-            row += f"{', '.join(places):48}"
-        screen.line(f"  {kind:15} {row}".rstrip())
+            screen.line(f"  {named:15} {screen.paint(zone, 'quiet')}  {', '.join(places)}")
+            named = ""
 
 
 def _draw_functions(running: Running, screen: Screen) -> None:

@@ -17,7 +17,8 @@ class Screen:
         self._stream = stream or sys.stdout
         self._silent = silent
         # https://no-color.org: any value but none turns colour off.
-        self._coloured = self._stream.isatty() and not os.environ.get("NO_COLOR")
+        dumb = os.environ.get("TERM") == "dumb"
+        self._coloured = self._stream.isatty() and not dumb and not os.environ.get("NO_COLOR")
 
     def paint(self, text: str, colour: str) -> str:
         """`text` in a colour of _COLOURS, if colours are on."""
