@@ -57,6 +57,19 @@ def load(gateway: Supervised) -> Iterator[list[str]]:
             thread.join(DEADLINE)
 
 
+def test_what_a_reload_acknowledged_outlives_everything(tmp_path: Path) -> None:
+    """The node died between its acknowledgement and the disk; with control gone, a change was lost."""
+    with supervised(tmp_path, ONE) as gateway:
+        for number in range(5):
+            gateway.write(ONE.replace("one", f"change-{number}"))
+            assert gateway.run("reload").returncode == 0
+            os.kill(gateway.pid("node"), signal.SIGKILL)
+            kept = json.loads((tmp_path / "run" / "t" / "snapshot.json").read_text())
+            assert f"change-{number}" in json.dumps(kept)
+            gateway.wait_event("node started")
+            assert gateway.get() == f"change-{number}"
+
+
 def test_it_serves_and_stops_clean(tmp_path: Path) -> None:
     with supervised(tmp_path, ONE) as gateway:
         assert gateway.get() == "one"

@@ -17,8 +17,8 @@ pub struct GatewaySettings {
     pub graceful_stop: Millis,
     /// Where requests are logged; nowhere without it.
     pub access_log: Option<AccessLog>,
-    /// The node's memory, from 64MiB, near which connections are refused and closed; cgroup limits
-    /// hold too.
+    /// Memory of the node, from 64MiB, near which connections are refused or closed; cgroups count
+    /// too.
     pub memory: Option<Octets>,
 }
 

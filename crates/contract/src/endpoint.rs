@@ -52,6 +52,17 @@ impl EndpointState {
         self.health.store(health as u8, Ordering::Relaxed);
     }
 
+    /// Takes it in again before the end of an exclusion, `until` being that end; false when it was
+    /// excluded anew meanwhile.
+    pub fn readmit(&self, until: u64) -> bool {
+        let order = Ordering::Relaxed;
+        let is_same = self.excluded_until.compare_exchange(until, 0, order, order);
+        if is_same.is_ok() {
+            self.failures.store(0, order);
+        }
+        is_same.is_ok()
+    }
+
     /// Whether passive health keeps it out at `now`.
     #[inline]
     pub fn is_excluded(&self, now: Moment) -> bool {

@@ -179,6 +179,25 @@ fn what_an_endpoint_says_of_itself_is_mapped_back() {
 }
 
 #[test]
+fn trusted_proxies_are_read_as_the_models_read_them() {
+    let applied = |trusted| {
+        let registry = Registry::new(Clock::system(), 1);
+        let problems = Snapshot::apply(None, &shop(Value::Null, "/", &[trusted]), &registry).err();
+        problems.map(|problems| problems[0].message.clone())
+    };
+    assert_eq!(applied("10.0.0.0/8"), None);
+    for (trusted, says) in [
+        ("::ffff:10.0.0.0/104", "write `10.0.0.0/8`"),
+        ("::ffff:10.0.0.1", "write `10.0.0.1/32`"),
+        ("10.0.0.1/8", "write `10.0.0.0/8`"),
+        ("x", "is no network"),
+    ] {
+        let said = applied(trusted).unwrap_or_default();
+        assert!(said.contains(says), "{trusted}: {said}");
+    }
+}
+
+#[test]
 fn the_client_is_the_nearest_address_that_is_not_a_trusted_proxys() {
     let registry = Registry::new(Clock::fake(), 1);
     let delta = shop(Value::Null, "/", &["10.0.0.0/8"]);

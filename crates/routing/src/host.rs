@@ -79,6 +79,16 @@ fn parse_ipv6(value: &str) -> Result<HostPattern, String> {
     }
 }
 
+/// Whether a name ends like an IPv4 address: in a number, decimal or hexadecimal. Some resolvers
+/// take `10.0.1` and `0x7f.1` for addresses, and no top-level domain is a number.
+fn ends_in_number(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_hexadecimal = last
+        .strip_prefix("0x")
+        .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    is_hexadecimal || (!last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// Checks a name of letters, digits, `-` and `_` in labels (RFC 1123 §2.1; `_` because it is in use).
 fn check_name(value: &str, name: &str) -> Result<(), String> {
     if name.contains('*') {
@@ -116,11 +126,8 @@ fn check_name(value: &str, name: &str) -> Result<(), String> {
             "`{value}` is no host; write a name such as `api.example.com`"
         ));
     }
-    let is_numeric = name
-        .rsplit('.')
-        .next()
-        .is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
-    if is_numeric && name.parse::<Ipv4Addr>().is_err() {
+    // A wildcard before an address would be one of these as well.
+    if ends_in_number(name) && (name != value || name.parse::<Ipv4Addr>().is_err()) {
         return Err(format!(
             "`{value}` is no IPv4 address; write four numbers, such as `10.0.0.1`"
         ));

@@ -32,6 +32,7 @@ mod visit;
 
 pub use encoded::decode as decoded_query;
 pub use explain::Considered;
+pub use network::parse as parse_network;
 pub use route::CompiledRoute;
 pub use table::{Found, RouteTable};
 pub use template::Parameters;

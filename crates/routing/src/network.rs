@@ -6,7 +6,7 @@ use std::net::IpAddr;
 ///
 /// # Errors
 /// What is wrong with it, and what to write instead.
-pub(crate) fn parse(value: &str) -> Result<IpNet, String> {
+pub fn parse(value: &str) -> Result<IpNet, String> {
     let network = match value.parse::<IpAddr>() {
         Ok(address) => IpNet::from(address),
         Err(_) => value.parse::<IpNet>().map_err(|_| describe(value))?,

@@ -100,7 +100,7 @@ class GatewaySettings(Model):
     access_log: AccessLog | None = None
     """Where requests are logged; nowhere without it."""
     memory: ByteSize | None = None
-    """The node's memory, from 64MiB, near which connections are refused and closed; cgroup limits hold too."""
+    """Memory of the node, from 64MiB, near which connections are refused or closed; cgroups count too."""
     admin: Annotated[Admin | None, ControlOnly()] = None
     """Where `/metrics` and `/healthz` are served; nowhere without it."""
     user: Annotated[Name | None, ControlOnly()] = None

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tidegate_contract::{Check, Endpoint, Health, Probe, Verdict};
-use tidegate_core::Draw;
+use tidegate_core::{Clock, Draw, Moment};
 use tidegate_http::{HeadLimits, HeadScanner, parse_response};
 use tidegate_net::{Stream, Target, connect};
 use tidegate_request::Method;
@@ -61,7 +62,9 @@ fn reconcile(service: &Rc<Service>, running: &mut HashMap<(String, String), Runn
     });
     for (key, (check, endpoint, targets)) in wanted {
         running.entry(key).or_insert_with(|| {
-            let task = tokio::task::spawn_local(watch(check.clone(), endpoint.clone(), targets));
+            let clock = service.node.clock.clone();
+            let watched = watch(clock, check.clone(), endpoint.clone(), targets);
+            let task = tokio::task::spawn_local(watched);
             Running {
                 check,
                 endpoint,
@@ -74,13 +77,15 @@ fn reconcile(service: &Rc<Service>, running: &mut HashMap<(String, String), Runn
 type Targets = Arc<arc_swap::ArcSwap<Vec<Target>>>;
 
 /// Checks one endpoint for as long as it is wanted.
-async fn watch(check: Arc<dyn Check>, endpoint: Arc<Endpoint>, targets: Targets) {
+async fn watch(clock: Clock, check: Arc<dyn Check>, endpoint: Arc<Endpoint>, targets: Targets) {
     let mut draw = Draw::from_entropy();
+    let mut exclusion = Exclusion::default();
     let (mut passed, mut failed) = (0u32, 0u32);
     let interval = check.interval_ms();
     // Many endpoints begin at once: the first checks are spread over a tenth of the interval.
     tokio::time::sleep(Duration::from_millis(draw.below(interval / 10 + 1))).await;
     loop {
+        exclusion.look(&endpoint);
         let limit = Duration::from_millis(check.timeout_ms());
         let verdict = match tokio::time::timeout(limit, probe(&*check, &endpoint, &targets)).await {
             Ok(verdict) => verdict,
@@ -89,6 +94,13 @@ async fn watch(check: Arc<dyn Check>, endpoint: Arc<Endpoint>, targets: Targets)
         match verdict {
             Verdict::Healthy => (passed, failed) = (passed.saturating_add(1), 0),
             Verdict::Unhealthy(_) => (passed, failed) = (0, failed.saturating_add(1)),
+        }
+        let has_passed = matches!(verdict, Verdict::Healthy);
+        if exclusion.is_over(&endpoint, has_passed, check.healthy_after(), clock.now()) {
+            super::say(&format!(
+                "endpoint {} is taken in again: its checks pass",
+                endpoint.address
+            ));
         }
         let before = endpoint.state.health();
         if passed >= check.healthy_after() && before != Health::Up {
@@ -105,6 +117,35 @@ async fn watch(check: Arc<dyn Check>, endpoint: Arc<Endpoint>, targets: Targets)
         // A tenth of jitter, so that checkers do not fall into step.
         let jitter = draw.below(interval / 10 + 1);
         tokio::time::sleep(Duration::from_millis(interval - interval / 20 + jitter)).await;
+    }
+}
+
+/// What the checks say of an endpoint that passive health keeps out: as many passes as bring one
+/// up that was down end its exclusion. Only those count that began after it.
+#[derive(Default)]
+struct Exclusion {
+    /// Its end as it was before the check; 0 is none.
+    until: u64,
+    passed: u32,
+}
+
+impl Exclusion {
+    fn look(&mut self, endpoint: &Endpoint) {
+        let until = endpoint.state.excluded_until.load(Ordering::Relaxed);
+        if until != self.until {
+            (self.until, self.passed) = (until, 0);
+        }
+    }
+
+    /// Judges one check that began after [`Self::look`]; true when it takes the endpoint in again.
+    fn is_over(&mut self, endpoint: &Endpoint, has_passed: bool, enough: u32, now: Moment) -> bool {
+        self.passed = match has_passed {
+            true => self.passed.saturating_add(1),
+            false => 0,
+        };
+        self.until > now.millis()
+            && self.passed >= enough
+            && endpoint.state.readmit(std::mem::take(&mut self.until))
     }
 }
 

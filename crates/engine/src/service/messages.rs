@@ -102,6 +102,7 @@ async fn carry_out(service: &Rc<Service>, kind: &str, frame: Frame) -> Answer {
             super::resolve::settle(&service.snapshot()).await;
             service.changed.notify_waiters();
             service.save();
+            service.until_saved().await;
             Ok(json!({}))
         }
         "status" => Ok(status::status(service)),
@@ -204,6 +205,7 @@ fn sockets(service: &Service, id: u64) -> Vec<Reply> {
 
 async fn take(service: &Service, delta: &Delta) -> Answer {
     let taken = service.take(delta).await?;
+    service.until_saved().await;
     Ok(json!({"number": taken.number, "build_us": taken.build_us, "swap_us": taken.swap_us}))
 }
 

@@ -14,6 +14,9 @@ use tidegate_telemetry::LogFormat;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Mutex, Notify, oneshot};
 
+/// How long an acknowledgement waits for the disk.
+const SLOW_DISK: Duration = Duration::from_secs(5);
+
 /// What the service thread holds.
 pub(crate) struct Service {
     pub(crate) node: Arc<Node>,
@@ -252,6 +255,17 @@ impl Service {
         self.node
             .log
             .set_output(new.as_ref().map(|log| log.path.clone().into()), format);
+    }
+
+    /// Waits until what was saved before is on disk, so that what is acknowledged then outlives the
+    /// node. A disk that fails or takes very long keeps nobody from going on: it is told, and the
+    /// snapshot is in force.
+    pub(crate) async fn until_saved(&self) {
+        let store = &self.node.store;
+        let saved = store.until_dealt_with(store.offered());
+        if tokio::time::timeout(SLOW_DISK, saved).await.is_err() {
+            super::say("the disk is slow: a snapshot is in force and not yet kept");
+        }
     }
 
     /// Writes the snapshot to disk beside the traffic; a failure is told and changes nothing.

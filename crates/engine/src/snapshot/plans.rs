@@ -26,7 +26,7 @@ impl Settings {
         let trusted = config
             .trusted_proxies
             .iter()
-            .map(|text| parse_network(text));
+            .map(|text| tidegate_routing::parse_network(text));
         Ok(Self {
             trusted: trusted.collect::<Result<_, _>>()?,
             config,
@@ -38,12 +38,6 @@ impl Settings {
             .iter()
             .any(|network| network.contains(&address))
     }
-}
-
-fn parse_network(text: &str) -> Result<IpNet, String> {
-    text.parse::<IpNet>()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| format!("`{text}` is no address or network: write 10.0.0.0/8 or 10.0.0.1"))
 }
 
 /// How many connections a listener has, in all and by address. Outlives snapshots in the registry.

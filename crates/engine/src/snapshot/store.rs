@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tidegate_config::{Delta, SCHEMA, SecretSet};
+use tokio::sync::watch;
 
 /// How the names of files with secrets begin; the snapshot's number follows.
 const SECRETS: &str = "secrets-";
@@ -31,12 +32,16 @@ struct Kept {
 pub(crate) struct Store {
     path: PathBuf,
     waiting: Mutex<Waiting>,
+    /// The last offer that was dealt with.
+    dealt_with: watch::Sender<u64>,
 }
 
 /// What is to be written next: one writer at a time, and only the newest snapshot counts.
 #[derive(Default)]
 struct Waiting {
     newest: Option<Delta>,
+    /// Counts what was offered.
+    offered: u64,
     has_writer: bool,
 }
 
@@ -55,6 +60,7 @@ impl Store {
         Self {
             path: directory.join("snapshot.json"),
             waiting: Mutex::default(),
+            dealt_with: watch::Sender::new(0),
         }
     }
 
@@ -67,17 +73,33 @@ impl Store {
     pub(crate) fn offer(&self, whole: Delta) -> bool {
         let mut waiting = self.waiting();
         waiting.newest = Some(whole);
+        waiting.offered += 1;
         !std::mem::replace(&mut waiting.has_writer, true)
     }
 
     /// Writes what was offered last; `None` when nothing waits, and nobody writes any more.
     pub(crate) fn write_offered(&self) -> Option<io::Result<()>> {
-        let newest = {
+        let (newest, number) = {
             let mut waiting = self.waiting();
             waiting.has_writer = waiting.newest.is_some();
-            waiting.newest.take()
+            (waiting.newest.take(), waiting.offered)
         };
-        newest.map(|whole| self.save(whole))
+        newest.map(|whole| {
+            let outcome = self.save(whole);
+            self.dealt_with.send_replace(number);
+            outcome
+        })
+    }
+
+    /// How many snapshots were offered: the number of the last one.
+    pub(crate) fn offered(&self) -> u64 {
+        self.waiting().offered
+    }
+
+    /// Waits until the offer of this number, or a newer one, is on disk or could not be written.
+    pub(crate) async fn until_dealt_with(&self, offer: u64) {
+        let mut dealt_with = self.dealt_with.subscribe();
+        let _ = dealt_with.wait_for(|number| *number >= offer).await; // the sender is here
     }
 
     /// Writes new files and renames them over the old ones, so that a cut write loses nothing. The

@@ -58,6 +58,9 @@ fn only_the_newest_snapshot_that_waits_is_written() {
     assert_eq!(number_on_disk(&store), 2);
     assert!(!store.offer(whole(3)), "it goes on until nothing waits");
     assert!(store.write_offered().is_some_and(|outcome| outcome.is_ok()));
+    assert_eq!(store.offered(), 3);
+    assert!(is_ready(store.until_dealt_with(3)));
+    assert!(!is_ready(store.until_dealt_with(4)));
     assert!(store.write_offered().is_none());
     assert!(store.offer(whole(4)), "and then somebody else does");
     assert_eq!(number_on_disk(&store), 3);
@@ -299,4 +302,10 @@ fn a_secret_that_changed_builds_what_refers_to_it_and_nothing_else() {
         "{}",
         problems[0].message
     );
+}
+
+/// Whether something that is waited for is there already.
+fn is_ready(future: impl Future<Output = ()>) -> bool {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    std::pin::pin!(future).poll(&mut context).is_ready()
 }

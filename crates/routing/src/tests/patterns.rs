@@ -122,7 +122,9 @@ fn hosts_are_names_wildcards_or_addresses() {
         &on_hosts(prefix("/"), &["[2001:db8::1]:80"]),
         &["without a port"],
     );
-    refused(&on_hosts(prefix("/"), &["10.0.0"]), &["is no IPv4 address"]);
+    for host in ["10.0.0", "a.0x1", "a.0X", "a.1", "*.10.0.0.1", "*.0xff"] {
+        refused(&on_hosts(prefix("/"), &[host]), &["is no IPv4 address"]);
+    }
     accepted(&on_hosts(
         prefix("/"),
         &[
