@@ -59,6 +59,7 @@ class Supervised:
         port: int | None = None,
         command: Sequence[str] | None = None,
         name: str = "t",
+        packages: Path | None = None,
     ) -> None:
         """Args:
         folder: Holds the file, the runtime directory and the readiness socket.
@@ -67,6 +68,7 @@ class Supervised:
         port: The port; a free one without it.
         command: What to do instead of `run FILE`.
         name: The instance's.
+        packages: Where tidegate and all it needs are, for the interpreter outside of any environment.
         """
         self.folder = folder
         self.port = port or free_port()
@@ -74,6 +76,10 @@ class Supervised:
         self.write(text)
         self.events: list[Event] = []
         self._environment = environment(folder)
+        self._python = sys.executable
+        if packages is not None:
+            self._python = sys._base_executable  # type: ignore[attr-defined]
+            self._environment["PYTHONPATH"] = str(packages)
         if not self._environment["TIDEGATE_USER"]:
             del self._environment["TIDEGATE_USER"]
         command = command or ["run", str(self.path)]
@@ -89,7 +95,7 @@ class Supervised:
 
     def _start(self) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
-            [sys.executable, "-m", "tidegate", *self._arguments],
+            [self._python, "-m", "tidegate", *self._arguments],
             env=self._environment,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,

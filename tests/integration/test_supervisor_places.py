@@ -4,16 +4,19 @@
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 
+import tidegate
 from tests.integration.supervised import Supervised, free_port, supervised, wait_gone
 
 ONE = """
@@ -148,6 +151,38 @@ class InNamespace(Supervised):
         return self.get()
 
 
+def copied_packages(folder: Path) -> Path:
+    """A copy of tidegate and what it needs, which every user may read wherever the checkout is."""
+    packages = folder / "packages"
+    source = Path(tidegate.__path__[0])
+    shutil.copytree(source, packages / "tidegate", ignore=shutil.ignore_patterns("__pycache__"))
+    wanted, known = ["tidegate"], {"tidegate"}
+    while wanted:
+        found = distribution(wanted.pop())
+        for file in found.files or () if found.name != "tidegate" else ():
+            target = packages / file
+            if ".." not in file.parts and file.suffix != ".pyc":
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(str(file.locate()), target)
+        needs = (requirement for requirement in found.requires or () if "extra ==" not in requirement)
+        names = (re.split(r"[^A-Za-z0-9._-]", requirement)[0] for requirement in needs)
+        for name in names:
+            if name not in known and is_installed(name):
+                known.add(name)
+                wanted.append(name)
+    for path in (packages, *packages.rglob("*")):
+        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+    return packages
+
+
+def is_installed(name: str) -> bool:
+    """Whether a package is here: some are needed on other systems only."""
+    try:
+        return bool(distribution(name))
+    except PackageNotFoundError:
+        return False
+
+
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that every user may read; those of pytest are for their owner alone."""
@@ -158,12 +193,12 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_started_as_root_it_gives_its_rights_up(open_folder: Path) -> None:
-    package = Path(__file__).parents[2] / "python" / "tidegate" / "__init__.py"
-    for path in (Path(sys.executable), package):
-        if not is_readable_by_all(path):
-            pytest.skip(f"{path} can be read by root only")
+    interpreter = Path(sys._base_executable)  # type: ignore[attr-defined]
+    if not is_readable_by_all(interpreter):
+        pytest.skip(f"{interpreter} can be read by root only")
+    packages = copied_packages(open_folder)
     (open_folder / "hello.py").write_text("import os\ndef hello(request):\n    return str(os.getuid())\n")
-    with supervised(open_folder, FUNCTION, "--user", "nobody") as gateway:
+    with supervised(open_folder, FUNCTION, "--user", "nobody", packages=packages) as gateway:
         node, control = gateway.pid("node"), gateway.pid("control")
         worker = gateway.pid("worker:hello:0")
         users = {role: status_of(pid, "Uid").split() for role, pid in [("node", node), ("control", control)]}
