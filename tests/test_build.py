@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from benches.proxy import report
-from tools import licences
+from tools import licences, setup
 
 ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = frozenset({"MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-3-Clause"})
@@ -51,6 +52,64 @@ def test_set_up_names_every_missing_tool(tmp_path: Path):
     assert done.returncode == 1
     assert "a Rust toolchain" in done.stderr
     assert "a C compiler" in done.stderr
+
+
+def test_set_up_names_a_rust_that_is_too_old_and_a_python_without_venv(tmp_path: Path):
+    for name, text in (("cargo", ""), ("cc", ""), ("rustc", "echo rustc 1.50.0")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    # As on a Debian without python3-venv.
+    (tmp_path / "ensurepip.py").write_text("raise ImportError('not here')\n")
+    environment = {"PATH": str(tmp_path), "HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    script = [sys.executable, str(ROOT / "tools" / "setup.py")]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Python's venv module: apt-get install python3-venv" in done.stderr
+    assert re.search(r"Rust [\d.]+ or newer \(this is rustc 1\.50\.0\): rustup update stable", done.stderr)
+    assert "a C compiler" not in done.stderr
+
+
+def test_debian_packages_that_are_missing_are_named_to_who_may_not_install_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(shutil, "which", lambda program, path=None: None)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    setup.debian_packages()
+    said = capsys.readouterr().err
+    assert "tests that need them are skipped by name" in said
+    assert re.search(r"to have them: apt-get install nginx-light haproxy nodejs ", said)
+
+
+@pytest.mark.needs("cargo")
+def test_a_change_in_python_needs_no_rust_build():
+    command = ["cargo", "build", "--locked", "-p", "tidegate-python", "--message-format=json", "--quiet"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    # As an editor that saves it; what it says stays.
+    (ROOT / "python" / "tidegate" / "cli" / "commands.py").touch()
+    built = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    messages = [json.loads(line) for line in built.splitlines()]
+    again = [each["target"]["name"] for each in messages if each.get("fresh") is False]
+    assert again == [] and any(each.get("fresh") for each in messages)
+
+
+def test_the_readme_names_commands_targets_and_pages_that_there_are(tmp_path: Path):
+    text = (ROOT / "README.md").read_text()
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"make ([a-z]+)", text)) <= {*targets, "demo"}
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    assert links and [link for link in links if not (ROOT / link).exists()] == []
+    # The commands beside the example, on the example.
+    example = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
+    commands = re.search(r"```sh\n(tidegate check.*?)```", text, re.DOTALL)
+    assert example and commands
+    (tmp_path / "tidegate.yaml").write_text(example[1])
+    typed = [line.partition("#")[0].split() for line in commands[1].splitlines()]
+    assert [words[1] for words in typed] == ["check", "run", "explain"]
+    for words in (typed[0], typed[2]):
+        command = [sys.executable, "-m", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert "upstream   GET /users" in done.stdout
 
 
 @pytest.mark.parametrize(("value", "outcome"), [("1", "1 error"), ("", "1 skipped")])

@@ -43,7 +43,7 @@ class Running:
         self.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        assert wait_for(lambda: request(self.address, "/healthz").status == 200, 15.0), "it does not answer"
+        assert wait_for(lambda: request(self.address, "/healthz").status == 200, 30.0), "it does not answer"
 
     def raw(self, data: bytes) -> bytes:
         """Everything that is answered to these bytes until the connection ends."""
@@ -115,7 +115,7 @@ def test_payment_that_is_held_answers_once_released(start: Start):
     payment = start("payment")
     assert request(payment.address, "/control/hold", form={}).json["held"] is True
     pending = Pending(payment.address, "/payments", form={"cents": "500"})
-    assert wait_for(lambda: request(payment.address, "/control").json["waiting"] == 1, 5.0)
+    assert wait_for(lambda: request(payment.address, "/control").json["waiting"] == 1, 30.0)
     assert request(payment.address, "/healthz").status == 200, "held is not ill"
     assert len(payment.evidence.since({}, "payment-1", "/payments")) == 1
     request(payment.address, "/control/release", form={})
@@ -215,11 +215,11 @@ def test_a_request_in_flight_ends_well_when_the_server_is_told_to_stop(start: St
     pending = Pending(payment.address, "/payments")
     control = Pending(payment.address, "/control/release", form={}, fields={"x": "y"})
     # Both are in before the signal: the second answer says that the first was seen.
-    assert wait_for(lambda: len(payment.evidence.since({}, "payment-1", "/payments")) == 1, 5.0)
+    assert wait_for(lambda: len(payment.evidence.since({}, "payment-1", "/payments")) == 1, 30.0)
     payment.process.send_signal(signal.SIGTERM)
     assert control.finish()[0] == 200
     assert pending.finish()[0] == 200
-    assert payment.process.wait(10) == 0
+    assert payment.process.wait(30) == 0
 
 
 def test_a_service_ends_with_whoever_started_it(start: Start):
@@ -227,7 +227,7 @@ def test_a_service_ends_with_whoever_started_it(start: Start):
     assert user.process.stdin is not None
     user.process.stdin.close()
     user.process.stdin = None
-    assert user.process.wait(10) == 0
+    assert user.process.wait(30) == 0
 
 
 def test_log_lines_are_json_with_one_answer_for_each_request(start: Start, tmp_path: Path):
@@ -250,6 +250,6 @@ def test_an_instance_waits_while_another_prepares_the_new_database(start: Start,
         other.execute("CREATE TABLE things (id INTEGER)")
         other.execute("BEGIN IMMEDIATE")
         pending = Pending(user.address, "/users/1", patience=20.0)
-        assert wait_for(lambda: len(user.evidence.since({}, "user-1")) == 1, 10.0)
+        assert wait_for(lambda: len(user.evidence.since({}, "user-1")) == 1, 30.0)
         other.rollback()
     assert pending.finish()[0] == 200

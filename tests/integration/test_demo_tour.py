@@ -103,12 +103,12 @@ def test_the_demo_shows_where_all_is_and_leaves_nothing_behind(end: signal.Signa
     family = descendants(process.pid)
     assert b"Update Profile" in request(shown["url"].removeprefix("http://"), "/").body
     process.send_signal(end)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=60)
     if end != signal.SIGKILL:
         assert process.returncode == 0
         assert "nothing is left running" in said
-    assert wait_for(lambda: not any(member.is_there() for member in family), 15.0)
-    assert wait_for(lambda: not Path(shown["folder"]).exists(), 15.0)
+    assert wait_for(lambda: not any(member.is_there() for member in family), 30.0)
+    assert wait_for(lambda: not Path(shown["folder"]).exists(), 30.0)
 
 
 def _first_object(process: subprocess.Popen[str]) -> dict[str, Any]:

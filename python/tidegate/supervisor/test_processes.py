@@ -115,7 +115,7 @@ def test_the_service_manager_is_told_and_the_variable_is_not_inherited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.settimeout(5)
+        manager.settimeout(30)
         manager.bind(str(tmp_path / "n"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "n"))
         notifier = Notifier()
@@ -131,7 +131,7 @@ def test_the_service_manager_is_told_and_the_variable_is_not_inherited(
 
 def test_a_service_manager_in_the_abstract_namespace_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.settimeout(5)
+        manager.settimeout(30)
         manager.bind(f"\0tidegate-test-{os.getpid()}")
         monkeypatch.setenv("NOTIFY_SOCKET", f"@tidegate-test-{os.getpid()}")
         Notifier().ready("x")

@@ -166,7 +166,7 @@ class FakeEndpoint:
                 connection.raw.clear()
                 connection.messages.clear()
 
-    def wait(self, condition: Callable[[FakeEndpoint], object], timeout: float = 5.0) -> bool:
+    def wait(self, condition: Callable[[FakeEndpoint], object], timeout: float = 30.0) -> bool:
         """Waits until `condition(self)` holds, looking whenever something arrives.
 
         Returns:
@@ -179,7 +179,7 @@ class FakeEndpoint:
                     return False
         return True
 
-    def wait_for(self, messages: int, timeout: float = 5.0) -> list[Message]:
+    def wait_for(self, messages: int, timeout: float = 30.0) -> list[Message]:
         """Waits for that many whole requests and returns all.
 
         Raises:

@@ -88,7 +88,7 @@ class RunningGateway(Handle):
         self._source = source
         return reply
 
-    def log(self, count: int = 0, timeout: float = 5.0) -> list[dict[str, Any]]:
+    def log(self, count: int = 0, timeout: float = 30.0) -> list[dict[str, Any]]:
         """The entries of the access log, oldest first; waits until there are `count`.
 
         Raises:
@@ -110,7 +110,7 @@ def gateway(
     *,
     processes: bool = False,
     threads: int | None = None,
-    timeout: float = 15.0,
+    timeout: float = 60.0,
 ) -> RunningGateway:
     """A real gateway on free loopback ports, as a context manager for `with` and `async with`.
 
@@ -152,7 +152,7 @@ def decide(configuration: Configuration, request: Request) -> dict[str, Any]:
     return decision
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 5.0) -> bool:
+def wait_until(condition: Callable[[], object], timeout: float = 30.0) -> bool:
     """Looks every 10 ms whether something outside this process holds; False after `timeout` seconds."""
     end, pause = time.monotonic() + timeout, threading.Event()
     while not condition():

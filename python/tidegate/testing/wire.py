@@ -21,7 +21,7 @@ class Wire:
     came back; `responses` what the strict reader made of it; `closed` is `fin`, `reset` or None.
     """
 
-    def __init__(self, address: tuple[str, int], *, timeout: float = 5.0) -> None:
+    def __init__(self, address: tuple[str, int], *, timeout: float = 30.0) -> None:
         """Connects; every wait of this connection ends after `timeout` seconds."""
         self.timeout = timeout
         self.received = bytearray()

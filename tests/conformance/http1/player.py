@@ -30,7 +30,7 @@ class Target:
 
     address: tuple[str, int]
     endpoint: FakeEndpoint
-    timeout: float = 5.0
+    timeout: float = 30.0
     is_peer: bool = False
     """Another proxy: what only tidegate promises is not asked of it."""
 

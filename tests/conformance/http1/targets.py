@@ -17,7 +17,7 @@ from tidegate.testing import FakeEndpoint, endpoint
 CONFIGURATIONS: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent / "gateways.yaml").read_text()
 )
-TIMEOUT = float(os.environ.get("PLAYER_TIMEOUT", "5"))
+TIMEOUT = float(os.environ.get("PLAYER_TIMEOUT", "30"))
 
 
 class Targets:
