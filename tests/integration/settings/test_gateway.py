@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import threading
 
-from tidegate.testing import Wire, endpoint
+from tidegate.testing import Wire, endpoint, gateway
 
 from .kit import ask, shows, small
 
@@ -39,6 +39,16 @@ def test_a_trusted_proxy_is_believed_and_a_stranger_is_not() -> None:
         assert message.get("x-forwarded-proto") == "https"
         assert message.get("x-request-id") == "given-1"
         assert running.log(1)[0]["client"] == "203.0.113.9"
+
+
+def test_the_gateways_policies_are_those_of_every_listener() -> None:
+    text = """
+gateway: { policies: [{ type: response_headers, set: { X-All: yes } }] }
+listeners: { a: { port: 0 }, b: { port: 0 } }
+routes: [{ path: /, to: { respond: ok } }]
+"""
+    with gateway(text, threads=1) as running:
+        assert [ask(running, port=running.ports[name]).get("x-all") for name in ("a", "b")] == ["yes"] * 2
 
 
 @shows("GatewaySettings.graceful_stop")
