@@ -5,8 +5,11 @@ Run by the supervisor as `python -m tidegate._node`, with the listening socket o
 descriptor 3 and its settings in TIDEGATE_NODE.
 """
 
+import json
 import os
 import sys
+
+from tidegate._build import build, version
 
 
 def main() -> int:
@@ -24,7 +27,8 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    return _engine.run_node(settings)
+    # Said by the code that runs, not by the supervisor: that may be of another version.
+    return _engine.run_node(json.dumps({**json.loads(settings), "version": version(), "build": build()}))
 
 
 if __name__ == "__main__":

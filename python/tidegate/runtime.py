@@ -48,6 +48,15 @@ class Instance:
         return self.directory / "control.sock"
 
     @property
+    def supervisor_socket(self) -> Path:
+        """Where the supervisor answers, to the user that started it."""
+        return self.directory / "supervisor.sock"
+
+    def workers_folder(self, generation: int) -> Path:
+        """Holds `workers/` with the sockets of function workers; each upgrade has its own."""
+        return self.directory / str(generation) if generation else self.directory
+
+    @property
     def lock_file(self) -> Path:
         """Held locked by the supervisor; its text is the supervisor's process identifier."""
         return self.directory / "supervisor.lock"

@@ -30,10 +30,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """What a tidegate needs to run from this checkout, with instances of its own."""
-    package = str(Path(tidegate.__path__[0]).parent)
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
+def environment(folder: Path, package: Path | None = None) -> dict[str, str]:
+    """What a tidegate needs to run, with instances of its own.
+
+    Args:
+        folder: Gets their runtime directory.
+        package: The folder that holds the package; this checkout's without it.
+    """
+    found = package or Path(tidegate.__path__[0]).parent
+    path = os.pathsep.join(filter(None, [str(found), os.environ.get("PYTHONPATH", "")]))
     return {
         **os.environ,
         "PYTHONPATH": path,
@@ -60,6 +65,7 @@ class Supervised:
         command: Sequence[str] | None = None,
         name: str = "t",
         packages: Path | None = None,
+        package: Path | None = None,
     ) -> None:
         """Args:
         folder: Holds the file, the runtime directory and the readiness socket.
@@ -69,17 +75,19 @@ class Supervised:
         command: What to do instead of `run FILE`.
         name: The instance's.
         packages: Where tidegate and all it needs are, for the interpreter outside of any environment.
+        package: The folder that holds the package; this checkout's without it.
         """
         self.folder = folder
         self.port = port or free_port()
         self.path = folder / "tidegate.yaml"
         self.write(text)
         self.events: list[Event] = []
-        self._environment = environment(folder)
+        self._environment = environment(folder, package)
         self._python = sys.executable
         if packages is not None:
             self._python = sys._base_executable  # type: ignore[attr-defined]
-            self._environment["PYTHONPATH"] = str(packages)
+            found = [str(each) for each in (package, packages) if each is not None]
+            self._environment["PYTHONPATH"] = os.pathsep.join(found)
         if not self._environment["TIDEGATE_USER"]:
             del self._environment["TIDEGATE_USER"]
         command = command or ["run", str(self.path)]
@@ -213,7 +221,8 @@ class Supervised:
         # What a killed supervisor left: its file names them.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             state = json.loads((self.folder / "run" / "t" / "state.json").read_text())
-            for child in [state["node"], *state["workers"]]:
+            left = [*state["workers"], *state.get("draining", ()), *state.get("leaving", ())]
+            for child in [state["node"], *left]:
                 os.kill(child["pid"], signal.SIGKILL)
         self.process.wait(10)
         # Their pipe ends with the last process that has it.

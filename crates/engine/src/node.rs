@@ -18,8 +18,10 @@ use tokio::sync::mpsc;
 const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// How a node is started: JSON from the supervisor.
+///
+/// What it does not know it passes over: the supervisor may be of another version, before an
+/// upgrade or after one that failed.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct NodeConfig {
     /// The instance's name.
     pub instance: String,
@@ -29,6 +31,8 @@ pub struct NodeConfig {
     pub threads: usize,
     /// The package's version, for `status`.
     pub version: String,
+    /// Names the compiled module, so that a supervisor can tell its own from another.
+    pub build: String,
 }
 
 /// What every thread of the node may reach.

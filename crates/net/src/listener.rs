@@ -89,21 +89,31 @@ impl Listener {
 
     /// Accepts the next connection.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Accepted> {
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         loop {
             let mut guard = match ready!(self.fd.poll_read_ready(cx)) {
                 Ok(guard) => guard,
                 Err(error) => return Poll::Ready(Accepted::Exhausted(error)),
             };
+            match self.accept_now() {
+                Some(accepted) => return Poll::Ready(accepted),
+                None => guard.clear_ready(),
+            }
+        }
+    }
+
+    /// Accepts a connection that waits already; `None` when none does.
+    pub fn accept_now(&self) -> Option<Accepted> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        loop {
             match rustix::net::acceptfrom_with(self.fd.get_ref(), flags) {
-                Ok((fd, address)) => return Poll::Ready(accepted(fd, address)),
-                Err(Errno::AGAIN) => guard.clear_ready(),
+                Ok((fd, address)) => return Some(accepted(fd, address)),
+                Err(Errno::AGAIN) => return None,
                 Err(Errno::INTR) => {}
                 Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
-                    return Poll::Ready(Accepted::Exhausted(error.into()));
+                    return Some(Accepted::Exhausted(error.into()));
                 }
                 // accept(2): errors of the connection itself are reported here, not of the socket.
-                Err(_) => return Poll::Ready(Accepted::Gone),
+                Err(_) => return Some(Accepted::Gone),
             }
         }
     }

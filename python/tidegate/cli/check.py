@@ -3,9 +3,9 @@
 
 import platform
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 
+from tidegate import _build as build
 from tidegate.cli.codes import REFUSED, refuse
 from tidegate.cli.output import print_json
 from tidegate.config.problem import ConfigError, Problem
@@ -76,10 +76,7 @@ def schema() -> None:
 
 def version(*, as_json: bool) -> None:
     """Prints the version of the package, and with JSON those of what it runs on."""
-    try:
-        number = metadata.version("tidegate")
-    except metadata.PackageNotFoundError:
-        number = "0+checkout"
+    number = build.version()
     if not as_json:
         print(f"tidegate {number}")
         return

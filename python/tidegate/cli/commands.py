@@ -195,6 +195,30 @@ def reload(name: Name = None, runtime_directory: Runtime = None, as_json: Json =
     reload(name, runtime_directory, as_json=as_json)
 
 
+@app.command(
+    epilog=_epilog(
+        "pip install --upgrade tidegate && tidegate upgrade",
+        "tidegate upgrade --name edge --drain-time 10m",
+        "pip install tidegate==0.1.0 && tidegate upgrade --json",
+    )
+)
+def upgrade(
+    name: Name = None,
+    drain_time: Annotated[
+        str | None,
+        typer.Option(
+            "--drain-time", help="How long what is under way may take, such as 10m; graceful_stop without it."
+        ),
+    ] = None,
+    runtime_directory: Runtime = None,
+    as_json: Json = False,
+) -> None:
+    """Replace a running instance by the version installed now, newer or older, without losing a request."""
+    from tidegate.cli.upgrade import upgrade
+
+    upgrade(name, runtime_directory, drain_time=drain_time, as_json=as_json)
+
+
 @app.command(epilog=_epilog("tidegate status", "tidegate status --name edge --json"))
 def status(name: Name = None, runtime_directory: Runtime = None, as_json: Json = False) -> None:
     """Show what an instance runs, and how it is.

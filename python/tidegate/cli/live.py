@@ -96,10 +96,11 @@ def _render(instance: Instance, node: dict[str, Any] | None, control: dict[str, 
     else:
         parts.append(paint("control    not running; traffic goes on with the last configuration", "red"))
     if node is not None:
-        parts.append(
+        parts += [
+            f"version    {plain(node['version'])}",
             f"snapshot   {node['snapshot']}, {node['threads']} threads, "
-            f"up {duration(node.get('uptime_s', 0))}, {node.get('requests', 0)} requests"
-        )
+            f"up {duration(node.get('uptime_s', 0))}, {node.get('requests', 0)} requests",
+        ]
         if memory := node.get("memory"):
             parts.append(
                 f"memory     {memory['used'] >> 20} of {memory['limit'] >> 20} MiB "
@@ -107,6 +108,17 @@ def _render(instance: Instance, node: dict[str, Any] | None, control: dict[str, 
             )
     processes = (control or {}).get("processes") or ([{"role": "node", "pid": node["pid"]}] if node else [])
     parts += ["", table(("PROCESS", "PID"), [(each["role"], each["pid"]) for each in processes])]
+    draining = [
+        (
+            each["pid"],
+            each["version"],
+            each["connections"] if each["connections"] is not None else "?",
+            duration(each["left_s"]),
+        )
+        for each in (control or {}).get("draining", ())
+    ]
+    if draining:
+        parts += ["", table(("DRAINING NODE", "VERSION", "CONNECTIONS", "CUT IN"), draining)]
     if node is not None:
         rows = [(each["name"], each["address"], each["connections"]) for each in node["listeners"]]
         parts += ["", table(("LISTENER", "ADDRESS", "CONNECTIONS"), rows)]

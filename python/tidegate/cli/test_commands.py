@@ -31,6 +31,7 @@ COMMANDS = [
     "proxy",
     "reload",
     "status",
+    "upgrade",
     "schema",
     "init",
     "demo",

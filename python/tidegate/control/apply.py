@@ -61,12 +61,18 @@ class Node:
         """Whether there is a node to talk to."""
         return self._channel is not None and self._channel.is_open
 
-    async def connected(self, channel: AsyncChannel) -> int:
-        """Takes a connection to a node that has just come up; returns its snapshot's number."""
+    async def connected(self, channel: AsyncChannel, after: int = 0) -> int:
+        """Takes a connection to a node that has just come up; returns its snapshot's number.
+
+        Args:
+            channel: Closed with the next one.
+            after: The number of the snapshot that it is to go on from, if it has none: that of the node
+                it replaces.
+        """
         await self.disconnected()
         hello = await channel.call("hello")
         self._channel = channel
-        self.number = int(hello["snapshot"])
+        self.number = int(hello["snapshot"]) or after
         self.hashes = str(hello["hashes"])
         self._is_up.set()
         return self.number

@@ -30,7 +30,8 @@ def run(settings: str) -> int:
     """Runs control until the supervisor tells it to stop, or is gone.
 
     Args:
-        settings: `{"instance", "runtime_directory", "sources", "watch", "threads", "log_format"}`.
+        settings: `{"instance", "runtime_directory", "workers_folder", "sources", "watch", "threads",
+            "log_format"}`.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
         # Meant for the supervisor.
@@ -54,6 +55,7 @@ class Controller:
     def __init__(self, settings: dict[str, Any]) -> None:
         self._events = Events("control", settings["log_format"])
         self._directory = Path(settings["runtime_directory"])
+        self._workers_folder = Path(settings["workers_folder"])
         self._names: list[str] = settings["sources"]
         self._is_watching: bool = settings["watch"]
         self._threads: int | None = settings["threads"]
@@ -104,7 +106,7 @@ class Controller:
         """The supervisor said something."""
         kind = message["type"]
         if kind == "node.up":
-            self._spawn(self._node_up())
+            self._spawn(self._node_up(Path(message["path"]), int(message["after"])))
         elif kind == "reload":
             self._spawn(self._reload_quietly())
         elif kind == "stop":
@@ -129,7 +131,7 @@ class Controller:
         return {"number": applied.number, "changed": applied.changed}
 
     async def _status(self, _message: Message) -> Message:
-        processes = (await self._supervisor.call("status"))["processes"]
+        told = await self._supervisor.call("status")
         current = self._applier.current
         return {
             "pid": os.getpid(),
@@ -137,7 +139,8 @@ class Controller:
             "number": self._node.number,
             "last_error": self._last_error,
             "watching": self._is_watching,
-            "processes": processes,
+            "processes": told["processes"],
+            "draining": told["draining"],
         }
 
     async def _stop_asked(self, _message: Message) -> Message:
@@ -158,15 +161,17 @@ class Controller:
         try:
             await self._reload()
         except Refused as refusal:
-            answer = await self._supervisor.call("failed", code=refusal.reply["code"])
+            answer = await self._supervisor.call(
+                "failed", code=refusal.reply["code"], problems=refusal.problems
+            )
             if not answer["is_stopping"]:
                 self._stays(len(refusal.problems))
 
-    async def _node_up(self) -> None:
-        """A node came up, perhaps instead of another."""
+    async def _node_up(self, path: Path, after: int) -> None:
+        """A node came up at `path`, perhaps instead of another, which had the snapshot `after`."""
         try:
-            channel = await AsyncChannel.open(connect(self._directory / "node.sock", timeout=5))
-            await self._node.connected(channel)
+            channel = await AsyncChannel.open(connect(path, timeout=5))
+            await self._node.connected(channel, after)
             # Not before: a change that is under way waits for this very node.
             async with self._turn:
                 applied = await self._applier.resync()
@@ -251,7 +256,7 @@ class Controller:
 
     def _read(self) -> Compiled:
         if self._sources is None:
-            self._sources = Sources(self._names, self._directory, self._threads)
+            self._sources = Sources(self._names, self._workers_folder, self._threads)
         return self._sources.read()
 
     def _refusal(self, problems: list[WireProblem], code: int) -> Refused:

@@ -25,7 +25,13 @@ Handler = Callable[[str, Message, Reply], None]
 
 
 class Control:
-    """Control as the supervisor sees it."""
+    """Control as the supervisor sees it.
+
+    Attributes:
+        settings: Given to the next one that is started.
+        is_stopping: Whether no other is started.
+        process: The running process, if any.
+    """
 
     def __init__(
         self,
@@ -44,7 +50,7 @@ class Control:
         Args:
             loop: What calls back.
             instance: Whose control.
-            settings: Given to it as JSON in TIDEGATE_CONTROL.
+            settings: Given to it as JSON in TIDEGATE_CONTROL; may be exchanged for the next one.
             identity: Whom it runs as.
             events: Where to say what happens.
             on_request: Called with the type, the message and what to answer with.
@@ -53,7 +59,7 @@ class Control:
         """
         self._loop = loop
         self._instance = instance
-        self._settings = settings
+        self.settings = settings
         self._identity = identity
         self._events = events
         self._on_request = on_request
@@ -63,7 +69,7 @@ class Control:
         self._peer: Peer | None = None
         self._backoff = Backoff()
         self._restart: Timer | None = None
-        self._is_stopping = False
+        self.is_stopping = False
         self.process: Process | None = None
 
     def start(self) -> None:
@@ -81,7 +87,7 @@ class Control:
                     Spec(
                         "control",
                         ENTRY,
-                        environment={"TIDEGATE_CONTROL": json.dumps(self._settings)},
+                        environment={"TIDEGATE_CONTROL": json.dumps(self.settings)},
                         descriptors={3: theirs.fileno(), 4: self._listener.fileno()},
                         identity=self._identity,
                     )
@@ -126,7 +132,7 @@ class Control:
         self._again(time.monotonic() - process.started, process.reap())
 
     def _again(self, lived: float, how: str) -> None:
-        if not self._is_stopping:
+        if not self.is_stopping:
             delay = self._backoff.ended(lived)
             self._events.warning("control ended, starting another", how=how, in_s=round(delay, 1) or None)
             self._restart = self._loop.after(delay, self.start)
@@ -134,17 +140,34 @@ class Control:
 
     def stop(self) -> None:
         """Ends control; no other is started. The process is killed if it does not go by itself."""
-        if self._is_stopping:
+        if self.is_stopping:
             return
-        self._is_stopping = True
+        self.is_stopping = True
         if self._restart is not None:
             self._restart.cancel()
         self.tell("stop")
-        self._loop.after(3, self.kill)
+        process = self.process
+
+        def late() -> None:
+            if process is not None and self.process is process:
+                process.signal(signal.SIGKILL)
+
+        self._loop.after(3, late)
+
+    def resume(self) -> None:
+        """Takes `stop` back."""
+        self.is_stopping = False
+        if self.process is None:
+            self.start()
+
+    def renew(self) -> None:
+        """Replaces control by one with the settings of now."""
+        if self.process is not None:
+            self.process.signal(signal.SIGKILL)
 
     def kill(self) -> None:
         """Ends control at once."""
-        self._is_stopping = True
+        self.is_stopping = True
         if self.process is not None:
             self.process.signal(signal.SIGKILL)
 

@@ -12,6 +12,15 @@ from collections.abc import Callable, Iterable
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
+SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGCHLD,
+)
+"""What a supervisor listens to."""
 
 
 class Timer:

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tidegate.events import Events
@@ -34,7 +35,6 @@ class Owner:
 
     instance: Instance
     identity: Identity | None
-    version: str
 
 
 class Node:
@@ -45,6 +45,9 @@ class Node:
         threads: How many threads it has; 0 before it is known.
         is_up: Whether it has its sockets and accepts.
         is_adopted: Whether an earlier supervisor started it.
+        path: Where it answers.
+        hello: What an adopted or new node said of itself: `version`, `build`, `snapshot`, ...
+        problem: Why one that was tried out does not serve; empty while nothing is known.
     """
 
     def __init__(
@@ -56,11 +59,18 @@ class Node:
         *,
         on_up: Callable[[], None],
         on_end: Callable[[str, int], None],
+        path: Path | None = None,
     ) -> None:
         """Args:
         on_up: Called whenever a node accepts.
         on_end: Called when one ended, with how, and how many ended early one after the other.
+        path: Where it answers; the instance's ordinary place without it.
         """
+        self.path = path or owner.instance.node_socket
+        self.hello: Message = {}
+        self.problem = ""
+        self._is_trial = False
+        self._first_start: dict[str, Any] = {}
         self._loop = loop
         self._owner = owner
         self._sockets = sockets
@@ -77,8 +87,11 @@ class Node:
         self.is_up = False
         self.is_adopted = False
 
-    def adopt(self) -> bool:
-        """Takes over the node that answers in the runtime directory, with its sockets.
+    def adopt(self, *, with_sockets: bool = True) -> bool:
+        """Takes over the node that answers at `path`, with its sockets.
+
+        Args:
+            with_sockets: Whether to take them; a node that drains has none.
 
         Returns:
             Whether there is one.
@@ -86,42 +99,62 @@ class Node:
         Raises:
             AdoptionError: Something answers that is no node of ours.
         """
-        path = self._owner.instance.node_socket
         try:
-            channel = Channel.to(path)
+            channel = Channel.to(self.path)
         except OSError:
             return False
         with channel:
             try:
                 channel.identify()
-                hello = channel.call("hello")
+                self.hello = channel.call("hello")
                 process = self._check(channel)
-                reply = channel.call("sockets.get")
-                while True:
-                    for key, descriptor in zip(reply["keys"], channel.take(len(reply["keys"])), strict=True):
-                        self._sockets.adopt(key, descriptor)
-                    if not reply.get("more"):
-                        break
-                    reply = channel.receive(10)
-                if not hello.get("started"):
-                    channel.call("start")
+                if with_sockets:
+                    self._take_sockets(channel)
+                    if not self.hello.get("started"):
+                        channel.call("start")
             except (ProtocolError, Refused, KeyError) as error:
                 raise AdoptionError(
-                    f"something answers on {path} but not as a node: {error}; "
-                    f"`fuser {path}` names the process, end it and try again"
+                    f"something answers on {self.path} but not as a node: {error}; "
+                    f"`fuser {self.path}` names the process, end it and try again"
                 ) from error
-        self.threads = int(hello["threads"])
+        self.threads = int(self.hello["threads"])
         self.is_adopted = True
         self._follow(process)
         self._connect()
         self.is_up = True
-        self._events.info(
-            "adopted the running node",
-            pid=process.pid,
-            snapshot=hello.get("snapshot"),
-            sockets=len(self._sockets.pairs()),
-        )
+        if with_sockets:
+            self._events.info(
+                "adopted the running node",
+                pid=process.pid,
+                version=self.version,
+                snapshot=self.hello.get("snapshot"),
+                sockets=len(self._sockets.pairs()),
+            )
         return True
+
+    def take_sockets(self) -> None:
+        """Takes the sockets that the running node holds.
+
+        Raises:
+            OSError: It is gone.
+            ProtocolError: It does not answer.
+        """
+        with Channel.to(self.path) as channel:
+            self._take_sockets(channel)
+
+    def _take_sockets(self, channel: Channel) -> None:
+        reply = channel.call("sockets.get")
+        while True:
+            for key, descriptor in zip(reply["keys"], channel.take(len(reply["keys"])), strict=True):
+                self._sockets.adopt(key, descriptor)
+            if not reply.get("more"):
+                return
+            reply = channel.receive(10)
+
+    @property
+    def version(self) -> str:
+        """The version of the package it runs from; empty before it has said it."""
+        return str(self.hello.get("version", ""))
 
     def _check(self, channel: Channel) -> Process:
         if channel.sender is None:
@@ -149,19 +182,57 @@ class Node:
         self.threads = threads
         self._start()
 
+    def try_out(self, threads: int, health: list[list[str]]) -> None:
+        """Starts a node beside the one it is to replace. If it ends before `promote`, no other is started.
+
+        Args:
+            threads: How many.
+            health: What the checks of that one have found: `[backend, endpoint, "up" or "down"]`.
+        """
+        self._is_trial = True
+        # The snapshot on disk is that one's; control sends what this one is to have.
+        self._first_start = {"from_disk": False, "health": health}
+        self.start(threads)
+
+    def promote(self) -> None:
+        """Gives the instance's socket to a node that was tried out: whoever asks reaches this one.
+
+        Raises:
+            OSError: The socket cannot be renamed.
+        """
+        os.rename(self.path, self._owner.instance.node_socket)
+        self.path = self._owner.instance.node_socket
+        self._is_trial = False
+
+    def step_aside(self, path: Path) -> None:
+        """Gives the socket of a node that is to be replaced another name, beside the one it has.
+
+        Raises:
+            OSError: The socket cannot have two names.
+        """
+        path.unlink(missing_ok=True)
+        os.link(self.path, path)
+        self.path = path
+
+    def retire(self, on_end: Callable[[str, int], None]) -> None:
+        """Makes the end of this node the end of it; `on_end` is called instead of the one before."""
+        self._is_stopping = True
+        self._on_end = on_end
+        if self._restart is not None:
+            self._restart.cancel()
+
     def _start(self) -> None:
         self._restart = None
         owner = self._owner
         try:
             if self._listener is None:
-                self._listener = listen(owner.instance.node_socket, 0o600, replace=True)
+                self._listener = listen(self.path, 0o600, replace=True)
                 if owner.identity is not None:
-                    os.chown(owner.instance.node_socket, owner.identity.uid, owner.identity.gid)
+                    os.chown(self.path, owner.identity.uid, owner.identity.gid)
             settings = {
                 "instance": owner.instance.name,
                 "runtime_directory": str(owner.instance.directory),
                 "threads": self.threads,
-                "version": owner.version,
             }
             process = start(
                 Spec(
@@ -188,7 +259,7 @@ class Node:
         self._loop.watch(process.pidfd, lambda _events: self.ended())
 
     def _connect(self) -> None:
-        connection = connect(self._owner.instance.node_socket, timeout=5)
+        connection = connect(self.path, timeout=5)
         self._peer = Peer(self._loop, connection, on_close=self._lost)
 
     def _hand_over(self) -> None:
@@ -199,14 +270,16 @@ class Node:
 
         def greeted(reply: Message | None) -> None:
             if self._accepted(reply, "hello"):
+                self.hello = reply or {}
                 self.put(self._sockets.names(), started)
 
         def started(reply: Message | None) -> None:
             if self._accepted(reply, "sockets.put"):
-                peer.call("start", up, timeout=START_TIMEOUT)
+                peer.call("start", up, timeout=START_TIMEOUT, **self._first_start)
+                self._first_start = {}
 
         def up(reply: Message | None) -> None:
-            if self._has_bad_snapshot(reply):
+            if not self._is_trial and self._has_bad_snapshot(reply):
                 peer.call("start", up, timeout=START_TIMEOUT)
             elif self._accepted(reply, "start"):
                 self.is_up = True
@@ -232,6 +305,7 @@ class Node:
             return True
         if self.process is not None and not self._is_stopping:
             reason = "no answer" if reply is None else reply.get("problems")
+            self.problem = self.problem or f"it did not start properly: {what}: {reason}"
             self._events.error("the node did not start properly", step=what, problems=reason)
             self.process.signal(signal.SIGKILL)
         return False
@@ -286,13 +360,16 @@ class Node:
         self._loop.unwatch(process.pidfd)
         how = process.reap()
         if self._peer is not None:
+            # What it said last may still be on its way to us.
             peer, self._peer = self._peer, None
+            peer.receive_rest()
             peer.close()
         self.is_up = False
         self._again(time.monotonic() - process.started, how)
 
     def _again(self, lived: float, how: str) -> None:
-        if self._is_stopping:
+        if self._is_stopping or self._is_trial:
+            self.problem = self.problem or f"it ended before it was ready: {how}"
             self._on_end(how, self._backoff.failures)
             return
         delay = self._backoff.ended(lived)

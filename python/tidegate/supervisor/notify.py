@@ -12,11 +12,16 @@ class Notifier:
     The variable is taken out of the environment, so that no child speaks in our name.
     """
 
-    def __init__(self) -> None:
-        address = os.environ.pop("NOTIFY_SOCKET", "")
+    def __init__(self, address: str | None = None, *, is_ready: bool = False) -> None:
+        """Args:
+        address: What NOTIFY_SOCKET was, after an upgrade; taken from the environment without it.
+        is_ready: Whether `ready` was called by the supervisor before.
+        """
+        address = os.environ.pop("NOTIFY_SOCKET", "") if address is None else address
+        self.address = address
         # A name that starts with @ is in the abstract namespace.
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        self.is_ready = False
+        self.is_ready = is_ready
 
     def ready(self, status: str) -> None:
         """The gateway serves (again)."""

@@ -86,8 +86,9 @@ class Peer:
 
     def receive_rest(self) -> None:
         """Handles what a peer that has ended sent before."""
-        while self.is_open:
-            self._receive()
+        # All of it is there. An end may never come: nobody had taken the connection from its queue yet.
+        while self.is_open and self._receive():
+            pass
 
     def close(self) -> None:
         """Closes the connection; calls under way are answered with None, `on_close` is not called."""
@@ -121,25 +122,27 @@ class Peer:
         if self.is_open and events & WRITE:
             self._flush()
 
-    def _receive(self) -> None:
+    def _receive(self) -> bool:
+        """Reads once; returns whether there was anything."""
         try:
             data, descriptors, _, _ = socket.recv_fds(self._socket, _CHUNK, 200)
         except BlockingIOError:
-            return
+            return False
         except OSError as error:
             self._fail(str(error))
-            return
+            return False
         if not data:
             self._fail("it closed the connection")
-            return
+            return False
         try:
             messages = self._decoder.feed(data, descriptors)
         except ProtocolError as error:
             self._fail(str(error))
-            return
+            return False
         for message in messages:
             if self.is_open:
                 self._dispatch(message)
+        return True
 
     def _dispatch(self, message: Message) -> None:
         if "type" in message:

@@ -51,7 +51,6 @@ class Process:
     Attributes:
         started: When, on the monotonic clock; for an adopted one, when it was adopted.
         start_time: The kernel's: with the process identifier it names one process of this boot.
-        is_child: Whether its exit status is ours to take.
     """
 
     role: str
@@ -59,7 +58,6 @@ class Process:
     pidfd: int
     started: float
     start_time: int
-    is_child: bool
 
     def signal(self, number: int) -> None:
         """Sends a signal; nothing happens when the process is gone."""
@@ -69,11 +67,10 @@ class Process:
     def reap(self) -> str:
         """Forgets an ended process and says how it ended."""
         os.close(self.pidfd)
-        if not self.is_child:
-            return "ended"
         try:
             _, status = os.waitpid(self.pid, 0)
         except ChildProcessError:
+            # Somebody else's. After an upgrade those of the supervisor before are ours: it was this process.
             return "ended"
         return describe(status)
 
@@ -108,6 +105,12 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (_first_limit[1], _first_limit[1]))
 
 
+def restore_descriptor_limit() -> None:
+    """Takes `raise_descriptor_limit` back, for a program that is to take this one's place."""
+    if _first_limit is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, _first_limit)
+
+
 def start(spec: Spec) -> Process:
     """Starts a process.
 
@@ -127,7 +130,7 @@ def start(spec: Spec) -> Process:
         raise OSError(
             int(number), f"{os.strerror(int(number))} ({stage})", spec.interpreter or sys.executable
         )
-    return Process(spec.role, pid, os.pidfd_open(pid), time.monotonic(), start_time_of(pid) or 0, True)
+    return Process(spec.role, pid, os.pidfd_open(pid), time.monotonic(), start_time_of(pid) or 0)
 
 
 def _become(spec: Spec, report: int) -> None:
@@ -186,7 +189,7 @@ def adopt(role: str, pid: int, start_time: int = 0) -> Process | None:
     if found is None or (start_time and found != start_time):
         os.close(pidfd)
         return None
-    return Process(role, pid, pidfd, time.monotonic(), found, False)
+    return Process(role, pid, pidfd, time.monotonic(), found)
 
 
 def start_time_of(pid: int) -> int | None:

@@ -6,7 +6,6 @@ import fcntl
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,10 +13,11 @@ from tidegate import runtime
 from tidegate.events import Events, Form, fail
 from tidegate.runtime import Instance, InstanceError
 from tidegate.supervisor import identity as identities
-from tidegate.supervisor.identity import IdentityError
+from tidegate.supervisor.identity import Identity, IdentityError
 from tidegate.supervisor.node import AdoptionError
 from tidegate.supervisor.notify import Notifier
 from tidegate.supervisor.processes import raise_descriptor_limit, reserve_descriptors
+from tidegate.supervisor.succession import Handed
 from tidegate.supervisor.supervisor import Supervisor
 
 
@@ -63,30 +63,45 @@ def run(options: Options) -> int:
     except (InstanceError, IdentityError) as error:
         fail(str(error))
         return 1
-    control: dict[str, Any] = {
-        "instance": instance.name,
-        "runtime_directory": str(instance.directory),
-        "sources": list(options.sources),
-        "watch": options.watch,
-        "threads": options.threads,
-        "log_format": events.form,
-    }
+    plain = {**vars(options), "sources": list(options.sources), "log_format": events.form}
+    plain["runtime_directory"] = str(options.runtime_directory) if options.runtime_directory else None
+    return _serve(
+        instance,
+        identity,
+        events,
+        Notifier(),
+        Handed(plain, instance.name, str(instance.directory.parent), lock=lock),
+    )
+
+
+def take_over(handed: Handed) -> int:
+    """Goes on where the supervisor before, this very process, left off; returns the exit code."""
+    events = Events("supervisor", handed.options["log_format"])
+    for descriptor in (handed.lock, handed.door):
+        os.set_inheritable(descriptor, False)
+    try:
+        instance = runtime.instance(handed.instance, Path(handed.runtime_directory))
+        # Whom the node runs as is decided: the file may have another user by now, which control says.
+        identity = identities.resolve(handed.user or "root") if os.geteuid() == 0 else None
+    except (InstanceError, IdentityError) as error:
+        fail(str(error))
+        return 1
+    return _serve(instance, identity, events, Notifier(handed.notify, is_ready=handed.is_ready), handed)
+
+
+def _serve(
+    instance: Instance, identity: Identity | None, events: Events, notifier: Notifier, handed: Handed
+) -> int:
     reserve_descriptors()
     raise_descriptor_limit()
-    try:
-        version = metadata.version("tidegate")
-    except metadata.PackageNotFoundError:
-        version = "0+checkout"
-    supervisor = Supervisor(
-        instance, control, identity, events, Notifier(), version, has_user_option=options.user is not None
-    )
+    supervisor = Supervisor(instance, identity, events, notifier, handed)
     try:
         return supervisor.run()
     except AdoptionError as error:
         fail(str(error))
         return 1
     finally:
-        os.close(lock)
+        os.close(handed.lock)
 
 
 def acquire(instance: Instance) -> int:

@@ -4,25 +4,30 @@
 import contextlib
 import os
 import signal
-from pathlib import Path
+import socket
+from dataclasses import asdict
 from typing import Any
 
+from tidegate import _build
 from tidegate.events import Events
-from tidegate.protocol import Message, Pool, WireProblem
+from tidegate.protocol import Message, listen
 from tidegate.runtime import Instance
-from tidegate.supervisor import identity as identities
 from tidegate.supervisor import state
-from tidegate.supervisor.binding import BindFailures, Sockets, ensure
+from tidegate.supervisor.binding import Sockets
 from tidegate.supervisor.control import Control, Reply
-from tidegate.supervisor.identity import Identity, IdentityError
-from tidegate.supervisor.loop import Loop, Timer
-from tidegate.supervisor.node import Node, Owner
+from tidegate.supervisor.crew import Crew
+from tidegate.supervisor.door import Door
+from tidegate.supervisor.identity import Identity
+from tidegate.supervisor.loop import SIGNALS, Loop, Timer
+from tidegate.supervisor.node import Node
 from tidegate.supervisor.notify import Notifier
+from tidegate.supervisor.provision import Provision
+from tidegate.supervisor.succession import Handed
+from tidegate.supervisor.upgrade import READY_WITHIN, Upgrades
 from tidegate.supervisor.workers import Workers
 
 EARLY_DEATHS = 5
 """How often a process may end early before the gateway ever served; then starting has failed."""
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
 
 class Supervisor:
@@ -31,59 +36,91 @@ class Supervisor:
     def __init__(
         self,
         instance: Instance,
-        control: dict[str, Any],
         identity: Identity | None,
         events: Events,
         notifier: Notifier,
-        version: str,
-        *,
-        has_user_option: bool = False,
+        handed: Handed,
     ) -> None:
         """Takes what a gateway needs.
 
         Args:
             instance: Whose runtime directory is prepared and whose lock is held.
-            control: What control is to know: files and options.
             identity: Whom node and control run as; None for nobody else.
             events: Where to say what happens.
             notifier: The service manager.
-            version: Ours.
-            has_user_option: Whether the user was chosen on the command line, which then decides.
+            handed: The options, and what the supervisor before handed on, if this one takes its place.
         """
-        self._has_user_option = has_user_option
+        self._handed = handed
         self._instance = instance
         self._events = events
         self._notifier = notifier
         self._identity = identity
         self._loop = Loop()
         self._sockets = Sockets()
-        self._node = Node(
+        self._crew = Crew(
             self._loop,
-            Owner(instance, identity, version),
+            instance,
+            identity,
             self._sockets,
             events,
             on_up=self._node_up,
             on_end=self._node_ended,
+            on_change=self._processes_changed,
+            on_drained=self._drained,
         )
-        self._workers = Workers(
-            self._loop, self._sockets, events, owner=identity, on_change=self._processes_changed
-        )
+        self._trial: Timer | None = None
         self._control = Control(
             self._loop,
             instance,
-            control,
+            self._control_settings(),
             identity,
             events,
             on_request=self._asked,
             on_start=self._control_started,
             on_end=self._control_ended,
         )
-        self._waiting: list[tuple[list[str], Reply]] = []
-        self._graceful_stop = 30.0
+        self._provision = Provision(
+            self._sockets,
+            self._crew,
+            identity,
+            self._save,
+            # A user chosen on the command line decides, whatever the file says.
+            has_user_option=handed.options["user"] is not None,
+        )
         self._is_stopping = False
         self._exit_code = 0
         self._deadline: Timer | None = None
         self._has_terminal = _has_terminal()
+        listener = (
+            socket.socket(fileno=handed.door)
+            if handed.door >= 0
+            else listen(instance.supervisor_socket, 0o600, replace=True)
+        )
+        door = Door(self._loop, listener, self._asked_at_the_door)
+        self._door = door
+        self._upgrades = Upgrades(
+            self._loop, identity, events, notifier, handed, self._control, door, self._save
+        )
+
+    def _control_settings(self) -> dict[str, Any]:
+        options, generation = self._handed.options, self._crew.team.generation
+        return {
+            "instance": self._instance.name,
+            "runtime_directory": str(self._instance.directory),
+            "workers_folder": str(self._instance.workers_folder(generation)),
+            "sources": options["sources"],
+            "watch": options["watch"],
+            "threads": options["threads"],
+            "log_format": self._events.form,
+        }
+
+    @property
+    def _node(self) -> Node:
+        return self._crew.team.node
+
+    @property
+    def _workers(self) -> Workers:
+        return self._crew.team.workers
 
     def run(self) -> int:
         """Serves until a signal or a failed start; returns the exit code.
@@ -92,16 +129,22 @@ class Supervisor:
             AdoptionError: Something answers in the runtime directory that is no node of ours.
         """
         last = state.read(self._instance.state_file)
-        self._workers.adopt(last.get("workers", []))
-        if self._node.adopt():
-            self._graceful_stop = last.get("graceful_stop_ms", 30_000) / 1000
-        else:
+        if not self._crew.follow(last):
             # Their sockets went with the node.
+            self._crew.keep_workers()
             self._workers.drop([])
             # The configuration decides, not what an earlier run left behind.
             for left in (self._instance.snapshot_file, *self._instance.secret_files()):
                 left.unlink(missing_ok=True)
+        else:
+            self._provision.graceful_stop = last.get("graceful_stop_ms", 30_000) / 1000
+            if self._upgrades.last.state == "checking" or self._is_another():
+                self._try_out()
+            else:
+                self._crew.keep_workers()
+        self._control.settings = self._control_settings()
         self._loop.handle_signals(SIGNALS, self._signalled)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self._save()
         self._control.start()
         # An error here leaves the files: node and workers go on, and the next supervisor adopts them.
@@ -109,13 +152,72 @@ class Supervisor:
         self._close()
         return self._exit_code
 
+    # Upgrades
+
+    def _asked_at_the_door(self, kind: str, message: Message, reply: Reply) -> None:
+        if kind == "upgrade":
+            self._upgrade(message, reply)
+        elif kind == "upgrade.status":
+            draining = [each.status() for each in self._crew.draining]
+            reply(upgrade={**asdict(self._upgrades.last), "draining": draining})
+        else:
+            reply(problems=[{"where": "type", "message": f"the supervisor knows no {kind!r} here"}])
+
+    def _upgrade(self, message: Message, reply: Reply) -> None:
+        if self._is_stopping:
+            reply(problems=[{"where": "", "message": "the gateway stops"}])
+        else:
+            self._upgrades.ask(self._node, message, reply)
+
+    def _is_another(self) -> bool:
+        """Whether the adopted node runs other code than a new one would."""
+        hello = self._node.hello
+        return (hello.get("version"), hello.get("build")) != (_build.version(), _build.build())
+
+    def _try_out(self) -> None:
+        """Has a node of the installed code get ready beside the adopted one."""
+        self._upgrades.begin_trial(self._node, _build.version())
+        self._crew.try_out()
+        late = [{"where": "the new node", "message": f"it was not ready within {READY_WITHIN:g} s"}]
+        self._trial = self._loop.after(READY_WITHIN, lambda: self._trial_failed(late))
+
+    def _trial_succeeded(self) -> None:
+        drain_ms = self._upgrades.last.drain_ms
+        seconds = self._provision.graceful_stop if drain_ms is None else drain_ms / 1000
+        try:
+            self._crew.promote(seconds)
+        except OSError as error:
+            self._trial_failed([{"where": str(self._instance.node_socket), "message": str(error)}])
+            return
+        if self._trial is not None:
+            self._trial.cancel()
+        self._upgrades.succeed(self._node, seconds)
+        self._save()
+
+    def _trial_failed(self, problems: list[Any], code: int = 1) -> None:
+        """Goes back to the node that serves, whatever the new one does."""
+        if self._crew.before is None:
+            return
+        if self._trial is not None:
+            self._trial.cancel()
+        self._upgrades.fail(problems, code)
+        self._crew.step_back(self._provision.graceful_stop)
+        self._provision.forget()
+        self._control.settings = self._control_settings()
+        if not self._is_stopping:
+            self._control.renew()
+        self._save()
+
+    def _drained(self, status: dict[str, Any]) -> None:
+        self._upgrades.drained(status, is_last=not self._crew.draining)
+
     # What control asks
 
     def _asked(self, kind: str, message: Message, reply: Reply) -> None:
         handlers = {
-            "sockets.ensure": self._ensure,
-            "sockets.keep": self._keep,
-            "functions.set": self._set_functions,
+            "sockets.ensure": self._provision.ensure,
+            "sockets.keep": self._provision.keep,
+            "functions.set": self._provision.set_functions,
             "reloading": lambda _message, _reply: self._notifier.reloading(),
             "ready": self._ready,
             "failed": self._failed,
@@ -128,116 +230,18 @@ class Supervisor:
         elif not self._is_stopping:
             handler(message, reply)
 
-    def _ensure(self, message: Message, reply: Reply) -> None:
-        threads = int(message["threads"])
-        user = message.get("user")
-        if user and not self._has_user_option and user != (self._identity.name if self._identity else "root"):
-            text = f"changing the user to {user!r} needs a start with `--user {user}`"
-            reply(problems=[{"where": "gateway.user", "message": text}])
-            return
-        if self._node.threads and self._node.threads != threads:
-            text = (
-                f"the node runs with {self._node.threads} threads and cannot change to {threads}; "
-                "stop the gateway and start it again"
-            )
-            reply(problems=[{"where": "gateway.threads", "message": text}])
-            return
-        try:
-            new = ensure(self._sockets, message["addresses"], threads)
-        except BindFailures as failures:
-            reply(problems=failures.problems())
-            return
-        self._graceful_stop = message.get("graceful_stop_ms", 30_000) / 1000
-        self._save()
-        if self._node.process is None and not self._node.threads:
-            self._waiting.append((new, reply))
-            self._node.start(threads)
-        else:
-            self._hand_over(new, reply)
-
-    def _hand_over(self, new: list[str], reply: Reply) -> None:
-        """Gives new sockets to the node; a node that is being replaced gets them when it starts."""
-        if not self._node.is_up:
-            self._waiting.append((new, reply))
-            return
-
-        def handed(answer: Message | None) -> None:
-            if answer is None:
-                self._waiting.append((new, reply))
-            elif answer.get("ok") is True:
-                reply()
-            else:
-                for key in new:
-                    self._sockets.drop(key)
-                reply(problems=answer.get("problems"))
-
-        self._node.put(new, handed)
-
-    def _keep(self, message: Message, reply: Reply) -> None:
-        keep = set(message["keys"])
-        gone = [key for key in self._sockets.names() if key not in keep and not key.startswith("worker:")]
-        self._drop(gone)
-        reply(dropped=gone)
-
-    def _drop(self, keys: list[str]) -> None:
-        for key in keys:
-            self._sockets.drop(key)
-        if keys:
-            self._node.call("sockets.drop", lambda _reply: None, keys=keys)
-
-    def _set_functions(self, message: Message, reply: Reply) -> None:
-        try:
-            identity = self._workers.identity = self._worker_identity(message.get("user"))
-            if identity is not None:
-                folders = {Path(pool["directory"]) for pool in message["pools"] if pool["directory"]}
-                identities.check_access(identity, sorted(folders), "choose gateway.function_user")
-        except IdentityError as error:
-            reply(problems=[{"where": "gateway.function_user", "message": str(error)}])
-            return
-        if message["drop"]:
-            self._drop_functions(message["pools"])
-            reply()
-            return
-        new: list[str] = []
-
-        def settled(problems: list[WireProblem]) -> None:
-            self._save()
-            held = [key for key in new if key in self._sockets]
-            if problems:
-                reply(problems=problems)
-            elif held and self._node.is_up:
-                self._hand_over(held, reply)
-            else:
-                # A node that starts gets every socket.
-                reply()
-
-        try:
-            new += self._workers.bind(message["pools"])
-        except OSError as error:
-            reply(problems=[{"where": "functions", "message": f"a worker's socket cannot be bound: {error}"}])
-            return
-        self._workers.set(message["pools"], new, settled, tried=bool(message["tried"]))
-
-    def _drop_functions(self, pools: list[Pool]) -> None:
-        held = {key for key in self._sockets.names() if key.startswith("worker:")}
-        self._workers.drop(pools)
-        gone = sorted(held - set(self._sockets.names()))
-        if gone:
-            self._node.call("sockets.drop", lambda _reply: None, keys=gone)
-        self._save()
-
-    def _worker_identity(self, name: str | None) -> Identity | None:
-        if self._identity is None and os.geteuid() == 0:
-            # Told to keep root's rights: the workers keep them too unless told otherwise.
-            return identities.resolve(name) if name else None
-        return identities.resolve(name) if name else identities.for_workers(self._identity)
-
     def _ready(self, message: Message, reply: Reply) -> None:
         self._notifier.ready(str(message.get("status", "")))
         reply()
+        if self._crew.before is not None and self._node.is_up:
+            self._trial_succeeded()
 
     def _failed(self, message: Message, reply: Reply) -> None:
         """Control could not start the gateway; what is wrong it has said itself."""
+        if self._crew.before is not None:
+            reply(is_stopping=False)
+            self._trial_failed(message["problems"], int(message.get("code", 1)))
+            return
         is_first = not self._notifier.is_ready and not self._node.is_adopted
         reply(is_stopping=is_first)
         if is_first:
@@ -255,24 +259,33 @@ class Supervisor:
                 for process in (self._node.process, self._control.process)
                 if process is not None
             ),
+            *({"role": "node (draining)", "pid": each.pid} for each in self._crew.draining),
             *(
                 {"role": f"worker:{entry['pool']}:{entry['number']}", "pid": entry["pid"]}
                 for entry in self._workers.entries()
             ),
         ]
-        reply(processes=processes)
+        reply(processes=processes, draining=[each.status() for each in self._crew.draining])
 
     # What happens to the processes
 
     def _node_up(self) -> None:
         self._save()
-        waiting, self._waiting = self._waiting, []
-        for _, reply in waiting:
-            reply()
-        self._control.tell("node.up")
+        self._provision.node_is_up()
+        self._tell_node_up()
+
+    def _tell_node_up(self) -> None:
+        before = self._crew.before
+        after = before.node.hello.get("snapshot", 0) if before is not None else 0
+        self._control.tell("node.up", path=str(self._node.path), after=after)
 
     def _node_ended(self, how: str, failures: int) -> None:
         self._save()
+        if self._crew.before is not None:
+            # Else it is the one that serves: another is being started as ever.
+            if self._node.problem:
+                self._trial_failed([{"where": "the new node", "message": self._node.problem}])
+            return
         if self._is_stopping:
             self._workers.stop()
             self._finish()
@@ -282,14 +295,15 @@ class Supervisor:
     def _control_started(self) -> None:
         self._save()
         if self._node.is_up:
-            self._control.tell("node.up")
+            self._tell_node_up()
 
     def _control_ended(self, how: str, failures: int) -> None:
         self._save()
-        # Nobody waits for these answers any more.
-        self._waiting = [(new, _nobody) for new, _ in self._waiting]
+        self._provision.forget()
         if self._is_stopping:
             self._finish()
+        elif self._upgrades.is_handing_on:
+            self._upgrades.hand_on()
         else:
             self._give_up("control", how, failures)
 
@@ -313,12 +327,17 @@ class Supervisor:
             # Control says when it begins, so that the service manager never waits for a dead one.
             self._control.tell("reload")
         elif number == signal.SIGUSR1:
-            self._node.call("logs.reopen", lambda _reply: None)
+            for node in self._crew.nodes():
+                node.call("logs.reopen", lambda _reply: None)
+        elif number == signal.SIGUSR2:
+            self._upgrade({}, _nobody)
         elif self._is_stopping:
             self._events.warning("stopping at once", signal=signal.Signals(number).name)
             self._kill()
         else:
-            self._events.info("draining", signal=signal.Signals(number).name, at_most_s=self._graceful_stop)
+            self._events.info(
+                "draining", signal=signal.Signals(number).name, at_most_s=self._provision.graceful_stop
+            )
             self._stop(0)
 
     def _reap_all(self) -> None:
@@ -343,40 +362,36 @@ class Supervisor:
     def _stop(self, code: int) -> None:
         self._is_stopping = True
         self._exit_code = code
+        self._trial_failed([{"where": "", "message": "the gateway stops"}])
         self._notifier.stopping()
         self._control.stop()
         for key in self._sockets.names():
             if not key.startswith("worker:"):
                 # The node holds its own: once it closes them too, new connections are refused at once.
                 self._sockets.drop(key)
-        self._node.drain()
-        self._deadline = self._loop.after(self._graceful_stop + 5, self._kill)
+        self._crew.stop(self._provision.graceful_stop)
+        self._deadline = self._loop.after(self._provision.graceful_stop + 5, self._kill)
         if self._node.process is None:
             self._workers.stop()
         self._finish()
 
     def _kill(self) -> None:
-        self._node.kill()
+        self._crew.kill()
         self._control.kill()
-        self._workers.kill()
         self._finish()
 
     def _finish(self) -> None:
-        if self._node.process is None and self._control.process is None and self._workers.is_empty:
+        if self._crew.is_empty and self._control.process is None:
             self._loop.stop()
 
     def _save(self) -> None:
-        node = self._node.process
+        entry = {
+            "supervisor": os.getpid(),
+            "graceful_stop_ms": round(self._provision.graceful_stop * 1000),
+            **self._crew.entries(),
+        }
         try:
-            state.write(
-                self._instance.state_file,
-                {
-                    "supervisor": os.getpid(),
-                    "node": {"pid": node.pid, "start_time": node.start_time} if node else None,
-                    "graceful_stop_ms": round(self._graceful_stop * 1000),
-                    "workers": self._workers.entries(),
-                },
-            )
+            state.write(self._instance.state_file, entry)
         except OSError as error:
             self._events.error(
                 f"cannot write {self._instance.state_file}: {error.strerror}; "
@@ -384,16 +399,14 @@ class Supervisor:
             )
 
     def _close(self) -> None:
-        self._node.close()
+        self._crew.close()
         self._control.close()
         self._sockets.close()
+        self._door.close()
         instance = self._instance
-        files: list[Path] = [instance.node_socket, instance.control_socket, instance.snapshot_file]
-        files += instance.secret_files()
-        for path in (*files, instance.state_file, *self._workers.files()):
+        files = [instance.control_socket, instance.supervisor_socket, instance.snapshot_file]
+        for path in (*files, *instance.secret_files(), instance.state_file):
             path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            (instance.directory / "workers").rmdir()
         with contextlib.suppress(OSError):
             instance.lock_file.unlink()
             instance.directory.rmdir()

@@ -18,9 +18,9 @@ _READY = 4
 """The descriptor on which a worker says that it is ready."""
 
 
-def key_of(pool: str, number: int) -> str:
-    """The key of a worker's socket."""
-    return f"worker:{pool}:{number}"
+def key_of(pool: str, number: int, generation: int = 0) -> str:
+    """The key of a worker's socket; after an upgrade those of before are there for a while, too."""
+    return f"worker:{pool}:{number}" + (f":{generation}" if generation else "")
 
 
 def launch(

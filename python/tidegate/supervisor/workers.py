@@ -33,13 +33,14 @@ Answer = Callable[[list[WireProblem]], None]
 class _Worker:
     pool: Pool
     number: int
+    generation: int
     backoff: Backoff = field(default_factory=lambda: Backoff(grace=10.0, first=0.2, longest=30.0))
     process: Process | None = None
     restart: Timer | None = None
 
     @property
     def key(self) -> str:
-        return key_of(self.pool["name"], self.number)
+        return key_of(self.pool["name"], self.number, self.generation)
 
     @property
     def path(self) -> Path:
@@ -73,6 +74,8 @@ class Workers:
         *,
         owner: Identity | None,
         on_change: Callable[[], None],
+        base: Path | None = None,
+        generation: int = 0,
     ) -> None:
         """Takes what the workers need.
 
@@ -82,15 +85,19 @@ class Workers:
             events: Where to say what happens.
             owner: Whom the sockets belong to: the node's user, which connects to them.
             on_change: Called when a process started or ended.
+            base: The instance's directory: folders under it are made for the node's user, too.
+            generation: Counts upgrades: each has workers on sockets of its own.
         """
         self._loop = loop
         self._sockets = sockets
         self._events = events
         self._owner = owner
         self._on_change = on_change
+        self._base = base
+        self._generation = generation
         self._workers: dict[str, _Worker] = {}
         self._leaving: dict[int, Process] = {}
-        self._orphans: dict[str, tuple[Process, str]] = {}
+        self._orphans: dict[str, tuple[Process, dict[str, Any]]] = {}
         self._change: _Change | None = None
         self._is_stopping = False
         self.identity: Identity | None = None
@@ -98,10 +105,10 @@ class Workers:
     def adopt(self, entries: list[dict[str, Any]]) -> None:
         """Watches workers that an earlier supervisor started, until control says which are wanted."""
         for entry in entries:
-            key = key_of(entry["pool"], entry["number"])
+            key = key_of(entry["pool"], entry["number"], self._generation)
             process = adopt(key, int(entry["pid"]), int(entry["start_time"]))
             if process is not None:
-                self._orphans[key] = (process, entry["hash"])
+                self._orphans[key] = (process, entry)
 
     def bind(self, pools: list[Pool]) -> list[str]:
         """Binds the sockets of `pools` that are not bound yet; returns their keys.
@@ -111,7 +118,7 @@ class Workers:
         """
         bound: dict[str, socket.socket] = {}
         try:
-            for key, (pool, number) in _wanted(pools).items():
+            for key, (pool, number) in self._wanted(pools).items():
                 if key not in self._sockets:
                     bound[key] = self._bind(Path(pool["sockets"][number]))
         except OSError:
@@ -136,11 +143,11 @@ class Workers:
             # Control asks one thing at a time; this is another control.
             self._settle(self._change, "control was replaced")
         change = self._change = _Change(answer, new_keys=new_keys)
-        for key, (pool, number) in _wanted(pools).items():
+        for key, (pool, number) in self._wanted(pools).items():
             worker = self._workers.get(key)
             if worker is not None and worker.pool["hash"] == pool["hash"]:
                 continue
-            fresh = _Worker(pool, number)
+            fresh = _Worker(pool, number, self._generation)
             if worker is None and self._take_orphan(fresh):
                 continue
             if tried:
@@ -156,11 +163,11 @@ class Workers:
 
     def drop(self, keep: list[Pool]) -> None:
         """Ends the workers that are not in `keep`, and closes their sockets."""
-        wanted = _wanted(keep)
+        wanted = self._wanted(keep)
         for key in [key for key in self._workers if key not in wanted]:
             self._release(key)
         for process, _ in self._orphans.values():
-            self._leave(process)
+            self.leave(process)
         self._orphans.clear()
 
     def _bind(self, path: Path) -> socket.socket:
@@ -168,21 +175,23 @@ class Workers:
             # The node connects by this path.
             text = f"{path} is longer than {LONGEST} bytes; choose a shorter --runtime-directory"
             raise OSError(errno.ENAMETOOLONG, text)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        if self._owner is not None:
-            os.chown(path.parent, 0, self._owner.gid)
-            path.parent.chmod(0o710)
+        above = [each for each in path.parents if self._base in each.parents] or [path.parent]
+        for folder in reversed(above):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if self._owner is not None:
+                os.chown(folder, 0, self._owner.gid)
+                folder.chmod(0o710)
         opened = listen(path, 0o600, BACKLOG, replace=True)
         if self._owner is not None:
             os.chown(path, self._owner.uid, self._owner.gid)
         return opened
 
     def _take_orphan(self, worker: _Worker) -> bool:
-        process, digest = self._orphans.pop(worker.key, (None, ""))
+        process, entry = self._orphans.pop(worker.key, (None, {}))
         if process is None:
             return False
-        if digest != worker.pool["hash"]:
-            self._leave(process)
+        if entry["hash"] != worker.pool["hash"]:
+            self.leave(process)
             return False
         worker.process = process
         self._workers[worker.key] = worker
@@ -222,7 +231,7 @@ class Workers:
         else:
             for worker in (*change.ready, *change.waiting.values()):
                 if worker.process is not None:
-                    self._leave(worker.process)
+                    self.leave(worker.process)
             for key in change.new_keys:
                 self._sockets.drop(key)
         change.waiting.clear()
@@ -247,7 +256,7 @@ class Workers:
             worker.restart.cancel()
         if worker.process is not None:
             self._loop.unwatch(worker.process.pidfd)
-            self._leave(worker.process, worker.pool["deadline_ms"] / 1000)
+            self.leave(worker.process, worker.pool["deadline_ms"] / 1000)
             worker.process = None
 
     def _launch(self, worker: _Worker, outcome: Callable[[str], None]) -> Process:
@@ -304,7 +313,7 @@ class Workers:
         self._sockets.drop(key)
         worker.path.unlink(missing_ok=True)
 
-    def _leave(self, process: Process, patience: float = 0.0) -> None:
+    def leave(self, process: Process, patience: float = 0.0) -> None:
         """Asks a process to end and kills it if it does not."""
         self._leaving[process.pid] = process
         self._loop.watch(process.pidfd, lambda _events: self._left(process))
@@ -330,7 +339,7 @@ class Workers:
         for worker in self._workers.values():
             self._retire(worker)
         for process, _ in self._orphans.values():
-            self._leave(process)
+            self.leave(process)
         self._orphans.clear()
 
     def kill(self) -> None:
@@ -356,13 +365,10 @@ class Workers:
         """Whether no worker runs."""
         return not self._leaving and all(worker.process is None for worker in self._workers.values())
 
-    def files(self) -> list[Path]:
-        """The sockets' files."""
-        return [worker.path for worker in self._workers.values()]
-
     def entries(self) -> list[dict[str, Any]]:
-        """For `state.json`."""
-        return [
+        """For `state.json`, those that control has not asked for yet included."""
+        orphans = [entry for _, entry in self._orphans.values()]
+        return orphans + [
             {
                 "pool": worker.pool["name"],
                 "number": worker.number,
@@ -374,7 +380,15 @@ class Workers:
             if worker.process is not None
         ]
 
+    def leaving(self) -> list[dict[str, int]]:
+        """Processes that were told to end, for `state.json`."""
+        return [{"pid": each.pid, "start_time": each.start_time} for each in self._leaving.values()]
 
-def _wanted(pools: list[Pool]) -> dict[str, tuple[Pool, int]]:
-    """Pool and number of each worker, by the key of its socket."""
-    return {key_of(pool["name"], at): (pool, at) for pool in pools for at in range(len(pool["sockets"]))}
+    def _wanted(self, pools: list[Pool]) -> dict[str, tuple[Pool, int]]:
+        """Pool and number of each worker, by the key of its socket."""
+        generation = self._generation
+        return {
+            key_of(pool["name"], at, generation): (pool, at)
+            for pool in pools
+            for at in range(len(pool["sockets"]))
+        }

@@ -79,6 +79,39 @@ def test_sigterm_finishes_what_is_in_flight_and_closes_what_is_idle(tmp_path: Pa
         assert ended(site) == 0
 
 
+def test_who_waits_in_the_queue_at_sigterm_is_served(tmp_path: Path):
+    """The kernel has taken their connections and requests: to close the queue would reset them."""
+    port = free_port()
+    with (
+        endpoint() as held,
+        endpoint() as quick,
+        Site(tmp_path, configuration(port, held, quick, "60s")) as site,
+        contextlib.ExitStack() as clients,
+    ):
+        node = int(site.call("status")["pid"])
+        os.kill(node, signal.SIGSTOP)
+        try:
+            waiting = [clients.enter_context(Wire(("127.0.0.1", port), timeout=TIMEOUT)) for _ in range(100)]
+            for wire in waiting:
+                wire.send(GET % b"", "GET")
+            os.kill(site.supervisor, signal.SIGTERM)
+            # The supervisor's own copies are closed before it tells the node.
+            assert wait_until(lambda: is_pending(node, signal.SIGTERM), TIMEOUT)
+        finally:
+            os.kill(node, signal.SIGCONT)
+        for wire in waiting:
+            assert wire.wait_final(1), wire.closed
+            assert wire.final_responses[0].status == 200
+            assert wire.wait_closed() and wire.closed == "fin"
+        assert ended(site) == 0
+
+
+def is_pending(pid: int, number: int) -> bool:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    mask = next(line.partition(":")[2] for line in lines if line.startswith("ShdPnd:"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
 @pytest.mark.parametrize("again", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_at_once(tmp_path: Path, release: threading.Event, again: int):
     port = free_port()

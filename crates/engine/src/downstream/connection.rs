@@ -259,13 +259,13 @@ impl Downstream {
         self.holding.hold(bytes + BASE);
     }
 
-    /// Whether no further request is wanted: the node drains, is out of memory, or the listener
+    /// Whether no further request is wanted: the node ends, is out of memory, or the listener
     /// is gone.
     fn is_unwanted(&self) -> bool {
         let current = self.thread.current();
         let snapshot = &current.snapshot;
         let name = &self.listener.name;
-        self.thread.is_draining.get()
+        self.thread.closes_idle.get()
             || (self.thread.node.memory.level() == Level::Closes
                 && !self.listener.config.named_only)
             || (self.number != snapshot.number

@@ -39,6 +39,7 @@ async fn serve(service: Rc<Service>, mut socket: FrameSocket) {
     while let Ok(Some(frame)) = socket.receive().await {
         let replies = messages::answer(&service, frame).await;
         for (reply, descriptors) in replies {
+            let is_last_word = service.drain.is_over() && reply.get("drain").is_some();
             let borrowed: Vec<_> = descriptors.iter().map(std::os::fd::AsFd::as_fd).collect();
             if socket
                 .send(reply.to_string().as_bytes(), &borrowed)
@@ -46,6 +47,9 @@ async fn serve(service: Rc<Service>, mut socket: FrameSocket) {
                 .is_err()
             {
                 return;
+            }
+            if is_last_word {
+                service.drain.has_told();
             }
         }
     }

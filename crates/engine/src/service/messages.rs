@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What each message of the control protocol does.
+use super::Wish;
 use super::state::Service;
 use super::status;
 use crate::explain;
@@ -10,6 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 use tidegate_config::{Delta, EndpointSet, SCHEMA, SecretSet};
+use tidegate_contract::Health;
 use tidegate_net::{Frame, MAX_DESCRIPTORS};
 
 type Reply = (Value, Vec<OwnedFd>);
@@ -54,9 +56,20 @@ struct WithId {
     request_id: String,
 }
 
+/// How to end; without `idle_ms`, as at the end of the whole gateway.
 #[derive(Deserialize)]
-struct WithGrace {
+struct WithWish {
     grace_ms: Option<u64>,
+    idle_ms: Option<u64>,
+    has_heir: Option<bool>,
+}
+
+/// How to start: from the disk unless told not to, with the health of endpoints as
+/// `[backend, address, "up" or "down"]`.
+#[derive(Deserialize)]
+struct WithStart {
+    from_disk: Option<bool>,
+    health: Option<Vec<(String, String, String)>>,
 }
 
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Vec<Problem>> {
@@ -92,7 +105,7 @@ async fn carry_out(service: &Rc<Service>, kind: &str, frame: Frame) -> Answer {
                 .retain(|key, _| !keys.contains(key));
             Ok(json!({}))
         }
-        "start" => Ok(json!({"snapshot": service.start().await?})),
+        "start" => start(service, read::<WithStart>(bytes)?).await,
         "snapshot.delta" => take(service, &read::<WithDelta>(bytes)?.delta).await,
         "secrets.compare" => Ok(compare(service, &read::<WithSecrets>(bytes)?.secrets)),
         "endpoints.set" => {
@@ -113,12 +126,10 @@ async fn carry_out(service: &Rc<Service>, kind: &str, frame: Frame) -> Answer {
             Ok(json!({}))
         }
         "drain" => {
-            let grace = read::<WithGrace>(bytes)?
-                .grace_ms
-                .map(Duration::from_millis);
-            service.ask_drain(grace);
+            service.drain.ask(wish(service, &read::<WithWish>(bytes)?));
             Ok(json!({}))
         }
+        "drain.status" => Ok(json!({"drain": service.drain_status()})),
         other => Err(vec![Problem::new(
             "message",
             format!("there is no message `{other}`"),
@@ -141,6 +152,29 @@ fn reply(service: &Service, id: u64, answer: Answer) -> Value {
     }
 }
 
+async fn start(service: &Service, how: WithStart) -> Answer {
+    let health = how.health.unwrap_or_default().into_iter();
+    service.learn(health.filter_map(|(backend, address, word)| {
+        let health = match word.as_str() {
+            "up" => Health::Up,
+            "down" => Health::Down,
+            _ => return None,
+        };
+        Some(((backend, address), health))
+    }));
+    let snapshot = service.start(how.from_disk.unwrap_or(true)).await?;
+    Ok(json!({"snapshot": snapshot}))
+}
+
+fn wish(service: &Service, asked: &WithWish) -> Wish {
+    let usual = Wish::stop(service.graceful_stop());
+    Wish {
+        grace: asked.grace_ms.map_or(usual.grace, Duration::from_millis),
+        idle: asked.idle_ms.map_or(usual.idle, Duration::from_millis),
+        has_heir: asked.has_heir.unwrap_or(usual.has_heir),
+    }
+}
+
 fn hello(service: &Service) -> Value {
     let snapshot = service.snapshot();
     let hashes: Vec<&str> = snapshot
@@ -150,6 +184,7 @@ fn hello(service: &Service) -> Value {
         .collect();
     json!({
         "version": service.node.config.version,
+        "build": service.node.config.build,
         "pid": std::process::id(),
         "instance": service.node.config.instance,
         "schema": SCHEMA,

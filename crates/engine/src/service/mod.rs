@@ -3,6 +3,7 @@
 //! checks, name resolution, signals. One thread, one runtime.
 
 mod control;
+mod drain;
 mod health;
 mod memory;
 mod messages;
@@ -15,12 +16,12 @@ mod tests;
 use crate::node::Node;
 use crate::snapshot::Snapshot;
 use crate::thread::Command;
+pub(crate) use drain::Wish;
 use state::Service;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
@@ -61,16 +62,16 @@ async fn until_stopped(service: &Rc<Service>, stop: &mut Signal, reopen: &mut Si
         });
         tokio::select! {
             is_stop = is_stop => match is_stop {
-                true => return service.drain(service.graceful_stop()).await,
+                true => return service.drain(Wish::stop(service.graceful_stop())).await,
                 false => service.node.log.reopen(),
             },
-            grace = service.drain_asked() => return service.drain(grace).await,
+            wish = service.drain.asked() => {
+                service.drain(wish).await;
+                return service.drain.farewell().await;
+            }
         }
     }
 }
-
-/// How long a drain may take when nothing says otherwise.
-const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 
 /// One line on standard error, where the supervisor's log is.
 pub(crate) fn say(text: &str) {

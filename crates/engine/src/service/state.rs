@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use super::drain::Drain;
 use super::resolve;
 use crate::node::Node;
 use crate::snapshot::{Problem, Snapshot, Stored};
@@ -10,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_config::{Delta, EndpointSet};
+use tidegate_contract::Health;
 use tidegate_telemetry::LogFormat;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Mutex, Notify, oneshot};
@@ -31,8 +33,10 @@ pub(crate) struct Service {
     /// Told when backends, checks or endpoints may have changed.
     pub(crate) changed: Notify,
     pub(crate) is_started: RefCell<bool>,
-    drain_wish: RefCell<Option<Duration>>,
-    drain_wished: Notify,
+    pub(crate) drain: Drain,
+    /// What the checks of the node before this one had found, by backend and endpoint, until the
+    /// first snapshot.
+    learnt: RefCell<HashMap<(String, String), Health>>,
 }
 
 /// What taking a snapshot came to.
@@ -59,8 +63,8 @@ impl Service {
             changing: Mutex::new(()),
             changed: Notify::new(),
             is_started: RefCell::new(false),
-            drain_wish: RefCell::new(None),
-            drain_wished: Notify::new(),
+            drain: Drain::default(),
+            learnt: RefCell::default(),
         })
     }
 
@@ -71,39 +75,6 @@ impl Service {
 
     pub(crate) fn graceful_stop(&self) -> Duration {
         self.snapshot().settings.config.graceful_stop.duration()
-    }
-
-    /// Asks for the end of the node.
-    pub(crate) fn ask_drain(&self, grace: Option<Duration>) {
-        *self.drain_wish.borrow_mut() = Some(grace.unwrap_or_else(|| self.graceful_stop()));
-        self.drain_wished.notify_one();
-    }
-
-    pub(crate) async fn drain_asked(&self) -> Duration {
-        self.drain_wished.notified().await;
-        self.drain_wish.borrow().unwrap_or(super::DEFAULT_GRACE)
-    }
-
-    /// Stops accepting and waits for what is under way, at most `grace`.
-    pub(crate) async fn drain(&self, grace: Duration) {
-        // The threads close theirs. A copy left open here would keep the port listening with nobody
-        // to accept: new clients would wait for the end of the drain, and then be reset.
-        self.sockets
-            .borrow_mut()
-            .retain(|key, _| key.starts_with("worker:"));
-        let mut waits = Vec::new();
-        for thread in &self.threads {
-            let (done, wait) = oneshot::channel();
-            if thread.send(Command::Drain(done)).is_ok() {
-                waits.push(wait);
-            }
-        }
-        let all = async {
-            for wait in waits {
-                let _ = wait.await;
-            }
-        };
-        let _ = tokio::time::timeout(grace, all).await;
     }
 
     /// Sees to it that every exchange that is over is in the log, unless that takes over `limit`.
@@ -130,8 +101,12 @@ impl Service {
     ///
     /// # Errors
     /// What is wrong with it; the node then waits for control.
-    pub(crate) async fn start(&self) -> Result<u64, Vec<Problem>> {
+    pub(crate) async fn start(&self, from_disk: bool) -> Result<u64, Vec<Problem>> {
         *self.is_started.borrow_mut() = true;
+        if !from_disk {
+            // What is there is the snapshot of the node that this one replaces.
+            return Ok(0);
+        }
         match self.node.store.load() {
             Stored::Nothing => Ok(0),
             Stored::Unusable(why) => Err(vec![Problem::new("snapshot.json", why)]),
@@ -159,6 +134,7 @@ impl Service {
             self.set_endpoints(set);
         }
         resolve::settle(&fresh).await;
+        self.apply_learnt(&fresh);
         let built = clock.now();
         self.swap(&fresh).await;
         let swapped = clock.now();
@@ -175,6 +151,28 @@ impl Service {
             build_us: built.micros_since(begun),
             swap_us: swapped.micros_since(built),
         })
+    }
+
+    /// Takes what another node's checks had found: else a node that replaces it would send requests
+    /// to endpoints that are down until its own checks have found out.
+    pub(crate) fn learn(&self, found: impl IntoIterator<Item = ((String, String), Health)>) {
+        self.learnt.borrow_mut().extend(found);
+    }
+
+    fn apply_learnt(&self, fresh: &Snapshot) {
+        let learnt = self.learnt.take();
+        if learnt.is_empty() {
+            return;
+        }
+        // An endpoint that nothing checks would stay down for ever.
+        for plan in fresh.backends.values().filter(|plan| plan.check.is_some()) {
+            for endpoint in &plan.shared.list.load().endpoints {
+                let key = (plan.name.to_string(), endpoint.address.clone());
+                if let Some(health) = learnt.get(&key) {
+                    endpoint.state.set_health(*health);
+                }
+            }
+        }
     }
 
     fn check_sockets(&self, snapshot: &Snapshot) -> Result<(), Vec<Problem>> {

@@ -78,6 +78,7 @@ pub(crate) fn status(service: &Service) -> Value {
             "state": node.memory.level().words(),
         })),
         "panics": sum(|thread| thread.panics.load(Ordering::Relaxed)),
+        "drain": service.drain_status(),
         "log_dropped": node.log.dropped(),
         "listeners": listeners,
         "backends": backends,

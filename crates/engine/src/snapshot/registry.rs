@@ -2,6 +2,7 @@
 use super::backend::BackendShared;
 use super::plans::Counted;
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_core::Clock;
 use tidegate_telemetry::SharedRouteStats;
@@ -62,6 +63,15 @@ impl Registry {
         let counted = Arc::<Counted>::default();
         listeners.insert(listener.to_owned(), counted.clone());
         counted
+    }
+
+    /// Open connections of all listeners, those of listeners that are gone included.
+    pub(crate) fn connections(&self) -> u64 {
+        let listeners = lock(&self.listeners);
+        let open = listeners
+            .values()
+            .map(|counted| u64::from(counted.all.load(Ordering::Relaxed)));
+        open.sum()
     }
 
     /// Forgets what nothing but the registry holds any more.

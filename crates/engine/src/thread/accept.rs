@@ -15,13 +15,20 @@ const EXHAUSTED: Duration = Duration::from_millis(50);
 /// Connections accepted between two questions for the limit of descriptors: fewer than are kept in
 /// reserve of any sensible limit.
 const LIMIT_ASKED: usize = 8;
+/// Connections let in from a queue that is about to be closed; it holds no more.
+const MOST_QUEUED: usize = 4096;
 /// Connections accepted before other tasks get their turn.
 const BATCH: usize = 16;
+
+struct Door {
+    listener: Rc<Listener>,
+    task: JoinHandle<()>,
+}
 
 /// The open listening sockets of one thread, by key.
 #[derive(Default)]
 pub(crate) struct Doors {
-    open: HashMap<String, JoinHandle<()>>,
+    open: HashMap<String, Door>,
 }
 
 impl Doors {
@@ -36,10 +43,10 @@ impl Doors {
                 .iter()
                 .any(|listener| listener.key == *key)
         };
-        self.open.retain(|key, task| {
+        self.open.retain(|key, door| {
             let stays = is_wanted(key);
             if !stays {
-                task.abort();
+                door.task.abort();
             }
             stays
         });
@@ -48,21 +55,31 @@ impl Doors {
                 continue;
             }
             if let Ok(listener) = Listener::new(fd) {
-                let task = accept(thread.clone(), listener, key.clone());
-                self.open.insert(key, tokio::task::spawn_local(task));
+                let listener = Rc::new(listener);
+                let task = accept(thread.clone(), listener.clone(), key.clone());
+                let task = tokio::task::spawn_local(task);
+                self.open.insert(key, Door { listener, task });
             }
         }
     }
 
-    /// Closes all.
-    pub(crate) fn close(&mut self) {
-        for (_, task) in self.open.drain() {
+    /// Closes all. Whoever waits in a queue that nobody else looks after is let in first: closing it
+    /// would reset connections whose requests have been sent.
+    pub(crate) fn close(&mut self, thread: &Rc<Thread>, has_heir: bool) {
+        for (key, Door { listener, task }) in self.open.drain() {
             task.abort();
+            for _ in 0..if has_heir { 0 } else { MOST_QUEUED } {
+                match listener.accept_now() {
+                    Some(Accepted::Connection(stream, peer)) => admit(thread, &key, stream, peer),
+                    Some(Accepted::Gone) => {}
+                    Some(Accepted::Exhausted(_)) | None => break,
+                }
+            }
         }
     }
 }
 
-async fn accept(thread: Rc<Thread>, listener: Listener, key: String) {
+async fn accept(thread: Rc<Thread>, listener: Rc<Listener>, key: String) {
     let mut in_a_row = 0;
     let mut limit = 0;
     loop {

@@ -3,6 +3,7 @@ use super::accept::Doors;
 use super::{Thread, resting};
 use crate::functions;
 use crate::node::Node;
+use crate::service::Wish;
 use crate::snapshot::Snapshot;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -27,8 +28,8 @@ pub(crate) enum Command {
     Holders(oneshot::Sender<Vec<u32>>),
     /// End as many of the connections that hold most.
     EndLargest(usize),
-    /// Accept nothing more, close what is idle, finish the rest. Answered when all is finished.
-    Drain(oneshot::Sender<()>),
+    /// Accept nothing more, close what stays idle, finish the rest. Answered when all is finished.
+    Drain(Wish, oneshot::Sender<()>),
 }
 
 /// Runs one thread until the command channel closes.
@@ -83,10 +84,10 @@ async fn serve(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command
                 let ended = thread.holders.end(count) as u64;
                 thread.stats.count_many(|stats| &stats.ended, ended);
             }
-            Command::Drain(done) => {
+            Command::Drain(wish, done) => {
                 thread.is_draining.set(true);
-                doors.close();
-                thread.wake_all();
+                doors.close(&thread, wish.has_heir);
+                tokio::task::spawn_local(close_idle(thread.clone(), wish.idle));
                 tokio::task::spawn_local(finish(thread.clone(), done));
             }
         }
@@ -98,9 +99,16 @@ fn has_lost_listener(old: &Snapshot, new: &Snapshot) -> bool {
     !old.listeners.iter().all(|plan| stays(&plan.name))
 }
 
+/// A request may be on its way on any kept connection: closed at once, it would be lost. Each
+/// answer from now on says that it is the last; what is still silent after `idle` is closed.
+async fn close_idle(thread: Rc<Thread>, idle: Duration) {
+    tokio::time::sleep(idle).await;
+    thread.closes_idle.set(true);
+    thread.wake_all();
+}
+
 async fn finish(thread: Rc<Thread>, done: oneshot::Sender<()>) {
     while thread.connections.get() > 0 {
-        thread.wake_all();
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     thread.pool.clear();

@@ -46,8 +46,10 @@ pub(crate) struct Thread {
     pub(crate) holders: Holders,
     pub(crate) draw: RefCell<Draw>,
     pub(crate) stats: Arc<ThreadStats>,
-    /// Set once: no new requests on kept connections, no new connections.
+    /// Set once: no new connections, and an answer is the last one on its connection.
     pub(crate) is_draining: Cell<bool>,
+    /// Set some time after: idle connections are closed.
+    pub(crate) closes_idle: Cell<bool>,
     /// Open client connections.
     pub(crate) connections: Cell<usize>,
     snapshot: RefCell<Rc<Current>>,
@@ -85,6 +87,7 @@ impl Thread {
             draw: RefCell::new(draw),
             stats: node.thread_stats(index),
             is_draining: Cell::new(false),
+            closes_idle: Cell::new(false),
             connections: Cell::new(0),
             snapshot: RefCell::new(Current::new(snapshot)),
             log: RefCell::default(),
