@@ -215,11 +215,25 @@ def test_completion_scripts_are_printed(shell: str, folder: Path) -> None:
     assert said.returncode == 0 and "_TIDEGATE_COMPLETE" in said.stdout
 
 
-def test_bash_completes_commands(folder: Path) -> None:
-    said = tidegate_command(
-        folder, _TIDEGATE_COMPLETE="complete_bash", COMP_WORDS="tidegate re", COMP_CWORD="1"
-    )
-    assert said.stdout.split() == ["reload"]
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"_TIDEGATE_COMPLETE": "complete_bash", "COMP_WORDS": "tidegate rel", "COMP_CWORD": "1"},
+        {"_TIDEGATE_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "tidegate rel"},
+        {
+            "_TIDEGATE_COMPLETE": "complete_fish",
+            "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+            "_TYPER_COMPLETE_ARGS": "tidegate rel",
+        },
+    ],
+    ids=["bash", "zsh", "fish"],
+)
+def test_what_a_shell_asks_is_completed(asked: dict[str, str], folder: Path) -> None:
+    said = tidegate_command(folder, **asked).stdout
+    assert "reload" in said and "status" not in said
+    # The script that was printed asks in the same words.
+    script = tidegate_command(folder, "completion", asked["_TIDEGATE_COMPLETE"].rpartition("_")[2]).stdout
+    assert all(name in script for name in asked) and asked["_TIDEGATE_COMPLETE"] in script
 
 
 def test_an_unknown_shell_is_refused(folder: Path) -> None:
