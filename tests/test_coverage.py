@@ -23,7 +23,9 @@ def missing(reference: str) -> str | None:
     file = next((folder / path for folder in FOLDERS if (folder / path).exists()), None)
     if file is None:
         return f"{path}: no such file"
-    if name and not re.search(DEFINED[file.suffix].format(name=re.escape(name)), file.read_text(), re.MULTILINE):
+    if name and not re.search(
+        DEFINED[file.suffix].format(name=re.escape(name)), file.read_text(), re.MULTILINE
+    ):
         return f"{path}: has no {name}"
     return None
 

@@ -213,7 +213,10 @@ def upgrade(
     runtime_directory: Runtime = None,
     as_json: Json = False,
 ) -> None:
-    """Replace a running instance by the version installed now, newer or older, without losing a request."""
+    """Replace an instance by the version installed now.
+
+    Newer or older; no request is lost.
+    """
     from tidegate.cli.upgrade import upgrade
 
     upgrade(name, runtime_directory, drain_time=drain_time, as_json=as_json)

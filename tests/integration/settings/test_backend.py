@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tidegate.testing import FakeEndpoint, Reply, RunningGateway, Wire, endpoint, wait_until
+from tidegate.testing import FakeEndpoint, Reply, RunningGateway, Wire, endpoint, gateway, wait_until
 
 from .kit import ask, error, shows, small
 
@@ -44,7 +44,7 @@ routes: [{{ path: /, to: b }}]
 
 @shows("Backend.health_check")
 def test_an_endpoint_that_fails_its_check_gets_nothing() -> None:
-    often = "interval: 20ms, timeout: 1s, healthy_after: 1, unhealthy_after: 1"
+    often = "interval: 20ms, timeout: 10s, healthy_after: 1, unhealthy_after: 1"
     check = f"health_check: {{ type: http, path: /up, {often} }}"
 
     def sick(message: object) -> Reply:
@@ -56,6 +56,26 @@ def test_an_endpoint_that_fails_its_check_gets_nothing() -> None:
         for _ in range(4):
             assert ask(running).status == 200
         assert [message for message in ill.messages if message.target != "/up"] == before
+
+
+@shows("Backend.health_check")
+def test_an_endpoint_that_accepts_no_connection_gets_nothing_until_it_does() -> None:
+    check = "health_check: { type: tcp, interval: 20ms, timeout: 10s, healthy_after: 1, unhealthy_after: 1 }"
+    # Passive health would take it out as well.
+    check += ", passive_health: { enabled: false }, balancing: round_robin"
+    with endpoint() as well, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        text = f"""
+listeners: {{ web: {{ port: 0 }} }}
+backends: {{ b: {{ endpoints: ["{well.address}", "{address}"], {check} }} }}
+routes: [{{ path: /, to: b, retries: 0 }}]
+"""
+        with gateway(text, threads=1) as running:
+            assert wait_until(lambda: _states(running) == {well.address: "up", address: "down"})
+            assert [ask(running).status for _ in range(6)] == [200] * 6
+            closed.listen()
+            assert wait_until(lambda: _states(running) == {well.address: "up", address: "up"})
 
 
 @shows("Backend.passive_health", "PassiveHealth.failures", "PassiveHealth.exclude_for")
