@@ -39,7 +39,7 @@ def message(found: Mapping[str, Any]) -> str:
         case "list_type":
             return _not_a_list(found.get("input"))
         case "dict_type" | "mapping_type" | "model_type" | "model_attributes_type":
-            return _not_a_mapping(found.get("input"))
+            return _not_a_mapping(found.get("input"), context.get("class_name"))
         case "too_short":
             return (
                 "must not be empty"
@@ -67,13 +67,26 @@ def _not_a_list(written: Any) -> str:
     return "must be a list; put the value in `[ ]`"
 
 
-def _not_a_mapping(written: Any) -> str:
+def _not_a_mapping(written: Any, model: str | None) -> str:
     if isinstance(written, list | tuple):
         return "must be a mapping; write `name: value` without `- `"
     if isinstance(written, str) and _NO_BLANK.match(written):
         name, _, value = written.partition(":")
         return f"must be a mapping; a blank is missing behind the `:`, write `{name}: {value}`"
-    return "must be a mapping; write `name: value`"
+    names = ", ".join(f"`{name}`" for name in _settings(model)) if model is not None else ""
+    return f"must be a mapping of {names}" if names else "must be a mapping; write `name: value`"
+
+
+def _settings(model: str) -> list[str]:
+    """The names of a model's settings, if they are few enough to be told."""
+    waiting: list[type[BaseModel]] = [BaseModel]
+    while waiting:
+        found = waiting.pop()
+        if found.__name__ == model and found.__module__.startswith("tidegate."):
+            names = list(found.model_fields)
+            return names if len(names) <= 8 else []
+        waiting += found.__subclasses__()
+    return []
 
 
 def from_validation(

@@ -89,6 +89,10 @@ def test_twelve_mistakes_give_twelve_messages_at_their_places() -> None:
         ),
         ("routes:\n  path: /a", "2:3: routes: must be a list; begin each entry with `- `"),
         (
+            "backends: { b: { passive_health: false } }",
+            "1:34: backends.b.passive_health: must be a mapping of `enabled`, `failures`, `exclude_for`, ",
+        ),
+        (
             "listeners:{ web: { port: 8080 } }",
             "1:33: the indentation does not fit the mapping that began on line 1; "
             "a blank is missing behind the `:`",
