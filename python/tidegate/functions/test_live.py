@@ -276,22 +276,21 @@ def test_a_call_is_cancelled_when_its_client_resets(running: RunningGateway) -> 
     ("what", "status"), [("loop", 504), ("block", 504), ("wait", 504), ("crash", 502), ("leak", 502)]
 )
 def test_bad_code_costs_its_own_route_only(running: RunningGateway, what: str, status: int) -> None:
-    stop, failures, latencies = threading.Event(), list[str](), list[float]()
+    stop, answers = threading.Event(), list[int]()
 
     def others() -> None:
         with Client(running) as client:
             while not stop.is_set():
-                began = time.monotonic()
-                answer = client.ask("/hello/x")[0]
-                latencies.append(time.monotonic() - began)
-                if answer != 200:
-                    failures.append(str(answer))
+                answers.append(client.ask("/hello/x")[0])
 
     thread = threading.Thread(target=others)
     thread.start()
     try:
         with Client(running) as client:
+            assert wait_until(lambda: answers, 20)
+            before = len(answers)
             answer = client.ask(f"/bad/{what}")[0]
+            meanwhile = len(answers) - before
             while what == "leak" and answer == 200:
                 answer = client.ask(f"/bad/{what}")[0]
             assert answer == status
@@ -300,9 +299,9 @@ def test_bad_code_costs_its_own_route_only(running: RunningGateway, what: str, s
     finally:
         stop.set()
         thread.join()
-    assert not failures
-    assert len(latencies) > 10
-    assert max(latencies) < 2
+    assert set(answers) == {200}
+    # Held up by the bad call, one of them would have waited for its end.
+    assert meanwhile > 2 or status != 504
 
 
 def is_last(seen: list[tuple[int, bytes]], body: bytes) -> bool:

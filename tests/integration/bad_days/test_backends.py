@@ -94,8 +94,8 @@ def test_a_blackhole_is_a_504_within_the_connect_timeout(full: str):
         assert status(ask(running)) == 504
         entry = running.log(1)[0]
         assert entry["error"] == "connection_timeout"
-        # Given up by our timer, and far below the kernel's first retransmission of a second and more.
-        assert 300 <= entry["duration_ms"] < 1000, entry
+        # Given up by our timer, and before the 3 s of a backend that says nothing.
+        assert 300 <= entry["duration_ms"] < 3000, entry
 
 
 def test_behind_a_blackhole_the_other_endpoint_answers(full: str):
