@@ -19,7 +19,7 @@ LAYERS = (
     ("core",),
     ("config",),
     ("request",),
-    ("contract", "functions"),
+    ("contract", "functions", "files"),
     ("telemetry", "net"),
     ("http",),
     ("routing",),
@@ -29,7 +29,7 @@ LAYERS = (
 )
 """Crates from the bottom up: a crate uses crates of lower rows only."""
 
-WITHOUT_RUNTIME = ("core", "config", "request", "contract", "functions", "http", "routing")
+WITHOUT_RUNTIME = ("core", "config", "request", "contract", "functions", "files", "http", "routing")
 """Crates that are pure: no tokio, no sockets."""
 
 AREAS = ("balancing", "policies", "health")

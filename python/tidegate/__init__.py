@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tidegate.config.backend import Backend, Endpoint
+    from tidegate.config.files import Files
     from tidegate.config.function import Function
     from tidegate.config.gateway import Gateway
     from tidegate.config.gateway_settings import Admin, GatewaySettings
@@ -28,6 +29,7 @@ _HOMES = {
     "Backend": "config.backend",
     "ConfigError": "config.problem",
     "Endpoint": "config.backend",
+    "Files": "config.files",
     "Function": "config.function",
     "Gateway": "config.gateway",
     "GatewaySettings": "config.gateway_settings",
@@ -47,9 +49,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "Admin", "Backend", "ConfigError", "Endpoint", "Function", "Gateway", "GatewaySettings", "Listener",
-    "Match", "Problem", "Redirect", "Request", "Respond", "Response", "Rewrite", "Route", "Secret", "env",
-    "file", "policy",
+    "Admin", "Backend", "ConfigError", "Endpoint", "Files", "Function", "Gateway", "GatewaySettings",
+    "Listener", "Match", "Problem", "Redirect", "Request", "Respond", "Response", "Rewrite", "Route",
+    "Secret", "env", "file", "policy",
 ]  # fmt: skip
 
 

@@ -242,7 +242,8 @@ pub struct Route {
     pub matches: Match,
     /// What happens to its messages, in this order; responses pass backwards.
     pub policies: Vec<Room>,
-    /// A URL, a backend's name, a weighted list, or one of `redirect`, `respond`, `function`.
+    /// A URL, a backend's name, a weighted list, or one of `redirect`, `respond`, `files`,
+    /// `function`.
     pub to: Target,
     /// What an endpoint sees instead.
     pub rewrite: Option<Rewrite>,
@@ -348,6 +349,40 @@ pub enum Target {
         /// Its body, sent as UTF-8.
         body: String,
     },
+    /// Files of a folder, sent by the gateway itself. A text alone is the folder.
+    Files {
+        /// The folder, relative to the file that says so. What the route's prefix took is left out
+        /// below it.
+        root: String,
+        /// What is sent for a folder: the first of these files that is there.
+        index: Vec<String>,
+        /// Tried when a path names no file: with `.html`, `/about` is `about.html`.
+        suffixes: Vec<String>,
+        /// The file for paths that name none, with a 200, when a page is asked for: `Accept` names
+        /// HTML, or takes anything and the path's last segment has no dot. For applications of a
+        /// single page.
+        fallback: Option<String>,
+        /// Whether a folder without index is listed, as a page or, for clients that prefer it, as
+        /// JSON.
+        listing: bool,
+        /// Whether names that begin with a dot can be asked for; `.well-known` can in any case.
+        hidden: bool,
+        /// Which symbolic links are followed: relative ones that stay below the root, none, or all.
+        symlinks: Symlinks,
+        /// Codings in which a file may lie beside itself, as `.zst`, `.br` or `.gz` that is no
+        /// older; among those a client likes equally, the first one is sent.
+        precompressed: Vec<ContentCoding>,
+        /// Media types by the ending of names, before those known anyway.
+        types: Vec<(String, String)>,
+        /// The charset told of `text/*` without one.
+        charset: String,
+        /// `Cache-Control` by pattern, the first that fits; a text alone is for every file.
+        cache_control: Vec<(String, String)>,
+        /// Ranges of one request that are answered; one that asks for more gets the whole file.
+        ranges: u16,
+        /// What is remembered of files.
+        cache: FileCache,
+    },
     /// A page of tidegate itself, on the admin listener.
     Internal {
         /// Which page.
@@ -363,6 +398,38 @@ pub struct WeightedBackend {
     pub backend: String,
     /// Its share relative to its neighbours; 0 gets none.
     pub weight: u32,
+}
+
+/// Which symbolic links are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Symlinks {
+    Inside,
+    Refuse,
+    UnsafeAnywhere,
+}
+
+/// How a file's bytes were compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContentCoding {
+    Zstd,
+    Br,
+    Gzip,
+}
+
+/// What one thread remembers of a route's files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileCache {
+    /// How long what was found under a name is believed; with `null` every request looks anew.
+    pub validity: Option<Millis>,
+    /// Names at a time; those not asked for any more are let go after some seconds.
+    pub entries: u32,
+    /// Files up to this size are kept in memory, larger ones are kept open.
+    pub file_size: Octets,
+    /// Bytes of files in memory.
+    pub memory: Octets,
 }
 
 /// A page of tidegate itself.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The same decision as on the live path, told instead of carried out.
 use crate::decide::{self, Mapping, NoEndpoint, Routed};
+use crate::files;
 use crate::snapshot::{
     BackendPlan, FilterPlan, Problem, Registry, RoutePlan, Snapshot, TargetPlan,
 };
@@ -281,6 +282,9 @@ impl Way<'_> {
                 "respond"
             };
             return json!({"outcome": outcome, "status": answer.status, "location": location});
+        }
+        if let TargetPlan::Files(plan) = &route.to {
+            return files::tell(plan, &exchange.request, self.routed.prefix_len);
         }
         if let TargetPlan::Internal { page } = &route.to {
             return json!({"outcome": "respond", "status": 200, "page": page});

@@ -9,6 +9,7 @@
 mod decide;
 mod downstream;
 mod explain;
+mod files;
 mod functions;
 mod memory;
 mod node;

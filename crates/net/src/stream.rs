@@ -101,7 +101,18 @@ impl Stream {
     /// Writes from `bytes`; may take less. Tries first and asks the runtime only when the socket
     /// is full.
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match rustix::net::send(&self.fd, bytes, SendFlags::NOSIGNAL) {
+        self.poll_writing(cx, || {
+            rustix::net::send(&self.fd, bytes, SendFlags::NOSIGNAL)
+        })
+    }
+
+    #[inline]
+    fn poll_writing(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn() -> rustix::io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        match write() {
             Ok(count) => return Poll::Ready(Ok(count)),
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => return Poll::Ready(Err(error.into())),
@@ -110,13 +121,40 @@ impl Stream {
         loop {
             // Taken before the call it judges: an edge that comes in between is not lost.
             let mut guard = ready!(watched.poll_write_ready(cx))?;
-            match rustix::net::send(&self.fd, bytes, SendFlags::NOSIGNAL) {
+            match write() {
                 Ok(count) => return Poll::Ready(Ok(count)),
                 Err(Errno::AGAIN) => guard.clear_ready(),
                 Err(Errno::INTR) => {}
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
+    }
+
+    /// As [`Self::poll_write`]; with `has_more` the kernel may wait for what follows before it sends a
+    /// packet that is not full.
+    pub fn poll_write_part(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        has_more: bool,
+    ) -> Poll<io::Result<usize>> {
+        let mut flags = SendFlags::NOSIGNAL;
+        if has_more {
+            flags |= SendFlags::MORE;
+        }
+        self.poll_writing(cx, || rustix::net::send(&self.fd, bytes, flags))
+    }
+
+    /// Sends up to `count` bytes of `file` from `offset` on, without a copy where the kernel can;
+    /// `Ok(0)` is the file's end.
+    pub fn poll_send_file(
+        &self,
+        cx: &mut Context<'_>,
+        file: &OwnedFd,
+        offset: u64,
+        count: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_writing(cx, || send_file(&self.fd, file, offset, count))
     }
 
     /// Waits until there is something to read, or the peer has closed.
@@ -226,4 +264,32 @@ pub fn raise_descriptor_limit() -> u64 {
 pub fn set_not_dumpable() -> io::Result<()> {
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn send_file(
+    socket: &OwnedFd,
+    file: &OwnedFd,
+    offset: u64,
+    count: usize,
+) -> rustix::io::Result<usize> {
+    let mut offset = offset;
+    rustix::fs::sendfile(socket, file, Some(&mut offset), count)
+}
+
+/// Other kernels have other calls, or none.
+#[cfg(not(target_os = "linux"))]
+fn send_file(
+    socket: &OwnedFd,
+    file: &OwnedFd,
+    offset: u64,
+    count: usize,
+) -> rustix::io::Result<usize> {
+    let mut bytes = vec![0; count.min(64 << 10)];
+    let filled = rustix::io::pread(file, &mut bytes, offset)?;
+    let bytes = bytes.get(..filled).unwrap_or_default();
+    match bytes {
+        [] => Ok(0),
+        bytes => rustix::net::send(socket, bytes, SendFlags::NOSIGNAL),
+    }
 }

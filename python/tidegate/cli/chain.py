@@ -56,12 +56,15 @@ class Chain:
         decision = self._decision
         response = decision.get("response") or {}
         status = response.get("status") or decision.get("status")
-        outcome = {"not_found": "no route", "reject": "refused", "respond": "answered here"}
+        outcome = {"not_found": "no route", "reject": "refused", "respond": "answered here", "file": "a file"}
         text = " ".join(
             str(part) for part in (status, outcome.get(decision["outcome"], decision["outcome"])) if part
         )
         why = ": ".join(str(decision[key]) for key in ("kind", "detail") if decision.get(key))
         self._say("answer", paint(text, "yellow"), why)
+        if decision.get("file"):
+            note = "the route's fallback" if decision.get("fallback") else ""
+            self._say("file", plain(decision["file"]), note)
         for name, value in response.get("headers") or []:
             self._say("", f"{plain(name)}: {plain(value)}")
 

@@ -166,7 +166,12 @@ class Compiler:
         self._context: object = None
         self._routes: dict[int, _Compiled] = {}
 
-    def compile(self, gateway: Gateway, position: Callable[[Path], str] | None = None) -> Snapshot:
+    def compile(
+        self,
+        gateway: Gateway,
+        position: Callable[[Path], str] | None = None,
+        folder: FilePath | None = None,
+    ) -> Snapshot:
         """The snapshot of a checked gateway.
 
         Raises:
@@ -175,9 +180,10 @@ class Compiler:
         Args:
             position: From a path such as `("routes", 3)` to `file:line`: `Loaded.places.where`. For a
                 gateway built in Python it is the line that built the part.
+            folder: What relative roots of files start from; the current folder if left out.
         """
         with no_collection():
-            return _Compilation(self, gateway, position).run()
+            return _Compilation(self, gateway, position, folder or FilePath.cwd()).run()
 
     def known_routes(self, context: object) -> dict[int, _Compiled]:
         """What became of routes by identity, as long as what they are compiled with stays the same."""
@@ -203,8 +209,15 @@ def compile_gateway(
 class _Compilation:
     """One run: the gateway in, the snapshot out."""
 
-    def __init__(self, compiler: Compiler, gateway: Gateway, position: Callable[[Path], str] | None) -> None:
+    def __init__(
+        self,
+        compiler: Compiler,
+        gateway: Gateway,
+        position: Callable[[Path], str] | None,
+        folder: FilePath,
+    ) -> None:
         self.compiler = compiler
+        self.folder = folder
         self.gateway = gateway
         self.position = position
         self.snapshot = Snapshot()
@@ -299,7 +312,7 @@ class _Compilation:
         self._listener(ADMIN, Listener(address=admin.address, port=admin.port), ADMIN_PATH, [])
 
     def _routes(self) -> None:
-        known = self.compiler.known_routes(self.sets)
+        known = self.compiler.known_routes((self.sets, self.folder))
         current: dict[int, _Compiled] = {}
         names: list[str] = []
         for number, route in enumerate(self.gateway.routes):
@@ -316,7 +329,10 @@ class _Compilation:
         self._add("route_order", "routes", RouteOrder(names=names).model_dump(), ("routes",))
 
     def _route(self, route: Route) -> _Compiled:
-        return _Compiled(route, resource("route", route_name(route), self._value(route)))
+        value = self._value(route)
+        if route.to.type == "files":
+            value["to"]["root"] = str(self.folder / route.to.root)
+        return _Compiled(route, resource("route", route_name(route), value))
 
     def _admin_route(self, name: str, page: str) -> dict[str, Any]:
         path = name.removeprefix(ADMIN)

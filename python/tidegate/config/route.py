@@ -117,7 +117,7 @@ class Route(Model):
     policies: Policies = Field(default_factory=list)
     """What happens to its messages, in this order; responses pass backwards."""
     to: Target
-    """A URL, a backend's name, a weighted list, or one of `redirect`, `respond`, `function`."""
+    """A URL, a backend's name, a weighted list, or one of `redirect`, `respond`, `files`, `function`."""
     rewrite: Rewrite | None = None
     """What an endpoint sees instead."""
     timeouts: RouteTimeouts = RouteTimeouts()
@@ -140,6 +140,8 @@ class Route(Model):
         "backend": "write `to`",
         "redirect": "write `to: { redirect: ... }`",
         "respond": "write `to: { respond: ... }`",
+        "files": "write `to: { files: ... }`",
+        "root": "write `to: { files: ... }`",
         "priority": "the more precise match wins, then the first in the file",
     }
 

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tidegate.config import addresses, patterns
 from tidegate.config.base import Model, refuse
+from tidegate.config.files import Files
 from tidegate.config.marks import Reads, one_key
 from tidegate.config.suggest import did_you_mean
 from tidegate.config.types import (
@@ -23,10 +24,8 @@ from tidegate.config.types import (
     Weight,
 )
 
-_NOT_YET = frozenset(
-    {"files", "compose", "mirror", "proxy", "static", "fastcgi", "lambda", "grpc", "mock", "tcp"}
-)
-_FORMS = ("redirect", "respond", "function")
+_NOT_YET = frozenset({"compose", "mirror", "proxy", "static", "fastcgi", "lambda", "grpc", "mock", "tcp"})
+_FORMS = ("redirect", "respond", "files", "function")
 
 InternalPage = Annotated[
     Literal["metrics", "health"], Choice("InternalPage", doc="A page of tidegate itself.")
@@ -235,30 +234,40 @@ def target(value: Any) -> Any:
         return value
     if not isinstance(value, dict):
         raise refuse(
-            "must be a URL, a backend's name, a weighted list, or one of `redirect`, `respond`, `function`"
+            "must be a URL, a backend's name, a weighted list, "
+            "or one of `redirect`, `respond`, `files`, `function`"
         )
-    if value.get("type") in ("forward", "redirect", "respond"):
+    if value.get("type") in ("forward", "redirect", "respond", "files"):
         return value
     keys = list(value)
     if "function" in value or "backend" in value:
         return {"type": "forward", "backends": [value]}
-    if len(keys) == 1 and keys[0] in ("redirect", "respond"):
+    if len(keys) == 1 and keys[0] in _TAGGED:
         return _tagged(keys[0], value[keys[0]])
     for key in keys:
         if key in _NOT_YET:
             raise refuse(
-                f"`{key}` does not exist yet in this version; there are `redirect`, `respond` and `function`"
+                f"`{key}` does not exist yet in this version; "
+                "there are `redirect`, `respond`, `files` and `function`"
             )
     unknown = next((str(key) for key in keys if key not in _FORMS), None)
     if unknown is not None:
         raise refuse(f"no such target `{unknown}`{did_you_mean(unknown, _FORMS)}")
-    raise refuse("must have exactly one of `redirect`, `respond` and `function`")
+    raise refuse("must have exactly one of `redirect`, `respond`, `files` and `function`")
+
+
+_TAGGED: dict[str, tuple[type[Model], str]] = {
+    "redirect": (Redirect, "location"),
+    "respond": (Respond, "body"),
+    "files": (Files, "root"),
+}
+"""Targets with a key of their own, and what a text alone stands for."""
 
 
 def _tagged(kind: str, value: Any) -> Any:
-    model: type[Redirect] | type[Respond] = Redirect if kind == "redirect" else Respond
+    model, text = _TAGGED[kind]
     if isinstance(value, str | int) and not isinstance(value, bool):
-        value = {("status" if isinstance(value, int) else "location" if model is Redirect else "body"): value}
+        value = {("status" if isinstance(value, int) else text): value}
     if isinstance(value, dict):
         return {**value, "type": kind}
     if isinstance(value, model):
@@ -267,13 +276,14 @@ def _tagged(kind: str, value: Any) -> Any:
 
 
 Target = Annotated[
-    Annotated[Forward | Redirect | Respond | Internal, Field(discriminator="type")],
+    Annotated[Forward | Redirect | Respond | Files | Internal, Field(discriminator="type")],
     Reads(
         target,
         WeightedBackend,
         {"type": "array", "items": WeightedBackend, "minItems": 1},
         one_key("redirect", Redirect),
         one_key("respond", Respond),
+        one_key("files", Files),
         only=True,
     ),
 ]

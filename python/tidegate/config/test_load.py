@@ -129,7 +129,7 @@ def test_twelve_mistakes_give_twelve_messages_at_their_places() -> None:
             "routes: [{ path: /a, to: x, mirror: y }]",
             "1:29: routes[0].mirror: `mirror` does not exist yet in this version",
         ),
-        ("routes: [{ path: /a, to: { files: /srv } }]", "1:26: routes[0].to: `files` does not exist yet"),
+        ("routes: [{ path: /a, to: { compose: x } }]", "1:26: routes[0].to: `compose` does not exist yet"),
         (
             "routes: [{ path: /a, to: { respnd: 200 } }]",
             "1:26: routes[0].to: no such target `respnd`; did you mean `respond`?",

@@ -72,7 +72,7 @@ BAD: list[dict[str, Any]] = [
     {"gateway": {"graceful_stop": 5}},
     {"routes": [{"path": "/a"}]},
     {"routes": [{"path": "a", "to": "b"}]},
-    {"routes": [{"to": {"files": "/srv"}}]},
+    {"routes": [{"to": {"compose": "x"}}]},
     {"routes": [{"to": "b", "match": {"headers": {"x": 1}}}]},
     {"routes": [{"to": "b", "policies": [{"type": "nothing"}]}]},
     {"functions": {"f": {"handler": "a:b", "kind": "x"}}},

@@ -9,6 +9,7 @@ from typing import Any
 
 from tidegate.config.compile import Compiler, Resource, Snapshot, digest
 from tidegate.config.gateway import Gateway
+from tidegate.config.roots import check_roots
 from tidegate.control.pools import pools
 from tidegate.protocol import Address, Pool, name_of
 
@@ -107,14 +108,18 @@ def compile_all(
         compiler: Keeps what it made before.
         position: From a path in the configuration to `file:line`.
         files: What it was read from.
-        folder: What relative paths of functions start from.
+        folder: What relative paths of functions and files start from.
+
+    Raises:
+        ConfigError: A folder of files is not there.
         runtime: Where workers' sockets are.
     """
     folders = {
         name: (folder / (function.path or ".")).resolve() for name, function in gateway.functions.items()
     }
+    check_roots(gateway, folder, position)
     return Compiled(
-        compiler.compile(gateway, position),
+        compiler.compile(gateway, position, folder),
         pools(gateway.functions, folders, folder, runtime),
         gateway.gateway.user,
         gateway.gateway.function_user,

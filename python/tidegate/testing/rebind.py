@@ -90,8 +90,17 @@ def rebind(source: Source, ports: Mapping[str, int], log: Path) -> Gateway:
         )
         for name, function in gateway.functions.items()
     }
+    routes = [
+        route.model_copy(
+            update={"to": route.to.model_copy(update={"root": str(source.folder / route.to.root)})}
+        )
+        if route.to.type == "files"
+        else route
+        for route in gateway.routes
+    ]
     return gateway.model_copy(
         update={
+            "routes": routes,
             "gateway": settings.model_copy(update=update),
             "listeners": listeners,
             "functions": functions,

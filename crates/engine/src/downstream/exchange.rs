@@ -8,6 +8,7 @@ use super::record::Record;
 use super::reply::fixed_answer;
 use super::upload::{Upload, UploadError};
 use crate::decide::{self, Routed};
+use crate::files;
 use crate::functions;
 use crate::snapshot::{BackendPlan, FilterPlan, TargetPlan};
 use crate::thread::{Current, LARGE};
@@ -208,7 +209,7 @@ impl Downstream {
     }
 
     /// Ends the exchange with an error response.
-    async fn fail(
+    pub(crate) async fn fail(
         &mut self,
         record: &mut Record,
         request: &Request,
@@ -256,6 +257,9 @@ impl Downstream {
             return self.fail(record, request, kind, detail, false).await;
         }
         let fixed = match &journey.routed.route.to {
+            TargetPlan::Files(plan) => {
+                return files::serve(self, journey, exchange, record, plan).await;
+            }
             TargetPlan::Internal { page } => Some(internal::page(
                 &self.thread.node,
                 &journey.current.snapshot,
@@ -364,7 +368,7 @@ impl Downstream {
     }
 
     /// Sends a response made here, through the response filters that stand before `position`.
-    async fn answer(
+    pub(crate) async fn answer(
         &mut self,
         journey: &mut Journey<'_>,
         exchange: &mut Exchange,

@@ -161,7 +161,7 @@ pub(crate) fn fixed_answer(route: &RoutePlan, request: &Request) -> Option<Answe
                 error: None,
             })
         }
-        TargetPlan::Forward { .. } | TargetPlan::Internal { .. } => None,
+        TargetPlan::Forward { .. } | TargetPlan::Internal { .. } | TargetPlan::Files(_) => None,
     }
 }
 

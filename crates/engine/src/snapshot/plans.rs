@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::registry::Registry;
+use crate::files::FilesPlan;
 use crate::functions;
 use ipnet::IpNet;
 use smallvec::SmallVec;
@@ -180,6 +181,7 @@ pub(crate) enum TargetPlan {
         headers: Vec<(String, Text)>,
         body: String,
     },
+    Files(Arc<FilesPlan>),
     Internal {
         page: InternalPage,
     },
@@ -244,6 +246,10 @@ impl RoutePlan {
                 body,
             },
             Target::Internal { page } => TargetPlan::Internal { page },
+            files @ Target::Files { .. } => {
+                let plan = FilesPlan::build(files, registry.threads);
+                TargetPlan::Files(Arc::new(plan.ok_or("no files")?))
+            }
         };
         Ok(Self {
             name: name.into(),

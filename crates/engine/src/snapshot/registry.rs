@@ -10,7 +10,7 @@ use tidegate_telemetry::SharedRouteStats;
 /// What outlives snapshots: the state of backends, endpoints and balancers, and counters, by name.
 pub(crate) struct Registry {
     pub(crate) clock: Clock,
-    threads: usize,
+    pub(crate) threads: usize,
     backends: Mutex<HashMap<String, Arc<BackendShared>>>,
     routes: Mutex<HashMap<String, Arc<SharedRouteStats>>>,
     listeners: Mutex<HashMap<String, Arc<Counted>>>,

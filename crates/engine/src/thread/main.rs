@@ -16,6 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 /// How often idle connections are looked through and the log is handed over.
 const HOUSEKEEPING: Duration = Duration::from_millis(200);
 
+/// Files that a thread has read from disks at a time.
+const BLOCKING: usize = 8;
+
 /// What the service thread tells a thread.
 pub(crate) enum Command {
     /// A new snapshot, and the sockets of this thread by listener key. Answered once it is in force.
@@ -46,6 +49,8 @@ pub(crate) fn run(
         .enable_io()
         .enable_time()
         .event_interval(31)
+        // They read cold files from disks.
+        .max_blocking_threads(BLOCKING)
         .build_local(LocalOptions::default())?;
     runtime.block_on(serve(Thread::new(index, node, snapshot), commands));
     Ok(())
@@ -125,6 +130,7 @@ async fn housekeeping(thread: Rc<Thread>) {
         if turns.is_multiple_of(5) {
             thread.pool.sweep(thread.now());
             thread.resting.sweep(thread.now());
+            thread.sweep_files();
         }
     }
 }

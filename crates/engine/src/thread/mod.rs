@@ -11,12 +11,13 @@ mod resting;
 mod tests;
 mod timers;
 
+use crate::files::FilesPlan;
 use crate::memory::Level;
 use crate::node::Node;
 use crate::snapshot::Snapshot;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tidegate_core::{Clock, Draw, Moment};
 use tidegate_request::Storage;
 use tidegate_telemetry::{LogBatch, LogEntry, LogSender, RouteStats, TEXTS, ThreadStats};
@@ -56,6 +57,8 @@ pub(crate) struct Thread {
     log: RefCell<LogBatch>,
     log_sender: LogSender,
     storages: RefCell<Vec<Storage>>,
+    /// Folders of which something is remembered here.
+    files: RefCell<Vec<Weak<FilesPlan>>>,
     request_prefix: String,
     request_count: Cell<u64>,
 }
@@ -93,6 +96,7 @@ impl Thread {
             log: RefCell::default(),
             log_sender: node.log.sender(),
             storages: RefCell::default(),
+            files: RefCell::default(),
             request_prefix,
             request_count: Cell::new(0),
             clock,
@@ -179,6 +183,29 @@ impl Thread {
         if log.size() >= LOG_BATCH {
             self.log_sender.send(std::mem::take(&mut *log));
         }
+    }
+
+    /// Has a folder's memory looked through from time to time, now that it holds something.
+    pub(crate) fn remember_files(&self, plan: &Arc<FilesPlan>) {
+        let mut files = self.files.borrow_mut();
+        if !files
+            .iter()
+            .any(|known| known.as_ptr() == Arc::as_ptr(plan))
+        {
+            files.push(Arc::downgrade(plan));
+        }
+    }
+
+    /// Lets go of files that nobody asked for in a while.
+    fn sweep_files(&self) {
+        let now = self.now();
+        self.files.borrow_mut().retain(|plan| {
+            let plan = plan.upgrade();
+            plan.is_some_and(|plan| {
+                plan.store(self.index)
+                    .is_some_and(|mut store| store.sweep(now))
+            })
+        });
     }
 
     /// Wakes every idle connection, so that it looks at the world again.

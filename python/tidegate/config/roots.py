@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the folders that files are sent from are there: what only the machine that runs them can say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from tidegate.config.gateway import Gateway
+from tidegate.config.problem import ConfigError, Problem
+
+
+def check_roots(
+    gateway: Gateway, folder: Path, position: Callable[[tuple[int | str, ...]], str] | None = None
+) -> None:
+    """Looks for the root of each route that sends files, with the rights of this process.
+
+    Args:
+        folder: What relative roots start from.
+        position: From a path in the configuration to `file:line`.
+
+    Raises:
+        ConfigError: Every root that is no folder, or may not be entered.
+    """
+    problems = []
+    for number, route in enumerate(gateway.routes):
+        if route.to.type != "files":
+            continue
+        says = _mistake(folder / route.to.root)
+        if says:
+            file, line = _place(position, number) if position is not None else route.source or ("", 0)
+            problems.append(Problem(says, f"routes[{number}].to.files.root", file, line))
+    if problems:
+        raise ConfigError(problems)
+
+
+def _mistake(root: Path) -> str:
+    if not root.is_dir():
+        if root.exists():
+            return f"`{root}` is no folder; write the folder that holds the files"
+        return f"there is no folder `{root}`; make it, or correct the path"
+    if not os.access(root, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        return f"the folder `{root}` may not be read by the user that tidegate runs as; change its rights"
+    return ""
+
+
+def _place(position: Callable[[tuple[int | str, ...]], str], number: int) -> tuple[str, int]:
+    file, _, line = position(("routes", number, "to", "files", "root")).rpartition(":")
+    return file, int(line) if line.isdigit() else 0
