@@ -42,6 +42,8 @@ fn measure(kind: &str, settings: &str, weights: &[u32]) -> f64 {
                 address: "127.0.0.1:80".into(),
                 zone: None,
                 weight,
+                is_draining: false,
+                source: String::new(),
                 state,
             })
         })

@@ -14,6 +14,8 @@ pub(crate) fn endpoints(weights: &[u32]) -> Vec<Arc<Endpoint>> {
             address,
             zone: None,
             weight,
+            is_draining: false,
+            source: String::new(),
             state: Arc::new(EndpointState::default()),
         })
     })

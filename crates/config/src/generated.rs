@@ -209,7 +209,7 @@ pub enum HostField {
     Endpoint,
 }
 
-/// One address of one running server. A text alone is the address.
+/// One address of one running server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
@@ -219,6 +219,10 @@ pub struct Endpoint {
     pub zone: Option<String>,
     /// Its share relative to its neighbours; 0 takes no new requests.
     pub weight: u32,
+    /// Whether it finishes what it has and takes nothing new.
+    pub draining: bool,
+    /// Who named it: `configuration`, `operator`, `registration`, or a kind of discovery.
+    pub found_by: String,
 }
 
 /// Every route's name, first the one written first: among equals the first one wins.
@@ -505,6 +509,7 @@ pub enum FunctionKind {
     Function,
     Lambda,
     Asgi,
+    HealthCheck,
 }
 
 /// A `@policy` of section `functions` sees the request and, if it asks for it, the response.

@@ -80,6 +80,10 @@ pub struct Endpoint {
     pub zone: Option<String>,
     /// Its share relative to its neighbours; 0 takes no new requests.
     pub weight: u32,
+    /// Whether it finishes what it has and takes nothing new.
+    pub is_draining: bool,
+    /// Who named it: `configuration`, `operator`, a kind of discovery, ...
+    pub source: String,
     /// Shared by every snapshot that has this address in this backend.
     pub state: Arc<EndpointState>,
 }

@@ -11,6 +11,6 @@ mod endpoint;
 mod filter;
 
 pub use balancer::{Balancer, BalancerState, Candidates};
-pub use check::{Check, Probe, Verdict};
+pub use check::{Check, Expected, Heard, Probe, Verdict};
 pub use endpoint::{Endpoint, EndpointState, Health};
 pub use filter::{Answer, Client, Exchange, Filter, Flow, Parameters, Phases};

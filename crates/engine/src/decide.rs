@@ -204,7 +204,9 @@ pub(crate) fn usable(
     let is_open = |index: &u16| {
         list.endpoints
             .get(usize::from(*index))
-            .is_some_and(|endpoint| endpoint.weight > 0 && !tried.contains(index))
+            .is_some_and(|endpoint| {
+                endpoint.weight > 0 && !endpoint.is_draining && !tried.contains(index)
+            })
     };
     let is_well = |index: &u16| {
         list.endpoints

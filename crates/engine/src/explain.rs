@@ -292,7 +292,11 @@ impl Way<'_> {
         let mut backends: Vec<Value> = Vec::new();
         let mut endpoints: Vec<Value> = Vec::new();
         let mut problems: Vec<Value> = Vec::new();
+        let mut draining: Vec<Value> = Vec::new();
         for (plan, share) in self.shares(route) {
+            let list = plan.shared.list.load();
+            let leaving = list.endpoints.iter().filter(|each| each.is_draining);
+            draining.extend(leaving.map(|each| Value::from(each.address.as_str())));
             backends.push(json!({"name": &*plan.name, "share": share}));
             match self.endpoints(plan, share) {
                 Ok(mut of_backend) => endpoints.append(&mut of_backend),
@@ -316,6 +320,7 @@ impl Way<'_> {
             "endpoint": certain,
             "endpoints": endpoints,
             "without_endpoint": problems,
+            "draining": draining,
             "upstream": self.upstream(exchange),
             "timeouts": route.timeouts,
             "retries": route.retries,
@@ -351,6 +356,7 @@ impl Way<'_> {
                 "backend": &*plan.name,
                 "address": endpoint.address,
                 "zone": endpoint.zone,
+                "source": endpoint.source,
                 "share": own * share,
             })
         });

@@ -227,7 +227,7 @@ fn with_endpoints(addresses: &[&str]) -> (Clock, Arc<BackendPlan>) {
     let snapshot = Snapshot::apply(None, &shop(Value::Null, "/", &[]), &registry).unwrap();
     let endpoints: Vec<Value> = addresses
         .iter()
-        .map(|address| json!({"address": address, "zone": null, "weight": 1}))
+        .map(|address| json!({"address": address, "zone": null, "weight": 1, "draining": false, "found_by": "configuration"}))
         .collect();
     let set = json!({"backend": "b", "sequence": 1, "endpoints": endpoints});
     let set: EndpointSet = serde_json::from_value(set).unwrap();

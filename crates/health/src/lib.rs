@@ -10,6 +10,7 @@ mod pace;
 mod rooms;
 #[cfg(test)]
 mod testing;
+mod verdict;
 
 // By glob: a new room is added to the generated list and nowhere else.
 pub use rooms::*;

@@ -4,13 +4,17 @@ use std::sync::Arc;
 use tidegate_config::Room;
 use tidegate_contract::Check;
 
+#[path = "command/mod.rs"]
+pub mod command;
 #[path = "http/mod.rs"]
 pub mod http;
+#[path = "python/mod.rs"]
+pub mod python;
 #[path = "tcp/mod.rs"]
 pub mod tcp;
 
 /// The rooms' names, sorted.
-pub const ROOMS: &[&str] = &["http", "tcp"];
+pub const ROOMS: &[&str] = &["command", "http", "python", "tcp"];
 
 /// Builds the health check that `room` describes.
 ///
@@ -18,7 +22,9 @@ pub const ROOMS: &[&str] = &["http", "tcp"];
 /// There is no such room, or it does not read these settings.
 pub fn build(room: &Room) -> Result<Arc<dyn Check>, String> {
     match room.kind.as_str() {
+        "command" => command::build(&room.settings),
         "http" => http::build(&room.settings),
+        "python" => python::build(&room.settings),
         "tcp" => tcp::build(&room.settings),
         other => Err(format!("there is no health check `{other}`")),
     }

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from tidegate.cli.codes import TEXT
+from tidegate.cli.endpoint_commands import app as endpoint_app
+from tidegate.cli.options import Json, Name, Runtime, epilog
 from tidegate.events import FORMS, Form
 
 app = typer.Typer(
@@ -23,18 +25,10 @@ app = typer.Typer(
 Sources = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="YAML files or folders, or one module:object.")
 ]
-Name = Annotated[str | None, typer.Option("--name", "-n", help="The instance; a unique beginning is enough.")]
 NewName = Annotated[
     str | None,
     typer.Option("--name", "-n", help="The instance's name; made from the file's path without it."),
 ]
-Runtime = Annotated[
-    Path | None,
-    typer.Option(
-        "--runtime-directory", envvar="TIDEGATE_RUNTIME_DIR", help="Where instances keep their sockets."
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Threads of the node, whatever the file says.")
 ]
@@ -56,12 +50,8 @@ def _form(text: str) -> Form:
     raise typer.BadParameter(f"{text!r} is not one of auto, human, json", param_hint="--log-format")
 
 
-def _epilog(*examples: str) -> str:
-    return "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples)
-
-
 @app.command(
-    epilog=_epilog(
+    epilog=epilog(
         "tidegate run tidegate.yaml",
         "tidegate run tidegate.yaml --watch --threads 2",
         "tidegate run shop:gateway",
@@ -89,7 +79,7 @@ def run(
     raise SystemExit(supervisor.run(options))
 
 
-@app.command(epilog=_epilog("tidegate check tidegate.yaml", "tidegate check shop:gateway --json"))
+@app.command(epilog=epilog("tidegate check tidegate.yaml", "tidegate check shop:gateway --json"))
 def check(sources: Sources, as_json: Json = False) -> None:
     """Check a configuration.
 
@@ -101,7 +91,7 @@ def check(sources: Sources, as_json: Json = False) -> None:
 
 
 @app.command(
-    epilog=_epilog(
+    epilog=epilog(
         "tidegate explain GET http://localhost:8080/app1/users",
         "tidegate explain POST /payments -H 'Host: api.myapp.com' --file tidegate.yaml",
         "tidegate explain GET /home --live --json",
@@ -135,7 +125,7 @@ def explain(
     explain(question, files=file, live=live, name=name, base=runtime_directory, as_json=as_json)
 
 
-@app.command(epilog=_epilog("tidegate why 4bf92f3577b34da6a3ce929d0e0e4736"))
+@app.command(epilog=epilog("tidegate why 4bf92f3577b34da6a3ce929d0e0e4736"))
 def why(
     request_id: Annotated[str, typer.Argument(help="From the log, or X-Request-Id.")],
     name: Name = None,
@@ -149,7 +139,7 @@ def why(
 
 
 @app.command(
-    epilog=_epilog(
+    epilog=epilog(
         "tidegate proxy /app1=http://localhost:8081 /app2=http://localhost:8082 --listen :8080",
         "tidegate proxy http://localhost:3000",
     )
@@ -184,7 +174,7 @@ def proxy(
     )
 
 
-@app.command(epilog=_epilog("tidegate reload", "tidegate reload --name edge"))
+@app.command(epilog=epilog("tidegate reload", "tidegate reload --name edge"))
 def reload(name: Name = None, runtime_directory: Runtime = None, as_json: Json = False) -> None:
     """Apply the changed configuration of an instance.
 
@@ -196,7 +186,7 @@ def reload(name: Name = None, runtime_directory: Runtime = None, as_json: Json =
 
 
 @app.command(
-    epilog=_epilog(
+    epilog=epilog(
         "pip install --upgrade tidegate && tidegate upgrade",
         "tidegate upgrade --name edge --drain-time 10m",
         "pip install tidegate==0.1.0 && tidegate upgrade --json",
@@ -222,7 +212,7 @@ def upgrade(
     upgrade(name, runtime_directory, drain_time=drain_time, as_json=as_json)
 
 
-@app.command(epilog=_epilog("tidegate status", "tidegate status --name edge --json"))
+@app.command(epilog=epilog("tidegate status", "tidegate status --name edge --json"))
 def status(name: Name = None, runtime_directory: Runtime = None, as_json: Json = False) -> None:
     """Show what an instance runs, and how it is.
 
@@ -233,7 +223,10 @@ def status(name: Name = None, runtime_directory: Runtime = None, as_json: Json =
     status(name, runtime_directory, as_json=as_json)
 
 
-@app.command(epilog=_epilog("tidegate schema > tidegate.schema.json"))
+app.add_typer(endpoint_app, name="endpoint")
+
+
+@app.command(epilog=epilog("tidegate schema > tidegate.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of the configuration.
 
@@ -244,7 +237,7 @@ def schema() -> None:
     schema()
 
 
-@app.command(epilog=_epilog("tidegate init reverse-proxy", "tidegate init gateway --output shop.yaml"))
+@app.command(epilog=epilog("tidegate init reverse-proxy", "tidegate init gateway --output shop.yaml"))
 def init(
     template: Annotated[str, typer.Argument(help="reverse-proxy, load-balancer, gateway or serverless.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it; - prints it.")] = Path(
@@ -262,7 +255,7 @@ def init(
 
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-    epilog=_epilog("tidegate demo", "tidegate demo --tour"),
+    epilog=epilog("tidegate demo", "tidegate demo --tour"),
 )
 def demo(context: typer.Context) -> None:
     """Run a small shop behind a chain of gateways.
@@ -274,7 +267,7 @@ def demo(context: typer.Context) -> None:
     raise SystemExit(main(context.args))
 
 
-@app.command(epilog=_epilog("tidegate version", "tidegate version --json"))
+@app.command(epilog=epilog("tidegate version", "tidegate version --json"))
 def version(as_json: Json = False) -> None:
     """Print the version."""
     from tidegate.cli.check import version
@@ -283,7 +276,7 @@ def version(as_json: Json = False) -> None:
 
 
 @app.command(
-    epilog=_epilog(
+    epilog=epilog(
         "source <(tidegate completion bash)     # in ~/.bashrc for every shell",
         "source <(tidegate completion zsh)      # in ~/.zshrc, behind compinit",
         "tidegate completion fish | source      # in ~/.config/fish/config.fish",

@@ -136,17 +136,28 @@ def _endpoints(backends: list[dict[str, Any]]) -> str:
                     endpoint["address"],
                     endpoint.get("zone"),
                     endpoint["weight"],
-                    endpoint["health"],
+                    endpoint["source"],
+                    "draining" if endpoint["draining"] else endpoint["health"],
                     endpoint["in_flight"],
                     endpoint["connections"],
                     endpoint["failures"],
                 )
             )
         if not backend["endpoints"]:
-            rows.append((backend["name"], "no endpoints", None, 0, None, 0, 0, 0))
-    headings = ("BACKEND", "ENDPOINT", "ZONE", "WEIGHT", "HEALTH", "IN FLIGHT", "CONNECTIONS", "FAILURES")
+            rows.append((backend["name"], "no endpoints", None, 0, None, None, 0, 0, 0))
+    headings = (
+        "BACKEND",
+        "ENDPOINT",
+        "ZONE",
+        "WEIGHT",
+        "SOURCE",
+        "HEALTH",
+        "IN FLIGHT",
+        "CONNECTIONS",
+        "FAILURES",
+    )
     text = table(headings, rows)
-    for word, colour in (("down", "red"), ("excluded", "yellow")):
+    for word, colour in (("down", "red"), ("excluded", "yellow"), ("draining", "yellow")):
         text = text.replace(f"  {word} ", f"  {paint(word, colour)} ")
     return text
 

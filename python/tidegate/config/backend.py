@@ -37,6 +37,8 @@ class Endpoint(Model):
     """Where it stands, if that is known."""
     weight: Weight = 1
     """Its share relative to its neighbours; 0 takes no new requests."""
+    draining: Flag = False
+    """Whether it finishes what it has and takes nothing new."""
 
     not_yet: ClassVar[dict[str, str]] = {"region": "", "priority": "", "tls": "", "metadata": ""}
 

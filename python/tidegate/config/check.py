@@ -13,6 +13,7 @@ from tidegate.config import addresses
 from tidegate.config.base import Model
 from tidegate.config.draft import Draft, Mistake, Path
 from tidegate.config.gateway import Gateway
+from tidegate.config.implied import COMMANDS
 from tidegate.config.naming import route_name
 from tidegate.config.problem import ConfigError, Problem
 from tidegate.config.reach import unreachable
@@ -149,7 +150,7 @@ def _policies(draft: Draft) -> Iterator[Mistake]:
         for key in ("balancing", "health_check"):
             room = getattr(backend, key, None)
             if isinstance(room, Model):
-                yield from _room(draft, ("backends", name, key), room)
+                yield from _room(draft, ("backends", name, key), room, "health_check")
 
 
 def _if_room(name: str) -> str:
@@ -158,13 +159,13 @@ def _if_room(name: str) -> str:
     return f"; for the policy write `{{ type: {name} }}`" if name in tags("policies") else ""
 
 
-def _room(draft: Draft, path: Path, room: Model) -> Iterator[Mistake]:
+def _room(draft: Draft, path: Path, room: Model, kind: str = "policy") -> Iterator[Mistake]:
     """Names in a room's settings, by the type of the field and whatever the room."""
     for where, noun, name in references(room):
         if noun == "backend":
             yield from _backend(draft, (*path, *where), name)
         elif noun == "function":
-            yield from _function(draft, (*path, *where), name, is_policy=True)
+            yield from _function(draft, (*path, *where), name, kind)
         elif name not in draft.listeners:
             yield (*path, *where), f"no listener `{name}`{did_you_mean(name, draft.listeners)}"
 
@@ -191,7 +192,7 @@ def _targets(draft: Draft) -> Iterator[Mistake]:
 
 def _backend(draft: Draft, path: Path, name: str) -> Iterator[Mistake]:
     if name.startswith("function:"):
-        yield from _function(draft, (*path[:-1], "function"), name.removeprefix("function:"), is_policy=False)
+        yield from _function(draft, (*path[:-1], "function"), name.removeprefix("function:"), "function")
     elif name not in draft.backends and not addresses.is_url(name):
         hint = (
             did_you_mean(name, draft.backends)
@@ -200,16 +201,27 @@ def _backend(draft: Draft, path: Path, name: str) -> Iterator[Mistake]:
         yield path, f"no backend `{name}`{hint}"
 
 
-def _function(draft: Draft, path: Path, name: str, *, is_policy: bool) -> Iterator[Mistake]:
+def _function(draft: Draft, path: Path, name: str, kind: str) -> Iterator[Mistake]:
+    """`kind` is what it must be there: `policy`, `health_check`, or `function` for what answers requests."""
     if name not in draft.functions:
         hint = did_you_mean(name, draft.functions) or "; write it in section `functions`"
         yield path, f"no function `{name}`{hint}"
         return
     function = draft.functions[name]
-    if function is None or ("functions", name) in draft.mended or (function.kind == "policy") is is_policy:
+    if function is None or ("functions", name) in draft.mended:
         return
-    if is_policy:
-        yield path, f"`{name}` is a `{function.kind}`, no policy; write `kind: policy` if it is one"
+    found = function.kind if function.kind in ("policy", "health_check") else "function"
+    if found == kind:
+        return
+    if kind != "function":
+        noun = kind.replace("_", " ")
+        yield path, f"`{name}` is a `{function.kind}`, no {noun}; write `kind: {kind}` if it is one"
+    elif found == "health_check":
+        yield (
+            path,
+            f"`{name}` is a health check, which answers no requests; "
+            f"name it in a backend as `health_check: {{ type: python, function: {name} }}`",
+        )
     else:
         yield (
             path,
@@ -222,6 +234,8 @@ def _functions(draft: Draft) -> Iterator[Mistake]:
     """Functions that share processes must want the same processes."""
     pools: dict[str, str] = {}
     for name, function in draft.functions.items():
+        if COMMANDS in (name, function and function.pool):
+            yield ("functions", name), f"`{COMMANDS}` is tidegate's own; choose another name"
         if function is None or ("functions", name) in draft.mended:
             continue
         pool = function.pool or name

@@ -21,6 +21,7 @@ from tidegate.config.check import ADMIN, ADMIN_ROUTES
 from tidegate.config.collection import no_collection
 from tidegate.config.function import Function
 from tidegate.config.gateway import Gateway
+from tidegate.config.implied import implied
 from tidegate.config.listener import Listener
 from tidegate.config.naming import route_name
 from tidegate.config.problem import ConfigError, Problem
@@ -28,8 +29,11 @@ from tidegate.config.route import Route
 from tidegate.config.secret import Secret
 from tidegate.config.wire import FunctionWire, RouteOrder
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """The version of the snapshot's form, as in `crates/config/src/delta.rs`."""
+
+CONFIGURATION: Final = "configuration"
+"""The source of endpoints that the configuration itself names."""
 
 Path = tuple[int | str, ...]
 ADMIN_PATH: Final[Path] = ("gateway", "admin")
@@ -232,7 +236,7 @@ class _Compilation:
             self._listener(name, listener, ("listeners", name), policies)
         for name, backend in gateway.backends.items():
             self._backend(name, backend, ("backends", name))
-        for name, function in gateway.functions.items():
+        for name, function in (gateway.functions | implied(gateway.backends)).items():
             self._function(name, function)
         self._admin()
         self._routes()
@@ -278,7 +282,8 @@ class _Compilation:
 
     def _backend(self, name: str, backend: Backend, path: Path) -> None:
         self._add("backend", name, self._value(backend), path, backend)
-        endpoints = [endpoint.model_dump() for endpoint in backend.endpoints]
+        source = "function" if backend.protocol == "function" else CONFIGURATION
+        endpoints = [{**endpoint.model_dump(), "found_by": source} for endpoint in backend.endpoints]
         self.snapshot.endpoints[name] = _json(endpoints)
 
     def _function(self, name: str, function: Function) -> None:
@@ -293,7 +298,7 @@ class _Compilation:
         self._add(
             "function", name, FunctionWire.model_validate(value).model_dump(), ("functions", name), function
         )
-        if function.kind == "policy":
+        if function.kind in ("policy", "health_check"):
             return
         # A function is a backend whose endpoints are its workers.
         backend = Backend(

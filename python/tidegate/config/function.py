@@ -11,7 +11,8 @@ from tidegate.config.base import Model
 from tidegate.config.types import ByteSize, Choice, ControlOnly, Duration, FilePath, Flag, Handler, Name
 
 FunctionKind = Annotated[
-    Literal["policy", "function", "lambda", "asgi"], Choice("FunctionKind", doc="What user code is.")
+    Literal["policy", "function", "lambda", "asgi", "health_check"],
+    Choice("FunctionKind", doc="What user code is."),
 ]
 
 
@@ -24,7 +25,7 @@ class Function(Model):
     """Where it is: `package.module:attribute`."""
     kind: FunctionKind = "function"
     """What it is: a `@policy`, a plain function `(request) -> answer`, a handler with AWS Lambda's contract
-    `(event, context)`, or an ASGI application."""
+    `(event, context)`, an ASGI application, or a `@health_check`."""
     path: Annotated[FilePath | None, ControlOnly()] = None
     """The folder its code is imported from, relative to the file that says so; the file's own without it."""
     venv: Annotated[FilePath | None, ControlOnly()] = None

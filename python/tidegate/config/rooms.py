@@ -67,7 +67,7 @@ _NOT_YET = {
             "mock",
         ]
     ),
-    "health": frozenset(["grpc", "redis", "mysql", "postgres", "exec", "passive", "agent", "tls", "udp"]),
+    "health": frozenset(["grpc", "redis", "mysql", "postgres", "passive", "agent", "tls", "udp"]),
 }
 
 

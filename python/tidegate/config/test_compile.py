@@ -31,7 +31,7 @@ def value(snapshot: Snapshot, kind: str, name: str) -> Any:
 def test_the_whole_is_a_delta_from_nothing() -> None:
     delta = compiled(routes=[{"path": "/a", "to": "http://localhost:8081"}]).delta(None)
     assert {key: delta[key] for key in ("schema", "base", "number", "remove")} == {
-        "schema": 2,
+        "schema": 3,
         "base": 0,
         "number": 1,
         "remove": [],
@@ -47,7 +47,15 @@ def test_the_whole_is_a_delta_from_nothing() -> None:
         {
             "backend": "http://localhost:8081",
             "sequence": 1,
-            "endpoints": [{"address": "localhost:8081", "zone": None, "weight": 1}],
+            "endpoints": [
+                {
+                    "address": "localhost:8081",
+                    "zone": None,
+                    "weight": 1,
+                    "draining": False,
+                    "found_by": "configuration",
+                }
+            ],
         }
     ]
 

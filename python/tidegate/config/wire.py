@@ -7,10 +7,11 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from tidegate.config.backend import Endpoint
 from tidegate.config.base import Model
 from tidegate.config.function import FunctionKind
 from tidegate.config.listener import Listener
-from tidegate.config.types import ByteSize, Duration, FilePath, Flag, RouteName
+from tidegate.config.types import ByteSize, Duration, FilePath, Flag, RouteName, Text
 
 
 class ListenerWire(Listener):
@@ -20,6 +21,15 @@ class ListenerWire(Listener):
 
     named_only: Flag = False
     """Whether routes that name no listener leave it alone: the one of tidegate's own pages."""
+
+
+class EndpointWire(Endpoint):
+    """One address of one running server."""
+
+    rust_name: ClassVar[str] = "Endpoint"
+
+    found_by: Text
+    """Who named it: `configuration`, `operator`, `registration`, or a kind of discovery."""
 
 
 class RouteOrder(Model):

@@ -19,6 +19,8 @@ from tidegate.protocol.async_channel import AsyncChannel
 
 NODE_TIMEOUT = 60.0
 """Seconds a node may take for a snapshot; with 10,000 routes it takes far less than one."""
+ENDPOINTS_TIMEOUT = 10.0
+"""Seconds it may take for endpoint lists, names looked up included."""
 SUPERVISOR_TIMEOUT = 60.0
 """Seconds for binding, which includes starting the node the first time."""
 
@@ -157,9 +159,32 @@ class Applier:
 
     async def resync(self) -> Applied | None:
         """Gives a node that has just come up what is in force, if it has something else."""
-        if self.current is None or self._node.number == self._node.expected:
+        if self.current is None:
+            return None
+        if self._node.number == self._node.expected:
+            # It may have ended before it had kept the newest lists.
+            sets = self.current.snapshot.endpoint_sets(None, sequence())
+            await self._node.call("endpoints.set", sets=sets)
             return None
         return await self._whole(self.current)
+
+    async def endpoints(self, lists: dict[str, str]) -> None:
+        """Gives the node the endpoint lists that are not what is in force.
+
+        Args:
+            lists: By backend, JSON of its endpoints.
+
+        Raises:
+            ProtocolError: The node is not there; it gets them when it comes up.
+        """
+        if self.current is None:
+            return
+        before = self.current.snapshot
+        fresh = replace(before, endpoints={**before.endpoints, **lists})
+        sets = fresh.endpoint_sets(before, sequence())
+        self.current.snapshot.endpoints = fresh.endpoints
+        if sets:
+            await self._node.call("endpoints.set", timeout=ENDPOINTS_TIMEOUT, sets=sets)
 
     async def _send(self, fresh: Compiled, before: Compiled | None) -> Applied:
         if before is None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from tidegate.config.compile import Compiler, Resource, Snapshot, digest
 from tidegate.config.gateway import Gateway
+from tidegate.config.implied import implied
 from tidegate.config.roots import check_roots
-from tidegate.control.pools import pools
+from tidegate.control.pools import own_pools, pools
 from tidegate.protocol import Address, Pool, name_of
 
 Position = Callable[[tuple[int | str, ...]], str]
@@ -120,7 +121,10 @@ def compile_all(
     check_roots(gateway, folder, position)
     return Compiled(
         compiler.compile(gateway, position, folder),
-        pools(gateway.functions, folders, folder, runtime),
+        [
+            *pools(gateway.functions, folders, folder, runtime),
+            *own_pools(implied(gateway.backends), runtime),
+        ],
         gateway.gateway.user,
         gateway.gateway.function_user,
         files,

@@ -14,6 +14,7 @@ from typing import Any
 from tidegate.config.problem import ConfigError
 from tidegate.control.apply import Applied, Applier, CannotBind, Node
 from tidegate.control.compiled import Compiled
+from tidegate.control.endpoints.desk import Desk
 from tidegate.control.sources import Sources
 from tidegate.control.watch import Watcher
 from tidegate.events import Events
@@ -68,11 +69,13 @@ class Controller:
         self._last_error = ""
         self._supervisor: AsyncChannel
         self._applier: Applier
+        self._desk: Desk
 
     async def run(self, supervisor: socket.socket, listener: socket.socket) -> None:
         """Serves until told to stop; both sockets are closed then."""
         self._supervisor = await AsyncChannel.open(supervisor, self._told)
         self._applier = Applier(self._node, self._supervisor)
+        self._desk = Desk(self._directory, self._events, self._turn, self._applier.endpoints)
         server = await serve(listener, self._asked)
         self._spawn(self._start())
         gone = asyncio.create_task(self._supervisor.closed())
@@ -120,6 +123,8 @@ class Controller:
             "status": self._status,
             "stop": self._stop_asked,
             "position": self._position,
+            "endpoints.list": self._desk.list,
+            "endpoints.change": self._desk.change,
         }
         answer = answers.get(message["type"])
         if answer is None:
@@ -209,14 +214,7 @@ class Controller:
         try:
             fresh = await asyncio.to_thread(self._read)
             self._follow(fresh)
-            try:
-                applied = await self._applier.apply(fresh)
-            except ProtocolError as error:
-                if not self._supervisor.is_open:
-                    raise SupervisorGone from error
-                # A node that died over it: the next one gets the change.
-                self._events.warning(f"trying again: {error}")
-                applied = await self._applier.apply(fresh)
+            applied = await self._put_in_force(fresh)
         except ConfigError as error:
             problems: list[WireProblem] = [
                 {"where": problem.where, "message": problem.message} for problem in error.problems
@@ -252,6 +250,23 @@ class Controller:
             )
         else:
             self._events.info("configuration unchanged", snapshot=applied.number)
+        return applied
+
+    async def _put_in_force(self, fresh: Compiled) -> Applied:
+        self._desk.complete(fresh)
+        is_accepted = False
+        try:
+            try:
+                applied = await self._applier.apply(fresh)
+            except ProtocolError as error:
+                if not self._supervisor.is_open:
+                    raise SupervisorGone from error
+                # A node that died over it: the next one gets the change.
+                self._events.warning(f"trying again: {error}")
+                applied = await self._applier.apply(fresh)
+            is_accepted = True
+        finally:
+            self._desk.settle(is_accepted=is_accepted)
         return applied
 
     def _read(self) -> Compiled:

@@ -45,30 +45,41 @@ def pools(
     if problems:
         raise ConfigError(problems)
     for pool, names in members.items():
-        parts = [functions[name] for name in names]
-        count = max(part.workers for part in parts)
-        venv = next((part.venv for part in parts if part.venv), None)
-        settings: dict[str, Any] = {
-            "functions": [_settings(name, functions[name]) for name in names],
-            "path": str(folders[names[0]]),
-            "memory": max(int(part.memory) for part in parts),
-            "grace_ms": max(int(part.deadline) for part in parts),
-        }
+        parts = {name: functions[name] for name in names}
+        venv = next((part.venv for part in parts.values() if part.venv), None)
         code = stamps[folders[names[0]]]
-        found.append(
-            Pool(
-                name=pool,
-                hash=hashlib.blake2b(
-                    json.dumps([settings, code, venv], sort_keys=True).encode(), digest_size=16
-                ).hexdigest(),
-                sockets=[worker_socket(runtime, pool, number) for number in range(count)],
-                settings=settings,
-                interpreter=str(folder / venv / "bin" / "python") if venv else "",
-                directory=str(folders[names[0]]),
-                deadline_ms=max(int(part.deadline) for part in parts),
-            )
-        )
+        interpreter = str(folder / venv / "bin" / "python") if venv else ""
+        found.append(_pool(pool, parts, str(folders[names[0]]), [code, venv], interpreter, runtime))
     return found
+
+
+def own_pools(functions: Mapping[str, Function], runtime: Path) -> list[Pool]:
+    """Pools of functions that are part of tidegate: no folder is theirs, and their code does not change."""
+    return [_pool(name, {name: function}, "", [], "", runtime) for name, function in functions.items()]
+
+
+def _pool(
+    name: str, parts: Mapping[str, Function], folder: str, code: list[Any], interpreter: str, runtime: Path
+) -> Pool:
+    functions = parts.values()
+    deadline = max(int(part.deadline) for part in functions)
+    settings: dict[str, Any] = {
+        "functions": [_settings(each, function) for each, function in parts.items()],
+        "path": folder,
+        "memory": max(int(part.memory) for part in functions),
+        "grace_ms": deadline,
+    }
+    text = json.dumps([settings, *code], sort_keys=True)
+    count = max(part.workers for part in functions)
+    return Pool(
+        name=name,
+        hash=hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
+        sockets=[worker_socket(runtime, name, number) for number in range(count)],
+        settings=settings,
+        interpreter=interpreter,
+        directory=folder or "/",
+        deadline_ms=deadline,
+    )
 
 
 def _settings(name: str, function: Function) -> dict[str, Any]:

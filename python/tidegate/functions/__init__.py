@@ -12,8 +12,18 @@ from collections.abc import MutableMapping
 
 from tidegate._engine import CallNext, Headers, Request, Response
 from tidegate.functions._errors import BodyTooLarge
+from tidegate.functions._health import HealthEndpoint, health_check
 from tidegate.functions._policy import policy
 
 MutableMapping.register(Headers)
 
-__all__ = ["BodyTooLarge", "CallNext", "Headers", "Request", "Response", "policy"]
+__all__ = [
+    "BodyTooLarge",
+    "CallNext",
+    "Headers",
+    "HealthEndpoint",
+    "Request",
+    "Response",
+    "health_check",
+    "policy",
+]

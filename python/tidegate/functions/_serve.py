@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidegate import _engine
-from tidegate.functions import _asgi, _carry, _lambda, _log, _policy
+from tidegate.functions import _asgi, _carry, _command, _health, _lambda, _log, _policy
 from tidegate.functions._errors import BodyTooLarge, LoadError
 from tidegate.functions._resolve import resolve
 from tidegate.functions._settings import LISTENER, FunctionSettings, Settings
@@ -143,12 +143,19 @@ def _load(
         raise LoadError(f"{named} is no policy; write @policy above it")
     if settings.kind != "policy" and is_marked:
         raise LoadError(f"{named} is a @policy: its kind is policy, not {settings.kind}")
+    is_check = getattr(handler, _health.MARK, False)
+    if is_check and settings.kind != "health_check":
+        raise LoadError(f"{named} is a @health_check: its kind is health_check, not {settings.kind}")
+    if settings.kind == "health_check" and not is_check and handler is not _command.run:
+        raise LoadError(f"{named} is no health check; write @health_check above it")
     target: Callable[..., Any] = handler
     is_async = _policy.is_async(handler)
     if settings.kind == "lambda":
         if is_async:
             raise LoadError(f"{named} is async; a lambda is a plain def (event, context)")
         target = _lambda.wrap(handler, settings)
+    elif is_check:
+        target = _health.wrap(handler)
     elif settings.kind == "asgi":
         lifespan = _asgi.Lifespan(handler)
         loop.run_until_complete(lifespan.startup())

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-Kind = Literal["policy", "function", "lambda", "asgi"]
+Kind = Literal["policy", "function", "lambda", "asgi", "health_check"]
 LISTENER = 3
 """The descriptor of the listening socket."""
 

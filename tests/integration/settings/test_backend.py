@@ -42,6 +42,23 @@ routes: [{{ path: /, to: b }}]
         assert running.status()["backends"][0]["endpoints"][0]["zone"] == "az-1"
 
 
+@shows("Endpoint.draining", "Endpoint.found_by")
+def test_an_endpoint_that_drains_gets_nothing_new() -> None:
+    with endpoint() as stays, endpoint() as leaves, small(stays) as running:
+        changed = f"""
+listeners: {{ web: {{ port: 0 }} }}
+backends: {{ b: {{ endpoints: ["{stays.address}", {{ address: "{leaves.address}", draining: true }}] }} }}
+routes: [{{ path: /, to: b }}]
+"""
+        running.reload(changed)
+        for _ in range(6):
+            assert ask(running).status == 200
+        assert (len(stays.messages), len(leaves.messages)) == (6, 0)
+        told = running.status()["backends"][0]["endpoints"]
+        assert [each["draining"] for each in told] == [False, True]
+        assert {each["source"] for each in told} == {"configuration"}
+
+
 @shows("Backend.health_check")
 def test_an_endpoint_that_fails_its_check_gets_nothing() -> None:
     often = "interval: 20ms, timeout: 10s, healthy_after: 1, unhealthy_after: 1"

@@ -143,6 +143,13 @@ impl Link {
         Ok(())
     }
 
+    /// Ends the connection at its next turn, whatever is under way.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.borrow_mut();
+        state.is_over = true;
+        state.wake();
+    }
+
     /// Connects, and moves frames until the connection ends.
     pub(crate) async fn drive(self: Rc<Self>, path: PathBuf) {
         if let Ok(stream) = connect(&Target::Unix(path)).await {
@@ -155,6 +162,9 @@ impl Link {
     fn poll(&self, cx: &mut Context<'_>, stream: &Stream) -> Poll<()> {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
+        if state.is_over {
+            return Poll::Ready(());
+        }
         state.driver = Some(cx.waker().clone());
         for turn in 0..READS {
             if state.write(cx, stream).is_err() {

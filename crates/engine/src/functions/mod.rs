@@ -6,6 +6,7 @@
 //! whose endpoints are its workers ([`forward`]).
 
 mod call;
+mod checks;
 mod deliver;
 mod forward;
 mod here;
@@ -16,6 +17,7 @@ mod policy;
 mod seats;
 mod stream;
 
+pub(crate) use checks::Checkers;
 pub(crate) use forward::forward;
 pub(crate) use here::{dial, enter};
 pub(crate) use plan::FunctionPlan;

@@ -1,28 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Active health checks.
+use super::asking::Asker;
 use super::state::Service;
-use std::collections::HashMap;
-use std::future::poll_fn;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tidegate_contract::{Check, Endpoint, Health, Probe, Verdict};
-use tidegate_core::{Clock, Draw, Moment};
-use tidegate_http::{HeadLimits, HeadScanner, parse_response};
-use tidegate_net::{Stream, Target, connect};
-use tidegate_request::Method;
+use tidegate_config::Room;
+use tidegate_contract::{Check, Endpoint, Health, Verdict};
+use tidegate_core::{Draw, Moment};
+use tidegate_net::Target;
 use tokio::task::JoinHandle;
 
-/// What a check may send as the head of its answer.
-const LIMITS: HeadLimits = HeadLimits {
-    header_size: 32 << 10,
-    header_fields: 100,
-    target_size: 32 << 10,
-};
-
 struct Running {
-    check: Arc<dyn Check>,
+    /// The check as it was configured: a change of anything else of the backend leaves it alone.
+    room: Room,
     endpoint: Arc<Endpoint>,
     task: JoinHandle<()>,
 }
@@ -41,16 +34,21 @@ fn reconcile(service: &Rc<Service>, running: &mut HashMap<(String, String), Runn
     let snapshot = service.snapshot();
     let mut wanted = HashMap::new();
     for plan in snapshot.backends.values() {
-        let Some(check) = &plan.check else { continue };
+        let (Some(check), Some(room)) = (&plan.check, &plan.config.health_check) else {
+            continue;
+        };
         let list = plan.shared.list.load();
         for (endpoint, targets) in list.endpoints.iter().zip(&list.targets) {
             let key = (plan.name.to_string(), endpoint.address.clone());
-            wanted.insert(key, (check.clone(), endpoint.clone(), targets.clone()));
+            wanted.insert(
+                key,
+                (room, check.clone(), endpoint.clone(), targets.clone()),
+            );
         }
     }
     running.retain(|key, old| {
-        let stays = wanted.get(key).is_some_and(|(check, endpoint, _)| {
-            Arc::ptr_eq(check, &old.check) && Arc::ptr_eq(&endpoint.state, &old.endpoint.state)
+        let stays = wanted.get(key).is_some_and(|(room, _, endpoint, _)| {
+            **room == old.room && Arc::ptr_eq(&endpoint.state, &old.endpoint.state)
         });
         if !stays {
             old.task.abort();
@@ -60,25 +58,34 @@ fn reconcile(service: &Rc<Service>, running: &mut HashMap<(String, String), Runn
         }
         stays
     });
-    for (key, (check, endpoint, targets)) in wanted {
+    for (key, (room, check, endpoint, targets)) in wanted {
         running.entry(key).or_insert_with(|| {
-            let clock = service.node.clock.clone();
-            let watched = watch(clock, check.clone(), endpoint.clone(), targets);
-            let task = tokio::task::spawn_local(watched);
+            let asker = Asker {
+                service: service.clone(),
+            };
+            let task = tokio::task::spawn_local(watch(asker, check, endpoint.clone(), targets));
             Running {
-                check,
+                room: room.clone(),
                 endpoint,
                 task,
             }
         });
     }
+    let functions = &snapshot.functions;
+    let workers = functions
+        .values()
+        .flat_map(|function| &function.config.workers);
+    let workers: HashSet<&str> = workers.map(String::as_str).collect();
+    service.checkers.retain(|path| workers.contains(path));
 }
 
 type Targets = Arc<arc_swap::ArcSwap<Vec<Target>>>;
 
 /// Checks one endpoint for as long as it is wanted.
-async fn watch(clock: Clock, check: Arc<dyn Check>, endpoint: Arc<Endpoint>, targets: Targets) {
+async fn watch(asker: Asker, check: Arc<dyn Check>, endpoint: Arc<Endpoint>, targets: Targets) {
     let mut draw = Draw::from_entropy();
+    let mut pauses = Pauses::default();
+    let clock = asker.service.node.clock.clone();
     let mut exclusion = Exclusion::default();
     let (mut passed, mut failed) = (0u32, 0u32);
     let interval = check.interval_ms();
@@ -87,7 +94,9 @@ async fn watch(clock: Clock, check: Arc<dyn Check>, endpoint: Arc<Endpoint>, tar
     loop {
         exclusion.look(&endpoint);
         let limit = Duration::from_millis(check.timeout_ms());
-        let verdict = match tokio::time::timeout(limit, probe(&*check, &endpoint, &targets)).await {
+        let target = targets.load().first().cloned();
+        let asked = asker.ask(&*check, &endpoint.address, target);
+        let verdict = match tokio::time::timeout(limit, asked).await {
             Ok(verdict) => verdict,
             Err(_) => Verdict::Unhealthy("no answer in time".into()),
         };
@@ -114,9 +123,34 @@ async fn watch(clock: Clock, check: Arc<dyn Check>, endpoint: Arc<Endpoint>, tar
             };
             super::say(&format!("endpoint {} is down: {why}", endpoint.address));
         }
-        // A tenth of jitter, so that checkers do not fall into step.
-        let jitter = draw.below(interval / 10 + 1);
-        tokio::time::sleep(Duration::from_millis(interval - interval / 20 + jitter)).await;
+        let is_settled = match endpoint.state.health() {
+            Health::Up => failed == 0,
+            Health::Down | Health::Unchecked => false,
+        };
+        let pause = pauses.next(&*check, is_settled, &mut draw);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+}
+
+/// How long to wait between two probes.
+#[derive(Default)]
+struct Pauses {
+    is_spread: bool,
+}
+
+impl Pauses {
+    /// Milliseconds to the next probe. An endpoint that is down or in doubt is asked at the quick pace.
+    fn next(&mut self, check: &dyn Check, is_settled: bool, draw: &mut Draw) -> u64 {
+        let interval = match is_settled {
+            true => check.interval_ms(),
+            false => check.quick_interval_ms(),
+        };
+        // Many endpoints that came up together are spread over a whole interval, once ...
+        if is_settled && !std::mem::replace(&mut self.is_spread, true) {
+            return draw.below(interval) + 1;
+        }
+        // ... and a tenth of jitter keeps them, and other nodes, from falling into step.
+        interval - interval / 20 + draw.below(interval / 10 + 1)
     }
 }
 
@@ -146,63 +180,5 @@ impl Exclusion {
         self.until > now.millis()
             && self.passed >= enough
             && endpoint.state.readmit(std::mem::take(&mut self.until))
-    }
-}
-
-async fn probe(check: &dyn Check, endpoint: &Endpoint, targets: &Targets) -> Verdict {
-    let Some(target) = targets.load().first().cloned() else {
-        return Verdict::Unhealthy("the name has no address".into());
-    };
-    let stream = match connect(&target).await {
-        Ok(stream) => stream,
-        Err(error) => return Verdict::Unhealthy(format!("connecting failed: {error}")),
-    };
-    match check.probe(&endpoint.address) {
-        Probe::Connect => check.judge(None),
-        Probe::Http { bytes } => match ask(&stream, &bytes).await {
-            Ok(status) => check.judge(Some(status)),
-            Err(why) => Verdict::Unhealthy(why),
-        },
-    }
-}
-
-/// The status of the response to `bytes`.
-async fn ask(stream: &Stream, bytes: &[u8]) -> Result<u16, String> {
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let sent = poll_fn(|cx| stream.poll_write(cx, rest))
-            .await
-            .map_err(|error| error.to_string())?;
-        rest = rest.get(sent..).unwrap_or_default();
-    }
-    let mut received = vec![0; 4096];
-    let mut end = 0;
-    let mut scanner = HeadScanner::for_response();
-    loop {
-        let data = received.get(..end).unwrap_or_default();
-        if let Some(length) = scanner
-            .scan(data, &LIMITS)
-            .map_err(|reject| reject.detail.to_owned())?
-        {
-            let head = data.get(..length).unwrap_or_default();
-            let response = parse_response(head, Default::default(), &LIMITS, Method::Get)
-                .map_err(|(reject, _)| reject.detail.to_owned())?;
-            // What announces a response is none (RFC 9110 §15.2); the check's timeout bounds them.
-            if !response.is_informational() {
-                return Ok(response.status());
-            }
-            received.copy_within(length..end, 0);
-            end -= length;
-            continue;
-        }
-        if end == received.len() {
-            received.resize(received.len() * 2, 0);
-        }
-        let room = received.get_mut(end..).unwrap_or_default();
-        match poll_fn(|cx| stream.poll_read(cx, room)).await {
-            Ok(0) => return Err("closed before a response".into()),
-            Ok(count) => end += count,
-            Err(error) => return Err(error.to_string()),
-        }
     }
 }

@@ -2,6 +2,7 @@
 //! Everything of the node that is not traffic: the control socket, taking snapshots, health
 //! checks, name resolution, signals. One thread, one runtime.
 
+mod asking;
 mod control;
 mod drain;
 mod health;

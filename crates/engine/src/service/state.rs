@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::drain::Drain;
 use super::resolve;
+use crate::functions::Checkers;
 use crate::node::Node;
 use crate::snapshot::{Problem, Snapshot, Stored};
 use crate::thread::Command;
@@ -30,6 +31,8 @@ pub(crate) struct Service {
     endpoints: RefCell<HashMap<String, EndpointSet>>,
     /// One change at a time.
     changing: Mutex<()>,
+    /// Connections to the workers whose functions are health checks.
+    pub(super) checkers: Checkers,
     /// Told when backends, checks or endpoints may have changed.
     pub(crate) changed: Notify,
     pub(crate) is_started: RefCell<bool>,
@@ -61,6 +64,7 @@ impl Service {
             sockets: RefCell::default(),
             endpoints: RefCell::default(),
             changing: Mutex::new(()),
+            checkers: Checkers::default(),
             changed: Notify::new(),
             is_started: RefCell::new(false),
             drain: Drain::default(),

@@ -38,6 +38,8 @@ pub(crate) fn status(service: &Service) -> Value {
                         "address": endpoint.address,
                         "zone": endpoint.zone,
                         "weight": endpoint.weight,
+                        "source": endpoint.source,
+                        "draining": endpoint.is_draining,
                         "health": health,
                         "in_flight": state.in_flight.load(Ordering::Relaxed),
                         "connections": state.connections.load(Ordering::Relaxed),

@@ -85,6 +85,8 @@ impl BackendShared {
                 address: config.address.clone(),
                 zone: config.zone.clone(),
                 weight: config.weight,
+                is_draining: config.draining,
+                source: config.found_by.clone(),
                 state,
             }));
             list.targets.push(targets.unwrap_or_else(|| {

@@ -1,66 +1,79 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::Settings;
-use crate::pace::Pace;
-use tidegate_contract::{Check, Probe, Verdict};
-use tidegate_request::{Options, Parts, Request, Scheme, Storage, Version};
+use crate::pace::{Pace, delegate_pace, pace};
+use tidegate_contract::{Check, Expected, Heard, Probe, Verdict};
+use tidegate_request::{FieldId, Options, Parts, Request, Scheme, Storage, Version};
 
-/// Sends one GET on a connection of its own and looks at the status.
-#[derive(Clone, Debug)]
+/// Sends one request on a connection of its own and looks at the status, and at the body if told to.
+///
+/// Never printed: its fields may be secret.
+#[derive(Clone)]
 pub struct HttpCheck {
     pace: Pace,
+    method: String,
     /// Path and query.
     target: String,
     host: Option<String>,
+    /// Lines of the fields that were configured, each with its end.
+    fields: String,
     statuses: Vec<u16>,
+    body: Option<Expected>,
 }
 
 impl HttpCheck {
     /// The check for these settings.
     ///
     /// # Errors
-    /// A time or count is 0, `statuses` is empty, or path and host make no request that tidegate
-    /// would take itself.
+    /// A time or count is 0, `statuses` is empty, or method, path, host and fields make no request that
+    /// tidegate would take itself.
     pub fn new(settings: &Settings) -> Result<Self, String> {
         Self::read(settings).map_err(|error| format!("http: {error}"))
     }
 
     fn read(settings: &Settings) -> Result<Self, String> {
-        let Settings {
-            path,
-            host,
-            statuses,
-            ..
-        } = settings;
-        let &Settings {
-            interval,
-            timeout,
-            healthy_after,
-            unhealthy_after,
-            ..
-        } = settings;
-        if statuses.is_empty() {
+        if settings.statuses.is_empty() {
             return Err(
                 "`statuses` is empty; write those that count as well, such as `[200]`".into(),
             );
         }
-        check_request(path, host.as_deref().unwrap_or("endpoint"))?;
-        Ok(Self {
-            pace: Pace {
-                interval,
-                timeout,
-                healthy_after,
-                unhealthy_after,
+        check_request(settings)?;
+        let mut fields = String::new();
+        for name in ["user-agent", "accept"] {
+            let is_own = |(other, _): &&(String, _)| other.eq_ignore_ascii_case(name);
+            if settings.headers.iter().find(is_own).is_none() {
+                fields.push_str(match name {
+                    "accept" => "Accept: */*\r\n",
+                    _ => "User-Agent: tidegate-health\r\n",
+                });
             }
-            .checked()?,
-            target: path.clone(),
-            host: host.clone(),
-            statuses: statuses.clone(),
+        }
+        for (name, value) in &settings.headers {
+            fields.push_str(&format!("{name}: {}\r\n", value.reveal()));
+        }
+        Ok(Self {
+            pace: pace!(settings)?,
+            method: settings.method.clone(),
+            target: settings.path.clone(),
+            host: settings.host.clone(),
+            fields,
+            statuses: settings.statuses.clone(),
+            body: settings.body.as_ref().map(|text| Expected {
+                text: text.clone().into_bytes(),
+                within: usize::try_from(settings.body_within.0).unwrap_or(usize::MAX),
+            }),
         })
     }
 }
 
-/// Lets the canonical request judge path and host, so that a probe can never be two requests.
-fn check_request(path: &str, host: &str) -> Result<(), String> {
+/// Lets the canonical request judge the parts, so that a probe can never be two requests.
+fn check_request(settings: &Settings) -> Result<(), String> {
+    let Settings {
+        path,
+        host,
+        method,
+        headers,
+        ..
+    } = settings;
     if !path.starts_with('/') {
         return Err(format!(
             "`path` is `{}`; write one that begins with `/`",
@@ -68,6 +81,7 @@ fn check_request(path: &str, host: &str) -> Result<(), String> {
         ));
     }
     let mut storage = Storage::new();
+    let host = host.as_deref().unwrap_or("endpoint");
     let added = storage.fields_mut().append(b"host", host.as_bytes());
     added.map_err(|error| {
         format!(
@@ -75,8 +89,26 @@ fn check_request(path: &str, host: &str) -> Result<(), String> {
             error.text()
         )
     })?;
+    for (name, value) in headers {
+        let id = FieldId::recognise(name.as_bytes());
+        let is_framing = matches!(
+            id,
+            FieldId::Host
+                | FieldId::ContentLength
+                | FieldId::TransferEncoding
+                | FieldId::Connection
+        );
+        let fields = storage.fields_mut();
+        let added = fields.append(name.as_bytes(), value.reveal().as_bytes());
+        if is_framing || added.is_err() {
+            return Err(format!(
+                "`headers` cannot have `{}` like this; leave it out",
+                name.escape_debug()
+            ));
+        }
+    }
     let parts = Parts {
-        method: b"GET",
+        method: method.as_bytes(),
         target: path.as_bytes(),
         version: Version::Http11,
         scheme: Scheme::Http,
@@ -84,28 +116,14 @@ fn check_request(path: &str, host: &str) -> Result<(), String> {
     match Request::build(storage, parts, Options::default()) {
         Ok(_) => Ok(()),
         Err((reject, _)) => Err(format!(
-            "`path` and `host` make no request: {}; write others",
+            "`method`, `path` and `host` make no request: {}; write others",
             reject.detail
         )),
     }
 }
 
 impl Check for HttpCheck {
-    fn interval_ms(&self) -> u64 {
-        self.pace.interval.0
-    }
-
-    fn timeout_ms(&self) -> u64 {
-        self.pace.timeout.0
-    }
-
-    fn healthy_after(&self) -> u32 {
-        self.pace.healthy_after.into()
-    }
-
-    fn unhealthy_after(&self) -> u32 {
-        self.pace.unhealthy_after.into()
-    }
+    delegate_pace!();
 
     /// A request in HTTP/1.1 that asks for the connection to be closed after it.
     ///
@@ -119,20 +137,40 @@ impl Check for HttpCheck {
             None if is_name => address,
             None => "localhost",
         };
+        // RFC 9110 §8.6: methods whose requests usually have content say that there is none.
+        let length = match self.method.as_str() {
+            "POST" | "PUT" | "PATCH" => "Content-Length: 0\r\n",
+            _ => "",
+        };
+        let Self {
+            method,
+            target,
+            fields,
+            ..
+        } = self;
         let head = format!(
-            "GET {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: tidegate-health\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-            self.target
+            "{method} {target} HTTP/1.1\r\nHost: {host}\r\n{fields}{length}Connection: close\r\n\r\n"
         );
         Probe::Http {
             bytes: head.into_bytes(),
+            is_head: self.method == "HEAD",
+            body: self.body.clone(),
         }
     }
 
-    fn judge(&self, status: Option<u16>) -> Verdict {
-        match status {
-            Some(status) if self.statuses.contains(&status) => Verdict::Healthy,
-            Some(status) => Verdict::Unhealthy(format!("it answered with status {status}")),
-            None => Verdict::Unhealthy("it did not answer".into()),
+    fn judge(&self, heard: Heard<'_>) -> Verdict {
+        let Heard::Response { status, body } = heard else {
+            return Verdict::Unhealthy("it did not answer".into());
+        };
+        if !self.statuses.contains(&status) {
+            return Verdict::Unhealthy(format!("it answered with status {status}"));
+        }
+        match &self.body {
+            Some(expected) if !expected.is_in(body) => Verdict::Unhealthy(format!(
+                "the expected text is not in the first {} bytes of its answer",
+                expected.within
+            )),
+            _ => Verdict::Healthy,
         }
     }
 }

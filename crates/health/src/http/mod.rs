@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! An endpoint is well if it answers a GET with a status that counts as well.
+//! An endpoint is well if it answers a request with a status that counts as well, and the text that is
+//! expected.
 
 mod check;
 mod config;

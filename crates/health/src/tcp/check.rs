@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::Settings;
-use crate::pace::Pace;
-use tidegate_contract::{Check, Probe, Verdict};
+use crate::pace::{Pace, delegate_pace, pace};
+use tidegate_contract::{Check, Expected, Heard, Probe, Verdict};
 
-/// Connects and sends nothing.
-#[derive(Clone, Copy, Debug)]
+/// Connects; sends something and waits for a text if told to.
+#[derive(Clone, Debug)]
 pub struct TcpCheck {
     pace: Pace,
+    send: Vec<u8>,
+    expect: Option<Expected>,
 }
 
 impl TcpCheck {
@@ -15,48 +17,42 @@ impl TcpCheck {
     /// # Errors
     /// A time or count is 0.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        let &Settings {
-            interval,
-            timeout,
-            healthy_after,
-            unhealthy_after,
-        } = settings;
-        let pace = Pace {
-            interval,
-            timeout,
-            healthy_after,
-            unhealthy_after,
-        }
-        .checked();
+        let text = |text: &Option<String>| text.clone().unwrap_or_default().into_bytes();
+        let expect = settings.expect.is_some().then(|| Expected {
+            text: text(&settings.expect),
+            within: usize::try_from(settings.expect_within.0).unwrap_or(usize::MAX),
+        });
         Ok(Self {
-            pace: pace.map_err(|error| format!("tcp: {error}"))?,
+            pace: pace!(settings).map_err(|error| format!("tcp: {error}"))?,
+            send: text(&settings.send),
+            expect,
         })
     }
 }
 
 impl Check for TcpCheck {
-    fn interval_ms(&self) -> u64 {
-        self.pace.interval.0
-    }
-
-    fn timeout_ms(&self) -> u64 {
-        self.pace.timeout.0
-    }
-
-    fn healthy_after(&self) -> u32 {
-        self.pace.healthy_after.into()
-    }
-
-    fn unhealthy_after(&self) -> u32 {
-        self.pace.unhealthy_after.into()
-    }
+    delegate_pace!();
 
     fn probe(&self, _address: &str) -> Probe {
-        Probe::Connect
+        match &self.expect {
+            Some(expect) => Probe::Exchange {
+                bytes: self.send.clone(),
+                text: expect.clone(),
+            },
+            None => Probe::Connect,
+        }
     }
 
     /// To be asked at all means that the endpoint accepted a connection.
-    fn judge(&self, _status: Option<u16>) -> Verdict {
-        Verdict::Healthy
+    fn judge(&self, heard: Heard<'_>) -> Verdict {
+        match (&self.expect, heard) {
+            (Some(expect), Heard::Bytes(bytes)) if !expect.is_in(bytes) => {
+                Verdict::Unhealthy(format!(
+                    "the expected text is not in the first {} bytes it sent",
+                    bytes.len().min(expect.within)
+                ))
+            }
+            _ => Verdict::Healthy,
+        }
     }
 }

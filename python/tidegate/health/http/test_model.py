@@ -23,6 +23,7 @@ def test_the_pace_is_that_of_the_design() -> None:
         ({"timeout": "never"}, "is no duration"),
         ({"healthy_after": 0}, "must be at least 1"),
         ({"unhealthy_after": 101}, "must be at most 100"),
+        ({"quick_interval": "0s"}, "must be longer than 0"),
         ({"intervall": "5s"}, "did you mean `interval`"),
     ],
 )
@@ -40,6 +41,12 @@ def test_a_bad_pace_is_refused(settings: dict[str, object], says: str) -> None:
         ({"statuses": []}, "must not be empty"),
         ({"statuses": [199]}, "must be at least 200"),
         ({"statuses": [600]}, "must be at most 599"),
+        ({"statuses": ["2xx"]}, "write one such as `200-299`"),
+        ({"statuses": ["300-299"]}, "is no range of statuses"),
+        ({"method": "CONNECT"}, "`CONNECT` is always refused"),
+        ({"headers": {"Host": "a"}}, "headers"),
+        ({"body": ""}, "body"),
+        ({"body_within": "2MiB"}, "must be at most 1MiB"),
     ],
 )
 def test_what_makes_no_request_is_refused(settings: dict[str, object], says: str) -> None:
@@ -50,3 +57,7 @@ def test_what_makes_no_request_is_refused(settings: dict[str, object], says: str
 def test_path_and_host_have_one_spelling() -> None:
     check = HttpCheck(path="//health?deep=1", host="Shop.Example:80")
     assert (check.path, check.host) == ("/health?deep=1", "shop.example:80")
+
+
+def test_a_range_of_statuses_has_both_ends() -> None:
+    assert HttpCheck(statuses=[204, "200-202", 201]).statuses == [204, 200, 201, 202]

@@ -5,22 +5,34 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from tidegate.config.base import Model
-from tidegate.config.types import Duration
+from tidegate.config.base import refuse
+from tidegate.config.pace import Pace, bounded
+from tidegate.config.types import ByteSize
+
+_Text = Annotated[str, Field(min_length=1, max_length=4096, strict=True)]
 
 
-class TcpCheck(Model):
-    """An endpoint is well if it accepts a connection."""
+class TcpCheck(Pace):
+    """An endpoint is well if it accepts a connection, and says what is expected."""
 
     type: Literal["tcp"] = "tcp"
     """The room."""
-    interval: Duration = Duration("5s")
-    """From the end of one probe to the start of the next."""
-    timeout: Duration = Duration("2s")
-    """How long one probe may take in all."""
-    healthy_after: Annotated[int, Field(ge=1, le=100, strict=True)] = 2
-    """Probes in a row that must pass before an endpoint is up."""
-    unhealthy_after: Annotated[int, Field(ge=1, le=100, strict=True)] = 3
-    """Probes in a row that must fail before an endpoint is down."""
+    send: _Text | None = None
+    """What is sent once the connection is there; wants `expect`."""
+    expect: _Text | None = None
+    """A text that must come back; without it a connection is enough."""
+    expect_within: ByteSize = ByteSize("4KiB")
+    """In how many bytes from the first it must occur."""
+
+    @field_validator("expect_within", mode="after")
+    @classmethod
+    def _within(cls, within: ByteSize) -> ByteSize:
+        return bounded(within)
+
+    @model_validator(mode="after")
+    def _expects(self) -> TcpCheck:
+        if self.send is not None and self.expect is None:
+            raise refuse("has `send` and waits for nothing; write what comes back as `expect`", "rule")
+        return self

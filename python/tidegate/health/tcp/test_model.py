@@ -29,3 +29,16 @@ def test_the_pace_is_that_of_the_design() -> None:
 def test_a_bad_pace_is_refused(settings: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         TcpCheck(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"send": "PING"}, "write what comes back as `expect`"),
+        ({"expect": ""}, "expect"),
+        ({"expect": "a", "expect_within": "2MiB"}, "must be at most 1MiB"),
+    ],
+)
+def test_what_can_never_be_well_is_refused(settings: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        TcpCheck(**settings)

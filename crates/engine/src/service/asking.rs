@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One probe of one endpoint: connecting, sending, reading as much as the check wants to hear.
+use super::state::Service;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::Duration;
+use tidegate_contract::{Check, Expected, Heard, Probe, Verdict};
+use tidegate_http::{ChunkDecoder, HeadLimits, HeadScanner, parse_response};
+use tidegate_net::{Stream, Target, connect};
+use tidegate_request::{Method, ResponseFraming};
+
+/// What an endpoint may send as the head of its answer.
+const LIMITS: HeadLimits = HeadLimits {
+    header_size: 32 << 10,
+    header_fields: 100,
+    target_size: 32 << 10,
+};
+/// Bytes asked of the kernel at once.
+const READ: usize = 4096;
+
+/// Asks endpoints on behalf of their checks.
+#[derive(Clone)]
+pub(super) struct Asker {
+    pub(super) service: Rc<Service>,
+}
+
+impl Asker {
+    /// What `check` says of the endpoint at `address`. Takes as long as it takes.
+    pub(super) async fn ask(
+        &self,
+        check: &dyn Check,
+        address: &str,
+        target: Option<Target>,
+    ) -> Verdict {
+        let probe = check.probe(address);
+        let heard = match &probe {
+            Probe::Function { function, body } => {
+                let limit = Duration::from_millis(check.timeout_ms());
+                let answer = self.call(function, body, limit).await;
+                return match &answer {
+                    Ok((status, body)) => check.judge(Heard::Response {
+                        status: *status,
+                        body,
+                    }),
+                    Err(why) => Verdict::Unhealthy(why.clone()),
+                };
+            }
+            _ => match target {
+                Some(target) => connect(&target)
+                    .await
+                    .map_err(|error| format!("connecting failed: {error}")),
+                None => Err("the name has no address".into()),
+            },
+        };
+        let stream = match heard {
+            Ok(stream) => stream,
+            Err(why) => return Verdict::Unhealthy(why),
+        };
+        let verdict = match &probe {
+            Probe::Exchange { bytes, text } => exchange(&stream, bytes, text)
+                .await
+                .map(|bytes| check.judge(Heard::Bytes(&bytes))),
+            Probe::Http {
+                bytes,
+                is_head,
+                body,
+            } => response(&stream, bytes, *is_head, body.as_ref())
+                .await
+                .map(|(status, body)| {
+                    check.judge(Heard::Response {
+                        status,
+                        body: &body,
+                    })
+                }),
+            _ => Ok(check.judge(Heard::Connection)),
+        };
+        verdict.unwrap_or_else(Verdict::Unhealthy)
+    }
+
+    async fn call(
+        &self,
+        name: &str,
+        body: &[u8],
+        limit: Duration,
+    ) -> Result<(u16, Vec<u8>), String> {
+        let snapshot = self.service.snapshot();
+        let Some(function) = snapshot.functions.get(name) else {
+            return Err(format!("there is no function `{name}`"));
+        };
+        let answer = self.service.checkers.ask(function, body, limit);
+        answer.await.map_err(str::to_owned)
+    }
+}
+
+async fn send(stream: &Stream, bytes: &[u8]) -> Result<(), String> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let sent = poll_fn(|cx| stream.poll_write(cx, rest))
+            .await
+            .map_err(|error| error.to_string())?;
+        rest = rest.get(sent..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Reads once more behind what `received` holds; false at the end.
+async fn read(stream: &Stream, received: &mut Vec<u8>) -> Result<bool, String> {
+    let end = received.len();
+    received.resize(end + READ, 0);
+    let room = received.get_mut(end..).unwrap_or_default();
+    let count = poll_fn(|cx| stream.poll_read(cx, room))
+        .await
+        .map_err(|error| error.to_string());
+    received.truncate(end + count.as_ref().copied().unwrap_or(0));
+    Ok(count? > 0)
+}
+
+/// What came until the text was there, its limit, or the end.
+async fn exchange(stream: &Stream, bytes: &[u8], text: &Expected) -> Result<Vec<u8>, String> {
+    send(stream, bytes).await?;
+    let mut received = Vec::new();
+    while !text.is_in(&received) && received.len() < text.within {
+        if !read(stream, &mut received).await? {
+            break;
+        }
+    }
+    Ok(received)
+}
+
+/// Status and, if a text is expected, the body of the response to `bytes`.
+async fn response(
+    stream: &Stream,
+    bytes: &[u8],
+    is_head: bool,
+    expected: Option<&Expected>,
+) -> Result<(u16, Vec<u8>), String> {
+    send(stream, bytes).await?;
+    let method = if is_head { Method::Head } else { Method::Get };
+    let mut received = Vec::new();
+    let mut scanner = HeadScanner::for_response();
+    loop {
+        let scanned = scanner.scan(&received, &LIMITS);
+        if let Some(length) = scanned.map_err(|reject| reject.detail.to_owned())? {
+            let head = received.get(..length).unwrap_or_default();
+            let response = parse_response(head, Default::default(), &LIMITS, method)
+                .map_err(|(reject, _)| reject.detail.to_owned())?;
+            received.drain(..length);
+            // What announces a response is none (RFC 9110 §15.2); the check's timeout bounds them.
+            if response.is_informational() {
+                continue;
+            }
+            let body = match expected {
+                Some(expected) => body(stream, received, response.framing(), expected).await?,
+                None => Vec::new(),
+            };
+            return Ok((response.status(), body));
+        }
+        if !read(stream, &mut received).await? {
+            return Err("closed before a response".into());
+        }
+    }
+}
+
+/// The body, decoded, until the text is in it, its limit, or the end. `received` is what came with
+/// the head.
+async fn body(
+    stream: &Stream,
+    mut received: Vec<u8>,
+    framing: ResponseFraming,
+    expected: &Expected,
+) -> Result<Vec<u8>, String> {
+    let mut decoder = ChunkDecoder::for_response(&LIMITS);
+    let mut body = Vec::new();
+    let most = match framing {
+        ResponseFraming::None => 0,
+        ResponseFraming::Length(length) => usize::try_from(length)
+            .unwrap_or(usize::MAX)
+            .min(expected.within),
+        ResponseFraming::Chunked | ResponseFraming::Close => expected.within,
+    };
+    loop {
+        let is_done = match framing {
+            ResponseFraming::Chunked => decode(&mut decoder, &mut received, &mut body)?,
+            _ => {
+                body.append(&mut received);
+                false
+            }
+        };
+        if is_done || body.len() >= most || expected.is_in(&body) {
+            body.truncate(most);
+            return Ok(body);
+        }
+        if !read(stream, &mut received).await? {
+            return match framing {
+                ResponseFraming::Close => Ok(body),
+                _ => Err("closed in the middle of its answer".into()),
+            };
+        }
+    }
+}
+
+/// Moves the content of chunks from `received` to `body`; true at the end of the last.
+fn decode(
+    decoder: &mut ChunkDecoder,
+    received: &mut Vec<u8>,
+    body: &mut Vec<u8>,
+) -> Result<bool, String> {
+    let mut used = 0;
+    let is_done = loop {
+        let rest = received.get(used..).unwrap_or_default();
+        if rest.is_empty() {
+            break false;
+        }
+        let piece = decoder
+            .decode(rest)
+            .map_err(|reject| reject.detail.to_owned())?;
+        body.extend_from_slice(rest.get(piece.data.clone()).unwrap_or_default());
+        used += piece.consumed;
+        if piece.done {
+            break true;
+        }
+        if piece.consumed == 0 {
+            break false;
+        }
+    };
+    received.drain(..used);
+    Ok(is_done)
+}

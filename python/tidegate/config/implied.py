@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions that a configuration needs without naming them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from tidegate.config.backend import Backend
+from tidegate.config.function import Function
+from tidegate.config.units import ByteSize
+
+COMMANDS: Final = "tidegate.commands"
+"""The function that runs commands of health checks, as `crates/health/src/command` calls it."""
+
+
+def implied(backends: Mapping[str, Backend]) -> dict[str, Function]:
+    """By name: what runs commands, if a backend's health check is one."""
+    if not any(getattr(backend.health_check, "type", None) == "command" for backend in backends.values()):
+        return {}
+    handler = "tidegate.functions._command:run"
+    # The memory limit is that of each command, too.
+    function = Function(handler=handler, kind="health_check", concurrency=16, memory=ByteSize("1GiB"))
+    return {COMMANDS: function}
