@@ -6,9 +6,12 @@
 //! implements. `rooms.rs` is generated from the folders.
 #![forbid(unsafe_code)]
 
+mod maglev_table;
+mod prepared;
 mod rooms;
 #[cfg(test)]
 mod testing;
+mod turns;
 mod weights;
 
 // By glob: a new room is added to the generated list and nowhere else.

@@ -4,13 +4,34 @@ use std::sync::Arc;
 use tidegate_config::Room;
 use tidegate_contract::Balancer;
 
+#[path = "ip_hash/mod.rs"]
+pub mod ip_hash;
+#[path = "least_connections/mod.rs"]
+pub mod least_connections;
 #[path = "least_request/mod.rs"]
 pub mod least_request;
+#[path = "maglev/mod.rs"]
+pub mod maglev;
+#[path = "peak_ewma/mod.rs"]
+pub mod peak_ewma;
+#[path = "random/mod.rs"]
+pub mod random;
+#[path = "ring_hash/mod.rs"]
+pub mod ring_hash;
 #[path = "round_robin/mod.rs"]
 pub mod round_robin;
 
 /// The rooms' names, sorted.
-pub const ROOMS: &[&str] = &["least_request", "round_robin"];
+pub const ROOMS: &[&str] = &[
+    "ip_hash",
+    "least_connections",
+    "least_request",
+    "maglev",
+    "peak_ewma",
+    "random",
+    "ring_hash",
+    "round_robin",
+];
 
 /// Builds the balancing algorithm that `room` describes.
 ///
@@ -18,7 +39,13 @@ pub const ROOMS: &[&str] = &["least_request", "round_robin"];
 /// There is no such room, or it does not read these settings.
 pub fn build(room: &Room) -> Result<Arc<dyn Balancer>, String> {
     match room.kind.as_str() {
+        "ip_hash" => ip_hash::build(&room.settings),
+        "least_connections" => least_connections::build(&room.settings),
         "least_request" => least_request::build(&room.settings),
+        "maglev" => maglev::build(&room.settings),
+        "peak_ewma" => peak_ewma::build(&room.settings),
+        "random" => random::build(&room.settings),
+        "ring_hash" => ring_hash::build(&room.settings),
         "round_robin" => round_robin::build(&room.settings),
         other => Err(format!("there is no balancing algorithm `{other}`")),
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tidegate_contract::{Balancer, Candidates, Endpoint, EndpointState};
-use tidegate_core::Draw;
+use tidegate_core::{Draw, StableHash};
 
 /// Endpoints with these weights.
 pub(crate) fn endpoints(weights: &[u32]) -> Vec<Arc<Endpoint>> {
@@ -45,6 +45,42 @@ pub(crate) fn count(
         counts[balancer.pick(&*state, candidates, None, &mut draw).unwrap()] += 1;
     }
     counts
+}
+
+/// Where each of the keys 0, 1, 2... goes, spread over all hashes.
+pub(crate) fn homes(
+    balancer: &dyn Balancer,
+    state: &(dyn std::any::Any + Send + Sync),
+    candidates: &Candidates<'_>,
+    keys: u64,
+) -> Vec<usize> {
+    let mut draw = Draw::from_seed(1);
+    (0..keys)
+        .map(|key| {
+            let key = StableHash::mix(key);
+            let position = balancer
+                .pick(state, candidates, Some(key), &mut draw)
+                .unwrap();
+            let index = candidates
+                .endpoints()
+                .iter()
+                .position(|endpoint| std::ptr::eq(&**endpoint, candidates.get(position).unwrap()));
+            index.unwrap()
+        })
+        .collect()
+}
+
+/// The part of keys that have another home.
+pub(crate) fn moved(before: &[usize], after: &[usize]) -> f64 {
+    let moved = before.iter().zip(after).filter(|(one, other)| one != other);
+    moved.count() as f64 / before.len() as f64
+}
+
+/// How many keys each endpoint has.
+pub(crate) fn tally(homes: &[usize], endpoints: usize) -> Vec<usize> {
+    let each = 0..endpoints;
+    each.map(|index| homes.iter().filter(|home| **home == index).count())
+        .collect()
 }
 
 /// Asserts that counts are within 2 % of what the shares promise.

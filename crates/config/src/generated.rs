@@ -109,6 +109,13 @@ pub struct Backend {
     pub protocol: BackendProtocol,
     /// How one is picked for a request: a room's name, or `{ type: name, ... }` with its settings.
     pub balancing: Room,
+    /// What `ring_hash` and `maglev` send to the same endpoint: what is alike in all these parts. A
+    /// request that has none of them goes to an endpoint drawn by weight.
+    pub hash: Vec<HashPart>,
+    /// How endpoints that are new or healthy again come to their full weight; at once without it.
+    pub slow_start: Option<SlowStart>,
+    /// How the load that endpoints report changes their weights; not at all without it.
+    pub load_report: Option<LoadReport>,
     /// How they are probed; not at all without it.
     pub health_check: Option<Room>,
     /// How real traffic judges them.
@@ -133,6 +140,59 @@ pub struct Backend {
 pub enum BackendProtocol {
     Http,
     Function,
+}
+
+/// A part of the key: `client`, `path`, `host`, or the `header`, `cookie` or `query` of a name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HashPart {
+    /// The client's address, or a part of the request as the endpoint gets it: after policies and
+    /// rewrites.
+    pub kind: HashKind,
+    /// Of the field, cookie or query parameter; empty for the others.
+    pub name: String,
+}
+
+/// What is hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HashKind {
+    Client,
+    Header,
+    Cookie,
+    Query,
+    Path,
+    Host,
+}
+
+/// How endpoints come to their full weight little by little. A duration alone is how long that
+/// takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlowStart {
+    /// From its first request to its full weight.
+    pub duration: Millis,
+    /// The part of its weight that it begins with; it grows evenly from there.
+    pub from_percent: u8,
+}
+
+/// Endpoints report their load in a field of their responses, and those with capacity left get
+/// more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadReport {
+    /// The response field: a plain number, or an ORCA report as `TEXT` or `JSON`. The client never
+    /// sees it.
+    pub header: String,
+    /// The metric of an ORCA report that counts, such as `mem_utilization` or
+    /// `named_metrics.queue`.
+    pub metric: String,
+    /// The time in which about two thirds of what was reported before are forgotten.
+    pub smoothing: Millis,
+    /// An endpoint that reports nothing for so long has its configured weight again.
+    pub expire_after: Millis,
+    /// The weight is multiplied by at most this and divided by at most this, whatever is reported.
+    pub most: u8,
 }
 
 /// Real traffic judges endpoints: broken connections and answers that do not come are failures.

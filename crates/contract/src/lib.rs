@@ -10,7 +10,7 @@ mod check;
 mod endpoint;
 mod filter;
 
-pub use balancer::{Balancer, BalancerState, Candidates};
+pub use balancer::{Balancer, BalancerState, Candidates, KeyOf};
 pub use check::{Check, Expected, Heard, Probe, Verdict};
-pub use endpoint::{Endpoint, EndpointState, Health};
+pub use endpoint::{Average, Endpoint, EndpointState, Factor, Health};
 pub use filter::{Answer, Client, Exchange, Filter, Flow, Parameters, Phases};

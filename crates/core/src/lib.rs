@@ -8,9 +8,11 @@
 mod clock;
 mod draw;
 mod error;
+mod hash;
 mod padded;
 
 pub use clock::{Clock, Moment};
 pub use draw::Draw;
 pub use error::{ErrorKind, Side};
+pub use hash::StableHash;
 pub use padded::Padded;

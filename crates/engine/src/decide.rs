@@ -192,8 +192,8 @@ pub(crate) enum NoEndpoint {
 /// Indexes of endpoints that may take a request.
 pub(crate) type Usable = SmallVec<[u16; 16]>;
 
-/// The endpoints a request may go to at `now`: of those not tried, the healthy ones; when there is
-/// none, all of them, because a checker that sees nothing healthy may itself be the sick one.
+/// The endpoints a request may go to at `now`: of those not tried, the healthy ones that were not
+/// given a computed weight of 0; when there is none, all of them, because a checker that sees nothing healthy may itself be the sick one.
 pub(crate) fn usable(
     plan: &BackendPlan,
     list: &EndpointList,
@@ -212,7 +212,10 @@ pub(crate) fn usable(
         list.endpoints
             .get(usize::from(*index))
             .is_some_and(|endpoint| {
-                endpoint.state.health() != Health::Down && !endpoint.state.is_excluded(now)
+                let state = &endpoint.state;
+                state.health() != Health::Down
+                    && !state.is_excluded(now)
+                    && state.factor.steps() > 0
             })
     };
     let count = u16::try_from(list.endpoints.len()).unwrap_or(u16::MAX);
@@ -239,19 +242,37 @@ pub(crate) fn usable(
     }
 }
 
+/// What the balancer chooses from.
+pub(crate) fn candidates<'a>(
+    list: &'a EndpointList,
+    usable: &'a Usable,
+    now: Moment,
+) -> Candidates<'a> {
+    // Whoever sees the number sees the weights that were set before it.
+    let version = list.version.load(Ordering::Acquire);
+    Candidates::new(&list.endpoints, usable).at(now, version)
+}
+
+/// The key by which the balancer chooses; `None` where it has none, or the request.
+#[inline]
+pub(crate) fn key(plan: &BackendPlan, request: &Request, client: IpAddr) -> Option<u64> {
+    plan.key.as_ref()?.key(request, client)
+}
+
 /// The index in `list` of the endpoint that takes the request.
 pub(crate) fn endpoint(
     plan: &BackendPlan,
     list: &EndpointList,
     now: Moment,
     tried: &[u16],
+    key: Option<u64>,
     draw: &mut Draw,
 ) -> Result<usize, NoEndpoint> {
     let usable = usable(plan, list, now, tried)?;
-    let candidates = Candidates::new(&list.endpoints, &usable);
+    let candidates = candidates(list, &usable, now);
     let position = plan
         .balancer
-        .pick(&*plan.balancer_state, &candidates, None, draw)
+        .pick(&*plan.balancer_state, &candidates, key, draw)
         .ok_or(NoEndpoint::Nothing)?;
     usable
         .get(position)

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tidegate_config::{Delta, HostField};
-use tidegate_contract::{Answer, Candidates, Client, Exchange, Flow};
+use tidegate_contract::{Answer, Client, Exchange, Flow};
 use tidegate_core::{Clock, Draw, Moment};
 use tidegate_http::{Forwarding, encode_request, parse_request};
 use tidegate_request::{Options, Request, Scheme};
@@ -77,7 +77,9 @@ fn offline(delta: &str, clock: &Clock) -> Result<Snapshot, Vec<Problem>> {
     let registry = Registry::new(clock.clone(), 1);
     let snapshot = Snapshot::apply(None, &delta, &registry)?;
     for set in &delta.endpoints {
-        registry.backend(&set.backend).set_endpoints(set);
+        registry
+            .backend(&set.backend)
+            .set_endpoints(set, clock.now());
     }
     Ok(snapshot)
 }
@@ -297,8 +299,15 @@ impl Way<'_> {
             let list = plan.shared.list.load();
             let leaving = list.endpoints.iter().filter(|each| each.is_draining);
             draining.extend(leaving.map(|each| Value::from(each.address.as_str())));
-            backends.push(json!({"name": &*plan.name, "share": share}));
-            match self.endpoints(plan, share) {
+            let key = decide::key(plan, &exchange.request, self.client.address);
+            let mut told = json!({"name": &*plan.name, "share": share});
+            if let Some(by) = &plan.key {
+                // With the key written down, a gateway that chooses otherwise can be told apart.
+                let key = key.map(|key| format!("{key:016x}"));
+                merge(&mut told, json!({"hash": {"by": by.tell(), "key": key}}));
+            }
+            backends.push(told);
+            match self.endpoints(plan, share, key) {
                 Ok(mut of_backend) => endpoints.append(&mut of_backend),
                 Err(why) => problems.push(json!({"backend": &*plan.name, "why": why})),
             }
@@ -342,16 +351,33 @@ impl Way<'_> {
         found.collect()
     }
 
-    fn endpoints(&self, plan: &BackendPlan, share: f64) -> Result<Vec<Value>, &'static str> {
+    /// The one endpoint that the key decides on, or all with their shares.
+    fn endpoints(
+        &self,
+        plan: &BackendPlan,
+        share: f64,
+        key: Option<u64>,
+    ) -> Result<Vec<Value>, &'static str> {
         let list = plan.shared.list.load_full();
         let usable = decide::usable(plan, &list, self.now, &[]).map_err(|why| match why {
             NoEndpoint::Nothing => "no endpoint may take it",
             NoEndpoint::NoRoom => "every endpoint is at its connection limit",
         })?;
-        let candidates = Candidates::new(&list.endpoints, &usable);
-        let shares = plan.balancer.shares(&candidates);
-        let told = candidates.iter().map(|(position, endpoint)| {
-            let own = shares.get(position).copied().unwrap_or(0.0);
+        let candidates = decide::candidates(&list, &usable, self.now);
+        let state = &*plan.balancer_state;
+        let certain = key.and_then(|key| plan.balancer.certain(state, &candidates, key));
+        let shares = match certain {
+            Some(_) => Vec::new(),
+            None => plan.balancer.shares(&candidates),
+        };
+        let possible = candidates
+            .iter()
+            .filter(|(position, _)| certain.is_none_or(|certain| certain == *position));
+        let told = possible.map(|(position, endpoint)| {
+            let own = match certain {
+                Some(_) => 1.0,
+                None => shares.get(position).copied().unwrap_or(0.0),
+            };
             json!({
                 "backend": &*plan.name,
                 "address": endpoint.address,

@@ -36,6 +36,7 @@ fn listener() -> Value {
 fn backend(limit: u32) -> Value {
     json!({"protocol": "http", "balancing": {"kind": "round_robin", "settings": {}},
            "health_check": null, "policies": [], "host": "keep",
+           "hash": [{"kind": "client", "name": ""}], "slow_start": null, "load_report": null,
            "passive_health": {"enabled": true, "failures": 2, "exclude_for": 1000,
                               "max_excluded_percent": 50},
            "timeouts": {"connect": 1000, "pending": 1000, "first_byte": 1000, "stall": 1000},
@@ -222,9 +223,24 @@ fn the_client_is_the_nearest_address_that_is_not_a_trusted_proxys() {
 }
 
 fn with_endpoints(addresses: &[&str]) -> (Clock, Arc<BackendPlan>) {
+    with_backend("slow_start", Value::Null, addresses)
+}
+
+/// A backend of these endpoints, one setting of which is another.
+pub(crate) fn with_backend(
+    setting: &str,
+    value: Value,
+    addresses: &[&str],
+) -> (Clock, Arc<BackendPlan>) {
     let clock = Clock::fake();
     let registry = Registry::new(clock.clone(), 1);
-    let snapshot = Snapshot::apply(None, &shop(Value::Null, "/", &[]), &registry).unwrap();
+    let mut delta = shop(Value::Null, "/", &[]);
+    for resource in delta.set.iter_mut().filter(|one| one.name == "b") {
+        let mut config: Value = serde_json::from_str(resource.value.get()).unwrap();
+        config[setting] = value.clone();
+        resource.value = serde_json::value::to_raw_value(&config).unwrap();
+    }
+    let snapshot = Snapshot::apply(None, &delta, &registry).unwrap();
     let endpoints: Vec<Value> = addresses
         .iter()
         .map(|address| json!({"address": address, "zone": null, "weight": 1, "draining": false, "found_by": "configuration"}))
@@ -232,8 +248,9 @@ fn with_endpoints(addresses: &[&str]) -> (Clock, Arc<BackendPlan>) {
     let set = json!({"backend": "b", "sequence": 1, "endpoints": endpoints});
     let set: EndpointSet = serde_json::from_value(set).unwrap();
     let plan = snapshot.backends.get("b").unwrap().clone();
-    assert!(plan.shared.set_endpoints(&set));
-    assert!(!plan.shared.set_endpoints(&set), "the same number is stale");
+    let take = || plan.shared.set_endpoints(&set, clock.now());
+    assert!(take());
+    assert!(!take(), "the same number is stale");
     (clock, plan)
 }
 
@@ -272,7 +289,14 @@ fn a_full_endpoint_waits_for_room() {
         .state
         .in_flight
         .store(2, Ordering::Relaxed);
-    let picked = decide::endpoint(&plan, &list, clock.now(), &[], &mut Draw::from_seed(1));
+    let picked = decide::endpoint(
+        &plan,
+        &list,
+        clock.now(),
+        &[],
+        None,
+        &mut Draw::from_seed(1),
+    );
     assert_eq!(picked, Err(NoEndpoint::NoRoom));
 }
 

@@ -5,7 +5,7 @@
 use smallvec::SmallVec;
 
 /// Whether `raw` decodes to `wanted`.
-pub(crate) fn equals(raw: &[u8], wanted: &[u8]) -> bool {
+pub fn equals(raw: &[u8], wanted: &[u8]) -> bool {
     if raw.len() < wanted.len() {
         return false;
     }

@@ -30,7 +30,7 @@ mod tests;
 mod tree;
 mod visit;
 
-pub use encoded::decode as decoded_query;
+pub use encoded::{decode as decoded_query, equals as equals_query};
 pub use explain::Considered;
 pub use network::parse as parse_network;
 pub use route::CompiledRoute;

@@ -75,7 +75,10 @@ class Chain:
             name = backend["name"]
             share = f"  {percent(backend['share'])}" if len(backends) > 1 else ""
             self._say("backend", plain(name) + share, self._positions("backend", name))
-            if name in (decision.get("without_endpoint") or []):
+            if hashed := backend.get("hash"):
+                said = f"key {hashed['key']}" if hashed["key"] else "the request has none: drawn by weight"
+                self._say("hash", f"{plain(hashed['by'])}: {said}")
+            if any(each["backend"] == name for each in decision.get("without_endpoint") or []):
                 self._say("endpoint", paint("none that could take it", "red"))
             endpoints = [each for each in decision.get("endpoints") or [] if each["backend"] == name]
             for each in endpoints:

@@ -8,9 +8,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tidegate.config.base import Model, refuse
+from tidegate.config.hashing import HashPart, hash_parts
+from tidegate.config.marks import Reads
 from tidegate.config.policy import Policies
 from tidegate.config.rooms import Rooms
 from tidegate.config.types import ByteSize, Choice, ControlOnly, Duration, EndpointAddress, Flag, Name, Weight
+from tidegate.config.weighing import LoadReport, SlowStart
 
 _NOT_YET_PROTOCOLS = frozenset({"https", "http2", "http3", "h2", "h2c", "grpc", "tcp", "tls", "udp"})
 
@@ -118,6 +121,15 @@ class Backend(Model):
     """What is spoken to them."""
     balancing: Annotated[Model, Rooms("balancing")] = Field(default="least_request", validate_default=True)
     """How one is picked for a request: a room's name, or `{ type: name, ... }` with its settings."""
+    hash: Annotated[list[HashPart], Field(min_length=1, max_length=8), Reads(hash_parts, "item")] = Field(
+        default_factory=lambda: [HashPart(kind="client")]
+    )
+    """What `ring_hash` and `maglev` send to the same endpoint: what is alike in all these parts. A request
+    that has none of them goes to an endpoint drawn by weight."""
+    slow_start: SlowStart | None = None
+    """How endpoints that are new or healthy again come to their full weight; at once without it."""
+    load_report: LoadReport | None = None
+    """How the load that endpoints report changes their weights; not at all without it."""
     health_check: Annotated[Model | None, Rooms("health", optional=True)] = None
     """How they are probed; not at all without it."""
     passive_health: PassiveHealth = PassiveHealth()
@@ -136,8 +148,8 @@ class Backend(Model):
     """What happens to every message, after the route's own policies."""
 
     not_yet: ClassVar[dict[str, str]] = {
-        "tls": "write plain `host:port` endpoints", "session": "", "discovery": "", "resolve": "", "hash": "",
-        "zone_aware": "", "slow_start": "", "subset": "", "proxy_protocol": "",
+        "tls": "write plain `host:port` endpoints", "session": "", "discovery": "", "resolve": "",
+        "zone_aware": "", "subset": "", "proxy_protocol": "",
     }  # fmt: skip
 
     @model_validator(mode="before")
@@ -146,6 +158,16 @@ class Backend(Model):
         if isinstance(value, list):
             return {"endpoints": value}
         return value
+
+    @model_validator(mode="after")
+    def _hash_is_used(self) -> Backend:
+        if "hash" in self.model_fields_set and not getattr(self.balancing, "uses_hash", False):
+            room = getattr(self.balancing, "type", "")
+            raise refuse(
+                f"`hash` means nothing to `balancing: {room}`; write `balancing: ring_hash` or `maglev`",
+                "rule",
+            )
+        return self
 
     @field_validator("endpoints", mode="after")
     @classmethod

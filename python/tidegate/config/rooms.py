@@ -23,15 +23,9 @@ AREAS = ("balancing", "policies", "health")
 _NOT_YET = {
     "balancing": frozenset(
         [
-            "random",
             "weighted_random",
-            "ip_hash",
             "hash",
             "consistent_hash",
-            "ring_hash",
-            "maglev",
-            "least_connections",
-            "peak_ewma",
             "least_time",
             "sticky",
             "first",

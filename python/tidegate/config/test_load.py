@@ -161,8 +161,8 @@ def test_twelve_mistakes_give_twelve_messages_at_their_places() -> None:
             "1:29: backends.b.endpoints: `h:1` is there twice",
         ),
         (
-            "backends: { b: { balancing: random } }",
-            "1:29: backends.b.balancing: `random` does not exist yet in this version",
+            "backends: { b: { balancing: least_time } }",
+            "1:29: backends.b.balancing: `least_time` does not exist yet in this version",
         ),
         (
             "backends: { b: { balancing: least_requests } }",

@@ -67,7 +67,7 @@ BAD: list[dict[str, Any]] = [
     {"listeners": {"web": {"port": "x"}}},
     {"listeners": {"web": {"port": 70000}}},
     {"listeners": {"web": {"port": 1, "protocol": "https"}}},
-    {"backends": {"b": {"balancing": "random"}}},
+    {"backends": {"b": {"balancing": "least_time"}}},
     {"backends": {"b": {"health_check": {"type": "http", "intervall": "1s"}}}},
     {"gateway": {"graceful_stop": 5}},
     {"routes": [{"path": "/a"}]},

@@ -15,6 +15,9 @@ PATTERNS = ["*.shop.test", "*.b.shop.test", *HOSTS]
 SEGMENTS = ["users", "orders", "v1", "v2", "a", "b", "ü".encode().hex()]
 # Templates that take the same paths, so that what outranks what is asked often.
 _RIVALS = ["/{x}", "/{x}/{y}", "/{x}/orders", "/users/{x}", "/{x}/{y}/v1", "/users/{x}/{y}", "/{rest*}"]
+_DRAWN = ["round_robin", "least_request", "random", "least_connections", "peak_ewma", "ip_hash"]
+_HASHED = ["maglev", "ring_hash"]
+_PARTS: list[Any] = ["client", "path", "host", {"header": "X-Tier"}, {"cookie": "c"}, {"query": "q"}]
 METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"]
 
 
@@ -96,11 +99,21 @@ def _route(draw: random.Random, number: int, backends: Sequence[str]) -> dict[st
     return route
 
 
+def _balancing(draw: random.Random) -> dict[str, Any]:
+    kind = draw.choice([*_DRAWN, *_HASHED])
+    if kind in _DRAWN:
+        return {"balancing": kind}
+    # With a bound, a request whose predecessor is just being counted out goes on to the next endpoint.
+    bound = {"load_bound_percent": None} if kind == "ring_hash" else {}
+    parts = {"hash": draw.sample(_PARTS, draw.randint(1, 2))} if draw.random() < 0.8 else {}
+    return {"balancing": {"type": kind, **bound}, **parts}
+
+
 def _backend(draw: random.Random, addresses: Sequence[str]) -> dict[str, Any]:
     chosen = draw.sample(list(addresses), draw.randint(1, min(3, len(addresses))))
     return {
         "endpoints": [{"address": address, "weight": draw.randint(1, 3)} for address in chosen],
-        "balancing": draw.choice(["round_robin", "least_request"]),
+        **_balancing(draw),
         "host": draw.choice(["keep", "keep", "endpoint"]),
     }
 

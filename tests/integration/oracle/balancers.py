@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from fractions import Fraction
@@ -40,6 +41,34 @@ def least_request(in_flight: Sequence[int], weights: Weights, choices: int, draw
         del line[position]
         drawn.append(position)
     return min(drawn, key=lambda position: Fraction(in_flight[position], weights[position]))
+
+
+def least_connections(in_flight: Sequence[int], weights: Weights) -> list[int]:
+    """Those with the fewest requests per weight, who take turns."""
+    loads = [
+        Fraction(load, weight) if weight else None for load, weight in zip(in_flight, weights, strict=True)
+    ]
+    least = min(load for load in loads if load is not None)
+    return [position for position, load in enumerate(loads) if load == least]
+
+
+class PeakEwma:
+    """What `peak_ewma` knows of one endpoint: an average that jumps up at once and forgets with time."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay, self.value, self.at = decay, 0.0, 0.0
+
+    def observe(self, latency: float, now: float) -> None:
+        """An answer took so long."""
+        kept = math.exp((self.at - now) / self.decay)
+        self.value = max(latency, self.value * kept + latency * (1 - kept))
+        self.at = now
+
+    def cost(self, in_flight: int, per_weight: float, now: float) -> float:
+        """What one more request would take; endless for one that has never answered what it has."""
+        if self.value == 0 and in_flight:
+            return math.inf
+        return self.value * math.exp((self.at - now) / self.decay) * (1 + in_flight / per_weight)
 
 
 def simulate(

@@ -14,13 +14,20 @@ from hypothesis import strategies as st
 from tidegate import Gateway
 from tidegate.testing import decide, gateway
 
-from .balancers import rotation, shares, simulate, unevenness
-from .traffic import Origins, ask, ask_anew, backend, holding
+from .balancers import PeakEwma, least_connections, rotation, shares, simulate, unevenness
+from .traffic import Origins, ask, ask_anew, backend, hold_one_more, holding
 
 _REQUESTS = 10_000
 _THREADS = 4
 _CONNECTIONS = 32
-_BALANCERS: list[Any] = ["round_robin", "least_request", {"type": "least_request", "choices": 5}]
+_BALANCERS: list[Any] = [
+    "round_robin",
+    "least_request",
+    {"type": "least_request", "choices": 5},
+    "random",
+    "least_connections",
+    "peak_ewma",
+]
 
 _weights = st.lists(st.sampled_from([0, 1, 1, 2, 3, 10, 1000]), min_size=1, max_size=6).filter(any)
 
@@ -88,6 +95,61 @@ def test_least_request_spreads_as_the_model_does_over_four_threads() -> None:
     for run in models:
         assert run == pytest.approx([_REQUESTS / 4] * 4, rel=0.1)
     assert counts == pytest.approx([_REQUESTS / 4] * 4, rel=0.3)
+
+
+@pytest.mark.parametrize("weights", [[1, 1, 1, 1], [1, 2, 3, 4]])
+def test_random_is_within_the_spread_of_a_fair_draw_over_four_threads(weights: list[int]) -> None:
+    """The node seeds itself; with a printed seed `crates/balancing/src/random/tests.rs` draws."""
+    picks = asyncio.run(_ten_thousand("random", weights))
+    counts = [picks.count(position) for position in range(4)]
+    print(counts)
+    for count, share in zip(counts, shares(weights), strict=True):
+        deviation = float(_REQUESTS * share * (1 - share)) ** 0.5
+        # Once in two million runs.
+        assert abs(count - float(_REQUESTS * share)) < 5 * deviation, counts
+
+
+@pytest.mark.parametrize("weights", [[1, 1, 1, 1], [1, 2, 3, 4]])
+def test_least_connections_is_even_over_four_threads(weights: list[int]) -> None:
+    picks = asyncio.run(_ten_thousand("least_connections", weights))
+    counts = [picks.count(position) for position in range(4)]
+    print(counts)
+    for count, share in zip(counts, shares(weights), strict=True):
+        # An endpoint that the machine slows down is given less.
+        assert count == pytest.approx(float(_REQUESTS * share), rel=0.3), counts
+
+
+@pytest.mark.parametrize("weights", [[1, 1, 1, 1], [1, 2, 4]])
+def test_least_connections_always_takes_one_of_the_least_busy(weights: list[int]) -> None:
+    async def run() -> list[int]:
+        async with Origins(len(weights)) as origins:
+            configured = Gateway.model_validate(backend(origins.addresses, weights, "least_connections"))
+            async with gateway(configured, threads=_THREADS) as running:
+                for number in range(1, 13):
+                    await hold_one_more(running.port, origins, number)
+                return list(origins.held)
+
+    in_flight = [0] * len(weights)
+    for taken in asyncio.run(run()):
+        assert taken in least_connections(in_flight, weights), in_flight
+        in_flight[taken] += 1
+
+
+def test_peak_ewma_leaves_an_endpoint_alone_that_is_slow() -> None:
+    async def run() -> list[int]:
+        async with Origins(2, delays=[0.0, 0.03]) as origins:
+            configured = Gateway.model_validate(backend(origins.addresses, [1, 1], "peak_ewma"))
+            async with gateway(configured, threads=_THREADS) as running:
+                return await ask(running.port, 300)
+
+    picks = asyncio.run(run())
+    fast, slow = PeakEwma(10.0), PeakEwma(10.0)
+    fast.observe(0.002, 0.0)
+    slow.observe(0.03, 0.0)
+    # In the model it costs more for 27 s after its last answer; the run takes one or two.
+    assert slow.cost(0, 1.0, 2.0) > 1.25 * fast.cost(0, 1.0, 2.0)
+    print(picks.count(1))
+    assert 1 <= picks.count(1) <= 30
 
 
 @pytest.mark.parametrize("weights", [[1, 1, 1], [1, 2, 3, 4], [1, 1, 5], [0, 1, 1, 3]])

@@ -15,9 +15,15 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 
 
 class Origins:
-    """Servers that answer every request with two digits: their position. `/hold` is answered on `release`."""
+    """Servers that answer every request with two digits: their position. `/hold` is answered on `release`.
 
-    def __init__(self, count: int) -> None:
+    Args:
+        count: How many.
+        delays: How long each takes to answer, in seconds; not at all without it.
+    """
+
+    def __init__(self, count: int, delays: Sequence[float] = ()) -> None:
+        self._delays = [*delays] or [0.0] * count
         self.held: list[int] = []
         self.addresses: list[str] = []
         self._count = count
@@ -39,6 +45,10 @@ class Origins:
             server.close()
         await close(*self._writers)
 
+    def keep(self, writer: asyncio.StreamWriter) -> None:
+        """Keeps a client's connection until the end."""
+        self._writers.add(writer)
+
     async def wait_held(self, count: int) -> list[int]:
         """The positions of the servers that hold a request, once there are so many."""
         async with self._changed:
@@ -55,6 +65,8 @@ class Origins:
                         self.held.append(position)
                         self._changed.notify_all()
                     await self._release.wait()
+                if self._delays[position]:
+                    await asyncio.sleep(self._delays[position])
                 writer.write(_HEAD + b"%02d" % position)
         self._writers.discard(writer)
         await close(writer)
@@ -88,18 +100,42 @@ async def ask(port: int, requests: int, connections: int = 1) -> list[int]:
     return answers
 
 
+async def ask_each(port: int, targets: Sequence[str], connections: int) -> list[int]:
+    """The positions of the servers that answered each of the targets."""
+    answers = [-1] * len(targets)
+    left = iter(enumerate(targets))
+
+    async def client() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number, target in left:
+            writer.write(f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+            answers[number] = await asyncio.wait_for(_answer(reader), 20)
+        await close(writer)
+
+    await asyncio.gather(*(client() for _ in range(connections)))
+    return answers
+
+
 async def ask_anew(port: int, requests: int) -> list[int]:
     """The same with a new connection for each, one after the other."""
     return [position for _ in range(requests) for position in await ask(port, 1)]
 
 
+async def hold_one_more(port: int, origins: Origins, number: int) -> None:
+    """Sends a request that is answered at the end only; back when it is the `number`-th that is held."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    origins.keep(writer)
+    writer.write(b"GET /hold HTTP/1.1\r\nHost: h\r\n\r\n")
+    await origins.wait_held(number)
+
+
 @contextlib.asynccontextmanager
-async def holding(port: int, origins: Origins, requests: int) -> Any:
+async def holding(port: int, origins: Origins, requests: int, target: str = "/hold") -> Any:
     """Keeps so many requests in flight; yields the positions of the servers that have them."""
     writers = []
     for _ in range(requests):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /hold HTTP/1.1\r\nHost: h\r\n\r\n")
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
         writers.append(writer)
     try:
         yield await origins.wait_held(requests)

@@ -30,6 +30,71 @@ def test_round_robin_takes_endpoints_in_turn() -> None:
         assert (len(one.messages), len(two.messages)) == (3, 3)
 
 
+@shows("Backend.hash", "HashPart.kind", "HashPart.name")
+@pytest.mark.parametrize(
+    ("part", "same", "others"),
+    [
+        ("{ header: X-User }", ["/ X-User: ann"], ["/ X-User: {}"]),
+        ("{ cookie: sid }", ["/ Cookie: a=1; sid=ann", "/ Cookie: sid=ann"], ["/ Cookie: sid={}"]),
+        ("{ query: q }", ["/?q=a+b", "/x?r=1&q=a%20b"], ["/?q={}"]),
+        ("path", ["/a?x=1", "/a?x=2", "/%61"], ["/{}"]),
+        ("host", ["/ Host: ann.test", "/a Host: ANN.test"], ["/ Host: n{}.test"]),
+        ("[host, { header: X-User }]", ["/ X-User: ann"], ["/ X-User: {}"]),
+    ],
+)
+@pytest.mark.parametrize("balancing", ["maglev", "{ type: ring_hash, load_bound_percent: null }"])
+def test_a_key_meets_one_endpoint_and_keys_meet_all(
+    balancing: str, part: str, same: list[str], others: list[str]
+) -> None:
+    settings = f"balancing: {balancing}, hash: {part}"
+    with endpoint() as one, endpoint() as two, small(one, two, backend=settings, threads=2) as running:
+
+        def send(request: str) -> None:
+            target, *headers = request.split(" ", 1)
+            assert ask(running, target, headers=headers).status == 200
+
+        for request in same * 5:
+            send(request)
+        assert sorted((len(one.messages), len(two.messages)))[0] == 0
+        for number in range(40):
+            send(others[0].format(number))
+        assert min(len(one.messages), len(two.messages)) >= 5
+
+
+def test_a_request_without_the_key_is_drawn_by_weight() -> None:
+    settings = "balancing: maglev, hash: [{ cookie: sid }, { header: X-User }]"
+    with endpoint() as one, endpoint() as two, small(one, two, backend=settings) as running:
+        for _ in range(60):
+            ask(running)
+        assert min(len(one.messages), len(two.messages)) >= 5
+
+
+def test_the_keys_of_an_endpoint_that_is_gone_move_and_come_back() -> None:
+    settings = "balancing: maglev, hash: { query: k }, passive_health: { enabled: false }"
+    with endpoint() as one, endpoint() as two, small(one, two, backend=settings) as running:
+        keys = [str(number) for number in range(30)]
+
+        def homes() -> dict[str, str]:
+            told = {key: running.explain(f"GET http://a.test/?k={key}")["endpoint"] for key in keys}
+            for key in keys:
+                before = len(one.messages)
+                ask(running, f"/?k={key}")
+                assert told[key] == (one.address if len(one.messages) > before else two.address)
+            return told
+
+        before = homes()
+        assert set(before.values()) == {one.address, two.address}
+        text = f"""
+listeners: {{ web: {{ port: 0, proxy_status: true }} }}
+backends: {{ b: {{ endpoints: ["{two.address}"], {settings} }} }}
+routes: [{{ name: r, path: /, to: b }}]
+"""
+        running.reload(text)
+        assert set(homes().values()) == {two.address}
+        running.reload(text.replace('["', f'["{one.address}", "'))
+        assert homes() == before
+
+
 @shows("Endpoint.zone")
 def test_the_zone_is_told() -> None:
     with endpoint() as upstream, small(upstream) as running:

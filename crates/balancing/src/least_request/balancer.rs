@@ -23,7 +23,7 @@ pub struct LeastRequest {
 #[derive(Clone, Copy)]
 struct Drawn {
     position: usize,
-    in_flight: u64,
+    in_flight: u32,
     weight: u64,
 }
 
@@ -45,9 +45,8 @@ impl LeastRequest {
 }
 
 impl Drawn {
-    /// Compares in flight per weight without dividing; 32-bit factors cannot overflow.
     fn is_busier_than(self, other: Self) -> bool {
-        self.in_flight * other.weight > other.in_flight * self.weight
+        weights::is_busier(self.in_flight, self.weight, other.in_flight, other.weight)
     }
 }
 
@@ -71,13 +70,13 @@ impl Balancer for LeastRequest {
             let weight = weights::of(endpoint);
             let drawn = Drawn {
                 position,
-                in_flight: u64::from(candidates.in_flight(position)),
+                in_flight: candidates.in_flight(position),
                 weight,
             };
             if best.is_none_or(|best| best.is_busier_than(drawn)) {
                 best = Some(drawn);
             }
-            total -= weight;
+            total = total.saturating_sub(weight);
             *positions.get_mut(taken)? = position;
         }
         best.map(|best| best.position)

@@ -84,7 +84,7 @@ fn pick(here: &Here, downstream: &Downstream, plan: &BackendPlan) -> Found<(Plac
     if ready.is_empty() {
         return Found::Nobody;
     }
-    let place = match Place::pick(downstream, plan, &unready) {
+    let place = match Place::pick(downstream, plan, &unready, None) {
         // Those that are ready are excluded by passive health: better they than nobody.
         Err(NoEndpoint::Nothing) => Place::least_busy(plan, &ready),
         other => other,

@@ -105,7 +105,9 @@ async fn watch(asker: Asker, check: Arc<dyn Check>, endpoint: Arc<Endpoint>, tar
             Verdict::Unhealthy(_) => (passed, failed) = (0, failed.saturating_add(1)),
         }
         let has_passed = matches!(verdict, Verdict::Healthy);
-        if exclusion.is_over(&endpoint, has_passed, check.healthy_after(), clock.now()) {
+        let now = clock.now();
+        if exclusion.is_over(&endpoint, has_passed, check.healthy_after(), now) {
+            endpoint.state.returned(now);
             super::say(&format!(
                 "endpoint {} is taken in again: its checks pass",
                 endpoint.address
@@ -113,6 +115,9 @@ async fn watch(asker: Asker, check: Arc<dyn Check>, endpoint: Arc<Endpoint>, tar
         }
         let before = endpoint.state.health();
         if passed >= check.healthy_after() && before != Health::Up {
+            if before == Health::Down {
+                endpoint.state.returned(now);
+            }
             endpoint.state.set_health(Health::Up);
             super::say(&format!("endpoint {} is up", endpoint.address));
         } else if failed >= check.unhealthy_after() && before != Health::Down {

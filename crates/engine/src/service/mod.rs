@@ -13,6 +13,7 @@ mod state;
 mod status;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 use crate::node::Node;
 use crate::snapshot::Snapshot;
@@ -48,6 +49,7 @@ pub(crate) fn run(
         tokio::task::spawn_local(health::run(service.clone()));
         tokio::task::spawn_local(resolve::run(service.clone()));
         tokio::task::spawn_local(memory::run(service.clone()));
+        tokio::task::spawn_local(weights::run(service.clone()));
         until_stopped(&service, &mut stop, &mut reopen).await;
         Ok(())
     })

@@ -199,7 +199,8 @@ impl Service {
 
     /// Takes a newer endpoint list; an older one is ignored.
     pub(crate) fn set_endpoints(&self, set: &EndpointSet) {
-        if self.node.registry.backend(&set.backend).set_endpoints(set) {
+        let shared = self.node.registry.backend(&set.backend);
+        if shared.set_endpoints(set, self.node.clock.now()) {
             self.endpoints
                 .borrow_mut()
                 .insert(set.backend.clone(), set.clone());

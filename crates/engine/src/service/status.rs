@@ -38,6 +38,7 @@ pub(crate) fn status(service: &Service) -> Value {
                         "address": endpoint.address,
                         "zone": endpoint.zone,
                         "weight": endpoint.weight,
+                        "weight_now": f64::from(endpoint.weight) * state.factor.get(),
                         "source": endpoint.source,
                         "draining": endpoint.is_draining,
                         "health": health,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use super::key::KeyPlan;
 use super::plans::FilterPlan;
 use super::registry::Registry;
 use arc_swap::ArcSwap;
@@ -18,6 +19,8 @@ pub(crate) struct EndpointList {
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
     /// Several where a name has several addresses; none while a name is not resolved yet.
     pub(crate) targets: Vec<Arc<ArcSwap<Vec<Target>>>>,
+    /// Another number whenever endpoints or their effective weights are others; it only grows.
+    pub(crate) version: AtomicU64,
 }
 
 /// What the whole node knows of a backend. Lives as long as any snapshot names it.
@@ -30,6 +33,7 @@ pub(crate) struct BackendShared {
     /// Told when room came up while somebody waited.
     pub(crate) room: Notify,
     sequence: AtomicU64,
+    versions: AtomicU64,
     balancers: Mutex<HashMap<String, BalancerState>>,
     retries: Mutex<RetryWindow>,
 }
@@ -51,6 +55,7 @@ impl BackendShared {
             pending: Padded::default(),
             room: Notify::new(),
             sequence: AtomicU64::new(0),
+            versions: AtomicU64::new(0),
             balancers: Mutex::new(HashMap::new()),
             retries: Mutex::new(RetryWindow {
                 since: now,
@@ -62,7 +67,9 @@ impl BackendShared {
 
     /// Takes a newer endpoint list; states and resolved addresses of addresses that stay are kept.
     /// Returns false for a list that is not newer.
-    pub(crate) fn set_endpoints(&self, set: &EndpointSet) -> bool {
+    ///
+    /// Endpoints that come to others are new at `now`; those that a backend begins with are not.
+    pub(crate) fn set_endpoints(&self, set: &EndpointSet, now: Moment) -> bool {
         if self.sequence.fetch_max(set.sequence, Ordering::Relaxed) >= set.sequence {
             return false;
         }
@@ -71,13 +78,21 @@ impl BackendShared {
         for (index, endpoint) in old.endpoints.iter().enumerate() {
             known.insert(&endpoint.address, index);
         }
+        let since = match old.endpoints.is_empty() {
+            true => 0,
+            false => now.millis().max(1),
+        };
         let mut list = EndpointList::default();
         for config in &set.endpoints {
             let before = known.get(config.address.as_str()).copied();
             let state = before
                 .and_then(|index| old.endpoints.get(index))
                 .map_or_else(
-                    || Arc::new(EndpointState::default()),
+                    || {
+                        let state = EndpointState::default();
+                        state.since.store(since, Ordering::Relaxed);
+                        Arc::new(state)
+                    },
                     |old| old.state.clone(),
                 );
             let targets = before.and_then(|index| old.targets.get(index)).cloned();
@@ -95,9 +110,20 @@ impl BackendShared {
                 ))
             }));
         }
+        list.version = AtomicU64::new(self.next_version());
         self.list.store(Arc::new(list));
         self.room.notify_waiters();
         true
+    }
+
+    /// Makes effective weights that have changed known to balancers that keep tables.
+    pub(crate) fn weights_changed(&self) {
+        let version = self.next_version();
+        self.list.load().version.store(version, Ordering::Release);
+    }
+
+    fn next_version(&self) -> u64 {
+        self.versions.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Tells one waiting exchange that an endpoint may have room. Cheap when nobody waits.
@@ -165,6 +191,10 @@ pub(crate) struct BackendPlan {
     pub(crate) config: Backend,
     pub(crate) balancer: Arc<dyn Balancer>,
     pub(crate) balancer_state: BalancerState,
+    /// What the balancer's key is made from; `None` where it has no key.
+    pub(crate) key: Option<KeyPlan>,
+    /// Whether the balancer is told how requests went.
+    pub(crate) observes: bool,
     pub(crate) check: Option<Arc<dyn Check>>,
     /// Its own filters, after those of routes.
     pub(crate) filters: Vec<FilterPlan>,
@@ -187,6 +217,8 @@ impl BackendPlan {
         let filters = FilterPlan::build_all(&config.policies)?;
         Ok(Self {
             name: name.into(),
+            key: KeyPlan::build(&*balancer, &config.hash),
+            observes: balancer.observes(),
             config,
             filters,
             balancer,

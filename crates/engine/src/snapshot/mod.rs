@@ -6,6 +6,7 @@
 
 mod apply;
 mod backend;
+mod key;
 mod plans;
 mod registry;
 mod secrets;

@@ -2,8 +2,10 @@
 //! Tries endpoints until one answers, and passes the answer on.
 use super::attempt::{Attempt, Begun, Failed, Sender, head_limits_of};
 use super::download::Download;
+use super::load;
 use super::open::Place;
 use super::switch::switch;
+use crate::decide;
 use crate::downstream::{Downstream, Journey, Record, UploadError};
 use crate::snapshot::BackendPlan;
 use crate::thread::Connection;
@@ -70,13 +72,14 @@ async fn tries(
     // What has left the client's connection for good cannot be sent a second time.
     let is_repeatable = journey.upload.is_done;
     let is_listed = retries.methods.iter().any(|listed| listed == method);
+    let key = decide::key(plan, &exchange.request, exchange.client.address);
     let mut tried: SmallVec<[u16; 8]> = SmallVec::new();
     let mut again = None;
     let mut budget = retries.attempts;
     loop {
         let place = match again.take() {
             Some(place) => place,
-            None => match Place::take(downstream, plan, &tried, until).await {
+            None => match Place::take(downstream, plan, &tried, key, until).await {
                 Ok(place) => place,
                 // What the first try came to says more than that no other endpoint is left.
                 Err((kind, detail)) => {
@@ -96,6 +99,9 @@ async fn tries(
                 // Out of descriptors is our fault, not the endpoint's.
                 if kind != ErrorKind::ConnectionLimitReached {
                     place.failed(plan, downstream.thread.now());
+                    if plan.observes {
+                        place.observe(plan, downstream.thread.now(), 0, true);
+                    }
                 }
                 tried.push(place.index as u16);
                 record.last_failure = Some((kind, detail));
@@ -121,12 +127,21 @@ async fn tries(
             until,
             pseudonym: &journey.current.snapshot.settings.config.name,
         };
+        let sent = match plan.observes {
+            true => downstream.thread.now(),
+            false => record.started,
+        };
         match attempt
             .run(downstream, &mut journey.upload, &mut sender, connection)
             .await
         {
             Ok(begun) => {
                 let status = begun.response.status();
+                if plan.observes {
+                    let now = downstream.thread.now();
+                    let is_failure = matches!(status, 502..=504);
+                    place.observe(plan, now, now.micros_since(sent), is_failure);
+                }
                 let may_repeat =
                     budget > 0 && is_listed && is_repeatable && retries.statuses.contains(&status);
                 if may_repeat
@@ -152,7 +167,11 @@ async fn tries(
                 is_fault,
             }) => {
                 if is_fault && !is_stale {
-                    place.failed(plan, downstream.thread.now());
+                    let now = downstream.thread.now();
+                    place.failed(plan, now);
+                    if plan.observes {
+                        place.observe(plan, now, now.micros_since(sent), true);
+                    }
                 }
                 record.last_failure = Some((kind, detail));
                 if !is_repeatable || !is_listed || kind == ErrorKind::RequestDeadline {
@@ -243,6 +262,9 @@ async fn deliver(
     } = begun;
     let now = downstream.thread.now();
     record.entry.first_byte_us = now.micros_since(record.started).max(1);
+    if let Some(report) = &plan.config.load_report {
+        load::take(report, &mut response, &place.endpoint.state, now);
+    }
     if response.status() == 101 {
         return switch(
             downstream, journey, exchange, record, connection, response, buffer,

@@ -7,6 +7,7 @@
 mod attempt;
 mod download;
 mod forward;
+mod load;
 mod open;
 mod relay;
 mod switch;

@@ -50,9 +50,10 @@ impl Place {
         downstream: &Downstream,
         plan: &BackendPlan,
         tried: &[u16],
+        key: Option<u64>,
         until: Option<Moment>,
     ) -> Result<Self, (ErrorKind, &'static str)> {
-        match Self::pick(downstream, plan, tried) {
+        match Self::pick(downstream, plan, tried, key) {
             Ok(place) => return Ok(place),
             Err(NoEndpoint::Nothing) if plan.shared.list.load().endpoints.is_empty() => {
                 return Err((
@@ -68,7 +69,7 @@ impl Place {
             }
             Err(NoEndpoint::NoRoom) => {}
         }
-        Self::wait(downstream, plan, tried, until).await
+        Self::wait(downstream, plan, tried, key, until).await
     }
 
     /// Picks an endpoint that was not tried.
@@ -79,6 +80,7 @@ impl Place {
         downstream: &Downstream,
         plan: &BackendPlan,
         tried: &[u16],
+        key: Option<u64>,
     ) -> Result<Self, NoEndpoint> {
         let thread = &downstream.thread;
         let list = plan.shared.list.load_full();
@@ -87,6 +89,7 @@ impl Place {
             &list,
             thread.now(),
             tried,
+            key,
             &mut thread.draw.borrow_mut(),
         )?;
         Self::at(plan, list, index)
@@ -146,6 +149,7 @@ impl Place {
         downstream: &Downstream,
         plan: &BackendPlan,
         tried: &[u16],
+        key: Option<u64>,
         until: Option<Moment>,
     ) -> Result<Self, (ErrorKind, &'static str)> {
         let shared = &*plan.shared;
@@ -161,7 +165,7 @@ impl Place {
             let mut room = pin!(shared.room.notified());
             // Listens before it looks: room that comes up in between is not missed.
             room.as_mut().enable();
-            if let Ok(place) = Self::pick(downstream, plan, tried) {
+            if let Ok(place) = Self::pick(downstream, plan, tried, key) {
                 drop(counted);
                 return Ok(place);
             }
@@ -241,6 +245,18 @@ impl Place {
         if self.endpoint.state.failures.load(Ordering::Relaxed) != 0 {
             self.endpoint.state.failures.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// Tells a balancer that asked for it how a try went, `latency_us` after the request was sent.
+    pub(crate) fn observe(
+        &self,
+        plan: &BackendPlan,
+        now: Moment,
+        latency_us: u64,
+        is_failure: bool,
+    ) {
+        plan.balancer
+            .observe(&self.endpoint, latency_us, is_failure, now);
     }
 
     /// The endpoint failed: passive health may exclude it for a time, unless too many are out.
