@@ -17,23 +17,52 @@ pub struct GatewaySettings {
     pub graceful_stop: Millis,
     /// Where requests are logged; nowhere without it.
     pub access_log: Option<AccessLog>,
+    /// From how long on requests are kept for `tidegate slow`, and logged whatever `one_in` says.
+    pub slow_request: Option<Millis>,
     /// Memory of the node, from 64MiB, near which connections are refused or closed; cgroups count
     /// too.
     pub memory: Option<Octets>,
 }
 
-/// One line of JSON per request. A text alone is the path.
+/// One line per request. A text alone is the path.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessLog {
-    /// A file, opened for appending; `-` is standard output.
+    /// A file to append to, `-` for standard output, `journald`, or `journald:/path` of a journal's
+    /// socket.
     pub path: String,
+    /// JSON, or the combined format of web servers, which has no room for what is added below.
+    pub format: AccessLogFormat,
+    /// Of how many requests one is logged, at random; failed and slow ones always are.
+    pub one_in: u32,
     /// Query parameters whose values are not logged, whatever their case.
     pub redact_query: Vec<String>,
     /// Fields whose values are not logged even if `fields` names them.
     pub redact_fields: Vec<String>,
     /// Request fields to log besides the ordinary ones.
     pub fields: Vec<String>,
+    /// Response fields to log, as clients get them; error pages made here have none.
+    pub response_fields: Vec<String>,
+    /// Texts that every line has, such as a site's name.
+    pub constants: Vec<Constant>,
+}
+
+/// How a line of the access log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessLogFormat {
+    Json,
+    Combined,
+}
+
+/// A text that every line of the access log has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Constant {
+    /// What it is called.
+    pub name: String,
+    /// The text.
+    pub value: String,
 }
 
 /// Address, port and protocol where connections are accepted.

@@ -34,10 +34,14 @@ pub enum Text {
     Detail,
     /// Request fields the operator asked for: name, LF, value, LF, and so on.
     Fields,
+    /// Response fields, likewise.
+    ResponseFields,
+    /// The field; only where the format has it.
+    Referer,
 }
 
 /// How many texts an entry has.
-pub const TEXTS: usize = 12;
+pub const TEXTS: usize = 14;
 
 /// The numbers of one finished exchange.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +54,9 @@ pub struct LogEntry {
     pub first_byte_us: u64,
     /// Microseconds spent connecting; 0 on a kept connection.
     pub connect_us: u64,
+    /// Microseconds from the complete head until there was a connection to the endpoint tried last;
+    /// 0 without one.
+    pub connected_us: u64,
     /// Body bytes from the client.
     pub bytes_in: u64,
     /// Body bytes to the client.
@@ -85,6 +92,7 @@ impl LogEntry {
             duration_us: 0,
             first_byte_us: 0,
             connect_us: 0,
+            connected_us: 0,
             bytes_in: 0,
             bytes_out: 0,
             snapshot: 0,
@@ -96,6 +104,13 @@ impl LogEntry {
             start: 0,
             lengths: [0; TEXTS],
         }
+    }
+}
+
+impl LogEntry {
+    /// Whether it went wrong, here or at the endpoint.
+    pub fn is_failure(&self) -> bool {
+        self.error.is_some() || self.status >= 500 || self.status == 0
     }
 }
 

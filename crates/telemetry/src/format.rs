@@ -2,18 +2,40 @@
 use crate::{LogBatch, LogEntry, Text};
 use std::io::Write;
 
-/// What a log line must not show.
+/// What log lines show, and which are written.
 #[derive(Clone, Debug, Default)]
 pub struct LogFormat {
     /// Names of query parameters, in lower case, whose values are replaced by `[redacted]`.
     pub redact_query: Vec<String>,
     /// Names of request fields whose values are replaced likewise.
     pub redact_fields: Vec<String>,
+    /// Whether lines are in the combined log format.
+    pub is_combined: bool,
+    /// Names and values of what every line has, where lines are JSON.
+    pub constants: Vec<(String, String)>,
+    /// Of how many ordinary entries one is written; 0 and 1 are all.
+    pub one_in: u32,
+    /// From how many microseconds an entry is slow.
+    pub slow_us: Option<u64>,
+}
+
+impl LogFormat {
+    /// Whether an entry took so long that it is kept; a connection that became a tunnel never does.
+    pub fn is_slow(&self, entry: &LogEntry) -> bool {
+        entry.status != 101 && self.slow_us.is_some_and(|limit| entry.duration_us >= limit)
+    }
 }
 
 /// Appends one JSON line for `entry`, line end included. Every text is escaped, so no peer can
-/// forge a line or move a terminal's cursor.
-pub fn format_entry(out: &mut Vec<u8>, batch: &LogBatch, entry: &LogEntry, format: &LogFormat) {
+/// forge a line or move a terminal's cursor. One that stands for those that were left out says for how
+/// many, in `one_in`.
+pub fn format_entry(
+    out: &mut Vec<u8>,
+    batch: &LogBatch,
+    entry: &LogEntry,
+    format: &LogFormat,
+    is_sampled: bool,
+) {
     out.extend_from_slice(b"{\"time\":\"");
     write_time(out, entry.wall_micros);
     out.push(b'"');
@@ -26,7 +48,7 @@ pub fn format_entry(out: &mut Vec<u8>, batch: &LogBatch, entry: &LogEntry, forma
     let query = batch.text(entry, Text::Query);
     if !query.is_empty() {
         out.extend_from_slice(b",\"query\":\"");
-        write_query(out, query, &format.redact_query);
+        write_query(out, query, &format.redact_query, escape);
         out.push(b'"');
     }
     let version = if entry.version == 10 {
@@ -77,7 +99,29 @@ pub fn format_entry(out: &mut Vec<u8>, batch: &LogBatch, entry: &LogEntry, forma
     if !agent.is_empty() {
         text(out, "user_agent", agent);
     }
-    write_fields(out, batch.text(entry, Text::Fields), &format.redact_fields);
+    for (name, which) in [
+        ("fields", Text::Fields),
+        ("response_fields", Text::ResponseFields),
+    ] {
+        write_fields(out, name, batch.text(entry, which), &format.redact_fields);
+    }
+    for (index, (name, value)) in format.constants.iter().enumerate() {
+        out.extend_from_slice(if index == 0 {
+            b",\"constants\":{\""
+        } else {
+            b",\""
+        });
+        escape(out, name.as_bytes());
+        out.extend_from_slice(b"\":\"");
+        escape(out, value.as_bytes());
+        out.push(b'"');
+    }
+    if !format.constants.is_empty() {
+        out.push(b'}');
+    }
+    if is_sampled {
+        let _ = write!(out, ",\"one_in\":{}", format.one_in);
+    }
     let _ = write!(out, ",\"snapshot\":{}}}", entry.snapshot);
     out.push(b'\n');
 }
@@ -114,11 +158,15 @@ fn escape(out: &mut Vec<u8>, value: &[u8]) {
     }
 }
 
-fn write_fields(out: &mut Vec<u8>, fields: &[u8], redact: &[String]) {
+fn write_fields(out: &mut Vec<u8>, key: &str, fields: &[u8], redact: &[String]) {
     let mut lines = fields.split(|byte| *byte == b'\n');
     let mut is_first = true;
     while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
-        out.extend_from_slice(if is_first { b",\"fields\":{\"" } else { b",\"" });
+        if is_first {
+            let _ = write!(out, ",\"{key}\":{{\"");
+        } else {
+            out.extend_from_slice(b",\"");
+        }
         is_first = false;
         escape(out, name);
         out.extend_from_slice(b"\":\"");
@@ -136,7 +184,13 @@ fn write_fields(out: &mut Vec<u8>, fields: &[u8], redact: &[String]) {
     }
 }
 
-fn write_query(out: &mut Vec<u8>, query: &[u8], redact: &[String]) {
+/// A query with what is redacted left out, each part written by `escape`.
+pub(crate) fn write_query(
+    out: &mut Vec<u8>,
+    query: &[u8],
+    redact: &[String],
+    escape: fn(&mut Vec<u8>, &[u8]),
+) {
     for (index, pair) in query.split(|byte| *byte == b'&').enumerate() {
         if index > 0 {
             out.push(b'&');
@@ -175,11 +229,23 @@ fn is_redacted(name: &[u8], redact: &[String]) -> bool {
         .any(|word| plain.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// RFC 3339 in UTC with microseconds; days to a date after Hinnant, "chrono-compatible low-level
-/// date algorithms".
+/// RFC 3339 in UTC with microseconds.
 fn write_time(out: &mut Vec<u8>, micros: u64) {
     let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(seconds / 86_400);
+    let second = seconds % 86_400;
+    let _ = write!(
+        out,
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{fraction:06}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    );
+}
+
+/// Year, month from 1 and day of a count of days since 1970, after Hinnant, "chrono-compatible
+/// low-level date algorithms".
+pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let era = shifted / 146_097;
     let day_of_era = shifted % 146_097;
@@ -189,12 +255,5 @@ fn write_time(out: &mut Vec<u8>, micros: u64) {
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let _ = write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{fraction:06}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    );
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }

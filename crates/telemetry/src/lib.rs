@@ -5,10 +5,13 @@
 //! thread ([`LogWriter`]) and when metrics are asked for ([`render`]).
 #![forbid(unsafe_code)]
 
+mod combined;
 mod entry;
 mod format;
+mod kept;
 mod metrics;
 mod render;
+mod sink;
 mod writer;
 
 #[cfg(test)]

@@ -27,15 +27,18 @@ fn line(path: &[u8], query: &[u8], redact: &[&str]) -> String {
             b"",
             b"",
             b"X-A\n1\nCookie\nsecret\n",
+            b"X-B\n2\n",
+            b"",
         ],
     );
     let mut out = Vec::new();
     let format = LogFormat {
         redact_query: redact.iter().map(|word| word.to_string()).collect(),
         redact_fields: vec!["cookie".into()],
+        ..LogFormat::default()
     };
     let entry = batch.entries().first().copied().unwrap();
-    format_entry(&mut out, &batch, &entry, &format);
+    format_entry(&mut out, &batch, &entry, &format, false);
     String::from_utf8(out).unwrap()
 }
 
@@ -85,7 +88,7 @@ fn the_writer_survives_a_sink_that_fails_and_counts_what_is_lost() {
     batch.push(
         entry,
         [
-            b"req-1", b"", b"", b"", b"/p", b"", b"", b"", b"", b"", b"", b"",
+            b"req-1", b"", b"", b"", b"/p", b"", b"", b"", b"", b"", b"", b"", b"", b"",
         ],
     );
     writer.sender().send(batch);
@@ -171,4 +174,73 @@ fn a_sink_that_blocks_blocks_nobody_else() {
         writer.flush(PATIENCE)
     });
     assert!(looks.any(|flushed| flushed));
+}
+
+/// One ordinary entry, formatted by a writer of its own into a file.
+fn logged(path: &[u8], agent: &[u8], format: LogFormat, count: usize) -> String {
+    let file = std::env::temp_dir().join(format!(
+        "tidegate-{}-{:x}",
+        std::process::id(),
+        tidegate_core::Draw::from_entropy().bits()
+    ));
+    let writer = LogWriter::start().unwrap();
+    writer.set_output(Some(file.clone()), format);
+    for _ in 0..count {
+        let mut batch = LogBatch::default();
+        let mut entry = LogEntry::new(IpAddr::from([192, 0, 2, 1]));
+        entry.wall_micros = 971_186_136_000_000; // 2000-10-10 13:55:36
+        (entry.status, entry.bytes_out) = (200, 2326);
+        let mut texts: [&[u8]; TEXTS] = [b""; TEXTS];
+        texts[Text::Method as usize] = b"GET";
+        texts[Text::Path as usize] = path;
+        texts[Text::Query as usize] = b"a=1&token=secret";
+        texts[Text::UserAgent as usize] = agent;
+        batch.push(entry, texts);
+        writer.sender().send(batch);
+        assert!(writer.flush(PATIENCE));
+    }
+    let text = std::fs::read_to_string(&file).unwrap_or_default();
+    let _ = std::fs::remove_file(file);
+    text
+}
+
+#[test]
+fn a_combined_line_is_as_other_programs_write_it() {
+    let format = LogFormat {
+        is_combined: true,
+        redact_query: vec!["token".into()],
+        ..LogFormat::default()
+    };
+    assert_eq!(
+        logged(b"/apache.gif", b"Mozilla/4.08", format, 1),
+        "192.0.2.1 - - [10/Oct/2000:13:55:36 +0000] \"GET /apache.gif?a=1&token=[redacted] HTTP/1.1\" \
+         200 2326 \"-\" \"Mozilla/4.08\"\n"
+    );
+}
+
+#[test]
+fn no_peer_can_forge_a_combined_line() {
+    let format = LogFormat {
+        is_combined: true,
+        ..LogFormat::default()
+    };
+    let line = logged(b"/a", b"x\" \"y\"\n192.0.2.9 - -\x1b\\\xff", format, 1);
+    assert_eq!(line.matches('\n').count(), 1);
+    assert_eq!(line.matches('"').count(), 6);
+    assert!(
+        line.ends_with("\"x\\x22 \\x22y\\x22\\x0A192.0.2.9 - -\\x1B\\x5C\\xFF\"\n"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_sampled_log_has_its_share_of_lines_and_says_which() {
+    let format = LogFormat {
+        one_in: 4,
+        ..LogFormat::default()
+    };
+    let text = logged(b"/a", b"", format, 400);
+    let lines = text.lines().count();
+    assert!((40..180).contains(&lines), "{lines} of 400");
+    assert!(text.lines().all(|line| line.contains(",\"one_in\":4,")));
 }

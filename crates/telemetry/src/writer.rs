@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::{LogBatch, LogFormat, format_entry};
-use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use crate::combined::format_combined;
+use crate::kept::Kept;
+use crate::sink::Sink;
+use crate::{LogBatch, LogEntry, LogFormat, format_entry};
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tidegate_core::Draw;
 
 /// Batches that may wait for the log thread; more are dropped and counted.
 const QUEUE: usize = 256;
-/// Entries kept for `why`, and the bytes of text they may hold.
-const KEPT: usize = 20_000;
-const KEPT_BYTES: usize = 16 << 20;
 
 enum Message {
     Batch(LogBatch),
@@ -28,13 +27,6 @@ enum Message {
 struct Orders {
     output: Option<(Option<PathBuf>, LogFormat)>,
     reopen: bool,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    batches: VecDeque<Arc<(LogBatch, LogFormat)>>,
-    entries: usize,
-    bytes: usize,
 }
 
 /// A node thread's way to the log thread. Never blocks.
@@ -79,7 +71,8 @@ impl LogWriter {
             kept: kept.clone(),
             path: None,
             sink: None,
-            format: LogFormat::default(),
+            format: Arc::default(),
+            draw: Draw::from_entropy(),
         };
         std::thread::Builder::new()
             .name("tidegate-log".into())
@@ -121,8 +114,7 @@ impl LogWriter {
 
     /// Forgets what was kept for [`Self::find`].
     pub fn forget(&self) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        *kept = Kept::default();
+        self.kept().forget();
     }
 
     /// Entries that could not be queued or written.
@@ -133,18 +125,22 @@ impl LogWriter {
     /// The line of a recent request; `None` when it is not among the last 20,000, or fewer where
     /// these have more than 16 MiB of text.
     pub fn find(&self, request_id: &str) -> Option<String> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        for shared in kept.batches.iter().rev() {
-            let (batch, format) = &**shared;
-            for entry in batch.entries() {
-                if batch.text(entry, crate::Text::RequestId) == request_id.as_bytes() {
-                    let mut line = Vec::new();
-                    format_entry(&mut line, batch, entry, format);
-                    return String::from_utf8(line).ok();
-                }
-            }
-        }
-        None
+        self.kept().find(request_id)
+    }
+
+    /// The last slow requests, oldest first, each a JSON object in one line with its `timing`.
+    pub fn slow(&self) -> Vec<String> {
+        self.kept().slow()
+    }
+
+    /// Calls `see` with every kept entry that began at `since` or later, in microseconds since 1970;
+    /// newest batches first.
+    pub fn recent(&self, since: u64, see: impl FnMut(&LogBatch, &LogEntry)) {
+        self.kept().recent(since, see);
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -154,8 +150,9 @@ struct Worker {
     dropped: Arc<AtomicU64>,
     kept: Arc<Mutex<Kept>>,
     path: Option<PathBuf>,
-    sink: Option<File>,
-    format: LogFormat,
+    sink: Option<Sink>,
+    format: Arc<LogFormat>,
+    draw: Draw,
 }
 
 impl Worker {
@@ -176,7 +173,7 @@ impl Worker {
             std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner));
         let is_new = output.is_some();
         if let Some((path, format)) = output {
-            (self.path, self.format) = (path, format);
+            (self.path, self.format) = (path, Arc::new(format));
         }
         if is_new || reopen {
             self.open();
@@ -184,74 +181,44 @@ impl Worker {
     }
 
     fn open(&mut self) {
-        self.sink = match &self.path {
-            None => None,
-            Some(path) if path.as_os_str() == "-" => {
-                OpenOptions::new().append(true).open("/dev/stdout").ok()
-            }
-            Some(path) => OpenOptions::new().create(true).append(true).open(path).ok(),
-        };
+        self.sink = self.path.as_ref().and_then(|path| Sink::open(path).ok());
     }
 
     fn write(&mut self, batch: LogBatch, lines: &mut Vec<u8>) {
         if self.path.is_some() {
-            lines.clear();
-            for entry in batch.entries() {
-                format_entry(lines, &batch, entry, &self.format);
-            }
-            if self.sink.is_none() {
+            let entries = self.format_chosen(&batch, lines);
+            if self.sink.is_none() && !entries.is_empty() {
                 self.open();
             }
-            let written = self
-                .sink
-                .as_mut()
-                .map_or(0, |sink| write_lines(sink, lines));
-            if written < batch.len() {
+            let sink = self.sink.as_mut();
+            let written = sink.map_or(0, |sink| sink.write(lines, &batch, &entries));
+            if written < entries.len() {
                 // A full disk: the lines are lost, the next batch tries again.
-                let lost = (batch.len() - written) as u64;
+                let lost = (entries.len() - written) as u64;
                 self.dropped.fetch_add(lost, Ordering::Relaxed);
                 self.sink = None;
             }
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.entries += batch.len();
-        kept.bytes += batch.size();
-        kept.batches
-            .push_back(Arc::new((batch, self.format.clone())));
-        while (kept.entries > KEPT || kept.bytes > KEPT_BYTES) && kept.batches.len() > 1 {
-            let Some(gone) = kept.batches.pop_front() else {
-                break;
-            };
-            kept.entries -= gone.0.len();
-            kept.bytes -= gone.0.size();
-        }
+        kept.keep(batch, &self.format);
     }
-}
 
-/// Writes as many whole lines as there is room for; returns how many.
-///
-/// The beginning of one that did not fit is taken back, if the file allows it: the next line to be
-/// written would follow it without an end of line, and both would be spoilt.
-fn write_lines(sink: &mut File, lines: &[u8]) -> usize {
-    let mut done = 0;
-    while let Some(rest) = lines.get(done..).filter(|rest| !rest.is_empty()) {
-        match sink.write(rest) {
-            Ok(0) => break,
-            Ok(count) => done += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
+    /// Formats those entries of a batch that are to be logged, and returns them.
+    fn format_chosen<'a>(&mut self, batch: &'a LogBatch, lines: &mut Vec<u8>) -> Vec<&'a LogEntry> {
+        lines.clear();
+        let format = &self.format;
+        let mut chosen = Vec::with_capacity(batch.len());
+        for entry in batch.entries() {
+            let is_sampled = format.one_in > 1 && !entry.is_failure() && !format.is_slow(entry);
+            if is_sampled && self.draw.below(u64::from(format.one_in)) != 0 {
+                continue;
+            }
+            match format.is_combined {
+                true => format_combined(lines, batch, entry, format),
+                false => format_entry(lines, batch, entry, format, is_sampled),
+            }
+            chosen.push(entry);
         }
+        chosen
     }
-    let written = lines.get(..done).unwrap_or_default();
-    let torn = written
-        .iter()
-        .rev()
-        .take_while(|byte| **byte != b'\n')
-        .count() as u64;
-    if torn > 0
-        && let Ok(length) = sink.metadata().map(|found| found.len())
-    {
-        let _ = sink.set_len(length.saturating_sub(torn)); // a pipe or a device: nothing to take back
-    }
-    written.iter().filter(|byte| **byte == b'\n').count()
 }

@@ -226,6 +226,44 @@ def status(name: Name = None, runtime_directory: Runtime = None, as_json: Json =
 app.add_typer(endpoint_app, name="endpoint")
 
 
+@app.command(
+    epilog=epilog(
+        "tidegate top",
+        "tidegate top --once --json",
+        "tidegate top --record top.jsonl",
+        "tidegate top --replay top.jsonl",
+    )
+)
+def top(
+    name: Name = None,
+    once: Annotated[bool, typer.Option("--once", help="One frame, and no more.")] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="Append every frame to this file, as a line of JSON.")
+    ] = None,
+    replay: Annotated[Path | None, typer.Option(help="Show what was recorded in this file.")] = None,
+    runtime_directory: Runtime = None,
+    as_json: Json = False,
+) -> None:
+    """Watch requests, errors, times and health, once a second.
+
+    Keys: q quits, s sorts otherwise, p holds the picture. Where it does not go to a terminal it is one frame.
+    """
+    from tidegate.cli.top import Options, top
+
+    top(name, runtime_directory, Options(once, as_json, record, replay))
+
+
+@app.command(epilog=epilog("tidegate slow", "tidegate slow --name edge --json"))
+def slow(name: Name = None, runtime_directory: Runtime = None, as_json: Json = False) -> None:
+    """Show the last slow requests, and where their time went.
+
+    The setting gateway.slow_request says from how long on.
+    """
+    from tidegate.cli.slow import slow
+
+    slow(name, runtime_directory, as_json=as_json)
+
+
 @app.command(epilog=epilog("tidegate schema > tidegate.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of the configuration.

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -11,6 +11,7 @@ from tidegate.config.base import Model, refuse
 from tidegate.config.policy import Policies
 from tidegate.config.types import (
     ByteSize,
+    Choice,
     ControlOnly,
     Duration,
     FieldName,
@@ -20,6 +21,7 @@ from tidegate.config.types import (
     Network,
     Port,
     QueryName,
+    Text,
 )
 
 _CREDENTIAL_QUERY = [
@@ -57,19 +59,56 @@ _CREDENTIAL_FIELDS = [
 ]
 
 
+AccessLogFormat = Annotated[
+    Literal["json", "combined"], Choice("AccessLogFormat", doc="How a line of the access log is written.")
+]
+
+
+class Constant(Model):
+    """A text that every line of the access log has."""
+
+    name: Name
+    """What it is called."""
+    value: Text
+    """The text."""
+
+
 class AccessLog(Model):
-    """One line of JSON per request. A text alone is the path."""
+    """One line per request. A text alone is the path."""
 
     short_forms: ClassVar[tuple[Any, ...]] = ({"type": "string"},)
 
     path: FilePath
-    """A file, opened for appending; `-` is standard output."""
+    """A file to append to, `-` for standard output, `journald`, or `journald:/path` of a journal's socket."""
+    format: AccessLogFormat = "json"
+    """JSON, or the combined format of web servers, which has no room for what is added below."""
+    one_in: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] = 1
+    """Of how many requests one is logged, at random; failed and slow ones always are."""
     redact_query: list[QueryName] = Field(default_factory=lambda: list(_CREDENTIAL_QUERY))
     """Query parameters whose values are not logged, whatever their case."""
     redact_fields: list[FieldName] = Field(default_factory=lambda: list(_CREDENTIAL_FIELDS))
     """Fields whose values are not logged even if `fields` names them."""
     fields: list[FieldName] = Field(default_factory=list)
     """Request fields to log besides the ordinary ones."""
+    response_fields: list[FieldName] = Field(default_factory=list)
+    """Response fields to log, as clients get them; error pages made here have none."""
+    constants: list[Constant] = Field(default_factory=list)
+    """Texts that every line has, such as a site's name."""
+
+    @field_validator("path", mode="after")
+    @classmethod
+    def _known_journal(cls, path: str) -> str:
+        if path.startswith("journald:") and not path.startswith("journald:/"):
+            raise refuse("write `journald`, or `journald:/path` of the journal's socket", "rule")
+        return path
+
+    @model_validator(mode="after")
+    def _combined_is_fixed(self) -> Self:
+        if self.format == "combined":
+            for name, default in (("one_in", 1), ("fields", []), ("response_fields", []), ("constants", [])):
+                if getattr(self, name) != default:
+                    raise refuse(f"a combined line has no room for `{name}`; use `format: json`", "rule")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -99,6 +138,8 @@ class GatewaySettings(Model):
     """How long a stopping node waits for requests in flight."""
     access_log: AccessLog | None = None
     """Where requests are logged; nowhere without it."""
+    slow_request: Duration | None = None
+    """From how long on requests are kept for `tidegate slow`, and logged whatever `one_in` says."""
     memory: ByteSize | None = None
     """Memory of the node, from 64MiB, near which connections are refused or closed; cgroups count too."""
     admin: Annotated[Admin | None, ControlOnly()] = None

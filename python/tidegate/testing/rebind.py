@@ -78,7 +78,9 @@ def rebind(source: Source, ports: Mapping[str, int], log: Path) -> Gateway:
     }
     settings = gateway.gateway
     access_log = settings.access_log or AccessLog(path=str(log))
-    update: dict[str, Any] = {"access_log": access_log.model_copy(update={"path": str(log)})}
+    if not access_log.path.startswith("journald"):
+        access_log = access_log.model_copy(update={"path": str(log)})
+    update: dict[str, Any] = {"access_log": access_log}
     if "admin" in ports:
         update["admin"] = Admin(address=LOOPBACK, port=ports["admin"])
     functions = {

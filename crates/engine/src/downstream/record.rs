@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::snapshot::RoutePlan;
+use crate::snapshot::{RoutePlan, Secrets};
 use crate::thread::{Current, Thread};
 use std::sync::Arc;
+use tidegate_config::AccessLogFormat;
 use tidegate_contract::Endpoint;
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_request::{FieldId, Reject, Request, Version};
+use tidegate_request::{FieldId, Reject, Request, Response, Version};
 use tidegate_telemetry::LogEntry;
 
 /// What will be said of an exchange when it is over.
@@ -23,6 +24,8 @@ pub(crate) struct Record {
     /// The path as the client asked for it, before any rewrite.
     path: String,
     host: String,
+    /// Fields of the response that the log is to have: name, LF, value, LF.
+    response_fields: Vec<u8>,
 }
 
 impl Record {
@@ -39,6 +42,20 @@ impl Record {
             last_failure: None,
             path: String::new(),
             host: String::new(),
+            response_fields: Vec::new(),
+        }
+    }
+
+    /// Remembers the head of the final response, which is about to be sent.
+    #[inline]
+    pub(crate) fn responds(&mut self, response: &Response, current: &Current) {
+        self.entry.status = response.status();
+        if let Some(log) = &current.snapshot.settings.config.access_log
+            && !log.response_fields.is_empty()
+        {
+            let secrets = &current.snapshot.secrets;
+            let get = |name: &str| response.fields().get_name(name.as_bytes());
+            self.response_fields = named(&log.response_fields, get, secrets);
         }
     }
 
@@ -90,15 +107,14 @@ impl Record {
         let secrets = &current.snapshot.secrets;
         let query = secrets.logged_query(query);
         let agent = secrets.logged(agent);
-        let mut fields = Vec::new();
-        let log = &current.snapshot.settings.config.access_log;
-        for name in log.iter().flat_map(|log| &log.fields) {
-            if let Some(value) =
-                request.and_then(|request| request.fields().get_name(name.as_bytes()))
-            {
-                for part in [name.as_bytes(), b"\n", secrets.logged_field(value), b"\n"] {
-                    fields.extend_from_slice(part);
-                }
+        let (mut fields, mut referer): (Vec<u8>, &[u8]) = (Vec::new(), b"");
+        if let (Some(log), Some(request)) = (&current.snapshot.settings.config.access_log, request)
+        {
+            let get = |name: &str| request.fields().get_name(name.as_bytes());
+            fields = named(&log.fields, get, secrets);
+            if log.format == AccessLogFormat::Combined {
+                referer = request.fields().get(FieldId::Referer).unwrap_or_default();
+                referer = secrets.logged_field(referer);
             }
         }
         thread.count(stats, &self.entry);
@@ -121,7 +137,26 @@ impl Record {
                 agent,
                 self.detail.as_bytes(),
                 &fields,
+                &self.response_fields,
+                referer,
             ],
         );
     }
+}
+
+/// The fields of `names` that a message has: name, LF, value, LF; secrets are left out.
+fn named<'a>(
+    names: &[String],
+    get: impl Fn(&str) -> Option<&'a [u8]>,
+    secrets: &Secrets,
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    for name in names {
+        if let Some(value) = get(name) {
+            for part in [name.as_bytes(), b"\n", secrets.logged_field(value), b"\n"] {
+                out.extend_from_slice(part);
+            }
+        }
+    }
+    out
 }

@@ -104,7 +104,7 @@ impl Downstream {
             out.extend_from_slice(&body);
             record.entry.bytes_out = body.len() as u64;
         }
-        record.entry.status = status;
+        record.responds(&response, &current);
         let sent = self.write_all(&out).await;
         self.thread.buffers.give_output(out);
         sent

@@ -69,7 +69,7 @@ pub(crate) async fn send(
         is_local: true,
     };
     encode_response(&mut out, &response, &context);
-    record.entry.status = response.status();
+    record.responds(&response, journey.current);
     let head = out.len();
     let deadline = journey.routed.route.deadline;
     let sending = Sending {

@@ -96,7 +96,7 @@ pub(super) async fn deliver(
         is_local: false,
     };
     let told = encode_response(&mut out, &response, &context);
-    record.entry.status = response.status();
+    record.responds(&response, journey.current);
     let mut writer = Writer {
         is_chunked: told.framing == ResponseFraming::Chunked,
         left: match response.framing() {

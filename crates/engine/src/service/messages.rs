@@ -3,6 +3,7 @@
 use super::Wish;
 use super::state::Service;
 use super::status;
+use super::top;
 use crate::explain;
 use crate::snapshot::Problem;
 use serde::Deserialize;
@@ -54,6 +55,12 @@ struct WithQuestion {
 #[derive(Deserialize)]
 struct WithId {
     request_id: String,
+}
+
+/// What to look back on, in milliseconds.
+#[derive(Deserialize)]
+struct WithWindow {
+    window_ms: u64,
 }
 
 /// How to end; without `idle_ms`, as at the end of the whole gateway.
@@ -120,6 +127,11 @@ async fn carry_out(service: &Rc<Service>, kind: &str, frame: Frame) -> Answer {
         }
         "status" => Ok(status::status(service)),
         "decide" => decide(service, &read::<WithQuestion>(bytes)?.request),
+        "top" => {
+            let window = read::<WithWindow>(bytes)?.window_ms;
+            Ok(top::top(service, Duration::from_millis(window)).await)
+        }
+        "slow" => Ok(slow(service).await),
         "why" => why(service, &read::<WithId>(bytes)?.request_id).await,
         "logs.reopen" => {
             service.node.log.reopen();
@@ -266,6 +278,17 @@ fn decide(service: &Service, question: &explain::Question) -> Answer {
 /// be a little after the client has its answer.
 const LOOK_FOR: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// The slow requests that are remembered, oldest first, in the form of the access log with `timing`.
+async fn slow(service: &Service) -> Value {
+    service.flush_log(LOOK_FOR).await;
+    let lines = service.node.log.slow();
+    let entries = lines
+        .iter()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    let limit = service.snapshot().settings.config.slow_request;
+    json!({"limit_ms": limit.map(|limit| limit.0), "entries": entries.collect::<Vec<Value>>()})
+}
 
 async fn why(service: &Service, request_id: &str) -> Answer {
     let clock = &service.node.clock;

@@ -13,6 +13,7 @@ mod state;
 mod status;
 #[cfg(test)]
 mod tests;
+mod top;
 mod weights;
 
 use crate::node::Node;

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_config::{Delta, EndpointSet};
+use tidegate_config::{AccessLogFormat, Delta, EndpointSet};
 use tidegate_contract::Health;
 use tidegate_telemetry::LogFormat;
 use tokio::sync::mpsc::UnboundedSender;
@@ -238,11 +238,10 @@ impl Service {
 
     fn set_log(&self, fresh: &Snapshot) {
         let before = self.snapshot();
-        let (old, new) = (
-            &before.settings.config.access_log,
-            &fresh.settings.config.access_log,
-        );
-        if old == new && before.number > 0 {
+        let (old, settings) = (&before.settings.config, &fresh.settings.config);
+        let new = &settings.access_log;
+        let is_same = old.access_log == *new && old.slow_request == settings.slow_request;
+        if is_same && before.number > 0 {
             return;
         }
         let format = LogFormat {
@@ -254,6 +253,16 @@ impl Service {
                 .iter()
                 .flat_map(|log| log.redact_fields.iter().cloned())
                 .collect(),
+            is_combined: new
+                .as_ref()
+                .is_some_and(|log| log.format == AccessLogFormat::Combined),
+            constants: new
+                .iter()
+                .flat_map(|log| &log.constants)
+                .map(|constant| (constant.name.clone(), constant.value.clone()))
+                .collect(),
+            one_in: new.as_ref().map_or(1, |log| log.one_in),
+            slow_us: settings.slow_request.map(|limit| limit.0 * 1000),
         };
         self.node
             .log

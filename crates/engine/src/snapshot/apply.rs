@@ -58,6 +58,7 @@ impl Snapshot {
             trusted_proxies: Vec::new(),
             graceful_stop: Millis(30_000),
             access_log: None,
+            slow_request: None,
             memory: None,
         };
         Self {

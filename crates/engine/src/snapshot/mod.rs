@@ -18,4 +18,5 @@ pub(crate) use apply::{Problem, Snapshot};
 pub(crate) use backend::{BackendPlan, BackendShared, EndpointList};
 pub(crate) use plans::{Counted, FilterPlan, ListenerPlan, RoutePlan, Settings, TargetPlan};
 pub(crate) use registry::Registry;
+pub(crate) use secrets::Secrets;
 pub(crate) use store::{Store, Stored};

@@ -287,7 +287,7 @@ async fn deliver(
         is_local: false,
     };
     let told = encode_response(&mut out, &response, &context);
-    record.entry.status = response.status();
+    record.responds(&response, journey.current);
     let is_chunked = told.framing == ResponseFraming::Chunked;
     let limits = head_limits_of(plan);
     let mut download = Download::new(framing, is_chunked, out, buffer, &limits, now);

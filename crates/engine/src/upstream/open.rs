@@ -201,16 +201,19 @@ impl Place {
         } else {
             pool.unsafe_idle_time
         };
-        if let Some(connection) = thread.pool.take(state, thread.now(), max_idle.0) {
+        let started = thread.now();
+        if let Some(connection) = thread.pool.take(state, started, max_idle.0) {
+            record.entry.connected_us = started.micros_since(record.started).max(1);
             return Ok(connection);
         }
-        let started = thread.now();
         let deadline = started.after_millis(plan.config.timeouts.connect.0);
         downstream
             .timer
             .set(until.map_or(deadline, |until| until.min(deadline)));
         let connected = self.dial(downstream, state).await;
-        record.entry.connect_us = thread.now().micros_since(started).max(1);
+        let now = thread.now();
+        record.entry.connect_us = now.micros_since(started).max(1);
+        record.entry.connected_us = now.micros_since(record.started).max(1);
         connected
     }
 

@@ -42,7 +42,7 @@ pub(crate) async fn switch(
         is_local: false,
     };
     encode_response(&mut out, &response, &context);
-    record.entry.status = 101;
+    record.responds(&response, journey.current);
     let sent = downstream.write_all(&out).await;
     downstream.thread.buffers.give_output(out);
     if sent.is_err() {
