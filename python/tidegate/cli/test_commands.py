@@ -31,6 +31,8 @@ COMMANDS = [
     "proxy",
     "reload",
     "status",
+    "top",
+    "slow",
     "upgrade",
     "schema",
     "init",
@@ -174,7 +176,9 @@ def test_explain_takes_fields_and_refuses_what_is_none(folder: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("command", [["reload"], ["status"], ["why", "x"], ["explain", "GET", "/", "--live"]])
+@pytest.mark.parametrize(
+    "command", [["reload"], ["status"], ["top"], ["slow"], ["why", "x"], ["explain", "GET", "/", "--live"]]
+)
 def test_without_an_instance_commands_say_so_with_code_4(command: list[str], folder: Path) -> None:
     said = tidegate_command(folder, *command)
     assert said.returncode == 4

@@ -25,7 +25,7 @@ def frame(before: Mapping[str, Any], now: Mapping[str, Any]) -> Frame:
 
     A counter that went down was that of a node that has been replaced: it counts from 0.
     """
-    seconds = max((now["time_us"] - before["time_us"]) / 1e6, 1e-3)
+    seconds: float = max((now["time_us"] - before["time_us"]) / 1e6, 1e-3)
 
     def rate(new: int, old: int) -> float:
         return round((new - old if new >= old else new) / seconds, 2)

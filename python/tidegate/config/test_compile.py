@@ -139,6 +139,7 @@ def test_what_only_control_needs_is_not_sent() -> None:
         "trusted_proxies",
         "graceful_stop",
         "access_log",
+        "slow_request",
         "memory",
     }
     assert {"name", "type", "path"}.isdisjoint(value(snapshot, "route", "a"))
