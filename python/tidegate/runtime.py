@@ -2,7 +2,8 @@
 """Instances: their names, their runtime directories, and which of them run.
 
 A runtime directory holds `supervisor.lock`, `node.sock`, `control.sock`, `snapshot.json` (the node's
-last good snapshot), `secrets-NUMBER.json` (what its secrets stand for), `state.json` (the supervisor's
+last good snapshot), `secrets-NUMBER.json` (what its secrets stand for), `zones.json` (zones
+that are drained), `affinity.key` (the instance's own key for cookies), `state.json` (the supervisor's
 children) and the sockets of function workers. Under root it belongs to root and is sticky: the
 unprivileged user may add files and cannot replace ours.
 """

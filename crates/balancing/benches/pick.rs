@@ -47,6 +47,7 @@ fn measure(kind: &str, settings: &str, weights: &[u32]) -> f64 {
             Arc::new(Endpoint {
                 address: "127.0.0.1:80".into(),
                 zone: None,
+                priority: 0,
                 weight,
                 is_draining: false,
                 source: String::new(),

@@ -13,6 +13,7 @@ pub(crate) fn endpoints(weights: &[u32]) -> Vec<Arc<Endpoint>> {
         Arc::new(Endpoint {
             address,
             zone: None,
+            priority: 0,
             weight,
             is_draining: false,
             source: String::new(),

@@ -11,6 +11,8 @@ pub struct GatewaySettings {
     pub name: String,
     /// Threads that serve traffic; `auto` is one per core that the process may use.
     pub threads: u16,
+    /// Where this gateway stands: endpoints with the same `zone` come first.
+    pub zone: Option<String>,
     /// Peers whose `Forwarded` and `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<String>,
     /// How long a stopping node waits for requests in flight.
@@ -155,6 +157,12 @@ pub struct Backend {
     pub limits: BackendLimits,
     /// Idle connections that are kept.
     pub pool: Pool,
+    /// How requests of one session stay at one endpoint; they do not without it.
+    pub affinity: Option<Affinity>,
+    /// How the gateway's own zone is preferred.
+    pub zones: Zones,
+    /// When traffic moves to other zones and priorities.
+    pub failover: Failover,
     /// How much of the traffic may be retries.
     pub retry_budget: RetryBudget,
     /// What `Host` they see: the client's (`keep`), or their own address (`endpoint`).
@@ -279,6 +287,91 @@ pub struct Pool {
     pub unsafe_idle_time: Millis,
 }
 
+/// Requests of one session go to one endpoint for as long as it lives. A text alone is `by`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Affinity {
+    /// `cookie` sets one that names the endpoint to gateways alone; `header`, `credential` and
+    /// `address` send what is alike to the same endpoint, and need no cookie.
+    pub by: AffinityKind,
+    /// Of the cookie, `tidegate` without it, or of the field, with `credential` `Authorization`
+    /// without it.
+    pub name: Option<String>,
+    /// Secrets that sign the cookie, at least 16 characters each: the first signs, all are
+    /// accepted. Without any this instance makes one of its own, which other gateways do not know.
+    pub keys: Vec<Text>,
+    /// Where clients send the cookie.
+    pub path: String,
+    /// Whether clients send it over TLS alone; `auto` if it is set over TLS.
+    pub secure: CookieSecure,
+    /// Whether scripts can not read it.
+    pub http_only: bool,
+    /// Which requests from other sites carry it.
+    pub same_site: SameSite,
+    /// How long clients keep it; until they end without it.
+    pub max_age: Option<Millis>,
+}
+
+/// What makes requests one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AffinityKind {
+    Cookie,
+    Header,
+    Credential,
+    Address,
+}
+
+/// When a cookie is `Secure`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CookieSecure {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Which requests from other sites carry a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SameSite {
+    Lax,
+    Strict,
+    None,
+}
+
+/// How the gateway's own zone, `gateway.zone`, is preferred among endpoints of one priority.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Zones {
+    /// `local` sends to the own zone what its well endpoints can carry, as `failover` says; `none`
+    /// looks at no zone.
+    pub prefer: ZonePreference,
+    /// Requests in flight at an endpoint of the own zone, times its weight, from which others are
+    /// preferred; without it others are used when the own ones are at their limits.
+    pub spill_at: Option<u32>,
+}
+
+/// Which endpoints come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ZonePreference {
+    Local,
+    None,
+}
+
+/// When traffic moves to other zones and priorities, and when health is no longer believed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failover {
+    /// What well endpoints can carry of their ordinary load: with 140, traffic moves once fewer
+    /// than 5 of 7 are well.
+    pub overprovisioning_percent: u16,
+    /// Share of well endpoints below which sick ones are used as well: with 1 when none is, with 0
+    /// never: then a 503.
+    pub panic_percent: u8,
+}
+
 /// How much of the traffic may be retries, over 10 s, so that retries never break what is already
 /// slow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -306,6 +399,8 @@ pub struct Endpoint {
     pub address: String,
     /// Where it stands, if that is known.
     pub zone: Option<String>,
+    /// 0 is wanted first; the next one takes what those before can not carry, as `failover` says.
+    pub priority: u8,
     /// Its share relative to its neighbours; 0 takes no new requests.
     pub weight: u32,
     /// Whether it finishes what it has and takes nothing new.

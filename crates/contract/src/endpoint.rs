@@ -173,6 +173,8 @@ pub struct Endpoint {
     pub address: String,
     /// Where it stands, if that is known.
     pub zone: Option<String>,
+    /// 0 is wanted first; others only as far as those before cannot carry the load.
+    pub priority: u8,
     /// Its share relative to its neighbours; 0 takes no new requests.
     pub weight: u32,
     /// Whether it finishes what it has and takes nothing new.

@@ -3,13 +3,15 @@
 //!
 //! Nothing here reads a clock, a socket or a generator of its own: time and randomness are
 //! arguments. Whatever the live path decides, it decides here.
+use crate::affinity::{self, Session};
+use crate::levels;
 use crate::snapshot::{BackendPlan, EndpointList, RoutePlan, Settings, Snapshot, TargetPlan};
 use smallvec::SmallVec;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tidegate_contract::{Candidates, Client, Health, Parameters};
-use tidegate_core::{Draw, Moment};
+use tidegate_contract::{Candidates, Client, Parameters};
+use tidegate_core::{Draw, Moment, StableHash};
 use tidegate_request::{FieldId, Reject, Request};
 
 /// A route that takes the request, and what its path match found.
@@ -200,7 +202,7 @@ pub(crate) fn usable(
     now: Moment,
     tried: &[u16],
 ) -> Result<Usable, NoEndpoint> {
-    let limit = plan.config.limits.connections;
+    let limit = plan.endpoint_limit();
     let is_open = |index: &u16| {
         list.endpoints
             .get(usize::from(*index))
@@ -211,12 +213,7 @@ pub(crate) fn usable(
     let is_well = |index: &u16| {
         list.endpoints
             .get(usize::from(*index))
-            .is_some_and(|endpoint| {
-                let state = &endpoint.state;
-                state.health() != Health::Down
-                    && !state.is_excluded(now)
-                    && state.factor.steps() > 0
-            })
+            .is_some_and(|endpoint| levels::is_well(endpoint, now))
     };
     let count = u16::try_from(list.endpoints.len()).unwrap_or(u16::MAX);
     let mut usable: Usable = (0..count)
@@ -242,6 +239,62 @@ pub(crate) fn usable(
     }
 }
 
+/// What decides where a request goes besides health and load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// What the balancer's key is made from; `None` where it has none, or the request.
+    pub(crate) hash: Option<u64>,
+    /// What the request says of its session; `None` where the backend asks for none.
+    pub(crate) session: Option<Session>,
+}
+
+impl Key {
+    /// What is alike in requests that go to the same group.
+    fn of_group(&self) -> Option<u64> {
+        self.session.map(Session::key).or(self.hash)
+    }
+}
+
+/// A place in the division of requests among groups of endpoints: drawn, unless a key decides, so
+/// that what is alike goes to the same group.
+fn ticket(key: &Key, draw: &mut Draw) -> u64 {
+    match key.of_group() {
+        Some(key) => StableHash::mix(key) & (levels::WHOLE - 1),
+        None => draw.below(levels::WHOLE),
+    }
+}
+
+/// Every set of endpoints that the request may come before, with the share of such requests that
+/// do: one set where nothing is divided, or where a key decides.
+pub(crate) fn choices(
+    plan: &BackendPlan,
+    list: &EndpointList,
+    now: Moment,
+    key: &Key,
+) -> Result<Vec<(f64, Usable)>, NoEndpoint> {
+    let mut draw = Draw::from_seed(0);
+    if let Some(session) = key.session {
+        let index = of_session(plan, list, now, &[], key, session, &mut draw)?;
+        return Ok(vec![(1.0, std::iter::once(index).collect())]);
+    }
+    let Some(levels) = plan.levels(list, now) else {
+        return Ok(vec![(1.0, usable(plan, list, now, &[])?)]);
+    };
+    if key.hash.is_some() {
+        let ticket = ticket(key, &mut draw);
+        return Ok(vec![(1.0, levels.usable(plan, list, &[], ticket)?)]);
+    }
+    let shares = levels.shares().filter(|(share, ..)| *share > 0.0);
+    let mut choices = Vec::new();
+    for (share, first, _) in shares {
+        choices.push((share, levels.usable(plan, list, &[], first)?));
+    }
+    match choices.is_empty() {
+        true => Err(NoEndpoint::Nothing),
+        false => Ok(choices),
+    }
+}
+
 /// What the balancer chooses from.
 pub(crate) fn candidates<'a>(
     list: &'a EndpointList,
@@ -253,10 +306,45 @@ pub(crate) fn candidates<'a>(
     Candidates::new(&list.endpoints, usable).at(now, version)
 }
 
-/// The key by which the balancer chooses; `None` where it has none, or the request.
+/// What in the request decides where it goes.
 #[inline]
-pub(crate) fn key(plan: &BackendPlan, request: &Request, client: IpAddr) -> Option<u64> {
-    plan.key.as_ref()?.key(request, client)
+pub(crate) fn key(plan: &BackendPlan, request: &Request, client: IpAddr) -> Key {
+    let hash = plan.key.as_ref().and_then(|key| key.key(request, client));
+    let affinity = plan.affinity.as_ref();
+    let session = affinity.and_then(|affinity| affinity.session(request, client));
+    Key { hash, session }
+}
+
+/// The endpoints that a request with this key may go to.
+fn open_to(
+    plan: &BackendPlan,
+    list: &EndpointList,
+    now: Moment,
+    tried: &[u16],
+    key: &Key,
+    draw: &mut Draw,
+) -> Result<Usable, NoEndpoint> {
+    match plan.levels(list, now) {
+        None => usable(plan, list, now, tried),
+        Some(levels) => levels.usable(plan, list, tried, ticket(key, draw)),
+    }
+}
+
+/// The endpoint of a session: where it is, or where it goes when it cannot be there.
+fn of_session(
+    plan: &BackendPlan,
+    list: &EndpointList,
+    now: Moment,
+    tried: &[u16],
+    key: &Key,
+    session: Session,
+    draw: &mut Draw,
+) -> Result<u16, NoEndpoint> {
+    if let Some(index) = affinity::stay(plan, list, now, tried, session)? {
+        return Ok(index);
+    }
+    let usable = open_to(plan, list, now, tried, key, draw)?;
+    session.choose(list, &usable).ok_or(NoEndpoint::Nothing)
 }
 
 /// The index in `list` of the endpoint that takes the request.
@@ -265,14 +353,17 @@ pub(crate) fn endpoint(
     list: &EndpointList,
     now: Moment,
     tried: &[u16],
-    key: Option<u64>,
+    key: &Key,
     draw: &mut Draw,
 ) -> Result<usize, NoEndpoint> {
-    let usable = usable(plan, list, now, tried)?;
+    if let Some(session) = key.session {
+        return of_session(plan, list, now, tried, key, session, draw).map(usize::from);
+    }
+    let usable = open_to(plan, list, now, tried, key, draw)?;
     let candidates = candidates(list, &usable, now);
     let position = plan
         .balancer
-        .pick(&*plan.balancer_state, &candidates, key, draw)
+        .pick(&*plan.balancer_state, &candidates, key.hash, draw)
         .ok_or(NoEndpoint::Nothing)?;
     usable
         .get(position)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The same decision as on the live path, told instead of carried out.
-use crate::decide::{self, Mapping, NoEndpoint, Routed};
+use crate::decide::{self, Mapping, Routed};
 use crate::files;
 use crate::snapshot::{
     BackendPlan, FilterPlan, Problem, Registry, RoutePlan, Snapshot, TargetPlan,
 };
+use crate::tell;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -303,11 +304,17 @@ impl Way<'_> {
             let mut told = json!({"name": &*plan.name, "share": share});
             if let Some(by) = &plan.key {
                 // With the key written down, a gateway that chooses otherwise can be told apart.
-                let key = key.map(|key| format!("{key:016x}"));
+                let key = key.hash.map(|key| format!("{key:016x}"));
                 merge(&mut told, json!({"hash": {"by": by.tell(), "key": key}}));
             }
+            if let Some(session) = tell::session(plan, &key) {
+                merge(&mut told, json!({"affinity": session}));
+            }
+            if let Some(groups) = tell::division(plan, self.now) {
+                merge(&mut told, json!({"groups": groups}));
+            }
             backends.push(told);
-            match self.endpoints(plan, share, key) {
+            match tell::endpoints(plan, share, &key, self.now) {
                 Ok(mut of_backend) => endpoints.append(&mut of_backend),
                 Err(why) => problems.push(json!({"backend": &*plan.name, "why": why})),
             }
@@ -349,44 +356,6 @@ impl Way<'_> {
                 Some((plan, f64::from(*weight) / (*total).max(1) as f64))
             });
         found.collect()
-    }
-
-    /// The one endpoint that the key decides on, or all with their shares.
-    fn endpoints(
-        &self,
-        plan: &BackendPlan,
-        share: f64,
-        key: Option<u64>,
-    ) -> Result<Vec<Value>, &'static str> {
-        let list = plan.shared.list.load_full();
-        let usable = decide::usable(plan, &list, self.now, &[]).map_err(|why| match why {
-            NoEndpoint::Nothing => "no endpoint may take it",
-            NoEndpoint::NoRoom => "every endpoint is at its connection limit",
-        })?;
-        let candidates = decide::candidates(&list, &usable, self.now);
-        let state = &*plan.balancer_state;
-        let certain = key.and_then(|key| plan.balancer.certain(state, &candidates, key));
-        let shares = match certain {
-            Some(_) => Vec::new(),
-            None => plan.balancer.shares(&candidates),
-        };
-        let possible = candidates
-            .iter()
-            .filter(|(position, _)| certain.is_none_or(|certain| certain == *position));
-        let told = possible.map(|(position, endpoint)| {
-            let own = match certain {
-                Some(_) => 1.0,
-                None => shares.get(position).copied().unwrap_or(0.0),
-            };
-            json!({
-                "backend": &*plan.name,
-                "address": endpoint.address,
-                "zone": endpoint.zone,
-                "source": endpoint.source,
-                "share": own * share,
-            })
-        });
-        Ok(told.collect())
     }
 
     /// The head as it would be sent.

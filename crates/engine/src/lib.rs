@@ -6,16 +6,19 @@
 //! `upstream` for the way of a request, `service` for everything around it.
 #![forbid(unsafe_code)]
 
+mod affinity;
 mod decide;
 mod downstream;
 mod explain;
 mod files;
 mod functions;
+mod levels;
 mod memory;
 mod node;
 mod probe;
 mod service;
 mod snapshot;
+mod tell;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing)]
 mod tests;

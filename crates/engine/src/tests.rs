@@ -21,7 +21,7 @@ const LIMITS: HeadLimits = HeadLimits {
 
 fn settings(trusted: &[&str]) -> Value {
     json!({"name": "tidegate", "threads": 1, "trusted_proxies": trusted,
-           "graceful_stop": 30_000, "access_log": null, "memory": null})
+           "graceful_stop": 30_000, "access_log": null, "memory": null, "zone": null})
 }
 
 fn listener() -> Value {
@@ -42,6 +42,9 @@ fn backend(limit: u32) -> Value {
            "timeouts": {"connect": 1000, "pending": 1000, "first_byte": 1000, "stall": 1000},
            "limits": {"connections": limit, "pending": 10, "header_size": 32_768, "header_fields": 100},
            "pool": {"idle": 10, "idle_time": 4000, "unsafe_idle_time": 1000},
+           "affinity": null,
+           "zones": {"prefer": "local", "spill_at": null},
+           "failover": {"overprovisioning_percent": 140, "panic_percent": 1},
            "retry_budget": {"percent": 20, "floor_per_second": 1}})
 }
 
@@ -243,7 +246,7 @@ pub(crate) fn with_backend(
     let snapshot = Snapshot::apply(None, &delta, &registry).unwrap();
     let endpoints: Vec<Value> = addresses
         .iter()
-        .map(|address| json!({"address": address, "zone": null, "weight": 1, "draining": false, "found_by": "configuration"}))
+        .map(|address| json!({"address": address, "zone": null, "priority": 0, "weight": 1, "draining": false, "found_by": "configuration"}))
         .collect();
     let set = json!({"backend": "b", "sequence": 1, "endpoints": endpoints});
     let set: EndpointSet = serde_json::from_value(set).unwrap();
@@ -294,7 +297,7 @@ fn a_full_endpoint_waits_for_room() {
         &list,
         clock.now(),
         &[],
-        None,
+        &decide::Key::default(),
         &mut Draw::from_seed(1),
     );
     assert_eq!(picked, Err(NoEndpoint::NoRoom));

@@ -9,6 +9,7 @@ import typer
 from tidegate.cli.codes import TEXT
 from tidegate.cli.endpoint_commands import app as endpoint_app
 from tidegate.cli.options import Json, Name, Runtime, epilog
+from tidegate.cli.zone_commands import app as zone_app
 from tidegate.events import FORMS, Form
 
 app = typer.Typer(
@@ -224,6 +225,7 @@ def status(name: Name = None, runtime_directory: Runtime = None, as_json: Json =
 
 
 app.add_typer(endpoint_app, name="endpoint")
+app.add_typer(zone_app, name="zone")
 
 
 @app.command(

@@ -101,6 +101,8 @@ def _render(instance: Instance, node: dict[str, Any] | None, control: dict[str, 
             f"snapshot   {node['snapshot']}, {node['threads']} threads, "
             f"up {duration(node.get('uptime_s', 0))}, {node.get('requests', 0)} requests",
         ]
+        if drained := node.get("drained_zones"):
+            parts.append(paint(f"drained    zones {', '.join(map(plain, drained))}", "yellow"))
         if memory := node.get("memory"):
             parts.append(
                 f"memory     {memory['used'] >> 20} of {memory['limit'] >> 20} MiB "

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tidegate.config.affinity import Affinity
 from tidegate.config.base import Model, refuse
 from tidegate.config.hashing import HashPart, hash_parts
 from tidegate.config.marks import Reads
@@ -26,6 +27,9 @@ BackendProtocol = Annotated[
         doc="What is spoken to endpoints.",
     ),
 ]
+ZonePreference = Annotated[
+    Literal["local", "none"], Choice("ZonePreference", doc="Which endpoints come first.")
+]
 HostField = Annotated[Literal["keep", "endpoint"], Choice("HostField", doc="What `Host` an endpoint sees.")]
 
 
@@ -38,12 +42,14 @@ class Endpoint(Model):
     """`IP:port`, `[IPv6]:port`, `name:port` or `unix:/path`."""
     zone: Name | None = None
     """Where it stands, if that is known."""
+    priority: Annotated[int, Field(ge=0, le=127, strict=True)] = 0
+    """0 is wanted first; the next one takes what those before can not carry, as `failover` says."""
     weight: Weight = 1
     """Its share relative to its neighbours; 0 takes no new requests."""
     draining: Flag = False
     """Whether it finishes what it has and takes nothing new."""
 
-    not_yet: ClassVar[dict[str, str]] = {"region": "", "priority": "", "tls": "", "metadata": ""}
+    not_yet: ClassVar[dict[str, str]] = {"region": "", "tls": "", "metadata": ""}
 
     @model_validator(mode="before")
     @classmethod
@@ -101,6 +107,28 @@ class Pool(Model):
     """How long one may have been idle to carry an unsafe method, which can not be sent twice."""
 
 
+class Zones(Model):
+    """How the gateway's own zone, `gateway.zone`, is preferred among endpoints of one priority."""
+
+    prefer: ZonePreference = "local"
+    """`local` sends to the own zone what its well endpoints can carry, as `failover` says; `none` looks at no
+    zone."""
+    spill_at: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
+    """Requests in flight at an endpoint of the own zone, times its weight, from which others are preferred;
+    without it others are used when the own ones are at their limits."""
+
+
+class Failover(Model):
+    """When traffic moves to other zones and priorities, and when health is no longer believed."""
+
+    overprovisioning_percent: Annotated[int, Field(ge=100, le=1_000, strict=True)] = 140
+    """What well endpoints can carry of their ordinary load: with 140, traffic moves once fewer than 5 of 7
+    are well."""
+    panic_percent: Annotated[int, Field(ge=0, le=100, strict=True)] = 1
+    """Share of well endpoints below which sick ones are used as well: with 1 when none is, with 0 never: then
+    a 503."""
+
+
 class RetryBudget(Model):
     """How much of the traffic may be retries, over 10 s, so that retries never break what is already slow."""
 
@@ -140,6 +168,12 @@ class Backend(Model):
     """What they may be asked and may answer."""
     pool: Pool = Pool()
     """Idle connections that are kept."""
+    affinity: Affinity | None = None
+    """How requests of one session stay at one endpoint; they do not without it."""
+    zones: Zones = Zones()
+    """How the gateway's own zone is preferred."""
+    failover: Failover = Failover()
+    """When traffic moves to other zones and priorities."""
     retry_budget: RetryBudget = RetryBudget()
     """How much of the traffic may be retries."""
     host: HostField = "keep"
@@ -148,8 +182,8 @@ class Backend(Model):
     """What happens to every message, after the route's own policies."""
 
     not_yet: ClassVar[dict[str, str]] = {
-        "tls": "write plain `host:port` endpoints", "session": "", "discovery": "", "resolve": "",
-        "zone_aware": "", "subset": "", "proxy_protocol": "",
+        "tls": "write plain `host:port` endpoints", "discovery": "", "resolve": "",
+        "subset": "", "proxy_protocol": "",
     }  # fmt: skip
 
     @model_validator(mode="before")

@@ -33,6 +33,8 @@ def check(draft: Draft) -> Iterator[Mistake]:
     """Every mistake of the whole."""
     yield from _listeners(draft)
     yield from _policies(draft)
+    yield from _zones(draft)
+    yield from _cookies(draft)
     yield from _targets(draft)
     yield from _functions(draft)
     yield from _route_names(draft)
@@ -151,6 +153,35 @@ def _policies(draft: Draft) -> Iterator[Mistake]:
             room = getattr(backend, key, None)
             if isinstance(room, Model):
                 yield from _room(draft, ("backends", name, key), room, "health_check")
+
+
+def _zones(draft: Draft) -> Iterator[Mistake]:
+    """A zone can be preferred by a gateway that knows its own."""
+    if draft.settings is None or draft.settings.zone is not None:
+        return
+    for name, backend in draft.backends.items():
+        if backend is not None and "zones" in backend.model_fields_set and backend.zones.prefer == "local":
+            yield (
+                ("backends", name, "zones"),
+                "means nothing without `gateway.zone`; write where this gateway stands, "
+                "such as `gateway: { zone: az-1 }`",
+            )
+
+
+def _cookies(draft: Draft) -> Iterator[Mistake]:
+    """Two backends with one cookie would take turns to overwrite it."""
+    first: dict[str, str] = {}
+    for name, backend in draft.backends.items():
+        if backend is None or backend.affinity is None or backend.affinity.by != "cookie":
+            continue
+        cookie = str(backend.affinity.name)
+        other = first.setdefault(cookie, name)
+        if other != name:
+            yield (
+                ("backends", name, "affinity"),
+                f"the cookie `{cookie}` is that of backend `{other}` too; each would overwrite it; "
+                f"write `name: {cookie}_{name}` or another of its own",
+            )
 
 
 def _if_room(name: str) -> str:

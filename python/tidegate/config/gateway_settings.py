@@ -132,6 +132,8 @@ class GatewaySettings(Model):
     """How this gateway calls itself in `Via` and `Proxy-Status`."""
     threads: Annotated[int, Field(ge=1, le=1024, strict=True)] | Literal["auto"] = "auto"
     """Threads that serve traffic; `auto` is one per core that the process may use."""
+    zone: Name | None = None
+    """Where this gateway stands: endpoints with the same `zone` come first."""
     trusted_proxies: list[Network] = Field(default_factory=list)
     """Peers whose `Forwarded` and `X-Forwarded-*` are believed."""
     graceful_stop: Duration = Duration("30s")
@@ -169,5 +171,5 @@ class GatewaySettings(Model):
         return threads
 
     not_yet: ClassVar[dict[str, str]] = {
-        "tls": "", "tracing": "", "otlp": "", "region": "", "zone": "", "store": "",
+        "tls": "", "tracing": "", "otlp": "", "region": "", "store": "",
     }  # fmt: skip

@@ -51,6 +51,7 @@ def test_the_whole_is_a_delta_from_nothing() -> None:
                 {
                     "address": "localhost:8081",
                     "zone": None,
+                    "priority": 0,
                     "weight": 1,
                     "draining": False,
                     "found_by": "configuration",
@@ -141,6 +142,7 @@ def test_what_only_control_needs_is_not_sent() -> None:
         "access_log",
         "slow_request",
         "memory",
+        "zone",
     }
     assert {"name", "type", "path"}.isdisjoint(value(snapshot, "route", "a"))
     assert "secret.module" not in snapshot.delta_json(None)

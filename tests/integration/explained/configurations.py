@@ -99,6 +99,11 @@ def _route(draw: random.Random, number: int, backends: Sequence[str]) -> dict[st
     return route
 
 
+def _endpoint(draw: random.Random, address: str) -> dict[str, Any]:
+    place = {"zone": draw.choice("ab")} if draw.random() < 0.5 else {}
+    return {"address": address, "weight": draw.randint(1, 3), "priority": draw.choice([0, 0, 0, 1]), **place}
+
+
 def _balancing(draw: random.Random) -> dict[str, Any]:
     kind = draw.choice([*_DRAWN, *_HASHED])
     if kind in _DRAWN:
@@ -112,9 +117,10 @@ def _balancing(draw: random.Random) -> dict[str, Any]:
 def _backend(draw: random.Random, addresses: Sequence[str]) -> dict[str, Any]:
     chosen = draw.sample(list(addresses), draw.randint(1, min(3, len(addresses))))
     return {
-        "endpoints": [{"address": address, "weight": draw.randint(1, 3)} for address in chosen],
+        "endpoints": [_endpoint(draw, address) for address in chosen],
         **_balancing(draw),
         "host": draw.choice(["keep", "keep", "endpoint"]),
+        "affinity": draw.choice([None, None, "address", {"by": "header", "name": "X-Tier"}]),
     }
 
 
@@ -123,7 +129,9 @@ def random_gateway(draw: random.Random, addresses: Sequence[str]) -> Gateway:
     backends = {f"b{number}": _backend(draw, addresses) for number in range(draw.randint(1, 3))}
     routes = [_route(draw, number, list(backends)) for number in range(draw.randint(3, 25))]
     listeners = {"web": {"address": "127.0.0.1", "port": 1, "merge_slashes": draw.random() < 0.7}}
-    settings = {"trusted_proxies": ["127.0.0.0/8"]} if draw.random() < 0.3 else {}
+    settings: dict[str, Any] = {"trusted_proxies": ["127.0.0.0/8"]} if draw.random() < 0.3 else {}
+    if draw.random() < 0.5:
+        settings["zone"] = "a"
     while True:
         try:
             return Gateway.model_validate(

@@ -9,8 +9,18 @@ from .kit import SHOWN
 
 _HERE = Path(__file__).parent
 _WIRE = Path(__file__).parents[3] / "crates" / "config" / "src" / "generated.rs"
+_ZONES = "tests/integration/balancing/test_zones.py"
+_AFFINITY = "tests/integration/balancing/test_affinity.py"
 _ELSEWHERE = {
     "GatewaySettings.memory": "tests/integration/bad_days/test_memory.py",
+    "GatewaySettings.zone": _ZONES,
+    "Backend.zones": _ZONES,
+    "Backend.failover": _ZONES,
+    "Zones": _ZONES,
+    "Failover": _ZONES,
+    "Endpoint.priority": _ZONES,
+    "Backend.affinity": _AFFINITY,
+    "Affinity": _AFFINITY,
     "Listener.named_only": "tests/integration/reload/test_listeners.py",
     "RouteOrder.names": "the order of routes: tests/integration/oracle",
     "PythonPolicy": "python/tidegate/functions/test_live.py",

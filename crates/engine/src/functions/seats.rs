@@ -4,7 +4,7 @@ use super::here::Here;
 use super::link::Link;
 use super::message::Failure;
 use super::plan::{FunctionPlan, Seat};
-use crate::decide::NoEndpoint;
+use crate::decide::{Key, NoEndpoint};
 use crate::downstream::Downstream;
 use crate::snapshot::BackendPlan;
 use crate::thread::Timer;
@@ -84,7 +84,7 @@ fn pick(here: &Here, downstream: &Downstream, plan: &BackendPlan) -> Found<(Plac
     if ready.is_empty() {
         return Found::Nobody;
     }
-    let place = match Place::pick(downstream, plan, &unready, None) {
+    let place = match Place::pick(downstream, plan, &unready, &Key::default()) {
         // Those that are ready are excluded by passive health: better they than nobody.
         Err(NoEndpoint::Nothing) => Place::least_busy(plan, &ready),
         other => other,

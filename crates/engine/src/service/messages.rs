@@ -71,6 +71,12 @@ struct WithWish {
     has_heir: Option<bool>,
 }
 
+#[derive(Deserialize)]
+struct WithZone {
+    zone: String,
+    drained: bool,
+}
+
 /// How to start: from the disk unless told not to, with the health of endpoints as
 /// `[backend, address, "up" or "down"]`.
 #[derive(Deserialize)]
@@ -124,6 +130,10 @@ async fn carry_out(service: &Rc<Service>, kind: &str, frame: Frame) -> Answer {
             service.save();
             service.until_saved().await;
             Ok(json!({}))
+        }
+        "zone.set" => {
+            let asked = read::<WithZone>(bytes)?;
+            super::zones::set(service, &asked.zone, asked.drained)
         }
         "status" => Ok(status::status(service)),
         "decide" => decide(service, &read::<WithQuestion>(bytes)?.request),

@@ -2,6 +2,7 @@
 //! Everything of the node that is not traffic: the control socket, taking snapshots, health
 //! checks, name resolution, signals. One thread, one runtime.
 
+mod affinity_key;
 mod asking;
 mod control;
 mod drain;
@@ -15,6 +16,7 @@ mod status;
 mod tests;
 mod top;
 mod weights;
+mod zones;
 
 use crate::node::Node;
 use crate::snapshot::Snapshot;
@@ -41,6 +43,8 @@ pub(crate) fn run(
         .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let service = Service::new(node, snapshot, threads);
+        affinity_key::restore(&service);
+        zones::restore(&service);
         let stop = SignalKind::terminate();
         let (mut stop, mut reopen) = (signal(stop)?, signal(SignalKind::user_defined1())?);
         // The supervisor decides what an interrupt from the terminal means.

@@ -143,6 +143,7 @@ impl Service {
         self.swap(&fresh).await;
         let swapped = clock.now();
         self.set_log(&fresh);
+        super::affinity_key::warn(&self.snapshot(), &fresh);
         *self.snapshot.borrow_mut() = fresh.clone();
         self.endpoints
             .borrow_mut()

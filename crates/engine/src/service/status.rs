@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::state::Service;
+use crate::tell;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use tidegate_contract::Health;
@@ -23,10 +24,9 @@ pub(crate) fn status(service: &Service) -> Value {
         .into_iter()
         .map(|plan| {
             let list = plan.shared.list.load();
-            let endpoints: Vec<Value> = list
-                .endpoints
-                .iter()
-                .map(|endpoint| {
+            let endpoints: Vec<Value> = (0u16..)
+                .zip(&list.endpoints)
+                .map(|(index, endpoint)| {
                     let state = &endpoint.state;
                     let health = match state.health() {
                         _ if state.is_excluded(now) => "excluded",
@@ -37,10 +37,12 @@ pub(crate) fn status(service: &Service) -> Value {
                     json!({
                         "address": endpoint.address,
                         "zone": endpoint.zone,
+                        "priority": endpoint.priority,
                         "weight": endpoint.weight,
                         "weight_now": f64::from(endpoint.weight) * state.factor.get(),
                         "source": endpoint.source,
-                        "draining": endpoint.is_draining,
+                        "draining": endpoint.is_draining
+                            || (list.is_drained(index) && !list.is_all_drained()),
                         "health": health,
                         "in_flight": state.in_flight.load(Ordering::Relaxed),
                         "connections": state.connections.load(Ordering::Relaxed),
@@ -49,7 +51,11 @@ pub(crate) fn status(service: &Service) -> Value {
                     })
                 })
                 .collect();
-            json!({"name": &*plan.name, "endpoints": endpoints})
+            json!({
+                "name": &*plan.name,
+                "endpoints": endpoints,
+                "groups": tell::division(plan, now),
+            })
         })
         .collect();
     let threads = node.all_thread_stats();
@@ -83,6 +89,8 @@ pub(crate) fn status(service: &Service) -> Value {
         "panics": sum(|thread| thread.panics.load(Ordering::Relaxed)),
         "drain": service.drain_status(),
         "log_dropped": node.log.dropped(),
+        "zone": snapshot.settings.config.zone,
+        "drained_zones": &*node.registry.drained_zones(),
         "listeners": listeners,
         "backends": backends,
     })

@@ -170,7 +170,7 @@ mod tests {
     fn set(plan: &BackendPlan, clock: &Clock, sequence: u64, addresses: &[&str]) {
         let endpoints: Vec<Value> = addresses
             .iter()
-            .map(|address| json!({"address": address, "zone": null, "weight": 1, "draining": false, "found_by": "configuration"}))
+            .map(|address| json!({"address": address, "zone": null, "priority": 0, "weight": 1, "draining": false, "found_by": "configuration"}))
             .collect();
         let set = json!({"backend": "b", "sequence": sequence, "endpoints": endpoints});
         let set: EndpointSet = serde_json::from_value(set).unwrap();

@@ -60,6 +60,7 @@ impl Snapshot {
             access_log: None,
             slow_request: None,
             memory: None,
+            zone: None,
         };
         Self {
             number: 0,
@@ -110,7 +111,8 @@ impl Snapshot {
         };
         let settings = builder.settings();
         let listeners = builder.listeners();
-        let backends = builder.backends();
+        let zone = settings.as_ref().and_then(|own| own.config.zone.as_deref());
+        let backends = builder.backends(zone);
         let functions = builder.functions();
         let routes = builder.routes(&backends);
         builder.check_listeners(&listeners, &routes);
@@ -266,21 +268,25 @@ impl Builder<'_> {
         plans
     }
 
-    fn backends(&mut self) -> ByName<BackendPlan> {
+    /// The backends, seen from the gateway's own zone.
+    fn backends(&mut self, zone: Option<&str>) -> ByName<BackendPlan> {
+        let stays = self
+            .base
+            .is_some_and(|base| base.settings.config.zone.as_deref() == zone);
         let resources: Vec<_> = self.of_kind(Kind::Backend).cloned().collect();
         let mut plans = ByName::with_capacity_and_hasher(resources.len(), Default::default());
         for resource in resources {
             let before = self
                 .base
                 .and_then(|base| base.backends.get(resource.name.as_str()));
-            if let Some(before) = before.filter(|_| self.is_unchanged(&resource)) {
+            if let Some(before) = before.filter(|_| stays && self.is_unchanged(&resource)) {
                 plans.insert(before.name.clone(), before.clone());
                 continue;
             }
             let Some(config) = self.decode(&resource) else {
                 continue;
             };
-            match BackendPlan::build(&resource.name, config, self.registry) {
+            match BackendPlan::build(&resource.name, config, self.registry, zone) {
                 Ok(plan) => drop(plans.insert(plan.name.clone(), Arc::new(plan))),
                 Err(message) => drop(self.fail::<()>(&resource, message)),
             }

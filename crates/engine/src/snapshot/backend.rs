@@ -2,12 +2,14 @@
 use super::key::KeyPlan;
 use super::plans::FilterPlan;
 use super::registry::Registry;
+use crate::affinity::AffinityPlan;
+use crate::levels::{Levels, Terms};
 use arc_swap::ArcSwap;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tidegate_config::{Backend, EndpointSet};
+use tidegate_config::{Backend, EndpointSet, ZonePreference};
 use tidegate_contract::{Balancer, BalancerState, Check, Endpoint, EndpointState};
 use tidegate_core::{Moment, Padded};
 use tidegate_net::Target;
@@ -21,6 +23,51 @@ pub(crate) struct EndpointList {
     pub(crate) targets: Vec<Arc<ArcSwap<Vec<Target>>>>,
     /// Another number whenever endpoints or their effective weights are others; it only grows.
     pub(crate) version: AtomicU64,
+    /// Which ones stand in a zone that is being drained; empty when none does.
+    drained: Vec<bool>,
+    /// Whether there are priorities or drained zones: requests are divided.
+    pub(crate) is_divided: bool,
+    /// Whether any endpoint says where it stands.
+    pub(crate) has_zones: bool,
+}
+
+impl EndpointList {
+    /// Whether the endpoint with this index stands in a drained zone.
+    pub(crate) fn is_drained(&self, index: u16) -> bool {
+        self.drained
+            .get(usize::from(index))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Whether every endpoint that could take requests stands in a drained zone: they then do.
+    pub(crate) fn is_all_drained(&self) -> bool {
+        let mut open = (0u16..)
+            .zip(&self.endpoints)
+            .filter(|(_, endpoint)| endpoint.weight > 0 && !endpoint.is_draining);
+        !self.drained.is_empty() && open.all(|(index, _)| self.is_drained(index))
+    }
+
+    fn mark(&mut self, drained: &BTreeSet<String>) {
+        let is_in = |endpoint: &Arc<Endpoint>| {
+            let zone = endpoint.zone.as_ref();
+            zone.is_some_and(|zone| drained.contains(zone))
+        };
+        self.drained = match self.endpoints.iter().any(is_in) {
+            true => self.endpoints.iter().map(is_in).collect(),
+            false => Vec::new(),
+        };
+        let first = self.endpoints.first().map(|endpoint| endpoint.priority);
+        let has_priorities = self
+            .endpoints
+            .iter()
+            .any(|endpoint| Some(endpoint.priority) != first);
+        self.has_zones = self
+            .endpoints
+            .iter()
+            .any(|endpoint| endpoint.zone.is_some());
+        self.is_divided = has_priorities || !self.drained.is_empty();
+    }
 }
 
 /// What the whole node knows of a backend. Lives as long as any snapshot names it.
@@ -32,6 +79,9 @@ pub(crate) struct BackendShared {
     pub(crate) pending: Padded<AtomicU32>,
     /// Told when room came up while somebody waited.
     pub(crate) room: Notify,
+    /// Grows when an endpoint is excluded: a division of requests made before is out of date.
+    pub(crate) changes: AtomicU64,
+    drained: Mutex<Arc<BTreeSet<String>>>,
     sequence: AtomicU64,
     versions: AtomicU64,
     balancers: Mutex<HashMap<String, BalancerState>>,
@@ -48,12 +98,14 @@ struct RetryWindow {
 const RETRY_WINDOW_MS: u64 = 10_000;
 
 impl BackendShared {
-    pub(crate) fn new(name: &str, now: Moment) -> Self {
+    pub(crate) fn new(name: &str, now: Moment, drained: Arc<BTreeSet<String>>) -> Self {
         Self {
             name: name.into(),
             list: ArcSwap::default(),
             pending: Padded::default(),
             room: Notify::new(),
+            changes: AtomicU64::new(0),
+            drained: Mutex::new(drained),
             sequence: AtomicU64::new(0),
             versions: AtomicU64::new(0),
             balancers: Mutex::new(HashMap::new()),
@@ -99,6 +151,7 @@ impl BackendShared {
             list.endpoints.push(Arc::new(Endpoint {
                 address: config.address.clone(),
                 zone: config.zone.clone(),
+                priority: config.priority,
                 weight: config.weight,
                 is_draining: config.draining,
                 source: config.found_by.clone(),
@@ -110,6 +163,7 @@ impl BackendShared {
                 ))
             }));
         }
+        list.mark(&self.drained.lock().unwrap_or_else(PoisonError::into_inner));
         list.version = AtomicU64::new(self.next_version());
         self.list.store(Arc::new(list));
         self.room.notify_waiters();
@@ -120,6 +174,21 @@ impl BackendShared {
     pub(crate) fn weights_changed(&self) {
         let version = self.next_version();
         self.list.load().version.store(version, Ordering::Release);
+    }
+
+    /// Takes the zones that are being drained.
+    pub(crate) fn set_drained(&self, zones: &Arc<BTreeSet<String>>) {
+        *self.drained.lock().unwrap_or_else(PoisonError::into_inner) = zones.clone();
+        let old = self.list.load();
+        let mut list = EndpointList {
+            endpoints: old.endpoints.clone(),
+            targets: old.targets.clone(),
+            version: AtomicU64::new(self.next_version()),
+            ..EndpointList::default()
+        };
+        list.mark(zones);
+        self.list.store(Arc::new(list));
+        self.room.notify_waiters();
     }
 
     fn next_version(&self) -> u64 {
@@ -199,12 +268,25 @@ pub(crate) struct BackendPlan {
     /// Its own filters, after those of routes.
     pub(crate) filters: Vec<FilterPlan>,
     pub(crate) shared: Arc<BackendShared>,
+    /// What the division of its requests depends on.
+    pub(crate) terms: Terms,
+    /// Whether requests are divided whatever the endpoints.
+    pub(crate) is_divided: bool,
+    /// How sessions stay at an endpoint, where they do.
+    pub(crate) affinity: Option<AffinityPlan>,
+    /// The division made last.
+    pub(crate) levels: ArcSwap<Levels>,
 }
 
 impl BackendPlan {
     /// # Errors
     /// What is wrong, for the operator.
-    pub(crate) fn build(name: &str, config: Backend, registry: &Registry) -> Result<Self, String> {
+    pub(crate) fn build(
+        name: &str,
+        config: Backend,
+        registry: &Registry,
+        zone: Option<&str>,
+    ) -> Result<Self, String> {
         let room = &config.balancing;
         let balancer = tidegate_balancing::build(room)?;
         let check = match &config.health_check {
@@ -215,8 +297,21 @@ impl BackendPlan {
         let key = format!("{} {}", room.kind, room.settings.get());
         let balancer_state = shared.balancer_state(&key, &*balancer);
         let filters = FilterPlan::build_all(&config.policies)?;
+        let prefers_local = config.zones.prefer == ZonePreference::Local;
+        let affinity = config.affinity.as_ref();
+        let affinity = affinity.map(|config| AffinityPlan::build(config, registry));
+        let terms = Terms {
+            zone: zone.filter(|_| prefers_local).map(Into::into),
+            overprovisioning_percent: config.failover.overprovisioning_percent,
+            panic_percent: config.failover.panic_percent,
+        };
         Ok(Self {
             name: name.into(),
+            // One group with the panic of one: `decide::usable` does that by itself.
+            is_divided: terms.panic_percent != 1,
+            terms,
+            affinity: affinity.transpose()?,
+            levels: ArcSwap::default(),
             key: KeyPlan::build(&*balancer, &config.hash),
             observes: balancer.observes(),
             config,
@@ -226,5 +321,11 @@ impl BackendPlan {
             check,
             shared,
         })
+    }
+
+    /// Requests at a time that one endpoint may have.
+    #[inline]
+    pub(crate) fn endpoint_limit(&self) -> u32 {
+        self.config.limits.connections
     }
 }

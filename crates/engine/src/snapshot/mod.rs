@@ -19,4 +19,4 @@ pub(crate) use backend::{BackendPlan, BackendShared, EndpointList};
 pub(crate) use plans::{Counted, FilterPlan, ListenerPlan, RoutePlan, Settings, TargetPlan};
 pub(crate) use registry::Registry;
 pub(crate) use secrets::Secrets;
-pub(crate) use store::{Store, Stored};
+pub(crate) use store::{Store, Stored, write as write_private};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::backend::BackendShared;
 use super::plans::Counted;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_core::Clock;
@@ -14,6 +14,8 @@ pub(crate) struct Registry {
     backends: Mutex<HashMap<String, Arc<BackendShared>>>,
     routes: Mutex<HashMap<String, Arc<SharedRouteStats>>>,
     listeners: Mutex<HashMap<String, Arc<Counted>>>,
+    drained: Mutex<Arc<BTreeSet<String>>>,
+    affinity_key: Mutex<Arc<[u8]>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -28,6 +30,8 @@ impl Registry {
             backends: Mutex::new(HashMap::new()),
             routes: Mutex::new(HashMap::new()),
             listeners: Mutex::new(HashMap::new()),
+            drained: Mutex::default(),
+            affinity_key: Mutex::new([].into()),
         }
     }
 
@@ -37,7 +41,11 @@ impl Registry {
         if let Some(shared) = backends.get(name) {
             return shared.clone();
         }
-        let shared = Arc::new(BackendShared::new(name, self.clock.now()));
+        let shared = Arc::new(BackendShared::new(
+            name,
+            self.clock.now(),
+            self.drained_zones(),
+        ));
         backends.insert(name.to_owned(), shared.clone());
         shared
     }
@@ -72,6 +80,31 @@ impl Registry {
             .values()
             .map(|counted| u64::from(counted.all.load(Ordering::Relaxed)));
         open.sum()
+    }
+
+    /// The instance's own key for cookies; empty before one was set, as offline.
+    pub(crate) fn affinity_key(&self) -> Arc<[u8]> {
+        lock(&self.affinity_key).clone()
+    }
+
+    /// Sets the instance's own key for cookies.
+    pub(crate) fn set_affinity_key(&self, key: &[u8]) {
+        *lock(&self.affinity_key) = key.into();
+    }
+
+    /// Zones that are being drained: they outlive snapshots.
+    pub(crate) fn drained_zones(&self) -> Arc<BTreeSet<String>> {
+        lock(&self.drained).clone()
+    }
+
+    /// Takes the zones that are being drained, for every backend there is and will be.
+    pub(crate) fn drain_zones(&self, zones: BTreeSet<String>) {
+        let zones = Arc::new(zones);
+        let backends = lock(&self.backends);
+        *lock(&self.drained) = zones.clone();
+        for shared in backends.values() {
+            shared.set_drained(&zones);
+        }
     }
 
     /// Forgets what nothing but the registry holds any more.

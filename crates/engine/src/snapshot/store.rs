@@ -188,7 +188,7 @@ impl Store {
 }
 
 /// Writes a file that only its owner may read, whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("json.new");
     // One that was left over may be open to others.
     match fs::remove_file(&fresh) {

@@ -79,7 +79,7 @@ async fn tries(
     loop {
         let place = match again.take() {
             Some(place) => place,
-            None => match Place::take(downstream, plan, &tried, key, until).await {
+            None => match Place::take(downstream, plan, &tried, &key, until).await {
                 Ok(place) => place,
                 // What the first try came to says more than that no other endpoint is left.
                 Err((kind, detail)) => {
@@ -135,7 +135,7 @@ async fn tries(
             .run(downstream, &mut journey.upload, &mut sender, connection)
             .await
         {
-            Ok(begun) => {
+            Ok(mut begun) => {
                 let status = begun.response.status();
                 if plan.observes {
                     let now = downstream.thread.now();
@@ -154,6 +154,14 @@ async fn tries(
                     record.entry.retries = record.entry.retries.saturating_add(1);
                     continue;
                 }
+                bind(
+                    downstream,
+                    exchange,
+                    plan,
+                    &place,
+                    &key,
+                    &mut begun.response,
+                );
                 return deliver(
                     downstream, journey, exchange, plan, record, until, place, begun, sender,
                 )
@@ -241,6 +249,29 @@ fn begin(
     encode_request(&mut out, &exchange.request, &forwarding);
     out.extend_from_slice(body);
     Sender::new(out, downstream.thread.now())
+}
+
+/// Has the client bring a session back to the endpoint that answered.
+fn bind(
+    downstream: &Downstream,
+    exchange: &Exchange,
+    plan: &BackendPlan,
+    place: &Place,
+    key: &decide::Key,
+    response: &mut Response,
+) {
+    let Some(affinity) = &plan.affinity else {
+        return;
+    };
+    let draw = &mut downstream.thread.draw.borrow_mut();
+    let request = &exchange.request;
+    let cookie = affinity.binding(plan, &place.list, place.index, key.session, request, draw);
+    if let Some(cookie) = cookie {
+        // Without room for one more field the session is bound by a later response.
+        let _ = response
+            .fields_mut()
+            .append(b"Set-Cookie", cookie.as_bytes());
+    }
 }
 
 #[allow(clippy::too_many_arguments)] // everything an exchange consists of, at its last step

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A place at an endpoint, and a connection to it.
-use crate::decide::{self, NoEndpoint};
+use crate::decide::{self, Key, NoEndpoint};
 use crate::downstream::{Downstream, Record};
 use crate::snapshot::{BackendPlan, BackendShared, EndpointList};
 use crate::thread::Connection;
@@ -50,7 +50,7 @@ impl Place {
         downstream: &Downstream,
         plan: &BackendPlan,
         tried: &[u16],
-        key: Option<u64>,
+        key: &Key,
         until: Option<Moment>,
     ) -> Result<Self, (ErrorKind, &'static str)> {
         match Self::pick(downstream, plan, tried, key) {
@@ -80,7 +80,7 @@ impl Place {
         downstream: &Downstream,
         plan: &BackendPlan,
         tried: &[u16],
-        key: Option<u64>,
+        key: &Key,
     ) -> Result<Self, NoEndpoint> {
         let thread = &downstream.thread;
         let list = plan.shared.list.load_full();
@@ -108,7 +108,7 @@ impl Place {
             })
         };
         let best = indexes.iter().min_by_key(|index| busy(index));
-        let best = best.filter(|index| busy(index) < plan.config.limits.connections);
+        let best = best.filter(|index| busy(index) < plan.endpoint_limit());
         let index = usize::from(*best.ok_or(NoEndpoint::NoRoom)?);
         Self::at(plan, list, index)
     }
@@ -149,7 +149,7 @@ impl Place {
         downstream: &Downstream,
         plan: &BackendPlan,
         tried: &[u16],
-        key: Option<u64>,
+        key: &Key,
         until: Option<Moment>,
     ) -> Result<Self, (ErrorKind, &'static str)> {
         let shared = &*plan.shared;
@@ -281,6 +281,7 @@ impl Place {
             let until = now.after_millis(settings.exclude_for.0).millis().max(1);
             state.excluded_until.store(until, Ordering::Relaxed);
             state.failures.store(0, Ordering::Relaxed);
+            plan.shared.changes.fetch_add(1, Ordering::Release);
         }
     }
 }

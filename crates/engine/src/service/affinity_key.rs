@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The instance's own key for cookies, where the configuration has none: made once and kept in
+//! `affinity.key`, so that sessions outlive the node.
+use super::state::Service;
+use crate::snapshot::{Snapshot, write_private};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+const LENGTH: usize = 32;
+
+/// Reads the key, or makes one.
+pub(super) fn restore(service: &Service) {
+    let path = service.node.config.runtime_directory.join("affinity.key");
+    let key = kept(&path).or_else(|_| {
+        let fresh = random()?;
+        if let Err(error) = write_private(&path, &fresh) {
+            super::say(&format!(
+                "{}: {error}: sessions by cookie end with this node",
+                path.display()
+            ));
+        }
+        Ok::<_, io::Error>(fresh)
+    });
+    match key {
+        Ok(key) => service.node.registry.set_affinity_key(&key),
+        Err(error) => super::say(&format!("no key for cookies can be made: {error}")),
+    }
+}
+
+/// The key on disk, if it is whole and nobody else can have read it.
+fn kept(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let is_private = file.metadata()?.mode() & 0o077 == 0;
+    let mut key = Vec::new();
+    file.read_to_end(&mut key)?;
+    match is_private && key.len() == LENGTH {
+        true => Ok(key),
+        false => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+fn random() -> io::Result<Vec<u8>> {
+    let mut key = vec![0; LENGTH];
+    File::open("/dev/urandom")?.read_exact(&mut key)?;
+    Ok(key)
+}
+
+/// Says where sessions would be lost between gateways: cookies that only this instance can read,
+/// although others are likely to stand beside it.
+pub(super) fn warn(before: &Snapshot, fresh: &Snapshot) {
+    let settings = &fresh.settings.config;
+    if settings.zone.is_none() && settings.trusted_proxies.is_empty() {
+        return;
+    }
+    for plan in fresh.backends.values() {
+        let has_own = plan.affinity.as_ref().is_some_and(|own| own.is_own_key);
+        let old = before.backends.get(&plan.name);
+        let said = old.is_some_and(|old| old.affinity.as_ref().is_some_and(|own| own.is_own_key));
+        if has_own && !said {
+            super::say(&format!(
+                "backend {}: the cookie of its `affinity` is signed with a key of this instance \
+                 alone; where several gateways serve it, write the same `affinity.keys` for all",
+                plan.name
+            ));
+        }
+    }
+}

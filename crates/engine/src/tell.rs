@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which endpoints of a backend a request may go to, as `explain` and `status` tell it.
+use crate::decide::{self, Key, NoEndpoint};
+use crate::snapshot::BackendPlan;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tidegate_core::Moment;
+
+/// The one endpoint that the key decides on, or all that may take the request with their shares,
+/// which sum to `share`.
+///
+/// # Errors
+/// Why there is none.
+pub(crate) fn endpoints(
+    plan: &BackendPlan,
+    share: f64,
+    key: &Key,
+    now: Moment,
+) -> Result<Vec<Value>, &'static str> {
+    let list = plan.shared.list.load_full();
+    let choices = decide::choices(plan, &list, now, key).map_err(|why| match why {
+        NoEndpoint::Nothing => "no endpoint may take it",
+        NoEndpoint::NoRoom => "every endpoint is at its limit",
+    })?;
+    let mut told: BTreeMap<u16, f64> = BTreeMap::new();
+    for (of_all, usable) in choices {
+        let candidates = decide::candidates(&list, &usable, now);
+        let state = &*plan.balancer_state;
+        let certain = key
+            .hash
+            .and_then(|key| plan.balancer.certain(state, &candidates, key));
+        let shares = match certain {
+            Some(_) => Vec::new(),
+            None => plan.balancer.shares(&candidates),
+        };
+        for (position, index) in usable.iter().enumerate() {
+            let own = match certain {
+                Some(certain) if certain == position => 1.0,
+                Some(_) => continue,
+                None => shares.get(position).copied().unwrap_or(0.0),
+            };
+            *told.entry(*index).or_default() += of_all * own * share;
+        }
+    }
+    let all = told.into_iter().filter_map(|(index, share)| {
+        let endpoint = list.endpoints.get(usize::from(index))?;
+        Some(json!({
+            "backend": &*plan.name,
+            "address": endpoint.address,
+            "zone": endpoint.zone,
+            "source": endpoint.source,
+            "share": share,
+        }))
+    });
+    Ok(all.collect())
+}
+
+/// What the backend makes of the request's session; `None` where it asks for none.
+pub(crate) fn session(plan: &BackendPlan, key: &Key) -> Option<Value> {
+    let affinity = plan.affinity.as_ref()?;
+    let list = plan.shared.list.load_full();
+    let bound = key
+        .session
+        .and_then(|session| affinity.named(&plan.name, &list, session))
+        .and_then(|index| list.endpoints.get(usize::from(index)));
+    Some(json!({
+        "by": affinity.by(),
+        "has_session": key.session.is_some(),
+        "bound_to": bound.map(|endpoint| &endpoint.address),
+    }))
+}
+
+/// How a backend's requests are divided among priorities and zones; `None` where they are not.
+pub(crate) fn division(plan: &BackendPlan, now: Moment) -> Option<Value> {
+    let list = plan.shared.list.load_full();
+    let levels = plan.levels(&list, now)?;
+    let groups: Vec<Value> = levels
+        .shares()
+        .map(|(share, _, group)| {
+            json!({
+                "priority": group.priority,
+                "zone": match group.is_local {
+                    true => plan.terms.zone.as_deref(),
+                    false => None,
+                },
+                "panic": group.is_panic,
+                "endpoints": group.members.len(),
+                "share": share,
+            })
+        })
+        .collect();
+    Some(Value::from(groups))
+}
