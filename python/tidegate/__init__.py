@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from tidegate.config.secret import Secret, env, file
     from tidegate.config.target import Redirect, Respond
     from tidegate.functions import Request, Response, policy
+    from tidegate.weighing import EndpointStatus, weights
 
 _HOMES = {
     "Admin": "config.gateway_settings",
     "Backend": "config.backend",
     "ConfigError": "config.problem",
     "Endpoint": "config.backend",
+    "EndpointStatus": "weighing",
     "Files": "config.files",
     "Function": "config.function",
     "Gateway": "config.gateway",
@@ -46,12 +48,13 @@ _HOMES = {
     "env": "config.secret",
     "file": "config.secret",
     "policy": "functions",
+    "weights": "weighing",
 }
 
 __all__ = [
-    "Admin", "Backend", "ConfigError", "Endpoint", "Files", "Function", "Gateway", "GatewaySettings",
-    "Listener", "Match", "Problem", "Redirect", "Request", "Respond", "Response", "Rewrite", "Route",
-    "Secret", "env", "file", "policy",
+    "Admin", "Backend", "ConfigError", "Endpoint", "EndpointStatus", "Files", "Function", "Gateway",
+    "GatewaySettings", "Listener", "Match", "Problem", "Redirect", "Request", "Respond", "Response",
+    "Rewrite", "Route", "Secret", "env", "file", "policy", "weights",
 ]  # fmt: skip
 
 

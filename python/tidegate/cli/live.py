@@ -125,11 +125,13 @@ def _render(instance: Instance, node: dict[str, Any] | None, control: dict[str, 
         rows = [(each["name"], each["address"], each["connections"]) for each in node["listeners"]]
         parts += ["", table(("LISTENER", "ADDRESS", "CONNECTIONS"), rows)]
         parts += ["", _endpoints(node["backends"])]
+    if weights := _weights(control or {}):
+        parts += ["", weights]
     return "\n".join(parts)
 
 
 def _endpoints(backends: list[dict[str, Any]]) -> str:
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for backend in backends:
         for at, endpoint in enumerate(backend["endpoints"]):
             rows.append(
@@ -137,7 +139,7 @@ def _endpoints(backends: list[dict[str, Any]]) -> str:
                     backend["name"] if at == 0 else " ",
                     endpoint["address"],
                     endpoint.get("zone"),
-                    endpoint["weight"],
+                    _weight(endpoint),
                     endpoint["source"],
                     "draining" if endpoint["draining"] else endpoint["health"],
                     endpoint["in_flight"],
@@ -162,6 +164,25 @@ def _endpoints(backends: list[dict[str, Any]]) -> str:
     for word, colour in (("down", "red"), ("excluded", "yellow"), ("draining", "yellow")):
         text = text.replace(f"  {word} ", f"  {paint(word, colour)} ")
     return text
+
+
+def _weight(endpoint: dict[str, Any]) -> object:
+    """The configured weight, and the one that counts just now where that is another."""
+    weight, now = endpoint["weight"], endpoint["weight_now"]
+    return weight if now == weight else f"{weight} now {now:.3g}"
+
+
+def _weights(control: dict[str, Any]) -> str:
+    rows = [
+        (
+            each["backend"],
+            each["handler"],
+            "not yet" if each["age_s"] is None else f"{duration(each['age_s'])} ago",
+            paint(plain(each["error"]), "red") if each["error"] else "",
+        )
+        for each in control.get("weights", ())
+    ]
+    return table(("WEIGHTS OF", "COMPUTED BY", "LAST", "ERROR"), rows) if rows else ""
 
 
 def duration(seconds: float) -> str:

@@ -14,7 +14,7 @@ from tidegate.config.marks import Reads
 from tidegate.config.policy import Policies
 from tidegate.config.rooms import Rooms
 from tidegate.config.types import ByteSize, Choice, ControlOnly, Duration, EndpointAddress, Flag, Name, Weight
-from tidegate.config.weighing import LoadReport, SlowStart
+from tidegate.config.weighing import ComputedWeights, LoadReport, SlowStart
 
 _NOT_YET_PROTOCOLS = frozenset({"https", "http2", "http3", "h2", "h2c", "grpc", "tcp", "tls", "udp"})
 
@@ -158,6 +158,8 @@ class Backend(Model):
     """How endpoints that are new or healthy again come to their full weight; at once without it."""
     load_report: LoadReport | None = None
     """How the load that endpoints report changes their weights; not at all without it."""
+    weights: Annotated[ComputedWeights | None, ControlOnly()] = None
+    """A Python function by whose numbers the weights are multiplied; none without it."""
     health_check: Annotated[Model | None, Rooms("health", optional=True)] = None
     """How they are probed; not at all without it."""
     passive_health: PassiveHealth = PassiveHealth()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, model_validator
 
 from tidegate.config.base import Model
-from tidegate.config.types import Duration, FieldName, Rule
+from tidegate.config.types import Duration, FieldName, FilePath, Handler, Rule
 
 
 def metric_name(text: str) -> str:
@@ -52,3 +52,23 @@ class LoadReport(Model):
     """An endpoint that reports nothing for so long has its configured weight again."""
     most: Annotated[int, Field(ge=1, le=100, strict=True)] = 4
     """The weight is multiplied by at most this and divided by at most this, whatever is reported."""
+
+
+class ComputedWeights(Model):
+    """Weights that a Python function marked by `@tidegate.weights` computes. A text alone is the handler."""
+
+    short_forms: ClassVar[tuple[Any, ...]] = ({"type": "string"},)
+
+    handler: Handler
+    """The function: `package.module:attribute`. It runs in a process of its own, never on a request's way."""
+    path: FilePath | None = None
+    """The folder its code is imported from, relative to the file that says so; the file's own without it."""
+    every: Duration = Duration("5s")
+    """From one answer to the next question."""
+    deadline: Duration = Duration("2s")
+    """How long an answer may take; then its process is replaced, and the weights before stay."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"handler": value} if isinstance(value, str) else value

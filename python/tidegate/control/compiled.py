@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from tidegate.config.gateway import Gateway
 from tidegate.config.implied import implied
 from tidegate.config.roots import check_roots
 from tidegate.control.pools import own_pools, pools
+from tidegate.control.weighers import Weigher, weighers
 from tidegate.protocol import Address, Pool, name_of
 
 Position = Callable[[tuple[int | str, ...]], str]
@@ -28,6 +29,7 @@ class Compiled:
         function_user: The same for function workers.
         files: What it was read from.
         code: Folders with users' code; `reloads` says which are to be watched in any case.
+        weighers: Functions that compute weights.
     """
 
     snapshot: Snapshot
@@ -37,6 +39,7 @@ class Compiled:
     files: list[Path] = field(default_factory=list)
     code: list[Path] = field(default_factory=list)
     reloads: list[Path] = field(default_factory=list)
+    weighers: list[Weigher] = field(default_factory=list)
 
     def addresses(self) -> list[Address]:
         """What has to be bound, one per listener."""
@@ -70,6 +73,7 @@ class Compiled:
             "files": [str(path) for path in self.files],
             "code": [str(path) for path in self.code],
             "reloads": [str(path) for path in self.reloads],
+            "weighers": [asdict(weigher) for weigher in self.weighers],
         }
 
     @classmethod
@@ -88,7 +92,10 @@ class Compiled:
             value["pools"],
             value["user"],
             value["function_user"],
-            *([Path(path) for path in value[key]] for key in ("files", "code", "reloads")),
+            [Path(path) for path in value["files"]],
+            [Path(path) for path in value["code"]],
+            [Path(path) for path in value["reloads"]],
+            [Weigher(**weigher) for weigher in value["weighers"]],
         )
 
 
@@ -119,6 +126,7 @@ def compile_all(
         name: (folder / (function.path or ".")).resolve() for name, function in gateway.functions.items()
     }
     check_roots(gateway, folder, position)
+    weighing = weighers(gateway.backends, folder)
     return Compiled(
         compiler.compile(gateway, position, folder),
         [
@@ -128,6 +136,7 @@ def compile_all(
         gateway.gateway.user,
         gateway.gateway.function_user,
         files,
-        sorted(set(folders.values())),
+        sorted({*folders.values(), *(Path(weigher.directory) for weigher in weighing)}),
         sorted({folders[name] for name, function in gateway.functions.items() if function.reload}),
+        weighing,
     )

@@ -17,6 +17,7 @@ from tidegate.control.compiled import Compiled
 from tidegate.control.endpoints.desk import Desk
 from tidegate.control.sources import Sources
 from tidegate.control.watch import Watcher
+from tidegate.control.weights import Weighing
 from tidegate.events import Events
 from tidegate.protocol import Message, ProtocolError, Refused, WireProblem, connect
 from tidegate.protocol.async_channel import AsyncChannel, serve
@@ -63,6 +64,7 @@ class Controller:
         self._sources: Sources | None = None
         self._node = Node()
         self._turn = asyncio.Lock()
+        self._weighing = Weighing(self._node, self._events)
         self._watcher = Watcher(self._files_changed)
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,6 +85,7 @@ class Controller:
         await asyncio.wait({gone, stop}, return_when=asyncio.FIRST_COMPLETED)
         server.close()
         self._watcher.close()
+        await self._weighing.close()
         for task in (*self._tasks, gone, stop):
             task.cancel()
         await asyncio.gather(*self._tasks, gone, stop, return_exceptions=True)
@@ -146,6 +149,7 @@ class Controller:
             "watching": self._is_watching,
             "processes": told["processes"],
             "draining": told["draining"],
+            "weights": self._weighing.told(),
         }
 
     async def _stop_asked(self, _message: Message) -> Message:
@@ -180,6 +184,7 @@ class Controller:
             # Not before: a change that is under way waits for this very node.
             async with self._turn:
                 applied = await self._applier.resync()
+            await self._weighing.node_up()
             if applied is not None:
                 self._events.info("the node has the configuration again", snapshot=applied.number)
         except (OSError, ProtocolError, Refused) as error:
@@ -234,6 +239,7 @@ class Controller:
             text = f"{error}; the log of the supervisor says more"
             raise self._refusal([{"where": "", "message": text}], FAILED) from error
         self._last_error = ""
+        await self._weighing.follow(fresh.weighers)
         if is_first:
             served = ", ".join(each["key"].removeprefix("tcp:") for each in fresh.addresses())
             if served:

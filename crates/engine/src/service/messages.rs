@@ -8,6 +8,7 @@ use crate::explain;
 use crate::snapshot::Problem;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -45,6 +46,12 @@ struct WithSets {
 #[derive(Deserialize)]
 struct WithSecrets {
     secrets: Vec<SecretSet>,
+}
+
+#[derive(Deserialize)]
+struct WithWeights {
+    /// By backend and address; whatever is left out is 1.
+    weights: HashMap<String, HashMap<String, f64>>,
 }
 
 #[derive(Deserialize)]
@@ -134,6 +141,10 @@ async fn carry_out(service: &Rc<Service>, kind: &str, frame: Frame) -> Answer {
         "zone.set" => {
             let asked = read::<WithZone>(bytes)?;
             super::zones::set(service, &asked.zone, asked.drained)
+        }
+        "weights.set" => {
+            super::weights::set_computed(service, &read::<WithWeights>(bytes)?.weights);
+            Ok(json!({}))
         }
         "status" => Ok(status::status(service)),
         "decide" => decide(service, &read::<WithQuestion>(bytes)?.request),

@@ -59,6 +59,19 @@ pub(crate) async fn run(service: Rc<Service>) {
     }
 }
 
+/// Takes the weights that were computed outside, by backend and address: all there are, so that
+/// what is left out is 1 again.
+pub(crate) fn set_computed(service: &Service, weights: &HashMap<String, HashMap<String, f64>>) {
+    for plan in service.snapshot().backends.values() {
+        let of_backend = weights.get(&*plan.name);
+        for endpoint in &plan.shared.list.load().endpoints {
+            let weight = of_backend.and_then(|of_backend| of_backend.get(&endpoint.address));
+            endpoint.state.computed.set(weight.copied().unwrap_or(1.0));
+        }
+    }
+    service.changed.notify_waiters();
+}
+
 /// The request rates of endpoints that report their load, by where their state lies.
 #[derive(Default)]
 pub(crate) struct Rates(HashMap<*const EndpointState, Rate>);
