@@ -195,7 +195,8 @@ pub(crate) enum NoEndpoint {
 pub(crate) type Usable = SmallVec<[u16; 16]>;
 
 /// The endpoints a request may go to at `now`: of those not tried, the healthy ones that were not
-/// given a computed weight of 0; when there is none, all of them, because a checker that sees nothing healthy may itself be the sick one.
+/// given a computed weight of 0; when there is none, all of them, because a checker that sees
+/// nothing healthy may itself be the sick one.
 pub(crate) fn usable(
     plan: &BackendPlan,
     list: &EndpointList,
