@@ -155,6 +155,8 @@ pub struct Backend {
     pub timeouts: BackendTimeouts,
     /// What they may be asked and may answer.
     pub limits: BackendLimits,
+    /// A limit of requests that follows the latency; none without it.
+    pub adaptive_concurrency: Option<AdaptiveConcurrency>,
     /// Idle connections that are kept.
     pub pool: Pool,
     /// How requests of one session stay at one endpoint; they do not without it.
@@ -240,10 +242,47 @@ pub struct PassiveHealth {
     pub enabled: bool,
     /// Failures in a row that exclude an endpoint.
     pub failures: u32,
-    /// How long.
+    /// Responses that are failures as well, such as `[502, 503, 504]`; clients get them all the
+    /// same.
+    pub statuses: Vec<u16>,
+    /// How long, for the first time; for the second in a row twice as long, and so on.
     pub exclude_for: Millis,
+    /// How long at most, or `exclude_for` if that is more.
+    pub exclude_at_most: Millis,
     /// The share of a backend's endpoints that may be excluded at a time; the last one never is.
     pub max_excluded_percent: u8,
+    /// How often `success_rate` and `latency` judge, by what came in between.
+    pub interval: Millis,
+    /// Leaves out who fails more than the others; nobody without it.
+    pub success_rate: Option<RateOutliers>,
+    /// Leaves out who is slower than the others; nobody without it.
+    pub latency: Option<LatencyOutliers>,
+}
+
+/// An endpoint is left out whose share of successes is far below that of the others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateOutliers {
+    /// How far: standard deviations below the mean of all, times 100.
+    pub deviations_percent: u16,
+    /// Requests that an endpoint must have had in the interval to be judged.
+    pub requests: u32,
+    /// Endpoints that must have had so many.
+    pub endpoints: u16,
+}
+
+/// An endpoint is left out that takes far longer than the others to begin its answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyOutliers {
+    /// How far: its mean against the median of all, times 100.
+    pub factor_percent: u16,
+    /// Answers that an endpoint must have given in the interval to be judged.
+    pub requests: u32,
+    /// Endpoints that must have given so many.
+    pub endpoints: u16,
+    /// What is no slower than this is never left out.
+    pub least: Millis,
 }
 
 /// How long an endpoint is waited for.
@@ -264,14 +303,37 @@ pub struct BackendTimeouts {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackendLimits {
-    /// Connections at a time to one endpoint, for the whole node.
+    /// Connections in use at a time to one endpoint, for the whole node.
     pub connections: u32,
-    /// Requests that wait for a connection at a time; more get a 503 at once.
+    /// Requests at a time to one endpoint; as many as connections without it.
+    pub requests: Option<u32>,
+    /// Open connections to all endpoints together, idle ones included; no limit without it.
+    pub total_connections: Option<u32>,
+    /// Requests at a time to all endpoints together; no limit without it.
+    pub total_requests: Option<u32>,
+    /// Requests that wait for an endpoint with room, in the order they came; more get a 503 at
+    /// once.
     pub pending: u32,
     /// Status line and fields of a response; more is a 502.
     pub header_size: Octets,
     /// Fields of a response; more is a 502.
     pub header_fields: u16,
+}
+
+/// A limit of requests in flight at all endpoints together that follows the latency.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdaptiveConcurrency {
+    /// The least it may be, and what it is while the latency without load is measured.
+    pub least: u32,
+    /// The most it may be.
+    pub most: u32,
+    /// How slow answers may be, against those without load, before the limit falls.
+    pub tolerance_percent: u16,
+    /// How long answers are gathered for one step; longer if they are few.
+    pub window: Millis,
+    /// How often the latency without load is measured anew.
+    pub measure_every: Millis,
 }
 
 /// Idle connections that are kept for later requests.

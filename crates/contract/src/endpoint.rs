@@ -114,6 +114,14 @@ pub struct EndpointState {
     pub latency: Average,
     /// The load that it reports.
     pub load: Average,
+    /// Exclusions in a row, forgiven with time: the next one takes so many times as long.
+    pub exclusions: AtomicU32,
+    /// Exclusions ever.
+    pub excluded_total: AtomicU64,
+    /// Answers that were timed, where they are.
+    pub answers: AtomicU64,
+    /// What they took in all, in microseconds.
+    pub answers_us: AtomicU64,
     /// The part of `factor` that was computed outside of the node.
     pub computed: Factor,
 }

@@ -94,7 +94,7 @@ impl AffinityPlan {
             AffinityKind::Cookie => {
                 let name = self.name();
                 let mut named = request.cookies().filter(|(found, _)| *found == name);
-                return named.find_map(|(_, value)| opened(value));
+                named.find_map(|(_, value)| opened(value))
             }
             AffinityKind::Header | AffinityKind::Credential => {
                 let mut is_there = false;
@@ -253,7 +253,7 @@ pub(crate) fn stay(
     if is_sick || (list.is_drained(index) && !list.is_all_drained()) {
         return Ok(None);
     }
-    match state.in_flight.load(Ordering::Relaxed) < plan.endpoint_limit() {
+    match state.in_flight.load(Ordering::Relaxed) < plan.endpoint_limit {
         true => Ok(Some(index)),
         false => Err(NoEndpoint::NoRoom),
     }

@@ -187,7 +187,7 @@ pub(crate) fn backend<'a>(
 pub(crate) enum NoEndpoint {
     /// There is none that was not tried already.
     Nothing,
-    /// All that could serve are at their connection limit: waiting may help.
+    /// All that could serve are at their limits: waiting may help.
     NoRoom,
 }
 
@@ -203,7 +203,7 @@ pub(crate) fn usable(
     now: Moment,
     tried: &[u16],
 ) -> Result<Usable, NoEndpoint> {
-    let limit = plan.endpoint_limit();
+    let limit = plan.endpoint_limit;
     let is_open = |index: &u16| {
         list.endpoints
             .get(usize::from(*index))
@@ -273,6 +273,9 @@ pub(crate) fn choices(
     now: Moment,
     key: &Key,
 ) -> Result<Vec<(f64, Usable)>, NoEndpoint> {
+    if plan.is_full(list) {
+        return Err(NoEndpoint::NoRoom);
+    }
     let mut draw = Draw::from_seed(0);
     if let Some(session) = key.session {
         let index = of_session(plan, list, now, &[], key, session, &mut draw)?;
@@ -357,6 +360,9 @@ pub(crate) fn endpoint(
     key: &Key,
     draw: &mut Draw,
 ) -> Result<usize, NoEndpoint> {
+    if plan.is_full(list) {
+        return Err(NoEndpoint::NoRoom);
+    }
     if let Some(session) = key.session {
         return of_session(plan, list, now, tried, key, session, draw).map(usize::from);
     }

@@ -252,7 +252,7 @@ impl Group {
         tried: &[u16],
         spill_at: Option<u32>,
     ) -> Usable {
-        let limit = plan.endpoint_limit();
+        let limit = plan.endpoint_limit;
         let has_room = |index: &&u16| {
             let endpoint = list.endpoints.get(usize::from(**index));
             endpoint.is_some_and(|endpoint| {

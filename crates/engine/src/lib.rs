@@ -6,9 +6,11 @@
 //! `upstream` for the way of a request, `service` for everything around it.
 #![forbid(unsafe_code)]
 
+mod adaptive;
 mod affinity;
 mod decide;
 mod downstream;
+mod exclusion;
 mod explain;
 mod files;
 mod functions;

@@ -80,7 +80,11 @@ pub fn render(scrape: &Scrape) -> String {
     let mut last = "";
     for gauge in &scrape.gauges {
         if gauge.name != last {
-            let _ = writeln!(out, "# TYPE {} gauge", gauge.name);
+            let kind = match gauge.name.ends_with("_total") {
+                true => "counter",
+                false => "gauge",
+            };
+            let _ = writeln!(out, "# TYPE {} {kind}", gauge.name);
             last = gauge.name;
         }
         let labels: Vec<String> = gauge

@@ -11,6 +11,7 @@ from tidegate.config.affinity import Affinity
 from tidegate.config.base import Model, refuse
 from tidegate.config.hashing import HashPart, hash_parts
 from tidegate.config.marks import Reads
+from tidegate.config.overload import AdaptiveConcurrency, PassiveHealth
 from tidegate.config.policy import Policies
 from tidegate.config.rooms import Rooms
 from tidegate.config.types import ByteSize, Choice, ControlOnly, Duration, EndpointAddress, Flag, Name, Weight
@@ -57,19 +58,6 @@ class Endpoint(Model):
         return {"address": value} if isinstance(value, str) else value
 
 
-class PassiveHealth(Model):
-    """Real traffic judges endpoints: broken connections and answers that do not come are failures."""
-
-    enabled: Flag = True
-    """Whether it does."""
-    failures: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] = 5
-    """Failures in a row that exclude an endpoint."""
-    exclude_for: Duration = Duration("10s")
-    """How long."""
-    max_excluded_percent: Annotated[int, Field(ge=0, le=99, strict=True)] = 50
-    """The share of a backend's endpoints that may be excluded at a time; the last one never is."""
-
-
 class BackendTimeouts(Model):
     """How long an endpoint is waited for."""
 
@@ -87,9 +75,15 @@ class BackendLimits(Model):
     """What one endpoint may be asked, and may answer."""
 
     connections: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] = 1_000
-    """Connections at a time to one endpoint, for the whole node."""
+    """Connections in use at a time to one endpoint, for the whole node."""
+    requests: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] | None = None
+    """Requests at a time to one endpoint; as many as connections without it."""
+    total_connections: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] | None = None
+    """Open connections to all endpoints together, idle ones included; no limit without it."""
+    total_requests: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] | None = None
+    """Requests at a time to all endpoints together; no limit without it."""
     pending: Annotated[int, Field(ge=0, le=10_000_000, strict=True)] = 1_000
-    """Requests that wait for a connection at a time; more get a 503 at once."""
+    """Requests that wait for an endpoint with room, in the order they came; more get a 503 at once."""
     header_size: ByteSize = ByteSize("32KiB")
     """Status line and fields of a response; more is a 502."""
     header_fields: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 100
@@ -168,6 +162,8 @@ class Backend(Model):
     """How long they are waited for."""
     limits: BackendLimits = BackendLimits()
     """What they may be asked and may answer."""
+    adaptive_concurrency: AdaptiveConcurrency | None = None
+    """A limit of requests that follows the latency; none without it."""
     pool: Pool = Pool()
     """Idle connections that are kept."""
     affinity: Affinity | None = None

@@ -11,7 +11,20 @@ _HERE = Path(__file__).parent
 _WIRE = Path(__file__).parents[3] / "crates" / "config" / "src" / "generated.rs"
 _ZONES = "tests/integration/balancing/test_zones.py"
 _AFFINITY = "tests/integration/balancing/test_affinity.py"
+_OVERLOAD = "tests/integration/balancing/test_overload.py"
 _ELSEWHERE = {
+    "BackendLimits.requests": _OVERLOAD,
+    "BackendLimits.total_requests": _OVERLOAD,
+    "BackendLimits.total_connections": _OVERLOAD,
+    "PassiveHealth.statuses": _OVERLOAD,
+    "PassiveHealth.exclude_at_most": _OVERLOAD,
+    "PassiveHealth.interval": _OVERLOAD,
+    "PassiveHealth.success_rate": _OVERLOAD,
+    "PassiveHealth.latency": _OVERLOAD,
+    "RateOutliers": _OVERLOAD,
+    "LatencyOutliers": _OVERLOAD,
+    "Backend.adaptive_concurrency": _OVERLOAD,
+    "AdaptiveConcurrency": _OVERLOAD,
     "GatewaySettings.memory": "tests/integration/bad_days/test_memory.py",
     "GatewaySettings.zone": _ZONES,
     "Backend.zones": _ZONES,

@@ -71,7 +71,7 @@ fn a_seal_depends_on_key_backend_and_address_alone() {
         AffinityPlan::seal(&key("one key of many"), "c", "192.0.2.1:80"),
         AffinityPlan::seal(&key("one key of many"), "b", "192.0.2.1:81"),
         // No part can be taken for a piece of its neighbour.
-        AffinityPlan::seal(&key("one key of many"), "b\0192.0.2.1", ":80"),
+        AffinityPlan::seal(&key("one key of many"), "b\u{0}192.0.2.1", ":80"),
     ] {
         assert_ne!(first, other);
     }

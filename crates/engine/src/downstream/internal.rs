@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::node::Node;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{BackendPlan, Snapshot};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tidegate_config::InternalPage;
@@ -68,6 +68,7 @@ fn metrics(node: &Node, snapshot: &Snapshot) -> String {
         value: threads.iter().map(resting).sum::<u64>() as f64,
     });
     endpoint_gauges(node, snapshot, &mut gauges);
+    backend_gauges(snapshot, &mut gauges);
     let routes = snapshot
         .routes
         .iter()
@@ -80,12 +81,45 @@ fn metrics(node: &Node, snapshot: &Snapshot) -> String {
     })
 }
 
+/// How full backends are, and whom they refused.
+fn backend_gauges(snapshot: &Snapshot, gauges: &mut Vec<Gauge>) {
+    let each = || snapshot.backends.values();
+    let label = |plan: &BackendPlan| vec![("backend", plan.name.to_string())];
+    gauges.extend(each().map(|plan| Gauge {
+        name: "tidegate_backend_pending",
+        labels: label(plan),
+        value: f64::from(plan.shared.pending.load(Ordering::Relaxed)),
+    }));
+    for plan in each() {
+        let shared = &plan.shared;
+        for (reason, counter) in [
+            ("queue_full", &shared.refused_full),
+            ("queue_late", &shared.refused_late),
+        ] {
+            let mut labels = label(plan);
+            labels.push(("reason", reason.to_owned()));
+            gauges.push(Gauge {
+                name: "tidegate_backend_refused_total",
+                labels,
+                value: counter.load(Ordering::Relaxed) as f64,
+            });
+        }
+    }
+    let adaptive = each().filter_map(|plan| Some((plan, plan.adaptive.as_ref()?)));
+    gauges.extend(adaptive.map(|(plan, adaptive)| Gauge {
+        name: "tidegate_backend_concurrency_limit",
+        labels: label(plan),
+        value: f64::from(adaptive.limit()),
+    }));
+}
+
 fn endpoint_gauges(node: &Node, snapshot: &Snapshot, gauges: &mut Vec<Gauge>) {
     let now = node.clock.now();
     for name in [
         "tidegate_endpoint_up",
         "tidegate_endpoint_in_flight",
         "tidegate_endpoint_connections",
+        "tidegate_endpoint_exclusions_total",
     ] {
         for plan in snapshot.backends.values() {
             for endpoint in &plan.shared.list.load().endpoints {
@@ -97,6 +131,9 @@ fn endpoint_gauges(node: &Node, snapshot: &Snapshot, gauges: &mut Vec<Gauge>) {
                     }
                     "tidegate_endpoint_in_flight" => {
                         f64::from(state.in_flight.load(Ordering::Relaxed))
+                    }
+                    "tidegate_endpoint_exclusions_total" => {
+                        state.excluded_total.load(Ordering::Relaxed) as f64
                     }
                     _ => f64::from(state.connections.load(Ordering::Relaxed)),
                 };

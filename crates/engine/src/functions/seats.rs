@@ -8,7 +8,7 @@ use crate::decide::{Key, NoEndpoint};
 use crate::downstream::Downstream;
 use crate::snapshot::BackendPlan;
 use crate::thread::Timer;
-use crate::upstream::Place;
+use crate::upstream::{Pending, Place};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -63,7 +63,7 @@ pub(super) async fn of_backend(
         function.note_ready();
         return Ok(found);
     }
-    let _counted = Place::pending(plan)?;
+    let _counted = Pending::count(plan)?;
     let (room, timer) = (&plan.shared.room, &downstream.timer);
     wait(here, function, room, timer, deadline, look).await
 }

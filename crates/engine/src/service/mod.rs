@@ -9,6 +9,7 @@ mod drain;
 mod health;
 mod memory;
 mod messages;
+mod outliers;
 mod resolve;
 mod state;
 mod status;
@@ -53,6 +54,7 @@ pub(crate) fn run(
         tokio::task::spawn_local(listening);
         tokio::task::spawn_local(health::run(service.clone()));
         tokio::task::spawn_local(resolve::run(service.clone()));
+        tokio::task::spawn_local(outliers::run(service.clone()));
         tokio::task::spawn_local(memory::run(service.clone()));
         tokio::task::spawn_local(weights::run(service.clone()));
         until_stopped(&service, &mut stop, &mut reopen).await;

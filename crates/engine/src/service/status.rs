@@ -47,6 +47,7 @@ pub(crate) fn status(service: &Service) -> Value {
                         "in_flight": state.in_flight.load(Ordering::Relaxed),
                         "connections": state.connections.load(Ordering::Relaxed),
                         "requests": state.requests.load(Ordering::Relaxed),
+                        "exclusions": state.excluded_total.load(Ordering::Relaxed),
                         "failures": state.failures_total.load(Ordering::Relaxed),
                     })
                 })
@@ -54,6 +55,16 @@ pub(crate) fn status(service: &Service) -> Value {
             json!({
                 "name": &*plan.name,
                 "endpoints": endpoints,
+                "in_flight": list.in_flight(),
+                "pending": plan.shared.pending.load(Ordering::Relaxed),
+                "refused": {
+                    "queue_full": plan.shared.refused_full.load(Ordering::Relaxed),
+                    "queue_late": plan.shared.refused_late.load(Ordering::Relaxed),
+                },
+                "adaptive": plan.adaptive.as_ref().map(|own| json!({
+                    "limit": own.limit(),
+                    "idle_us": own.idle_us(),
+                })),
                 "groups": tell::division(plan, now),
             })
         })

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::key::KeyPlan;
+use super::line::Line;
 use super::plans::FilterPlan;
 use super::registry::Registry;
+use crate::adaptive::Adaptive;
 use crate::affinity::AffinityPlan;
 use crate::levels::{Levels, Terms};
 use arc_swap::ArcSwap;
@@ -48,6 +50,20 @@ impl EndpointList {
         !self.drained.is_empty() && open.all(|(index, _)| self.is_drained(index))
     }
 
+    /// Requests in flight at all endpoints.
+    pub(crate) fn in_flight(&self) -> u32 {
+        let each = self.endpoints.iter();
+        let each = each.map(|endpoint| endpoint.state.in_flight.load(Ordering::Relaxed));
+        each.fold(0, u32::saturating_add)
+    }
+
+    /// Open connections to all endpoints.
+    pub(crate) fn connections(&self) -> u32 {
+        let each = self.endpoints.iter();
+        let each = each.map(|endpoint| endpoint.state.connections.load(Ordering::Relaxed));
+        each.fold(0, u32::saturating_add)
+    }
+
     fn mark(&mut self, drained: &BTreeSet<String>) {
         let is_in = |endpoint: &Arc<Endpoint>| {
             let zone = endpoint.zone.as_ref();
@@ -77,6 +93,11 @@ pub(crate) struct BackendShared {
     pub(crate) list: ArcSwap<EndpointList>,
     /// Exchanges that wait for an endpoint with room.
     pub(crate) pending: Padded<AtomicU32>,
+    /// Of these, the ones that would take any endpoint: who comes later stands behind them.
+    pub(crate) line: Line,
+    /// Requests that were not let in because too many waited, and that waited in vain.
+    pub(crate) refused_full: AtomicU64,
+    pub(crate) refused_late: AtomicU64,
     /// Told when room came up while somebody waited.
     pub(crate) room: Notify,
     /// Grows when an endpoint is excluded: a division of requests made before is out of date.
@@ -103,6 +124,9 @@ impl BackendShared {
             name: name.into(),
             list: ArcSwap::default(),
             pending: Padded::default(),
+            line: Line::default(),
+            refused_full: AtomicU64::new(0),
+            refused_late: AtomicU64::new(0),
             room: Notify::new(),
             changes: AtomicU64::new(0),
             drained: Mutex::new(drained),
@@ -167,6 +191,7 @@ impl BackendShared {
         list.version = AtomicU64::new(self.next_version());
         self.list.store(Arc::new(list));
         self.room.notify_waiters();
+        self.line.tell();
         true
     }
 
@@ -189,6 +214,7 @@ impl BackendShared {
         list.mark(zones);
         self.list.store(Arc::new(list));
         self.room.notify_waiters();
+        self.line.tell();
     }
 
     fn next_version(&self) -> u64 {
@@ -199,6 +225,7 @@ impl BackendShared {
     #[inline]
     pub(crate) fn made_room(&self) {
         if self.pending.load(Ordering::Relaxed) > 0 {
+            self.line.tell();
             self.room.notify_one();
         }
     }
@@ -262,7 +289,7 @@ pub(crate) struct BackendPlan {
     pub(crate) balancer_state: BalancerState,
     /// What the balancer's key is made from; `None` where it has no key.
     pub(crate) key: Option<KeyPlan>,
-    /// Whether the balancer is told how requests went.
+    /// Whether anyone is told how requests went.
     pub(crate) observes: bool,
     pub(crate) check: Option<Arc<dyn Check>>,
     /// Its own filters, after those of routes.
@@ -270,6 +297,12 @@ pub(crate) struct BackendPlan {
     pub(crate) shared: Arc<BackendShared>,
     /// What the division of its requests depends on.
     pub(crate) terms: Terms,
+    /// Requests at a time that one endpoint may have.
+    pub(crate) endpoint_limit: u32,
+    /// Whether all endpoints together have a limit.
+    has_total: bool,
+    /// The limit that follows the latency, where one does.
+    pub(crate) adaptive: Option<Adaptive>,
     /// Whether requests are divided whatever the endpoints.
     pub(crate) is_divided: bool,
     /// How sessions stay at an endpoint, where they do.
@@ -298,6 +331,9 @@ impl BackendPlan {
         let balancer_state = shared.balancer_state(&key, &*balancer);
         let filters = FilterPlan::build_all(&config.policies)?;
         let prefers_local = config.zones.prefer == ZonePreference::Local;
+        let limits = &config.limits;
+        let adaptive = config.adaptive_concurrency.as_ref();
+        let adaptive = adaptive.map(|own| Adaptive::new(own, registry.clock.now()));
         let affinity = config.affinity.as_ref();
         let affinity = affinity.map(|config| AffinityPlan::build(config, registry));
         let terms = Terms {
@@ -313,7 +349,12 @@ impl BackendPlan {
             affinity: affinity.transpose()?,
             levels: ArcSwap::default(),
             key: KeyPlan::build(&*balancer, &config.hash),
-            observes: balancer.observes(),
+            observes: balancer.observes()
+                || adaptive.is_some()
+                || config.passive_health.latency.is_some(),
+            endpoint_limit: limits.requests.unwrap_or(u32::MAX).min(limits.connections),
+            has_total: limits.total_requests.is_some() || adaptive.is_some(),
+            adaptive,
             config,
             filters,
             balancer,
@@ -323,9 +364,15 @@ impl BackendPlan {
         })
     }
 
-    /// Requests at a time that one endpoint may have.
+    /// Whether all endpoints together have as many requests as they may.
     #[inline]
-    pub(crate) fn endpoint_limit(&self) -> u32 {
-        self.config.limits.connections
+    pub(crate) fn is_full(&self, list: &EndpointList) -> bool {
+        self.has_total && list.in_flight() >= self.total_limit()
+    }
+
+    fn total_limit(&self) -> u32 {
+        let configured = self.config.limits.total_requests.unwrap_or(u32::MAX);
+        let adaptive = self.adaptive.as_ref().map_or(u32::MAX, Adaptive::limit);
+        configured.min(adaptive)
     }
 }

@@ -7,6 +7,7 @@
 mod apply;
 mod backend;
 mod key;
+mod line;
 mod plans;
 mod registry;
 mod secrets;

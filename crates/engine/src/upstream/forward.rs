@@ -302,9 +302,11 @@ async fn deliver(
         )
         .await;
     }
+    // As the endpoint sent it, whatever becomes of it.
+    let status = response.status();
     let replaced = journey.way_back(exchange, &mut response).await;
     if let Some(answer) = replaced {
-        place.succeeded();
+        place.answered(plan, status, now);
         return replace(downstream, journey, exchange, record, answer).await;
     }
     let version = exchange.request.version();
@@ -344,7 +346,7 @@ async fn deliver(
     thread.buffers.give(std::mem::take(&mut download.buffer));
     match outcome {
         Ok(()) => {
-            place.succeeded();
+            place.answered(plan, status, downstream.thread.now());
             Outcome::Finished {
                 keep_alive: told.keep_alive,
             }

@@ -12,6 +12,8 @@ mod open;
 mod relay;
 mod switch;
 mod tunnel;
+mod wait;
 
 pub(crate) use forward::{Outcome, forward};
 pub(crate) use open::Place;
+pub(crate) use wait::Pending;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A place at an endpoint, and a connection to it.
+use super::wait::Wait;
 use crate::decide::{self, Key, NoEndpoint};
 use crate::downstream::{Downstream, Record};
+use crate::exclusion::exclude;
 use crate::snapshot::{BackendPlan, BackendShared, EndpointList};
 use crate::thread::Connection;
 use std::future::poll_fn;
@@ -10,7 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use tidegate_contract::{Endpoint, EndpointState, Health};
+use tidegate_contract::{Endpoint, EndpointState};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_net::connect;
 
@@ -32,15 +34,6 @@ impl Drop for Place {
     }
 }
 
-/// A wait counted at its backend.
-pub(crate) struct Pending<'a>(&'a BackendShared);
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        self.0.pending.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Place {
     /// Picks an endpoint that was not tried, waiting for room when all are full.
     ///
@@ -53,6 +46,18 @@ impl Place {
         key: &Key,
         until: Option<Moment>,
     ) -> Result<Self, (ErrorKind, &'static str)> {
+        // Whoever would take any endpoint stands behind those that do.
+        let is_in_line = tried.is_empty() && key.session.is_none();
+        let wait = Wait {
+            downstream,
+            plan,
+            tried,
+            key,
+            until,
+        };
+        if is_in_line && !plan.shared.line.is_empty() {
+            return wait.in_line().await;
+        }
         match Self::pick(downstream, plan, tried, key) {
             Ok(place) => return Ok(place),
             Err(NoEndpoint::Nothing) if plan.shared.list.load().endpoints.is_empty() => {
@@ -69,7 +74,10 @@ impl Place {
             }
             Err(NoEndpoint::NoRoom) => {}
         }
-        Self::wait(downstream, plan, tried, key, until).await
+        match is_in_line {
+            true => wait.in_line().await,
+            false => wait.aside().await,
+        }
     }
 
     /// Picks an endpoint that was not tried.
@@ -108,7 +116,7 @@ impl Place {
             })
         };
         let best = indexes.iter().min_by_key(|index| busy(index));
-        let best = best.filter(|index| busy(index) < plan.endpoint_limit());
+        let best = best.filter(|index| busy(index) < plan.endpoint_limit);
         let index = usize::from(*best.ok_or(NoEndpoint::NoRoom)?);
         Self::at(plan, list, index)
     }
@@ -119,7 +127,12 @@ impl Place {
             .get(index)
             .ok_or(NoEndpoint::Nothing)?
             .clone();
-        endpoint.state.in_flight.fetch_add(1, Ordering::Relaxed);
+        let before = endpoint.state.in_flight.fetch_add(1, Ordering::Relaxed);
+        if before >= plan.endpoint_limit {
+            // Another thread was faster.
+            endpoint.state.in_flight.fetch_sub(1, Ordering::Relaxed);
+            return Err(NoEndpoint::NoRoom);
+        }
         endpoint.state.requests.fetch_add(1, Ordering::Relaxed);
         Ok(Self {
             endpoint,
@@ -127,58 +140,6 @@ impl Place {
             index,
             shared: plan.shared.clone(),
         })
-    }
-
-    /// Counts a wait at the backend.
-    ///
-    /// # Errors
-    /// As many wait as may.
-    pub(crate) fn pending(plan: &BackendPlan) -> Result<Pending<'_>, (ErrorKind, &'static str)> {
-        let pending = plan.shared.pending.fetch_add(1, Ordering::Relaxed);
-        let counted = Pending(&plan.shared);
-        match pending >= plan.config.limits.pending {
-            true => Err((
-                ErrorKind::ConnectionLimitReached,
-                "too many requests wait for this backend",
-            )),
-            false => Ok(counted),
-        }
-    }
-
-    async fn wait(
-        downstream: &Downstream,
-        plan: &BackendPlan,
-        tried: &[u16],
-        key: &Key,
-        until: Option<Moment>,
-    ) -> Result<Self, (ErrorKind, &'static str)> {
-        let shared = &*plan.shared;
-        let counted = Self::pending(plan)?;
-        let deadline = downstream
-            .thread
-            .now()
-            .after_millis(plan.config.timeouts.pending.0);
-        downstream
-            .timer
-            .set(until.map_or(deadline, |until| until.min(deadline)));
-        loop {
-            let mut room = pin!(shared.room.notified());
-            // Listens before it looks: room that comes up in between is not missed.
-            room.as_mut().enable();
-            if let Ok(place) = Self::pick(downstream, plan, tried, key) {
-                drop(counted);
-                return Ok(place);
-            }
-            let is_told = poll_fn(|cx| {
-                if room.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(true);
-                }
-                downstream.timer.poll_expired(cx).map(|()| false)
-            });
-            if !is_told.await {
-                return Err((ErrorKind::PendingTimeout, "no endpoint had room in time"));
-            }
-        }
     }
 
     /// A connection: an idle one if allowed, else a new one.
@@ -206,6 +167,9 @@ impl Place {
             record.entry.connected_us = started.micros_since(record.started).max(1);
             return Ok(connection);
         }
+        if let Some(limit) = plan.config.limits.total_connections {
+            self.make_way(downstream, limit)?;
+        }
         let deadline = started.after_millis(plan.config.timeouts.connect.0);
         downstream
             .timer
@@ -215,6 +179,27 @@ impl Place {
         record.entry.connect_us = now.micros_since(started).max(1);
         record.entry.connected_us = now.micros_since(record.started).max(1);
         connected
+    }
+
+    /// Sees to it that the backend may have one more connection, closing idle ones if need be.
+    fn make_way(
+        &self,
+        downstream: &Downstream,
+        limit: u32,
+    ) -> Result<(), (ErrorKind, &'static str)> {
+        for endpoint in &self.list.endpoints {
+            if self.list.connections() < limit {
+                return Ok(());
+            }
+            downstream.thread.pool.forget(&endpoint.state);
+        }
+        match self.list.connections() < limit {
+            true => Ok(()),
+            false => Err((
+                ErrorKind::ConnectionLimitReached,
+                "the backend has as many connections as it may",
+            )),
+        }
     }
 
     async fn dial(
@@ -250,7 +235,8 @@ impl Place {
         }
     }
 
-    /// Tells a balancer that asked for it how a try went, `latency_us` after the request was sent.
+    /// Tells those that asked for it how a try went, `latency_us` after the request was sent; 0 for
+    /// one that was not.
     pub(crate) fn observe(
         &self,
         plan: &BackendPlan,
@@ -260,6 +246,19 @@ impl Place {
     ) {
         plan.balancer
             .observe(&self.endpoint, latency_us, is_failure, now);
+        if latency_us == 0 {
+            return;
+        }
+        let state = &self.endpoint.state;
+        if plan.config.passive_health.latency.is_some() {
+            state.answers.fetch_add(1, Ordering::Relaxed);
+            state.answers_us.fetch_add(latency_us, Ordering::Relaxed);
+        }
+        if let Some(adaptive) = &plan.adaptive
+            && adaptive.observe(now, latency_us, self.list.in_flight())
+        {
+            self.shared.made_room();
+        }
     }
 
     /// The endpoint failed: passive health may exclude it for a time, unless too many are out.
@@ -267,21 +266,16 @@ impl Place {
         let state = &self.endpoint.state;
         state.failures_total.fetch_add(1, Ordering::Relaxed);
         let failures = state.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        let settings = &plan.config.passive_health;
-        if !settings.enabled || failures < settings.failures || state.is_excluded(now) {
-            return;
+        if failures >= plan.config.passive_health.failures {
+            exclude(plan, &self.list, state, now);
         }
-        let endpoints = &self.list.endpoints;
-        let out = endpoints
-            .iter()
-            .filter(|other| other.state.is_excluded(now) || other.state.health() == Health::Down)
-            .count();
-        let allowed = endpoints.len() * usize::from(settings.max_excluded_percent) / 100;
-        if out < allowed {
-            let until = now.after_millis(settings.exclude_for.0).millis().max(1);
-            state.excluded_until.store(until, Ordering::Relaxed);
-            state.failures.store(0, Ordering::Relaxed);
-            plan.shared.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// The endpoint answered in full, with this status.
+    pub(crate) fn answered(&self, plan: &BackendPlan, status: u16, now: Moment) {
+        match plan.config.passive_health.statuses.contains(&status) {
+            true => self.failed(plan, now),
+            false => self.succeeded(),
         }
     }
 }

@@ -29,6 +29,13 @@ pub fn write_error(
         // RFC 9110 §15.5.6 asks for it; routes may allow less.
         out.extend_from_slice(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
     }
+    if matches!(
+        kind,
+        ErrorKind::ConnectionLimitReached | ErrorKind::PendingTimeout
+    ) {
+        // RFC 9110 §10.2.3: what is full is so for moments, not for minutes.
+        out.extend_from_slice(b"Retry-After: 1\r\n");
+    }
     if let Some(text) = proxy_status {
         out.extend_from_slice(b"Proxy-Status: ");
         push_text(out, text);
