@@ -78,6 +78,12 @@ class Chain:
             if hashed := backend.get("hash"):
                 said = f"key {hashed['key']}" if hashed["key"] else "the request has none: drawn by weight"
                 self._say("hash", f"{plain(hashed['by'])}: {said}")
+            if session := backend.get("affinity"):
+                at = session["bound_to"]
+                said = "the request has none" if not session["has_session"] else "bound nowhere"
+                self._say("session", f"by {session['by']}: " + (f"bound to {plain(at)}" if at else said))
+            if any(group["panic"] for group in backend.get("groups") or []):
+                self._say("", paint("so few are well that health is not believed", "yellow"))
             if any(each["backend"] == name for each in decision.get("without_endpoint") or []):
                 self._say("endpoint", paint("none that could take it", "red"))
             endpoints = [each for each in decision.get("endpoints") or [] if each["backend"] == name]

@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.settings.kit import ask
 from tests.integration.supervised import supervised
+from tidegate.cli.chain import Chain
 from tidegate.config.load import loads
 from tidegate.config.problem import ConfigError
 from tidegate.testing import FakeEndpoint, Message, RunningGateway, Wire, endpoint, wait_until
@@ -251,6 +252,9 @@ def test_explain_tells_where_a_session_goes(trio: list[FakeEndpoint], kind: str)
             grown = [now - then for now, then in zip(counts(*trio), before, strict=True)]
             assert told["endpoint"] == trio[grown.index(1)].address
             assert told["backends"][0]["affinity"]["by"] == kind
+            lines = "\n".join(Chain(told, lambda *_: "").lines())
+            where = f"bound to {told['endpoint']}" if kind == "cookie" else "bound nowhere"
+            assert f"by {kind}: {where}" in lines
 
 
 def test_the_instances_own_key_is_kept_and_private(tmp_path: Path, trio: list[FakeEndpoint]) -> None:

@@ -306,7 +306,7 @@ async fn deliver(
     let status = response.status();
     let replaced = journey.way_back(exchange, &mut response).await;
     if let Some(answer) = replaced {
-        place.answered(plan, status, now);
+        place.answered(plan, status, || now);
         return replace(downstream, journey, exchange, record, answer).await;
     }
     let version = exchange.request.version();
@@ -346,7 +346,7 @@ async fn deliver(
     thread.buffers.give(std::mem::take(&mut download.buffer));
     match outcome {
         Ok(()) => {
-            place.answered(plan, status, downstream.thread.now());
+            place.answered(plan, status, || downstream.thread.now());
             Outcome::Finished {
                 keep_alive: told.keep_alive,
             }

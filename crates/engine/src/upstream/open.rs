@@ -271,10 +271,10 @@ impl Place {
         }
     }
 
-    /// The endpoint answered in full, with this status.
-    pub(crate) fn answered(&self, plan: &BackendPlan, status: u16, now: Moment) {
+    /// The endpoint answered in full, with this status. The clock is read only for a failure.
+    pub(crate) fn answered(&self, plan: &BackendPlan, status: u16, now: impl FnOnce() -> Moment) {
         match plan.config.passive_health.statuses.contains(&status) {
-            true => self.failed(plan, now),
+            true => self.failed(plan, now()),
             false => self.succeeded(),
         }
     }
