@@ -21,6 +21,8 @@ pub struct GatewaySettings {
     pub access_log: Option<AccessLog>,
     /// From how long on requests are kept for `tidegate slow`, and logged whatever `one_in` says.
     pub slow_request: Option<Millis>,
+    /// Where spans and metrics are sent; nowhere without it.
+    pub otlp: Option<Otlp>,
     /// Memory of the node, from 64MiB, near which connections are refused or closed; cgroups count
     /// too.
     pub memory: Option<Octets>,
@@ -65,6 +67,34 @@ pub struct Constant {
     pub name: String,
     /// The text.
     pub value: String,
+}
+
+/// Spans and metrics for an OpenTelemetry collector, as JSON over HTTP. A text alone is the URL.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Otlp {
+    /// The collector, such as `http://localhost:4318`; `/v1/traces` and `/v1/metrics` are added.
+    pub url: String,
+    /// Fields to send along.
+    pub headers: Vec<OtlpHeader>,
+    /// Whether requests that are sampled become spans, and endpoints are told so in `traceparent`.
+    pub traces: bool,
+    /// Of how many requests without `traceparent` one is sampled; the others are as theirs says.
+    pub one_in: u32,
+    /// Whether what `/metrics` has is sent.
+    pub metrics: bool,
+    /// How often metrics are sent.
+    pub interval: Millis,
+}
+
+/// A field of the requests to the collector.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtlpHeader {
+    /// Its name.
+    pub name: String,
+    /// Its value, which may come from `${...}`.
+    pub value: Text,
 }
 
 /// Address, port and protocol where connections are accepted.

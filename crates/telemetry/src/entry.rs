@@ -38,10 +38,12 @@ pub enum Text {
     ResponseFields,
     /// The field; only where the format has it.
     Referer,
+    /// `TRACE-SPAN-PARENT` of an exchange that is sampled.
+    Trace,
 }
 
 /// How many texts an entry has.
-pub const TEXTS: usize = 14;
+pub const TEXTS: usize = 15;
 
 /// The numbers of one finished exchange.
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +126,17 @@ impl LogBatch {
             self.text.extend_from_slice(text);
         }
         self.entries.push(entry);
+    }
+
+    /// Whether one of the entries is sampled in a trace.
+    pub(crate) fn has_spans(&self) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|entry| {
+            entry
+                .lengths
+                .get(Text::Trace as usize)
+                .is_some_and(|length| *length > 0)
+        })
     }
 
     /// Bytes of text held.

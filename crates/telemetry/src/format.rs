@@ -9,6 +9,8 @@ pub struct LogFormat {
     pub redact_query: Vec<String>,
     /// Names of request fields whose values are replaced likewise.
     pub redact_fields: Vec<String>,
+    /// Whether spans have the query: where nobody said what to redact, they must not.
+    pub has_query: bool,
     /// Whether lines are in the combined log format.
     pub is_combined: bool,
     /// Names and values of what every line has, where lines are JSON.
@@ -40,6 +42,14 @@ pub fn format_entry(
     write_time(out, entry.wall_micros);
     out.push(b'"');
     text(out, "request_id", batch.text(entry, Text::RequestId));
+    let trace = batch.text(entry, Text::Trace);
+    if let Some(trace) = trace
+        .split(|byte| *byte == b'-')
+        .next()
+        .filter(|id| !id.is_empty())
+    {
+        text(out, "trace_id", trace);
+    }
     let _ = write!(out, ",\"client\":\"{}\"", entry.client);
     text(out, "listener", batch.text(entry, Text::Listener));
     text(out, "method", batch.text(entry, Text::Method));
@@ -135,7 +145,7 @@ fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 /// JSON's escapes; bytes that are not UTF-8 become U+FFFD; DEL and C1 controls are escaped too.
-fn escape(out: &mut Vec<u8>, value: &[u8]) {
+pub(crate) fn escape(out: &mut Vec<u8>, value: &[u8]) {
     if value
         .iter()
         .all(|byte| matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\'))

@@ -12,6 +12,7 @@ mod kept;
 mod metrics;
 mod render;
 mod sink;
+mod spans;
 mod writer;
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ fn line(path: &[u8], query: &[u8], redact: &[&str]) -> String {
             b"X-A\n1\nCookie\nsecret\n",
             b"X-B\n2\n",
             b"",
+            b"",
         ],
     );
     let mut out = Vec::new();
@@ -88,7 +89,7 @@ fn the_writer_survives_a_sink_that_fails_and_counts_what_is_lost() {
     batch.push(
         entry,
         [
-            b"req-1", b"", b"", b"", b"/p", b"", b"", b"", b"", b"", b"", b"", b"", b"",
+            b"req-1", b"", b"", b"", b"/p", b"", b"", b"", b"", b"", b"", b"", b"", b"", b"",
         ],
     );
     writer.sender().send(batch);

@@ -2,6 +2,7 @@
 use crate::combined::format_combined;
 use crate::kept::Kept;
 use crate::sink::Sink;
+use crate::spans::Spans;
 use crate::{LogBatch, LogEntry, LogFormat, format_entry};
 use std::io;
 use std::path::PathBuf;
@@ -52,6 +53,7 @@ pub struct LogWriter {
     sender: LogSender,
     orders: Arc<Mutex<Orders>>,
     kept: Arc<Mutex<Kept>>,
+    spans: Arc<Mutex<Spans>>,
 }
 
 impl LogWriter {
@@ -64,11 +66,13 @@ impl LogWriter {
         let dropped = Arc::new(AtomicU64::new(0));
         let kept = Arc::new(Mutex::new(Kept::default()));
         let orders = Arc::new(Mutex::new(Orders::default()));
+        let spans = Arc::new(Mutex::new(Spans::default()));
         let worker = Worker {
             messages,
             orders: orders.clone(),
             dropped: dropped.clone(),
             kept: kept.clone(),
+            spans: spans.clone(),
             path: None,
             sink: None,
             format: Arc::default(),
@@ -81,6 +85,7 @@ impl LogWriter {
             sender: LogSender { queue, dropped },
             orders,
             kept,
+            spans,
         })
     }
 
@@ -139,6 +144,25 @@ impl LogWriter {
         self.kept().recent(since, see);
     }
 
+    /// The oldest spans that wait to be sent, at most `most`, each in the JSON of OTLP.
+    pub fn take_spans(&self, most: usize) -> Vec<String> {
+        self.spans().take(most)
+    }
+
+    /// Counts spans that could not be sent.
+    pub fn lose_spans(&self, count: u64) {
+        self.spans().lost += count;
+    }
+
+    /// Spans that were lost: too many waited, or nobody took them.
+    pub fn lost_spans(&self) -> u64 {
+        self.spans().lost
+    }
+
+    fn spans(&self) -> std::sync::MutexGuard<'_, Spans> {
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -149,6 +173,7 @@ struct Worker {
     orders: Arc<Mutex<Orders>>,
     dropped: Arc<AtomicU64>,
     kept: Arc<Mutex<Kept>>,
+    spans: Arc<Mutex<Spans>>,
     path: Option<PathBuf>,
     sink: Option<Sink>,
     format: Arc<LogFormat>,
@@ -198,6 +223,10 @@ impl Worker {
                 self.dropped.fetch_add(lost, Ordering::Relaxed);
                 self.sink = None;
             }
+        }
+        if batch.has_spans() {
+            let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+            spans.add(&batch, &self.format);
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.keep(batch, &self.format);

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from tidegate.config.base import Model, refuse
+from tidegate.config.otlp import Otlp
 from tidegate.config.policy import Policies
 from tidegate.config.types import (
     ByteSize,
@@ -142,6 +143,8 @@ class GatewaySettings(Model):
     """Where requests are logged; nowhere without it."""
     slow_request: Duration | None = None
     """From how long on requests are kept for `tidegate slow`, and logged whatever `one_in` says."""
+    otlp: Otlp | None = None
+    """Where spans and metrics are sent; nowhere without it."""
     memory: ByteSize | None = None
     """Memory of the node, from 64MiB, near which connections are refused or closed; cgroups count too."""
     admin: Annotated[Admin | None, ControlOnly()] = None
@@ -171,5 +174,6 @@ class GatewaySettings(Model):
         return threads
 
     not_yet: ClassVar[dict[str, str]] = {
-        "tls": "", "tracing": "", "otlp": "", "region": "", "store": "",
+        "tls": "", "region": "", "store": "",
     }  # fmt: skip
+    elsewhere: ClassVar[dict[str, str]] = {"tracing": "write `otlp: http://localhost:4318`"}

@@ -141,6 +141,7 @@ def test_what_only_control_needs_is_not_sent() -> None:
         "graceful_stop",
         "access_log",
         "slow_request",
+        "otlp",
         "memory",
         "zone",
     }

@@ -6,6 +6,7 @@ use super::internal;
 use super::journey::Journey;
 use super::record::Record;
 use super::reply::fixed_answer;
+use super::trace;
 use super::upload::{Upload, UploadError};
 use crate::decide::{self, Routed};
 use crate::files;
@@ -64,7 +65,7 @@ impl Downstream {
         );
         let is_head = head.starts_with(b"HEAD ");
         self.buffer.consume(length);
-        let request = match parsed {
+        let mut request = match parsed {
             Ok(request) => request,
             Err((reject, storage)) => {
                 self.thread.give_storage(Some(storage));
@@ -90,6 +91,7 @@ impl Downstream {
             None => self.thread.request_id(&mut record.request_id),
         }
         record.remember(&request);
+        record.trace = trace::begin(&mut request, &current, &self.thread.draw);
         let (keep, request) = self
             .carry_out(&current, index, request, client, &mut record)
             .await;

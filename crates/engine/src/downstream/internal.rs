@@ -13,7 +13,7 @@ pub(crate) fn page(node: &Node, snapshot: &Snapshot, page: InternalPage) -> Answ
     let (content_type, body) = match page {
         InternalPage::Metrics => (
             "text/plain; version=0.0.4; charset=utf-8",
-            metrics(node, snapshot),
+            metrics_text(node, snapshot),
         ),
         InternalPage::Health => ("text/plain; charset=utf-8", "ok\n".to_owned()),
     };
@@ -28,7 +28,8 @@ pub(crate) fn page(node: &Node, snapshot: &Snapshot, page: InternalPage) -> Answ
     }
 }
 
-fn metrics(node: &Node, snapshot: &Snapshot) -> String {
+/// What `/metrics` says.
+pub(crate) fn metrics_text(node: &Node, snapshot: &Snapshot) -> String {
     let mut gauges = vec![
         Gauge {
             name: "tidegate_snapshot_number",
@@ -39,6 +40,11 @@ fn metrics(node: &Node, snapshot: &Snapshot) -> String {
             name: "tidegate_log_dropped_entries",
             labels: vec![],
             value: node.log.dropped() as f64,
+        },
+        Gauge {
+            name: "tidegate_otlp_lost_spans",
+            labels: vec![],
+            value: node.log.lost_spans() as f64,
         },
     ];
     if let Some(reading) = node.memory.reading() {

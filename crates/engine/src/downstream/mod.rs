@@ -14,6 +14,7 @@ mod journey;
 mod mapping;
 mod record;
 mod reply;
+mod trace;
 mod upload;
 
 use std::future::Future;
@@ -27,6 +28,7 @@ pub(crate) use absence::{Absence, Expired};
 use connection::Waited;
 pub(crate) use connection::{Downstream, Rest};
 pub(crate) use exchange::head_limits;
+pub(crate) use internal::metrics_text;
 pub(crate) use journey::Journey;
 pub(crate) use mapping::map_back;
 pub(crate) use record::Record;

@@ -24,6 +24,8 @@ pub(crate) struct Record {
     /// The path as the client asked for it, before any rewrite.
     path: String,
     host: String,
+    /// `TRACE-SPAN-PARENT` of an exchange that is sampled.
+    pub(crate) trace: String,
     /// Fields of the response that the log is to have: name, LF, value, LF.
     response_fields: Vec<u8>,
 }
@@ -42,6 +44,7 @@ impl Record {
             last_failure: None,
             path: String::new(),
             host: String::new(),
+            trace: String::new(),
             response_fields: Vec::new(),
         }
     }
@@ -139,6 +142,7 @@ impl Record {
                 &fields,
                 &self.response_fields,
                 referer,
+                self.trace.as_bytes(),
             ],
         );
     }

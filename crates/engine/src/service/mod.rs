@@ -9,6 +9,8 @@ mod drain;
 mod health;
 mod memory;
 mod messages;
+mod otlp;
+mod otlp_metrics;
 mod outliers;
 mod resolve;
 mod state;
@@ -57,7 +59,10 @@ pub(crate) fn run(
         tokio::task::spawn_local(outliers::run(service.clone()));
         tokio::task::spawn_local(memory::run(service.clone()));
         tokio::task::spawn_local(weights::run(service.clone()));
+        tokio::task::spawn_local(otlp::run_traces(service.clone()));
+        tokio::task::spawn_local(otlp::run_metrics(service.clone()));
         until_stopped(&service, &mut stop, &mut reopen).await;
+        otlp::farewell(&service).await;
         Ok(())
     })
 }

@@ -254,6 +254,7 @@ impl Service {
                 .iter()
                 .flat_map(|log| log.redact_fields.iter().cloned())
                 .collect(),
+            has_query: new.is_some(),
             is_combined: new
                 .as_ref()
                 .is_some_and(|log| log.format == AccessLogFormat::Combined),

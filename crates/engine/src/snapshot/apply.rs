@@ -59,6 +59,7 @@ impl Snapshot {
             graceful_stop: Millis(30_000),
             access_log: None,
             slow_request: None,
+            otlp: None,
             memory: None,
             zone: None,
         };
