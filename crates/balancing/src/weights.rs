@@ -30,19 +30,19 @@ pub(crate) fn at<'a>(
     except: &[usize],
     point: u64,
 ) -> Option<(usize, &'a Endpoint)> {
+    let on_line = || {
+        let each = candidates.iter();
+        each.filter(|(position, _)| !except.contains(position))
+    };
     let mut left = point;
-    let mut last = None;
-    for (position, endpoint) in candidates.iter() {
-        if except.contains(&position) {
-            continue;
+    let found = on_line().find(|(_, endpoint)| match left.checked_sub(of(endpoint)) {
+        None => true,
+        Some(rest) => {
+            left = rest;
+            false
         }
-        last = Some((position, endpoint));
-        match left.checked_sub(of(endpoint)) {
-            None => break,
-            Some(rest) => left = rest,
-        }
-    }
-    last
+    });
+    found.or_else(|| on_line().last())
 }
 
 /// Each candidate's part of the line; they sum to 1.
