@@ -111,6 +111,8 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// How long a client is waited for.
     pub timeouts: ListenerTimeouts,
+    /// Whose connections are taken, by the address at their other end; others are closed unread.
+    pub clients: Admission,
     /// Whether responses tell in `Proxy-Status` (RFC 9209) what went wrong.
     pub proxy_status: bool,
     /// Whether `//` in a path is one `/`.
@@ -144,6 +146,10 @@ pub struct ListenerLimits {
     pub connections: u32,
     /// Connections at a time from one address (IPv6: from one /64); trusted proxies are exempt.
     pub connections_per_address: u32,
+    /// New connections a second; more are refused. Without it as many as come.
+    pub connection_rate: Option<u32>,
+    /// New connections that may come at once under a `connection_rate`.
+    pub connection_burst: u32,
 }
 
 /// How long a client is waited for.
@@ -160,6 +166,16 @@ pub struct ListenerTimeouts {
     pub send_stall: Millis,
     /// Between two requests on a connection.
     pub idle: Millis,
+}
+
+/// Who may come in, by address: whoever is allowed and not denied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admission {
+    /// Networks and addresses that may; all if left out.
+    pub allow: Vec<String>,
+    /// Networks and addresses that may not, even if allowed.
+    pub deny: Vec<String>,
 }
 
 /// Endpoints that stand for each other, and how they are used.
@@ -199,6 +215,8 @@ pub struct Backend {
     pub retry_budget: RetryBudget,
     /// What `Host` they see: the client's (`keep`), or their own address (`endpoint`).
     pub host: HostField,
+    /// Whether clients see what endpoints say of their software in `Server` and `X-Powered-By`.
+    pub pass_server: bool,
     /// What happens to every message, after the route's own policies.
     pub policies: Vec<Room>,
 }
@@ -533,6 +551,12 @@ pub struct Route {
     pub retries: Retries,
     /// In the place of the listener's `limits.body_size`.
     pub body_size: Option<Octets>,
+    /// What a request's body may be: `application/json`, `image/*`; anything else is a 415.
+    pub media_types: Vec<String>,
+    /// Reads a body of at most this size whole before an endpoint is asked; a larger one is a 413.
+    pub buffer_request: Option<Octets>,
+    /// Whose requests are answered, by the client's address; others get a 403.
+    pub clients: Admission,
 }
 
 /// What a request must look like: all of it must fit; what is left out always fits.

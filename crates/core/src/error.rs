@@ -87,6 +87,8 @@ kinds! {
     RequestTimeout = "request_timeout", 408, Downstream;
     /// The request's body is larger than the listener or route allows.
     RequestBodySize = "request_body_size", 413, Downstream;
+    /// The request's body is of a media type that the route does not take.
+    MediaTypeUnsupported = "media_type_unsupported", 415, Downstream;
     /// The request's target is larger than the listener allows.
     RequestTargetSize = "request_target_size", 414, Downstream;
     /// The request's header section is larger or has more fields than the listener allows.

@@ -195,6 +195,13 @@ pub(crate) fn explain(
         &mut told,
         json!({"route": &*routed.route.name, "parameters": parameters}),
     );
+    if let Some(reject) = routed.route.refuses(&request, client.address) {
+        merge(
+            &mut told,
+            json!({"outcome": "reject", "status": reject.status(), "kind": reject.kind.name(), "detail": reject.detail}),
+        );
+        return Ok(told);
+    }
     let mapping = match decide::rewrite(&routed, &mut request) {
         Ok(mapping) => mapping,
         Err(reject) => {

@@ -2,7 +2,7 @@
 //! The decision functions, over snapshots built from JSON as control sends it.
 use crate::decide::{self, NoEndpoint};
 use crate::downstream::map_back;
-use crate::snapshot::{BackendPlan, Problem, Registry, Snapshot};
+use crate::snapshot::{BackendPlan, EndpointList, Problem, Registry, Snapshot};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,14 +28,16 @@ fn listener() -> Value {
     json!({"address": "127.0.0.1", "port": 80, "protocol": "http", "proxy_status": false,
            "merge_slashes": true, "policies": [], "named_only": false,
            "limits": {"header_size": 32_768, "header_fields": 100, "target_size": 8192,
-                      "body_size": 1000, "connections": 10, "connections_per_address": 10},
+                      "body_size": 1000, "connections": 10, "connections_per_address": 10,
+                      "connection_rate": null, "connection_burst": 1},
+           "clients": {"allow": [], "deny": []},
            "timeouts": {"header": 1000, "body_stall": 1000, "body_rate": 240, "send_stall": 1000,
                         "idle": 1000}})
 }
 
 fn backend(limit: u32) -> Value {
     json!({"protocol": "http", "balancing": {"kind": "round_robin", "settings": {}},
-           "health_check": null, "policies": [], "host": "keep",
+           "health_check": null, "policies": [], "host": "keep", "pass_server": false,
            "hash": [{"kind": "client", "name": ""}], "slow_start": null, "load_report": null,
            "passive_health": {"enabled": true, "failures": 2, "exclude_for": 1000,
                               "max_excluded_percent": 50, "exclude_at_most": 300_000,
@@ -59,7 +61,8 @@ fn route(path: &str, rewrite: Value) -> Value {
            "to": {"type": "forward", "backends": [{"backend": "b", "weight": 1}]},
            "rewrite": rewrite,
            "timeouts": {"request": null, "first_byte": null, "upgraded_idle": 1000, "upgraded_life": null},
-           "retries": {"attempts": 1, "methods": ["GET"], "statuses": []}, "body_size": null})
+           "retries": {"attempts": 1, "methods": ["GET"], "statuses": []}, "body_size": null,
+           "buffer_request": null, "media_types": [], "clients": {"allow": [], "deny": []}})
 }
 
 fn delta(base: u64, number: u64, set: Vec<(&str, &str, Value)>) -> Delta {
@@ -144,11 +147,16 @@ fn a_template_fills_the_new_path() {
 
 fn mapped(header: &str, path: &str, rewrite: Value) -> Response {
     let (_, mapping) = rewritten(path, rewrite, "/app/x");
-    let request = request("GET /x HTTP/1.1\r\nHost: inner.test\r\n\r\n");
+    let request = request("GET /x HTTP/1.1\r\nHost: shop.test:8080\r\n\r\n");
     let head = format!("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n{header}\r\n\r\n");
     let parsed = parse_response(head.as_bytes(), Default::default(), &LIMITS, Method::Get);
     let mut response = parsed.unwrap();
-    map_back(&mut response, &request, &mapping.unwrap(), "shop.test:8080");
+    map_back(
+        &mut response,
+        &request,
+        mapping.as_ref(),
+        &EndpointList::default(),
+    );
     response
 }
 
@@ -170,7 +178,9 @@ fn what_an_endpoint_says_of_itself_is_mapped_back() {
         location("https://elsewhere.test/inner/x"),
         "https://elsewhere.test/inner/x"
     );
-    assert_eq!(location("//inner.test/inner"), "//inner.test/inner");
+    assert_eq!(location("//inner.test/inner"), "//shop.test:8080/app");
+    // Said by an application that knows its prefix.
+    assert_eq!(location("/app/inner/x"), "/app/inner/x");
     let cookies = mapped(
         "Set-Cookie: a=b; Path=/inner; HttpOnly\r\nSet-Cookie: c=d; path=/; Domain=inner.test",
         "/app",

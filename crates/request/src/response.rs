@@ -22,7 +22,7 @@ pub struct Response {
 impl Response {
     /// Builds an endpoint's response to a request of `method` from the fields in `storage`.
     ///
-    /// Fields that `Connection` nominates are removed, and `Server` and `X-Powered-By`.
+    /// Fields that `Connection` nominates are removed.
     ///
     /// # Errors
     /// `http_protocol_error`, with the storage for the next message: a status outside 100 to 599,
@@ -48,9 +48,6 @@ impl Response {
             Err(reject) => return Err((reject, storage)),
         };
         connection.remove_nominated(fields);
-        if fields.may_have(REVEALING) {
-            fields.retain(|entry, _| !REVEALING.has(entry.id));
-        }
         Ok(Self {
             storage,
             status,
@@ -78,6 +75,15 @@ impl Response {
             declared_length: framing::has_content(status, Method::Get).then_some(length),
             keeps_alive: true,
             switches: false,
+        }
+    }
+
+    /// Removes `Server` and `X-Powered-By`.
+    #[inline]
+    pub fn hide_product(&mut self) {
+        let fields = &mut self.storage.fields;
+        if fields.may_have(REVEALING) {
+            fields.retain(|entry, _| !REVEALING.has(entry.id));
         }
     }
 

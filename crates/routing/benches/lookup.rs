@@ -8,7 +8,8 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tidegate_config::{
-    InternalPage, Match, Millis, PathKind, PathMatch, Retries, Route, RouteTimeouts, Target,
+    Admission, InternalPage, Match, Millis, PathKind, PathMatch, Retries, Route, RouteTimeouts,
+    Target,
 };
 use tidegate_core::Clock;
 use tidegate_request::{Options, Parts, Request, Scheme, Storage, Version};
@@ -158,6 +159,12 @@ fn routes(
                 statuses: vec![],
             },
             body_size: None,
+            buffer_request: None,
+            media_types: Vec::new(),
+            clients: Admission {
+                allow: Vec::new(),
+                deny: Vec::new(),
+            },
         })
         .collect()
 }

@@ -12,8 +12,8 @@ use crate::{CompiledRoute, Found, RouteTable};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tidegate_config::{
-    FieldMatch, FieldMatchKind, InternalPage, Match, Millis, PathKind, PathMatch, Retries, Route,
-    RouteTimeouts, Target,
+    Admission, FieldMatch, FieldMatchKind, InternalPage, Match, Millis, PathKind, PathMatch,
+    Retries, Route, RouteTimeouts, Target,
 };
 use tidegate_request::{Options, Parts, Request, Scheme, Storage, Version};
 
@@ -52,6 +52,12 @@ pub(crate) fn route(kind: PathKind, path: &str) -> Route {
             statuses: vec![],
         },
         body_size: None,
+        buffer_request: None,
+        media_types: Vec::new(),
+        clients: Admission {
+            allow: Vec::new(),
+            deny: Vec::new(),
+        },
     }
 }
 

@@ -110,6 +110,10 @@ pub struct ThreadStats {
     pub refused_descriptors: AtomicU64,
     /// Connections refused for want of memory.
     pub refused_memory: AtomicU64,
+    /// Connections refused because of the address that they came from.
+    pub refused_client: AtomicU64,
+    /// Connections refused because they came too fast.
+    pub refused_rate: AtomicU64,
     /// Connections ended in the middle for want of memory.
     pub ended: AtomicU64,
     /// Exchanges finished.
@@ -127,6 +131,8 @@ impl Default for ThreadStats {
             resting: AtomicU64::new(0),
             refused_descriptors: AtomicU64::new(0),
             refused_memory: AtomicU64::new(0),
+            refused_client: AtomicU64::new(0),
+            refused_rate: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             panics: AtomicU64::new(0),

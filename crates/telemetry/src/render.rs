@@ -110,12 +110,14 @@ fn render_refused(out: &mut String, threads: &[Arc<ThreadStats>]) {
     let name = "tidegate_connections_refused_total";
     let _ = writeln!(
         out,
-        "# HELP {name} Connections refused, by what was short.\n# TYPE {name} counter"
+        "# HELP {name} Connections refused, by why.\n# TYPE {name} counter"
     );
     for (reason, counter) in [
         ("limit", (|t| &t.refused) as fn(&ThreadStats) -> &AtomicU64),
         ("descriptors", |t| &t.refused_descriptors),
         ("memory", |t| &t.refused_memory),
+        ("client", |t| &t.refused_client),
+        ("rate", |t| &t.refused_rate),
     ] {
         let all = threads.iter();
         let sum: u64 = all

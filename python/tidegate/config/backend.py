@@ -176,6 +176,8 @@ class Backend(Model):
     """How much of the traffic may be retries."""
     host: HostField = "keep"
     """What `Host` they see: the client's (`keep`), or their own address (`endpoint`)."""
+    pass_server: Flag = False
+    """Whether clients see what endpoints say of their software in `Server` and `X-Powered-By`."""
     policies: Policies = Field(default_factory=list)
     """What happens to every message, after the route's own policies."""
 

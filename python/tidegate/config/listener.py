@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from tidegate.config.admission import Admission
 from tidegate.config.base import Model, refuse
 from tidegate.config.policy import Policies
 from tidegate.config.types import ByteSize, Choice, Duration, Flag, ListenerAddress
@@ -36,6 +37,10 @@ class ListenerLimits(Model):
     """Connections at a time."""
     connections_per_address: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] = 1_000
     """Connections at a time from one address (IPv6: from one /64); trusted proxies are exempt."""
+    connection_rate: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
+    """New connections a second; more are refused. Without it as many as come."""
+    connection_burst: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] = 100
+    """New connections that may come at once under a `connection_rate`."""
 
 
 class ListenerTimeouts(Model):
@@ -66,6 +71,8 @@ class Listener(Model):
     """What one client may cost."""
     timeouts: ListenerTimeouts = ListenerTimeouts()
     """How long a client is waited for."""
+    clients: Admission = Admission()
+    """Whose connections are taken, by the address at their other end; others are closed unread."""
     proxy_status: Flag = False
     """Whether responses tell in `Proxy-Status` (RFC 9209) what went wrong."""
     merge_slashes: Flag = True
@@ -87,6 +94,8 @@ class Listener(Model):
         if self.address.startswith("unix:"):
             if self.port:
                 raise refuse("a Unix socket has no port; leave `port` out", "rule")
+            if self.clients != Admission():
+                raise refuse("clients of a Unix socket have no addresses; leave `clients` out", "rule")
         elif not self.port:
             raise refuse("needs a `port` from 1 to 65535", "rule")
         return self

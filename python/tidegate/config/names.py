@@ -91,6 +91,20 @@ def method(text: str) -> str:
     return text
 
 
+def media_type(text: str) -> str:
+    """A media type without parameters (RFC 9110 §8.3.1), or `type/*`, in lower case.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    kind, slash, subtype = text.partition("/")
+    if not slash or not _TOKEN.fullmatch(kind) or not _TOKEN.fullmatch(subtype) or len(text) > 128:
+        raise ValueError(f"`{text[:64]}` is no media type; write `application/json` or `image/*`")
+    if "*" in kind or ("*" in subtype and subtype != "*"):
+        raise ValueError(f"`{text[:64]}` is no media type; `*` stands for a whole subtype, as in `image/*`")
+    return text.lower()
+
+
 def token(text: str) -> str:
     """A field's or cookie's name: a token (RFC 9110 §5.6.2).
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tidegate.config import addresses, patterns
+from tidegate.config.admission import Admission
 from tidegate.config.base import Model, refuse
 from tidegate.config.marks import Reads, one_or_more
 from tidegate.config.match import Match, PathMatch
@@ -20,6 +21,7 @@ from tidegate.config.types import (
     Duration,
     HostPattern,
     ListenerRef,
+    MediaType,
     MethodName,
     PathText,
     RouteName,
@@ -126,6 +128,12 @@ class Route(Model):
     """When a failed request is sent again."""
     body_size: ByteSize | None = None
     """In the place of the listener's `limits.body_size`."""
+    media_types: Annotated[list[MediaType], Reads(one_or_more, "item")] = Field(default_factory=list)
+    """What a request's body may be: `application/json`, `image/*`; anything else is a 415."""
+    buffer_request: ByteSize | None = None
+    """Reads a body of at most this size whole before an endpoint is asked; a larger one is a 413."""
+    clients: Admission = Admission()
+    """Whose requests are answered, by the client's address; others get a 403."""
 
     not_yet: ClassVar[dict[str, str]] = {
         "mirror": "", "cache": "", "session": "", "tls": "",

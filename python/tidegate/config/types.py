@@ -31,6 +31,7 @@ EndpointAddress = Annotated[
 HostPattern = Annotated[str, Rule(addresses.host_pattern, "host, or `*.` and a host")]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 
+MediaType = Annotated[str, Rule(names.media_type, "media type")]
 MethodName = Annotated[str, Rule(names.method, "method")]
 FieldName = Annotated[str, Rule(names.field_name, "field name")]
 ChangeableFieldName = Annotated[str, Rule(names.changeable_field_name, "field name, none of framing")]
@@ -77,6 +78,7 @@ __all__ = [
     "IpAddress",
     "ListenerAddress",
     "ListenerRef",
+    "MediaType",
     "MethodName",
     "Name",
     "Network",

@@ -22,7 +22,9 @@ use tidegate_config::{BackendProtocol, ListenerLimits};
 use tidegate_contract::{Answer, Client, Exchange};
 use tidegate_core::ErrorKind;
 use tidegate_http::{HeadLimits, parse_request};
-use tidegate_request::{FieldId, Fields, Method, Options, Reject, Request, Response, Scheme};
+use tidegate_request::{
+    FieldId, Fields, Framing, Method, Options, Reject, Request, Response, Scheme,
+};
 use tidegate_telemetry::LogEntry;
 
 /// Requests that came through more gateways than this go round in circles.
@@ -138,6 +140,10 @@ impl Downstream {
             return (keep.await, request);
         };
         record.route = Some(routed.route.clone());
+        if let Some(reject) = routed.route.refuses(&request, client.address) {
+            let keep = self.fail(record, &request, reject.kind, reject.detail, keep_alive);
+            return (keep.await, request);
+        }
         let heads = head_limits(&self.listener.config.limits);
         let limit = routed
             .route
@@ -161,10 +167,6 @@ impl Downstream {
             let keep = self.fail(record, &request, kind, "no memory for the body", false);
             return (keep.await, request);
         }
-        let outer_host = match routed.route.rewrite {
-            Some(_) => request.authority().to_owned(),
-            None => String::new(),
-        };
         let mapping = match decide::rewrite(&routed, &mut request) {
             Ok(mapping) => mapping,
             Err(reject) => {
@@ -178,7 +180,6 @@ impl Downstream {
             routed: &routed,
             backend,
             mapping,
-            outer_host,
             filters: self.filters(&routed, backend),
             keep_alive,
             upload,
@@ -221,7 +222,7 @@ impl Downstream {
     ) -> bool {
         record.fail_with(kind, detail);
         // A body that nobody reads would be taken for the next request.
-        let has_body = request.framing() != tidegate_request::Framing::None;
+        let has_body = request.framing() != Framing::None;
         let is_head = request.method_kind() == Method::Head;
         self.reply_error(record, kind, keep_alive && !has_body, is_head)
             .await
@@ -238,6 +239,7 @@ impl Downstream {
             .filters
             .iter()
             .filter_map(|plan| plan.phases.body)
+            .chain(journey.buffered())
             .max();
         if let Some(limit) = wanted
             && let Err(error) = self.read_body(journey, exchange, limit).await
@@ -328,6 +330,13 @@ impl Downstream {
         exchange: &mut Exchange,
         limit: u64,
     ) -> Result<(), UploadError> {
+        let too_large = Reject::new(
+            ErrorKind::RequestBodySize,
+            "the body is too large to be held",
+        );
+        if matches!(journey.upload.framing(), Framing::Length(length) if length > limit) {
+            return Err(UploadError::Refused(too_large));
+        }
         if exchange.request.expects_continue() && self.buffer.is_empty() && !journey.upload.is_done
         {
             self.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -336,10 +345,6 @@ impl Downstream {
         }
         let mut body = Vec::new();
         let mut taken = 0;
-        let too_large = Reject::new(
-            ErrorKind::RequestBodySize,
-            "the body is too large for a policy",
-        );
         while !journey.upload.is_done {
             self.timer.set(journey.upload.deadline(self));
             let slow = Reject::new(ErrorKind::RequestTimeout, "the body came too slowly");

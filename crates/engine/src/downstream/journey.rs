@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::filters::run_response_filters;
-use super::map_back;
+use super::mapping::{map_back, may_need_mapping};
 use super::upload::Upload;
 use crate::decide::{Mapping, Routed};
 use crate::snapshot::{BackendPlan, FilterPlan};
@@ -16,8 +16,6 @@ pub(crate) struct Journey<'a> {
     pub(crate) routed: &'a Routed<'a>,
     pub(crate) backend: Option<&'a Arc<BackendPlan>>,
     pub(crate) mapping: Option<Mapping>,
-    /// The authority the client asked for; empty without a rewrite.
-    pub(crate) outer_host: String,
     pub(crate) filters: Vec<FilterPlan>,
     /// Whether the client's connection may serve another request after this one.
     pub(crate) keep_alive: bool,
@@ -25,14 +23,30 @@ pub(crate) struct Journey<'a> {
 }
 
 impl Journey<'_> {
+    /// How much of a body is read before an endpoint is asked, where that is wanted.
+    pub(crate) fn buffered(&self) -> Option<u64> {
+        let wanted = self
+            .routed
+            .route
+            .buffer_request
+            .filter(|_| self.backend.is_some());
+        wanted.map(|size| size.0)
+    }
+
     /// Response filters and the way back through a rewrite.
     pub(crate) async fn way_back(
         &self,
         exchange: &mut Exchange,
         response: &mut Response,
     ) -> Option<Answer> {
-        if let Some(mapping) = &self.mapping {
-            map_back(response, &exchange.request, mapping, &self.outer_host);
+        if let Some(backend) = self.backend {
+            if !backend.config.pass_server {
+                response.hide_product();
+            }
+            if may_need_mapping(response) {
+                let list = backend.shared.list.load();
+                map_back(response, &exchange.request, self.mapping.as_ref(), &list);
+            }
         }
         run_response_filters(&self.filters, exchange, response, self.filters.len()).await
     }

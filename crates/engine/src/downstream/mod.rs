@@ -7,6 +7,7 @@
 
 mod absence;
 mod connection;
+mod cookies;
 mod exchange;
 mod filters;
 mod internal;
@@ -30,6 +31,7 @@ pub(crate) use connection::{Downstream, Rest};
 pub(crate) use exchange::head_limits;
 pub(crate) use internal::metrics_text;
 pub(crate) use journey::Journey;
+#[cfg(test)]
 pub(crate) use mapping::map_back;
 pub(crate) use record::Record;
 pub(crate) use reply::fixed_answer;

@@ -85,7 +85,13 @@ pub(crate) fn status(service: &Service) -> Value {
         "connections_accepted": sum(|thread| thread.accepted.load(Ordering::Relaxed)),
         "connections_resting": sum(|thread| thread.resting.load(Ordering::Relaxed)),
         "connections_refused": sum(|thread| {
-            [&thread.refused, &thread.refused_descriptors, &thread.refused_memory]
+            [
+                &thread.refused,
+                &thread.refused_descriptors,
+                &thread.refused_memory,
+                &thread.refused_client,
+                &thread.refused_rate,
+            ]
                 .map(|counter| counter.load(Ordering::Relaxed))
                 .iter()
                 .sum()

@@ -4,6 +4,7 @@
 //! [`Snapshot::apply`] rebuilds only what a delta touched. Whatever must survive a change (counters,
 //! health, positions) lives in the [`Registry`], keyed by name.
 
+mod admission;
 mod apply;
 mod backend;
 mod key;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use super::admission::{AdmissionPlan, Pace};
 use super::registry::Registry;
 use crate::files::FilesPlan;
 use crate::functions;
@@ -45,6 +46,8 @@ impl Settings {
 #[derive(Default)]
 pub(crate) struct Counted {
     pub(crate) all: AtomicU32,
+    /// New ones.
+    pub(crate) pace: Pace,
     by_address: [Mutex<HashMap<u128, u32>>; 16],
 }
 
@@ -113,6 +116,8 @@ pub(crate) struct ListenerPlan {
     /// Its filters, before those of routes.
     pub(crate) filters: Vec<FilterPlan>,
     pub(crate) counted: Arc<Counted>,
+    /// Whose connections are taken.
+    pub(crate) admission: AdmissionPlan,
 }
 
 impl ListenerPlan {
@@ -127,6 +132,7 @@ impl ListenerPlan {
         let filters = FilterPlan::build_all(&config.policies)?;
         Ok(Self {
             name: name.into(),
+            admission: AdmissionPlan::build(&config.clients)?,
             config,
             key,
             filters,
@@ -197,6 +203,11 @@ pub(crate) struct RoutePlan {
     pub(crate) timeouts: RouteTimeouts,
     pub(crate) retries: Retries,
     pub(crate) body_size: Option<Octets>,
+    pub(crate) buffer_request: Option<Octets>,
+    /// Whose requests it answers.
+    pub(crate) admission: AdmissionPlan,
+    /// What a body may be, `type/subtype` or `type/*` in lower case; anything if empty.
+    pub(crate) media_types: Vec<String>,
     pub(crate) stats: Arc<SharedRouteStats>,
     /// The whole time an exchange may take.
     pub(crate) deadline: Option<Millis>,
@@ -261,6 +272,9 @@ impl RoutePlan {
             timeouts: config.timeouts,
             retries: config.retries,
             body_size: config.body_size,
+            buffer_request: config.buffer_request,
+            admission: AdmissionPlan::build(&config.clients)?,
+            media_types: config.media_types,
             stats: registry.route_stats(name),
         })
     }

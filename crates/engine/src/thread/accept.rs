@@ -130,6 +130,11 @@ fn admit(thread: &Rc<Thread>, key: &str, stream: Stream, peer: Peer) {
         return;
     };
     thread.stats.count(|stats| &stats.accepted);
+    if peer != Peer::Unix && !plan.admission.admits(peer.address()) {
+        thread.stats.count(|stats| &stats.refused_client);
+        stream.reset_on_close();
+        return;
+    }
     // Whoever asks how the node is should learn it: that listener has limits of its own.
     if thread.node.memory.level() > Level::Ample && !plan.config.named_only {
         thread.stats.count(|stats| &stats.refused_memory);
@@ -137,6 +142,16 @@ fn admit(thread: &Rc<Thread>, key: &str, stream: Stream, peer: Peer) {
         return;
     }
     let limits = &plan.config.limits;
+    if let Some(rate) = limits.connection_rate
+        && !plan
+            .counted
+            .pace
+            .take(thread.now(), rate, limits.connection_burst)
+    {
+        thread.stats.count(|stats| &stats.refused_rate);
+        stream.reset_on_close();
+        return;
+    }
     let is_exempt = peer == Peer::Unix || current.snapshot.settings.is_trusted(peer.address());
     let per_address = if is_exempt {
         0

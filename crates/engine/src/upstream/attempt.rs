@@ -187,7 +187,7 @@ impl Attempt<'_> {
             let head = buffer.data().get(..length).unwrap_or_default();
             let storage = downstream.thread.take_storage().unwrap_or_default();
             let method = self.request.method_kind();
-            let response = match parse_response(head, storage, &limits, method) {
+            let mut response = match parse_response(head, storage, &limits, method) {
                 Ok(response) => response,
                 Err((reject, _)) => return Err(malformed(&reject)),
             };
@@ -206,6 +206,9 @@ impl Attempt<'_> {
                 )));
             }
             scanner = HeadScanner::for_response();
+            if !self.plan.config.pass_server {
+                response.hide_product();
+            }
             let is_extra = response.status() == 100 && continue_at.is_none();
             continue_at = None;
             if self.request.version() == Version::Http11 && !is_extra {

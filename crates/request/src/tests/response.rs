@@ -110,7 +110,8 @@ fn what_runs_at_the_origin_server_is_not_told() {
         ("X-Hop", "1"),
         ("X-A", "1"),
     ];
-    let response = respond(200, Method::Get, &fields).unwrap();
+    let mut response = respond(200, Method::Get, &fields).unwrap();
+    response.hide_product();
     let names: Vec<String> = texts(response.fields())
         .into_iter()
         .map(|(name, _)| name)

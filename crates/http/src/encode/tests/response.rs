@@ -15,7 +15,7 @@ fn sent(head: &str, context: ResponseContext<'_>) -> Sent {
 
 #[test]
 fn a_response_is_written_from_its_canonical_form() {
-    let head = "HTTP/1.1 200 Sure\nDate: x\nServer: s\nX-Powered-By: p\nConnection: close, x-hop\nX-Hop: 1\nX-A: 1\n\
+    let head = "HTTP/1.1 200 Sure\nDate: x\nConnection: close, x-hop\nX-Hop: 1\nX-A: 1\n\
                 Keep-Alive: timeout=5\nContent-Length: 3\nSet-Cookie: a\nset-cookie: b";
     let expected = [
         "HTTP/1.1 200 OK",
