@@ -38,7 +38,11 @@ routes: [{{ {route}, to: b }}]
         ("Content-Location", "http://{}/x", "http://shop.test:81/x"),
         ("Refresh", "5; url=http://{}/x", "5; url=http://shop.test:81/x"),
         ("Refresh", "0;URL='http://{}/x'", "0;URL=http://shop.test:81/x"),
-        ("Link", "<http://{}/a>; rel=next, </b>; rel=prev", "<http://shop.test:81/a>; rel=next, </b>; rel=prev"),
+        (
+            "Link",
+            "<http://{}/a>; rel=next, </b>; rel=prev",
+            "<http://shop.test:81/a>; rel=next, </b>; rel=prev",
+        ),
         ("Via", "1.0 {} (inner/1), 1.1 cache", "1.0 hidden, 1.1 cache"),
         ("Set-Cookie", "a=b; Domain={host}; Path=/", "a=b; Domain=shop.test; Path=/"),
     ],
