@@ -17,7 +17,8 @@ def _answer(field: Callable[[str], tuple[str, str]], route: str = "path: /", to:
         with endpoint(Reply(302, headers=[(name, value)], body=b"")) as real:
             text = f"""
 listeners: {{ web: {{ port: 0 }} }}
-backends: {{ b: {{ endpoints: ["{upstream.address}", {{ address: "{real.address}" }}], balancing: round_robin }} }}
+backends:
+  b: {{ endpoints: ["{upstream.address}", "{real.address}"], balancing: round_robin }}
 routes: [{{ {route}, to: b }}]
 """
             with gateway(text, threads=1) as running:
