@@ -555,6 +555,8 @@ pub struct Route {
     pub media_types: Vec<String>,
     /// Reads a body of at most this size whole before an endpoint is asked; a larger one is a 413.
     pub buffer_request: Option<Octets>,
+    /// Where copies of its requests go besides.
+    pub mirror: Option<Mirror>,
     /// Whose requests are answered, by the client's address; others get a 403.
     pub clients: Admission,
 }
@@ -781,6 +783,22 @@ pub struct Retries {
     pub methods: Vec<String>,
     /// Responses that count as failures besides connections that broke.
     pub statuses: Vec<u16>,
+}
+
+/// Copies of requests go to another backend as well, whose answers are thrown away.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mirror {
+    /// The backend's name, or its URL.
+    pub to: String,
+    /// The share of the requests that is copied, each drawn by itself.
+    pub percent: u8,
+    /// The largest body that is copied; requests with a larger one are not, and counted.
+    pub body_size: Octets,
+    /// Copies under way at a time; what comes beyond is not copied, and counted.
+    pub concurrency: u32,
+    /// How long a copy may take, connecting and answer included.
+    pub timeout: Millis,
 }
 
 /// A policy, function or ASGI application that runs in function workers.

@@ -160,6 +160,7 @@ fn routes(
             },
             body_size: None,
             buffer_request: None,
+            mirror: None,
             media_types: Vec::new(),
             clients: Admission {
                 allow: Vec::new(),

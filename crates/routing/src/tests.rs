@@ -53,6 +53,7 @@ pub(crate) fn route(kind: PathKind, path: &str) -> Route {
         },
         body_size: None,
         buffer_request: None,
+        mirror: None,
         media_types: Vec::new(),
         clients: Admission {
             allow: Vec::new(),

@@ -21,6 +21,6 @@ mod tests;
 
 pub use entry::{LogBatch, LogEntry, TEXTS, Text};
 pub use format::{LogFormat, format_entry};
-pub use metrics::{DURATION_BUCKETS_US, RouteStats, SharedRouteStats, ThreadStats};
+pub use metrics::{DURATION_BUCKETS_US, Mirrored, RouteStats, SharedRouteStats, ThreadStats};
 pub use render::{Gauge, Scrape, render};
 pub use writer::{LogSender, LogWriter};

@@ -19,6 +19,29 @@ fn add(counter: &AtomicU64, amount: u64) {
     );
 }
 
+/// What became of a copy of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mirrored {
+    /// It was sent and answered.
+    Sent,
+    /// No endpoint took it, or none answered in time.
+    Failed,
+    /// The body is larger than what is copied.
+    TooLarge,
+    /// As many as may were under way, or memory was short.
+    Limit,
+}
+
+impl Mirrored {
+    /// All with their names in metrics.
+    pub const NAMES: [(Self, &'static str); 4] = [
+        (Self::Sent, "sent"),
+        (Self::Failed, "failed"),
+        (Self::TooLarge, "too_large"),
+        (Self::Limit, "limit"),
+    ];
+}
+
 /// What one thread counted for one route.
 #[derive(Debug, Default)]
 #[repr(C, align(128))] // what every exchange counts lies together, in front
@@ -35,9 +58,18 @@ pub struct RouteStats {
     pub bytes_in: AtomicU64,
     /// Tries beyond the first.
     pub retries: AtomicU64,
+    /// Copies of requests by what became of them: the variants of [`Mirrored`] in order.
+    pub mirrored: [AtomicU64; 4],
 }
 
 impl RouteStats {
+    /// Counts one copy of a request.
+    pub fn count_mirrored(&self, outcome: Mirrored) {
+        if let Some(counter) = self.mirrored.get(outcome as usize) {
+            add(counter, 1);
+        }
+    }
+
     /// Counts one finished exchange.
     #[inline]
     pub fn record(

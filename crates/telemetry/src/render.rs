@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::{DURATION_BUCKETS_US, SharedRouteStats, ThreadStats};
+use crate::{DURATION_BUCKETS_US, Mirrored, SharedRouteStats, ThreadStats};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -176,7 +176,25 @@ fn render_routes(out: &mut String, routes: &[(Arc<str>, Arc<SharedRouteStats>)])
             }
         }
     }
+    render_mirrored(out, &groups);
     render_durations(out, &groups);
+}
+
+fn render_mirrored(out: &mut String, groups: &[(String, Vec<&SharedRouteStats>)]) {
+    let name = "tidegate_mirrored_total";
+    let _ = writeln!(
+        out,
+        "# HELP {name} Copies of requests by what became of them.\n# TYPE {name} counter"
+    );
+    for (route, stats) in groups {
+        for (outcome, label) in Mirrored::NAMES {
+            let counter = |s: &&SharedRouteStats| s.sum(|r| &r.mirrored[outcome as usize]);
+            let sum: u64 = stats.iter().map(counter).sum();
+            if sum > 0 {
+                let _ = writeln!(out, "{name}{{route=\"{route}\",outcome=\"{label}\"}} {sum}");
+            }
+        }
+    }
 }
 
 fn render_durations(out: &mut String, groups: &[(String, Vec<&SharedRouteStats>)]) {

@@ -219,6 +219,8 @@ def _targets(draft: Draft) -> Iterator[Mistake]:
         if route.to.type == "forward":
             for position, target in enumerate(route.to.backends):
                 yield from _backend(draft, ("routes", number, "to", position, "backend"), target.backend)
+        if route.mirror is not None:
+            yield from _backend(draft, ("routes", number, "mirror", "to"), route.mirror.to)
 
 
 def _backend(draft: Draft, path: Path, name: str) -> Iterator[Mistake]:

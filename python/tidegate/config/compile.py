@@ -349,13 +349,13 @@ class _Compilation:
     def _url_backends(self, route: Route, path: Path) -> None:
         if route.to.type != "forward":
             return
-        for target in route.to.backends:
-            if (
-                addresses.is_url(target.backend)
-                and ("backend", target.backend) not in self.snapshot.resources
-            ):
-                address = addresses.backend_url(target.backend).address
-                self._backend(target.backend, Backend(endpoints=[Endpoint(address=address)]), path)
+        names = [target.backend for target in route.to.backends]
+        if route.mirror is not None:
+            names.append(route.mirror.to)
+        for name in names:
+            if addresses.is_url(name) and ("backend", name) not in self.snapshot.resources:
+                address = addresses.backend_url(name).address
+                self._backend(name, Backend(endpoints=[Endpoint(address=address)]), path)
 
 
 def _room(settings: Model) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from tidegate.config.admission import Admission
 from tidegate.config.base import Model, refuse
 from tidegate.config.marks import Reads, one_or_more
 from tidegate.config.match import Match, PathMatch
+from tidegate.config.mirror import Mirror
 from tidegate.config.policy import Policies
 from tidegate.config.target import Target
 from tidegate.config.types import (
@@ -132,11 +133,13 @@ class Route(Model):
     """What a request's body may be: `application/json`, `image/*`; anything else is a 415."""
     buffer_request: ByteSize | None = None
     """Reads a body of at most this size whole before an endpoint is asked; a larger one is a 413."""
+    mirror: Mirror | None = None
+    """Where copies of its requests go besides."""
     clients: Admission = Admission()
     """Whose requests are answered, by the client's address; others get a 403."""
 
     not_yet: ClassVar[dict[str, str]] = {
-        "mirror": "", "cache": "", "session": "", "tls": "",
+        "cache": "", "session": "", "tls": "",
         "api": "",
         "rate_limit": "", "auth": "", "cors": "", "compress": "", "hash": "",
     }  # fmt: skip
@@ -180,6 +183,8 @@ class Route(Model):
                 )
             if rewrite.path is not None:
                 self._parameters(rewrite.path, "rewrite")
+        if self.mirror is not None and self.to.type != "forward":
+            raise refuse(f"`mirror` copies what a backend gets, but this route is a `{self.to.type}`", "rule")
         if self.to.type == "redirect" and self.to.path is not None:
             self._parameters(self.to.path, "redirect")
         return self

@@ -126,8 +126,8 @@ def test_twelve_mistakes_give_twelve_messages_at_their_places() -> None:
         ),
         ("apis: {}", "1:1: apis: `apis` does not exist yet in this version"),
         (
-            "routes: [{ path: /a, to: x, mirror: y }]",
-            "1:29: routes[0].mirror: `mirror` does not exist yet in this version",
+            "routes: [{ path: /a, to: x, cache: y }]",
+            "1:29: routes[0].cache: `cache` does not exist yet in this version",
         ),
         ("routes: [{ path: /a, to: { compose: x } }]", "1:26: routes[0].to: `compose` does not exist yet"),
         (

@@ -23,6 +23,12 @@ pub(crate) struct Journey<'a> {
 }
 
 impl Journey<'_> {
+    /// What a rewrite took from the front of the path.
+    pub(crate) fn prefix(&self) -> Option<&str> {
+        let outer = self.mapping.as_ref().map(|mapping| mapping.outer.as_str());
+        outer.filter(|outer| !outer.is_empty())
+    }
+
     /// How much of a body is read before an endpoint is asked, where that is wanted.
     pub(crate) fn buffered(&self) -> Option<u64> {
         let wanted = self

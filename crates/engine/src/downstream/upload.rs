@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::connection::Downstream;
+use crate::upstream::MirrorCopy;
 use std::task::{Context, Poll};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::{ChunkDecoder, HeadLimits, encode_chunk_head, encode_last_chunk};
@@ -24,6 +25,8 @@ pub(crate) struct Upload {
     pub(crate) received: u64,
     /// The whole body has been taken from the connection.
     pub(crate) is_done: bool,
+    /// A copy of the request that takes what is sent on.
+    pub(crate) copy: Option<Box<MirrorCopy>>,
     started: Moment,
     progress: Moment,
 }
@@ -43,6 +46,7 @@ impl Upload {
             limit,
             received: 0,
             is_done,
+            copy: None,
             started: now,
             progress: now,
         }
@@ -166,6 +170,10 @@ impl Upload {
                 return Poll::Ready(Err(UploadError::Refused(reject)));
             }
             if out.len() > before || self.is_done {
+                if is_framed && self.copy.is_some() {
+                    let piece = out.get(before..).unwrap_or_default();
+                    self.copy_on(downstream, piece);
+                }
                 return Poll::Ready(Ok(()));
             }
             let room = downstream.buffer.room(64 << 10);
@@ -181,6 +189,16 @@ impl Upload {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Adds to the copy what is sent on; the copy goes its way when it is whole.
+    fn copy_on(&mut self, downstream: &Downstream, piece: &[u8]) {
+        let copy = self.copy.take();
+        let copy = copy.and_then(|copy| copy.add(&downstream.thread, piece));
+        match copy {
+            Some(copy) if self.is_done => copy.send(&downstream.thread),
+            copy => self.copy = copy,
+        }
     }
 
     /// How the endpoint is told about the body.

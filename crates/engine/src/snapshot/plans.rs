@@ -3,6 +3,7 @@ use super::admission::{AdmissionPlan, Pace};
 use super::registry::Registry;
 use crate::files::FilesPlan;
 use crate::functions;
+use crate::upstream::MirrorPlan;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -204,6 +205,8 @@ pub(crate) struct RoutePlan {
     pub(crate) retries: Retries,
     pub(crate) body_size: Option<Octets>,
     pub(crate) buffer_request: Option<Octets>,
+    /// Where copies of its requests go.
+    pub(crate) mirror: Option<MirrorPlan>,
     /// Whose requests it answers.
     pub(crate) admission: AdmissionPlan,
     /// What a body may be, `type/subtype` or `type/*` in lower case; anything if empty.
@@ -273,6 +276,7 @@ impl RoutePlan {
             retries: config.retries,
             body_size: config.body_size,
             buffer_request: config.buffer_request,
+            mirror: config.mirror.map(MirrorPlan::new),
             admission: AdmissionPlan::build(&config.clients)?,
             media_types: config.media_types,
             stats: registry.route_stats(name),

@@ -3,6 +3,7 @@
 use super::attempt::{Attempt, Begun, Failed, Sender, head_limits_of};
 use super::download::Download;
 use super::load;
+use super::mirror;
 use super::open::Place;
 use super::switch::switch;
 use crate::decide;
@@ -53,6 +54,7 @@ pub(crate) async fn forward(
     } else if let Err(reject) = journey.upload.take(downstream, &mut body) {
         return Outcome::Upload(UploadError::Refused(reject));
     }
+    mirror::begin(downstream, journey, exchange, &body);
     let outcome = tries(downstream, journey, exchange, plan, record, until, &body).await;
     downstream.thread.buffers.give_output(body);
     outcome
@@ -237,11 +239,7 @@ fn begin(
     let forwarding = Forwarding {
         client: &downstream.peer_text,
         pseudonym: &settings.config.name,
-        prefix: journey
-            .mapping
-            .as_ref()
-            .map(|mapping| mapping.outer.as_str())
-            .filter(|outer| !outer.is_empty()),
+        prefix: journey.prefix(),
         request_id: &exchange.request_id,
         framing,
         passes_expect: exchange.body.is_none() && !journey.upload.is_done,

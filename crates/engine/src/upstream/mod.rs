@@ -8,6 +8,7 @@ mod attempt;
 mod download;
 mod forward;
 mod load;
+mod mirror;
 mod open;
 mod relay;
 mod switch;
@@ -15,5 +16,6 @@ mod tunnel;
 mod wait;
 
 pub(crate) use forward::{Outcome, forward};
+pub(crate) use mirror::{MirrorCopy, MirrorPlan};
 pub(crate) use open::Place;
 pub(crate) use wait::Pending;
