@@ -330,8 +330,7 @@ impl Downstream {
         exchange: &mut Exchange,
         limit: u64,
     ) -> Result<(), UploadError> {
-        let kind = ErrorKind::RequestBodySize;
-        let too_large = Reject::new(kind, "the body is too large to be held");
+        let too_large = Reject::new(ErrorKind::RequestBodySize, "the body is too large");
         if matches!(journey.upload.framing(), Framing::Length(length) if length > limit) {
             return Err(UploadError::Refused(too_large));
         }
