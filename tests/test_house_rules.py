@@ -32,7 +32,7 @@ LAYERS = (
 WITHOUT_RUNTIME = ("core", "config", "request", "contract", "functions", "files", "http", "routing")
 """Crates that are pure: no tokio, no sockets."""
 
-AREAS = ("balancing", "policies", "health")
+AREAS = ("balancing", "policies", "health", "discovery")
 """Areas whose rooms exist in Python and, where they run in the engine, in Rust under the same name."""
 
 MOST_LINES = 400

@@ -22,7 +22,7 @@ from tidegate.config.gateway_settings import GatewaySettings
 from tidegate.config.listener import Listener
 from tidegate.config.marks import Choice, MaySecret, Reads, Rule
 from tidegate.config.match import FieldMatch, PathMatch
-from tidegate.config.rooms import AREAS, Rooms, room, tags
+from tidegate.config.rooms import AREAS, CONTROL_AREAS, Rooms, room, tags
 from tidegate.config.route import Route
 from tidegate.config.schema import bounds, is_tag, schema, written_default
 from tidegate.config.secret import Secret
@@ -49,11 +49,17 @@ _SECTIONS: Final[dict[str, tuple[str, str, tuple[type[Model], ...]]]] = {
     ),
     "functions": ("Section `functions`", "User code in function workers: a mapping from names.", (Function,)),
 }
-_NOUNS: Final = {"balancing": "Balancing algorithms", "policies": "Policies", "health": "Health checks"}
+_NOUNS: Final = {
+    "balancing": "Balancing algorithms",
+    "policies": "Policies",
+    "health": "Health checks",
+    "discovery": "Discovery",
+}
 _ROOMS: Final = {
     "balancing": "balancing algorithm",
     "policies": "policy, or the name of a set",
     "health": "health check",
+    "discovery": "source of endpoints",
 }
 # Written in short forms alone, which the field that holds them describes.
 _SHORT: Final = (PathMatch, FieldMatch)
@@ -65,7 +71,7 @@ def outputs(root: Path) -> Iterator[tuple[str, str]]:
     yield "docs/reference/index.md", _index()
     for name, (title, about, models) in _SECTIONS.items():
         yield f"docs/reference/{name}.md", _section(title, about, models)
-    for area in AREAS:
+    for area in (*AREAS, *CONTROL_AREAS):
         for tag in tags(area):
             path = f"python/tidegate/{area}/{tag}/README.md"
             readme = _with_settings((root / path).read_text(encoding="utf-8"), room(area, tag))
@@ -82,7 +88,7 @@ def _index() -> str:
     lines += ["", "| Section | What it holds |", "|---|---|"]
     lines += [f"| [`{name}`]({name}.md) | {about} |" for name, (_, about, _) in _SECTIONS.items()]
     lines.append("| `policies` | Sets of policies by name, for others to name in their `policies`. |")
-    for area in AREAS:
+    for area in (*AREAS, *CONTROL_AREAS):
         lines += ["", f"## {_NOUNS[area]}", "", "| `type` | What it does |", "|---|---|"]
         lines += [f"| [`{tag}`]({area}/{tag}.md) | {_line(room(area, tag).__doc__)} |" for tag in tags(area)]
     lines += ["", "## Units and names", "", "| Written | What it is |", "|---|---|"]

@@ -37,6 +37,10 @@ def list_endpoints(backend: str | None, name: str | None, base: Path | None, *, 
         return
     headings = ("BACKEND", "ENDPOINT", "ZONE", "WEIGHT", "SOURCE", "STATE", "HEALTH", "IN FLIGHT")
     print(table(headings, rows))
+    for each, source in told["sources"].items():
+        if source["problem"]:
+            why = f"{plain(source['kind'])}: {plain(source['problem'])}"
+            print(f"the last endpoints of {plain(each)} stay: {why}")
 
 
 def _row(backend: str, endpoint: Mapping[str, Any]) -> tuple[object, ...]:

@@ -139,6 +139,8 @@ class Backend(Model):
 
     endpoints: Annotated[list[Endpoint], ControlOnly()] = Field(default_factory=list)
     """Where they are. They travel apart from the snapshot; an empty list answers 503."""
+    discovery: Annotated[Model | None, Rooms("discovery", optional=True), ControlOnly()] = None
+    """Where more of them come from; see the rooms of discovery."""
     protocol: BackendProtocol = "http"
     """What is spoken to them."""
     balancing: Annotated[Model, Rooms("balancing")] = Field(default="least_request", validate_default=True)
@@ -182,7 +184,7 @@ class Backend(Model):
     """What happens to every message, after the route's own policies."""
 
     not_yet: ClassVar[dict[str, str]] = {
-        "tls": "write plain `host:port` endpoints", "discovery": "", "resolve": "",
+        "tls": "write plain `host:port` endpoints", "resolve": "",
         "subset": "", "proxy_protocol": "",
     }  # fmt: skip
 

@@ -19,6 +19,9 @@ from tidegate.config.base import Model, refuse
 from tidegate.config.suggest import did_you_mean
 
 AREAS = ("balancing", "policies", "health")
+"""Areas whose rooms run in the engine."""
+CONTROL_AREAS = ("discovery",)
+"""Areas whose rooms run in control, in Python alone."""
 # Tags of rooms that issues promise, so that their absence is named instead of guessed at.
 _NOT_YET = {
     "balancing": frozenset(
@@ -61,6 +64,7 @@ _NOT_YET = {
             "mock",
         ]
     ),
+    "discovery": frozenset(["docker", "consul", "kubernetes", "etcd", "nomad"]),
     "health": frozenset(["grpc", "redis", "mysql", "postgres", "passive", "agent", "tls", "udp"]),
 }
 

@@ -82,7 +82,7 @@ def test_every_room_has_an_example() -> None:
 def test_every_room_tells_the_same_things(heading: str) -> None:
     rooms = [
         path
-        for area in ("balancing", "policies", "health")
+        for area in ("balancing", "policies", "health", "discovery")
         for path in ROOT.glob(f"python/tidegate/{area}/*/README.md")
     ]
     assert rooms

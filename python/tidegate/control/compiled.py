@@ -27,6 +27,7 @@ class Compiled:
         pools: Function workers.
         user: Whom node and control are to run as; None for no wish.
         function_user: The same for function workers.
+        discovery: By backend, the source of more endpoints: `{"kind", "settings", "folder"}`.
         files: What it was read from.
         code: Folders with users' code; `reloads` says which are to be watched in any case.
         weighers: Functions that compute weights.
@@ -36,6 +37,7 @@ class Compiled:
     pools: list[Pool] = field(default_factory=list)
     user: str | None = None
     function_user: str | None = None
+    discovery: dict[str, dict[str, Any]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     code: list[Path] = field(default_factory=list)
     reloads: list[Path] = field(default_factory=list)
@@ -70,6 +72,7 @@ class Compiled:
             "pools": self.pools,
             "user": self.user,
             "function_user": self.function_user,
+            "discovery": self.discovery,
             "files": [str(path) for path in self.files],
             "code": [str(path) for path in self.code],
             "reloads": [str(path) for path in self.reloads],
@@ -92,6 +95,7 @@ class Compiled:
             value["pools"],
             value["user"],
             value["function_user"],
+            value["discovery"],
             [Path(path) for path in value["files"]],
             [Path(path) for path in value["code"]],
             [Path(path) for path in value["reloads"]],
@@ -135,8 +139,17 @@ def compile_all(
         ],
         gateway.gateway.user,
         gateway.gateway.function_user,
+        _discovery(gateway, folder),
         files,
         sorted({*folders.values(), *(Path(weigher.directory) for weigher in weighing)}),
         sorted({folders[name] for name, function in gateway.functions.items() if function.reload}),
         weighing,
     )
+
+
+def _discovery(gateway: Gateway, folder: Path) -> dict[str, dict[str, Any]]:
+    return {
+        name: {**backend.model_dump(include={"discovery"})["discovery"], "folder": str(folder)}
+        for name, backend in gateway.backends.items()
+        if backend.discovery is not None
+    }

@@ -89,6 +89,7 @@ class Controller:
         for task in (*self._tasks, gone, stop):
             task.cancel()
         await asyncio.gather(*self._tasks, gone, stop, return_exceptions=True)
+        await self._desk.close()
         await self._node.disconnected()
         await self._supervisor.close()
 
@@ -259,7 +260,7 @@ class Controller:
         return applied
 
     async def _put_in_force(self, fresh: Compiled) -> Applied:
-        self._desk.complete(fresh)
+        await self._desk.complete(fresh)
         is_accepted = False
         try:
             try:
@@ -272,7 +273,7 @@ class Controller:
                 applied = await self._applier.apply(fresh)
             is_accepted = True
         finally:
-            self._desk.settle(is_accepted=is_accepted)
+            await self._desk.settle(is_accepted=is_accepted)
         return applied
 
     def _read(self) -> Compiled:

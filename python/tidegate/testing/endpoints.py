@@ -122,8 +122,8 @@ class Connection:
 class FakeEndpoint:
     """A running endpoint; use `endpoint(...)`. Attributes may be read at any time, from any thread."""
 
-    def __init__(self, script: Script, address: str = "127.0.0.1") -> None:
-        """Binds a free port of `address` at once."""
+    def __init__(self, script: Script, address: str = "127.0.0.1", port: int = 0) -> None:
+        """Binds `port` of `address` at once, a free one for 0."""
         self.script = script
         self.connections: list[Connection] = []
         self._changed = threading.Condition()
@@ -131,7 +131,7 @@ class FakeEndpoint:
         self._sockets: set[socket.socket] = set()
         self._closing = False
         self._socket = socket.create_server(
-            (address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET
+            (address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET
         )
         self.host, self.port = self._socket.getsockname()[:2]
         if script.fail == "refuse":
@@ -325,8 +325,9 @@ def endpoint(
     early: bool = False,
     keep: bool = True,
     address: str = "127.0.0.1",
+    port: int = 0,
 ) -> FakeEndpoint:
-    """Starts a fake endpoint on a free port of `address`; see `Script` for the arguments.
+    """Starts a fake endpoint on a port of `address`, a free one for 0; see `Script` for the arguments.
 
     Example:
         >>> with endpoint(respond=Reply(204, body=b"")) as upstream:
@@ -334,4 +335,4 @@ def endpoint(
         True
     """
     script = Script(respond, raw, fail, delay, cut_at, reset, half_close, trickle, early, keep)
-    return FakeEndpoint(script, address)
+    return FakeEndpoint(script, address, port)

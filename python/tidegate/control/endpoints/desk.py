@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from tidegate.config.backend import Endpoint
 from tidegate.control.compiled import Compiled
+from tidegate.control.endpoints.followers import Followers, Wanted
 from tidegate.control.endpoints.memory import Memory
 from tidegate.control.endpoints.roster import OPERATOR, Entry, refused
 from tidegate.events import Events
@@ -37,31 +39,87 @@ class Desk:
         self._turn = turn
         self._send = send
         self._before: dict[str, list[Entry]] = {}
+        self._sources: dict[str, Wanted] = {}
+        self._wanted: dict[str, Wanted] = {}
+        self._followers = Followers(events, self._found)
+        self._is_waiting = False
+        self._giving: set[asyncio.Task[None]] = set()
         self._memory = Memory(directory)
         self.roster, problem = self._memory.load()
         if problem:
             events.warning(f"what was known of endpoints cannot be used, sources are asked again: {problem}")
 
-    def complete(self, fresh: Compiled) -> None:
-        """Puts what is known besides the configuration into its lists; `settle` follows."""
+    async def complete(self, fresh: Compiled) -> None:
+        """Puts what is known besides the configuration into its lists; `settle` follows.
+
+        Sources that have never found anything are waited for, a few seconds at most.
+        """
         self._before = self.roster.configured
-        self.roster.configure(fresh.snapshot.endpoints)
+        self._sources, self._wanted = self._wanted, fresh.discovery
+        self._followers.follow(fresh.discovery)
+        self._is_waiting = True
+        await self._followers.first(set(fresh.discovery) - set(self.roster.found))
+        self.roster.configure(fresh.snapshot.endpoints, fresh.discovery)
         fresh.snapshot.endpoints.update(self.roster.lists())
 
-    def settle(self, *, is_accepted: bool) -> None:
+    async def settle(self, *, is_accepted: bool) -> None:
         """The configuration is in force, or the one before stays."""
-        if is_accepted:
-            self.roster.forget()
-        else:
-            self.roster.configured = self._before
+        self._is_waiting = False
+        if not is_accepted:
+            self._wanted = self._sources
+            self.roster.configured, self.roster.sources = self._before, frozenset(self._wanted)
+            self._followers.follow(self._wanted)
+            return
+        self.roster.forget()
+        # What was found while it was applied.
+        await self.give()
+
+    async def close(self) -> None:
+        """Ends what goes on by itself."""
+        await self._followers.close()
+        for task in self._giving:
+            task.cancel()
+        await asyncio.gather(*self._giving, return_exceptions=True)
+
+    def _found(self, backend: str, kind: str, endpoints: Sequence[Endpoint]) -> None:
+        found = [Entry.of(endpoint, kind) for endpoint in endpoints]
+        before = self.roster.found.get(backend)
+        if found == before:
+            return
+        self.roster.found[backend] = found
+        known = {each.address for each in before or ()}
+        fresh = {each.address for each in found}
+        self._events.info(
+            f"endpoints of {backend} changed",
+            kind=kind,
+            now=len(fresh),
+            new=len(fresh - known),
+            gone=len(known - fresh),
+        )
+        # Whoever applies a configuration has the turn, and looks itself.
+        if not self._is_waiting:
+            task = asyncio.create_task(self._give_later())
+            self._giving.add(task)
+            task.add_done_callback(self._giving.discard)
+
+    async def _give_later(self) -> None:
+        async with self._turn:
+            await self.give()
 
     async def list(self, message: Message) -> Message:
-        """`endpoints.list`: `{"backends": {name: [endpoint, ...]}}`, of one backend if `backend` names it."""
+        """`endpoints.list`, of one backend if `backend` names it.
+
+        Returns:
+            `{"backends": {name: [endpoint, ...]}, "sources": {name: {"kind", "problem"}}}`.
+        """
         wanted = message.get("backend")
         if wanted is not None:
             self.roster.check_backend(wanted)
         names = [wanted] if wanted is not None else list(self.roster.configured)
-        return {"backends": {name: self.roster.told(name) for name in names if _is_users(name)}}
+        return {
+            "backends": {name: self.roster.told(name) for name in names if _is_users(name)},
+            "sources": {name: each for name, each in self._followers.problems().items() if name in names},
+        }
 
     async def change(self, message: Message) -> Message:
         """`endpoints.change`: `{"backend", "address", "action", "settings", "force"}`."""

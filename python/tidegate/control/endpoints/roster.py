@@ -73,15 +73,18 @@ class Roster:
         found: By backend, what its source found last.
         registered: By backend and address, what registered itself.
         changes: By backend and address, what the operator changed.
+        sources: Backends that have a source; what others found once does not count.
     """
 
     configured: dict[str, list[Entry]] = field(default_factory=dict)
     found: dict[str, list[Entry]] = field(default_factory=dict)
     registered: dict[str, dict[str, Entry]] = field(default_factory=dict)
     changes: dict[str, dict[str, Change]] = field(default_factory=dict)
+    sources: frozenset[str] = frozenset()
 
-    def configure(self, lists: Mapping[str, str]) -> None:
-        """Takes the lists of a configuration, as `Snapshot.endpoints` has them."""
+    def configure(self, lists: Mapping[str, str], sources: Iterable[str]) -> None:
+        """Takes the lists of a configuration, as `Snapshot.endpoints` has them, and who has a source."""
+        self.sources = frozenset(sources)
         self.configured = {name: [_entry(each) for each in json.loads(text)] for name, text in lists.items()}
 
     def forget(self) -> None:
@@ -89,6 +92,8 @@ class Roster:
         for known in (self.found, self.registered, self.changes):
             for name in set(known) - set(self.configured):
                 known.pop(name)
+        for name in set(self.found) - self.sources:
+            self.found.pop(name)
 
     def entries(self, backend: str) -> list[Entry]:
         """The endpoints that the node is to have, in a stable order.
@@ -111,7 +116,7 @@ class Roster:
 
     def _named(self, backend: str) -> Iterable[Entry]:
         yield from self.configured.get(backend, ())
-        yield from self.found.get(backend, ())
+        yield from self.found.get(backend, ()) if backend in self.sources else ()
         yield from self.registered.get(backend, {}).values()
 
     def lists(self) -> dict[str, str]:
