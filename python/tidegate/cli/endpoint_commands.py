@@ -64,6 +64,35 @@ def drain(
     change(backend, address, "drain", name, runtime_directory, force=force, wait=limit, as_json=as_json)
 
 
+@app.command(
+    epilog=epilog(
+        "tidegate endpoint register shop 10.0.1.12:8080 --lease 10s -- python -m shop",
+        "tidegate endpoint register shop unix:/run/shop.sock",
+    ),
+    context_settings={"ignore_unknown_options": True},
+)
+def register(
+    backend: Backend,
+    address: Address,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="What serves there.")
+    ] = None,
+    lease: Annotated[str, typer.Option(help="How long it may stay unheard of, from 1s.")] = "10s",
+    weight: Annotated[int | None, typer.Option(help="Its share relative to its neighbours; 1.")] = None,
+    zone: Annotated[str | None, typer.Option(help="Where it stands.")] = None,
+    name: Name = None,
+    runtime_directory: Runtime = None,
+) -> None:
+    """Keep an endpoint registered while a command, or this one, runs.
+
+    It is taken out when that ends, and a lease after it was killed.
+    """
+    from tidegate.cli.register import register
+
+    settings = {"address": address, "weight": weight, "zone": zone}
+    raise SystemExit(register(backend, settings, lease, command or [], name, runtime_directory))
+
+
 @app.command(epilog=epilog("tidegate endpoint undrain shop 10.0.1.10:8080"))
 def undrain(
     backend: Backend,

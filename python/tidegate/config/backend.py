@@ -13,6 +13,7 @@ from tidegate.config.hashing import HashPart, hash_parts
 from tidegate.config.marks import Reads
 from tidegate.config.overload import AdaptiveConcurrency, PassiveHealth
 from tidegate.config.policy import Policies
+from tidegate.config.registration import Registration
 from tidegate.config.rooms import Rooms
 from tidegate.config.types import ByteSize, Choice, ControlOnly, Duration, EndpointAddress, Flag, Name, Weight
 from tidegate.config.weighing import ComputedWeights, LoadReport, SlowStart
@@ -141,6 +142,8 @@ class Backend(Model):
     """Where they are. They travel apart from the snapshot; an empty list answers 503."""
     discovery: Annotated[Model | None, Rooms("discovery", optional=True), ControlOnly()] = None
     """Where more of them come from; see the rooms of discovery."""
+    registration: Annotated[Registration | None, ControlOnly()] = None
+    """Whether instances may register themselves, and by which token."""
     protocol: BackendProtocol = "http"
     """What is spoken to them."""
     balancing: Annotated[Model, Rooms("balancing")] = Field(default="least_request", validate_default=True)

@@ -25,6 +25,8 @@ __all__ = ["ADMIN", "ADMIN_ROUTES", "Draft", "Mistake", "Path", "check", "check_
 
 ADMIN: Final = "admin"
 """The listener that `gateway.admin` becomes."""
+REGISTRATION: Final = "admin/endpoints"
+"""Its route by which instances register themselves, if a backend lets them."""
 ADMIN_ROUTES: Final = {"admin/metrics": "metrics", "admin/healthz": "health"}
 """Its routes, and the page of each."""
 
@@ -149,6 +151,12 @@ def _policies(draft: Draft) -> Iterator[Mistake]:
                     "a set holds policies, not other sets; name both where they are used",
                 )
     for name, backend in draft.backends.items():
+        has_admin = draft.settings is None or draft.settings.admin is not None
+        if backend is not None and backend.registration is not None and not has_admin:
+            yield (
+                ("backends", name, "registration"),
+                "instances register on the admin listener; write `admin: {}` in `gateway`",
+            )
         for key in ("balancing", "health_check"):
             room = getattr(backend, key, None)
             if isinstance(room, Model):
@@ -299,7 +307,7 @@ def _route_names(draft: Draft) -> Iterator[Mistake]:
         if route is None or (route.name is None and ("routes", number) in draft.mended):
             continue
         name = route_name(route)
-        if has_admin and name in ADMIN_ROUTES:
+        if has_admin and name in (*ADMIN_ROUTES, REGISTRATION):
             yield ("routes", number, "name"), f"`{name}` is a route of `gateway.admin`; choose another name"
         other = first.setdefault(name, route)
         # Without names they take the same requests, which `reach.py` says in better words.

@@ -17,7 +17,7 @@ from typing import Any, Final
 from tidegate.config import addresses
 from tidegate.config.backend import Backend, BackendLimits, BackendTimeouts, Endpoint
 from tidegate.config.base import Model
-from tidegate.config.check import ADMIN, ADMIN_ROUTES
+from tidegate.config.check import ADMIN, ADMIN_ROUTES, REGISTRATION
 from tidegate.config.collection import no_collection
 from tidegate.config.function import Function
 from tidegate.config.gateway import Gateway
@@ -36,6 +36,8 @@ CONFIGURATION: Final = "configuration"
 """The source of endpoints that the configuration itself names."""
 
 Path = tuple[int | str, ...]
+CONTROL: Final = "tidegate:registration"
+"""The backend that is control itself, where instances register themselves."""
 ADMIN_PATH: Final[Path] = ("gateway", "admin")
 Key = tuple[str, str]
 """A resource's kind and name."""
@@ -315,6 +317,14 @@ class _Compilation:
         if admin is None:
             return
         self._listener(ADMIN, Listener(address=admin.address, port=admin.port), ADMIN_PATH, [])
+        if self._takes_registrations():
+            socket = FilePath(self.compiler.runtime_directory) / "registration.sock"
+            backend = Backend(endpoints=[Endpoint(address=f"unix:{socket}")])
+            self._backend(CONTROL, backend, ADMIN_PATH)
+
+    def _takes_registrations(self) -> bool:
+        has_admin = self.gateway.gateway.admin is not None
+        return has_admin and any(each.registration is not None for each in self.gateway.backends.values())
 
     def _routes(self) -> None:
         known = self.compiler.known_routes((self.sets, self.folder))
@@ -331,6 +341,12 @@ class _Compilation:
         for name, page in ADMIN_ROUTES.items() if self.gateway.gateway.admin is not None else ():
             names.append(name)
             self._add("route", name, self._admin_route(name, page), ADMIN_PATH)
+        if self._takes_registrations():
+            match = {"path": "/endpoints", "methods": ["PUT"]}
+            route = Route.model_validate({"listeners": [ADMIN], "match": match, "to": {"respond": 200}})
+            target = {"type": "forward", "backends": [{"backend": CONTROL, "weight": 1}]}
+            names.append(REGISTRATION)
+            self._add("route", REGISTRATION, {**self._value(route), "to": target}, ADMIN_PATH)
         self._add("route_order", "routes", RouteOrder(names=names).model_dump(), ("routes",))
 
     def _route(self, route: Route) -> _Compiled:

@@ -11,6 +11,7 @@ from tidegate.config.compile import Compiler, Resource, Snapshot, digest
 from tidegate.config.gateway import Gateway
 from tidegate.config.implied import implied
 from tidegate.config.roots import check_roots
+from tidegate.config.secret import Secret
 from tidegate.control.pools import own_pools, pools
 from tidegate.control.weighers import Weigher, weighers
 from tidegate.protocol import Address, Pool, name_of
@@ -28,6 +29,7 @@ class Compiled:
         user: Whom node and control are to run as; None for no wish.
         function_user: The same for function workers.
         discovery: By backend, the source of more endpoints: `{"kind", "settings", "folder"}`.
+        registration: By backend, who may register: `{"token", "max_lease_ms", "max_endpoints", "networks"}`.
         files: What it was read from.
         code: Folders with users' code; `reloads` says which are to be watched in any case.
         weighers: Functions that compute weights.
@@ -38,6 +40,7 @@ class Compiled:
     user: str | None = None
     function_user: str | None = None
     discovery: dict[str, dict[str, Any]] = field(default_factory=dict)
+    registration: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     files: list[Path] = field(default_factory=list)
     code: list[Path] = field(default_factory=list)
     reloads: list[Path] = field(default_factory=list)
@@ -73,6 +76,7 @@ class Compiled:
             "user": self.user,
             "function_user": self.function_user,
             "discovery": self.discovery,
+            "registration": self.registration,
             "files": [str(path) for path in self.files],
             "code": [str(path) for path in self.code],
             "reloads": [str(path) for path in self.reloads],
@@ -96,6 +100,7 @@ class Compiled:
             value["user"],
             value["function_user"],
             value["discovery"],
+            value["registration"],
             [Path(path) for path in value["files"]],
             [Path(path) for path in value["code"]],
             [Path(path) for path in value["reloads"]],
@@ -140,6 +145,7 @@ def compile_all(
         gateway.gateway.user,
         gateway.gateway.function_user,
         _discovery(gateway, folder),
+        _registration(gateway),
         files,
         sorted({*folders.values(), *(Path(weigher.directory) for weigher in weighing)}),
         sorted({folders[name] for name, function in gateway.functions.items() if function.reload}),
@@ -153,3 +159,18 @@ def _discovery(gateway: Gateway, folder: Path) -> dict[str, dict[str, Any]]:
         for name, backend in gateway.backends.items()
         if backend.discovery is not None
     }
+
+
+def _registration(gateway: Gateway) -> dict[str, dict[str, Any]]:
+    found = {}
+    for name, backend in gateway.backends.items():
+        wanted = backend.registration
+        if wanted is not None:
+            token = wanted.token
+            found[name] = {
+                "token": token.reveal() if isinstance(token, Secret) else token,
+                "max_lease_ms": int(wanted.max_lease),
+                "max_endpoints": wanted.max_endpoints,
+                "networks": wanted.networks,
+            }
+    return found

@@ -129,6 +129,7 @@ class Controller:
             "position": self._position,
             "endpoints.list": self._desk.list,
             "endpoints.change": self._desk.change,
+            "endpoints.register": self._desk.register,
         }
         answer = answers.get(message["type"])
         if answer is None:
@@ -273,7 +274,7 @@ class Controller:
                 applied = await self._applier.apply(fresh)
             is_accepted = True
         finally:
-            await self._desk.settle(is_accepted=is_accepted)
+            await self._desk.settle(fresh.registration, is_accepted=is_accepted)
         return applied
 
     def _read(self) -> Compiled:

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from tidegate.config.backend import Endpoint
 from tidegate.control.compiled import Compiled
+from tidegate.control.endpoints.door import Door
+from tidegate.control.endpoints.door import Wanted as Registrars
 from tidegate.control.endpoints.followers import Followers, Wanted
+from tidegate.control.endpoints.leases import Leases
 from tidegate.control.endpoints.memory import Memory
-from tidegate.control.endpoints.roster import OPERATOR, Entry, refused
+from tidegate.control.endpoints.roster import OPERATOR, Entry, Roster, refused
 from tidegate.events import Events
 from tidegate.protocol import Message, ProtocolError
 
@@ -38,16 +41,20 @@ class Desk:
         self._events = events
         self._turn = turn
         self._send = send
+        self._memory = Memory(directory)
+        self.roster: Roster
+        self.roster, problem = self._memory.load()
+        if problem:
+            events.warning(f"what was known of endpoints cannot be used, sources are asked again: {problem}")
         self._before: dict[str, list[Entry]] = {}
         self._sources: dict[str, Wanted] = {}
         self._wanted: dict[str, Wanted] = {}
         self._followers = Followers(events, self._found)
+        self._leases = Leases(self.roster, events, turn, self.give)
+        self._door = Door(directory, self._leases)
+        self._expiring = asyncio.create_task(self._leases.run())
         self._is_waiting = False
         self._giving: set[asyncio.Task[None]] = set()
-        self._memory = Memory(directory)
-        self.roster, problem = self._memory.load()
-        if problem:
-            events.warning(f"what was known of endpoints cannot be used, sources are asked again: {problem}")
 
     async def complete(self, fresh: Compiled) -> None:
         """Puts what is known besides the configuration into its lists; `settle` follows.
@@ -62,7 +69,7 @@ class Desk:
         self.roster.configure(fresh.snapshot.endpoints, fresh.discovery)
         fresh.snapshot.endpoints.update(self.roster.lists())
 
-    async def settle(self, *, is_accepted: bool) -> None:
+    async def settle(self, registration: Mapping[str, Registrars], *, is_accepted: bool) -> None:
         """The configuration is in force, or the one before stays."""
         self._is_waiting = False
         if not is_accepted:
@@ -71,11 +78,17 @@ class Desk:
             self._followers.follow(self._wanted)
             return
         self.roster.forget()
+        self._door.wanted = registration
+        if problem := await self._door.open():
+            self._events.error(f"instances cannot register: {problem}")
         # What was found while it was applied.
         await self.give()
 
     async def close(self) -> None:
         """Ends what goes on by itself."""
+        self._door.close()
+        self._expiring.cancel()
+        await asyncio.gather(self._expiring, return_exceptions=True)
         await self._followers.close()
         for task in self._giving:
             task.cancel()
@@ -138,6 +151,13 @@ class Desk:
             self._events.info(f"endpoint {address} of {backend}: {action}", by=OPERATOR)
             is_sent = await self.give()
         return {"backend": backend, "address": address, "action": action, "in_force": is_sent}
+
+    async def register(self, message: Message) -> Message:
+        """`endpoints.register`: `{"backend", "settings", "lease_ms"}`; a lease of 0 ends it."""
+        settings = message.get("settings")
+        if not isinstance(settings, dict):
+            raise refused("settings", "must be an object")
+        return await self._leases.register(str(message.get("backend")), settings, message.get("lease_ms"))
 
     async def give(self) -> bool:
         """Keeps what is known and gives it to the node; the caller holds the turn.

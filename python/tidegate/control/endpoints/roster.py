@@ -72,6 +72,7 @@ class Roster:
         configured: By backend, what the configuration names; backends that are not here do not exist.
         found: By backend, what its source found last.
         registered: By backend and address, what registered itself.
+        leases: By backend and address, for how many milliseconds each of these registers.
         changes: By backend and address, what the operator changed.
         sources: Backends that have a source; what others found once does not count.
     """
@@ -79,6 +80,7 @@ class Roster:
     configured: dict[str, list[Entry]] = field(default_factory=dict)
     found: dict[str, list[Entry]] = field(default_factory=dict)
     registered: dict[str, dict[str, Entry]] = field(default_factory=dict)
+    leases: dict[str, dict[str, int]] = field(default_factory=dict)
     changes: dict[str, dict[str, Change]] = field(default_factory=dict)
     sources: frozenset[str] = frozenset()
 
@@ -89,7 +91,7 @@ class Roster:
 
     def forget(self) -> None:
         """Drops what is known of backends that are not there any more."""
-        for known in (self.found, self.registered, self.changes):
+        for known in (self.found, self.registered, self.leases, self.changes):
             for name in set(known) - set(self.configured):
                 known.pop(name)
         for name in set(self.found) - self.sources:
@@ -191,6 +193,11 @@ class Roster:
         if backend.startswith("function:"):
             raise refused(f"backend {backend}", "its endpoints are function workers; set `workers` instead")
 
+    def unregister(self, backend: str, address: str) -> None:
+        """Forgets an endpoint that registered itself."""
+        self.registered[backend].pop(address)
+        self.leases.get(backend, {}).pop(address, None)
+
     def told(self, backend: str) -> list[dict[str, Any]]:
         """Every endpoint with its state, those that the operator removed as well."""
         entries = [{**each.to_json(), "removed": False} for each in self.entries(backend)]
@@ -207,6 +214,7 @@ class Roster:
             "registered": {
                 name: [each.to_json() for each in found.values()] for name, found in self.registered.items()
             },
+            "leases": self.leases,
             "changes": {
                 name: {address: asdict(change) for address, change in changes.items()}
                 for name, changes in self.changes.items()
@@ -227,6 +235,7 @@ class Roster:
                 name: {each["address"]: _entry(each) for each in found}
                 for name, found in value["registered"].items()
             },
+            leases={name: dict(leases) for name, leases in value["leases"].items()},
             changes={
                 name: {address: Change(**change) for address, change in changes.items()}
                 for name, changes in value["changes"].items()
