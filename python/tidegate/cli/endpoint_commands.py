@@ -35,6 +35,7 @@ def add(
     address: Address,
     weight: Annotated[int | None, typer.Option(help="Its share relative to its neighbours; 1.")] = None,
     zone: Annotated[str | None, typer.Option(help="Where it stands.")] = None,
+    priority: Annotated[int | None, typer.Option(help="0 is wanted first.")] = None,
     name: Name = None,
     runtime_directory: Runtime = None,
     as_json: Json = False,
@@ -42,7 +43,7 @@ def add(
     """Add an endpoint at once, or change one; kept over reloads and restarts until it is removed."""
     from tidegate.cli.endpoint import change
 
-    settings = {"weight": weight, "zone": zone}
+    settings = {"weight": weight, "zone": zone, "priority": priority}
     change(backend, address, "add", name, runtime_directory, settings=settings, as_json=as_json)
 
 

@@ -172,7 +172,6 @@ def test_what_can_not_work_is_refused_with_what_to_write(parts: dict[str, Any], 
         (lambda: Listener(port=443, protocol="https"), "`https` does not exist yet in this version"),
         (lambda: Listener(port=443, protocol="htp"), "`htp` is not one of them; did you mean `http`?"),
         (lambda: Backend(protocol="function"), "`function` is not one of them"),
-        (lambda: Backend(discovery={}), "`discovery` does not exist yet in this version"),  # type: ignore[call-arg]
         (lambda: Backend(host="other"), "`other` is not one of them; known are `keep`, `endpoint`"),
         (lambda: Backend(health_check="htp"), "no such type `htp`; did you mean `http`?"),
         (

@@ -60,7 +60,8 @@ def looked_up(server: Nameserver, **settings: Any) -> tuple[list[dict[str, Any]]
     """What one look-up finds."""
     settings = {"name": "shop.test", "port": 80, "timeout": "2s", **settings}
     found, ttl = asyncio.run(look_up(DnsDiscovery(resolvers=[server.address], **settings)))
-    return [{"address": each.address, "weight": each.weight} for each in found], ttl
+    keys = ("address", "weight", "priority") if settings.get("record") == "srv" else ("address", "weight")
+    return [{key: getattr(each, key) for key in keys} for each in found], ttl
 
 
 def test_addresses_of_both_families_are_endpoints(server: Nameserver) -> None:
@@ -85,11 +86,13 @@ def test_services_have_ports_weights_and_priorities(server: Nameserver) -> None:
     server.holds("_http._tcp.test", "10 3 8081 a.test.", "10 1 8082 b.test.", "20 9 8083 c.test.", kind="SRV")
     server.holds("a.test", "10.0.0.1", "10.0.0.2")
     server.holds("b.test", "fd00::1", ttl=9, kind="AAAA")
+    server.holds("c.test", "10.0.0.3")
     found, ttl = looked_up(server, name="_http._tcp.test", record="srv", port=None)
     assert found == [
-        {"address": "10.0.0.1:8081", "weight": 3},
-        {"address": "10.0.0.2:8081", "weight": 3},
-        {"address": "[fd00::1]:8082", "weight": 1},
+        {"address": "10.0.0.1:8081", "weight": 3, "priority": 0},
+        {"address": "10.0.0.2:8081", "weight": 3, "priority": 0},
+        {"address": "10.0.0.3:8083", "weight": 9, "priority": 1},
+        {"address": "[fd00::1]:8082", "weight": 1, "priority": 0},
     ]
     assert ttl == 9
 

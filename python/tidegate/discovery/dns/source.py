@@ -23,6 +23,7 @@ from tidegate.discovery.report import Report
 
 _LONGEST_RETRY: Final = 30.0
 """Seconds between two tries at most."""
+_MOST_PRIORITIES: Final = 128
 _MOST_TARGETS: Final = 1_000
 """Targets of SRV records that are looked up."""
 
@@ -111,22 +112,28 @@ def _is_usable(text: str) -> bool:
 async def _services(
     resolver: dns.asyncresolver.Resolver, settings: DnsDiscovery
 ) -> tuple[list[Endpoint], float]:
-    """The targets of the lowest priority with their addresses (RFC 2782)."""
+    """The targets with their addresses (RFC 2782); the lowest priority of the records is our 0."""
     answer = await resolver.resolve(settings.name + ".", "SRV", search=False)
     records = [record for record in answer.rrset or () if isinstance(record, SRV)]
     # A target of "." says that the service is decidedly not there.
     records = [record for record in records if record.target.to_text() != "."]
     if not records:
         raise ValueError("its SRV records say that there is no such service")
-    best = min(record.priority for record in records)
-    first = [record for record in records if record.priority == best][:_MOST_TARGETS]
+    order = sorted({record.priority for record in records})[:_MOST_PRIORITIES]
+    rank = {priority: number for number, priority in enumerate(order)}
+    first = sorted((each for each in records if each.priority in rank), key=lambda each: each.priority)
+    first = first[:_MOST_TARGETS]
     names = sorted({record.target.to_text(omit_final_dot=True) for record in first})
     looked_up = await asyncio.gather(*(_addresses(resolver, name, ("A", "AAAA")) for name in names))
     addresses = dict(zip(names, (found for found, _ in looked_up), strict=True))
     found: dict[tuple[str, int], Endpoint] = {}
-    for record, weight in zip(first, weights([record.weight for record in first]), strict=True):
-        for address in addresses[record.target.to_text(omit_final_dot=True)]:
-            found[address, record.port] = _endpoint(address, record.port, weight, settings)
+    for priority, number in rank.items():
+        equals = [record for record in first if record.priority == priority]
+        for record, weight in zip(equals, weights([record.weight for record in equals]), strict=True):
+            for address in addresses[record.target.to_text(omit_final_dot=True)]:
+                # One that is named twice counts where it is wanted first.
+                made = _endpoint(address, record.port, weight, settings, number)
+                found.setdefault((address, record.port), made)
     ttl = min([answer.chaining_result.minimum_ttl, *(ttl for _, ttl in looked_up)])
     return [found[key] for key in sorted(found)], ttl
 
@@ -140,9 +147,9 @@ def weights(given: list[int]) -> list[int]:
     return [max(weight * 10, 1) for weight in given]
 
 
-def _endpoint(address: str, port: int, weight: int, settings: DnsDiscovery) -> Endpoint:
+def _endpoint(address: str, port: int, weight: int, settings: DnsDiscovery, priority: int = 0) -> Endpoint:
     host = f"[{address}]" if ":" in address else address
-    return Endpoint(address=f"{host}:{port}", weight=weight, zone=settings.zone)
+    return Endpoint(address=f"{host}:{port}", weight=weight, zone=settings.zone, priority=priority)
 
 
 def _reason(error: Exception) -> str:
