@@ -187,6 +187,8 @@ def test_what_makes_no_sense_is_refused(site: Site, body: object, answer: tuple[
 
 def test_no_more_register_than_may(site: Site, two: FakeEndpoint) -> None:
     with Registration(site.url, "shop", two.address, TOKEN):
+        # Who was the last before leaves now.
+        assert wait_until(partial(site.has, two.address), DEADLINE)
         ports = range(9000, 9003)
         said = [site.put({"address": f"127.0.0.9:{port}", "lease_ms": 1000}) for port in ports]
         assert [status for status, _ in said] == [200, 200, 400]
