@@ -119,6 +119,10 @@ pub struct Listener {
     pub merge_slashes: bool,
     /// What happens to every message, before the route's own policies.
     pub policies: Vec<Room>,
+    /// Pages by status (`404`, `5xx`), before those of the gateway.
+    pub error_pages: Vec<(String, ErrorPage)>,
+    /// Whether requests are answered with a 503; without it, what the gateway says.
+    pub maintenance: Option<Maintenance>,
     /// Whether routes that name no listener leave it alone: the one of tidegate's own pages.
     pub named_only: bool,
 }
@@ -176,6 +180,34 @@ pub struct Admission {
     pub allow: Vec<String>,
     /// Networks and addresses that may not, even if allowed.
     pub deny: Vec<String>,
+}
+
+/// What is answered in the place of an error. A text alone is its HTML.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorPage {
+    /// Texts by media type; the client gets the one it likes best, the first among equals.
+    /// `{status}` and `{request_id}` stand for what they say. A text alone is HTML, and usually
+    /// `${file:...}`.
+    pub bodies: Vec<(String, String)>,
+    /// In the place of the error's own status.
+    pub status: Option<u16>,
+    /// Whether answers of endpoints and functions with this status are replaced, too.
+    pub intercept: bool,
+}
+
+/// Requests are answered with a 503 and nothing else is asked. `true` alone switches it on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Maintenance {
+    /// Whether it is on; `false` keeps a part out of what is around it.
+    pub enabled: bool,
+    /// When clients are told to come again, in whole seconds; with `null` they are not told.
+    pub retry_after: Option<Millis>,
+    /// Clients that get through.
+    pub allow: Vec<String>,
+    /// Texts by media type, as in an error page; without one it is the error page for 503.
+    pub bodies: Vec<(String, String)>,
 }
 
 /// Endpoints that stand for each other, and how they are used.
@@ -559,6 +591,10 @@ pub struct Route {
     pub mirror: Option<Mirror>,
     /// Whose requests are answered, by the client's address; others get a 403.
     pub clients: Admission,
+    /// Pages by status (`404`, `5xx`), before those of the listener.
+    pub error_pages: Vec<(String, ErrorPage)>,
+    /// Whether it answers with a 503; without it, what the listener says.
+    pub maintenance: Option<Maintenance>,
 }
 
 /// What a request must look like: all of it must fit; what is left out always fits.

@@ -113,6 +113,8 @@ kinds! {
     FunctionTimeout = "function_timeout", 504, Upstream;
     /// The node has too little memory left for what the request takes.
     MemoryLimitReached = "memory_limit_reached", 503, Internal;
+    /// The route is in maintenance.
+    Maintenance = "maintenance", 503, Internal;
     /// The node is stopping.
     Draining = "draining", 503, Internal;
 }

@@ -2,6 +2,7 @@
 //! The same decision as on the live path, told instead of carried out.
 use crate::decide::{self, Mapping, Routed};
 use crate::files;
+use crate::pages;
 use crate::snapshot::{
     BackendPlan, FilterPlan, Problem, Registry, RoutePlan, Snapshot, TargetPlan,
 };
@@ -140,6 +141,12 @@ pub(crate) fn explain(
     question: &Question,
     now: Moment,
 ) -> Result<Value, String> {
+    let mut told = judge_question(snapshot, question, now)?;
+    pages::tell(snapshot, question.listener.as_deref(), &mut told);
+    Ok(told)
+}
+
+fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Result<Value, String> {
     let index = match &question.listener {
         None => 0,
         Some(name) => snapshot
@@ -186,6 +193,17 @@ pub(crate) fn explain(
         merge(&mut told, json!({"outcome": "not_found", "status": 404}));
         return Ok(told);
     };
+    let (route, id) = (routed.route, "0".repeat(26));
+    if let Some(answer) = pages::maintenance_answer(route, listener, client.address, &request, &id)
+    {
+        let name = &*route.name;
+        let status = answer.status;
+        merge(
+            &mut told,
+            json!({"route": name, "outcome": "respond", "status": status, "by": "maintenance"}),
+        );
+        return Ok(told);
+    }
     let parameters: serde_json::Map<String, Value> = routed
         .parameters
         .iter()
@@ -230,7 +248,12 @@ pub(crate) fn explain(
     if let Some(answer) = answer {
         merge(
             &mut told,
-            json!({"outcome": "respond", "status": answer.status, "by": "policy"}),
+            json!({
+                "outcome": "respond",
+                "status": answer.status,
+                "by": "policy",
+                "kind": answer.error.map(|(kind, _)| kind.name()),
+            }),
         );
         return Ok(told);
     }
@@ -394,7 +417,7 @@ impl Way<'_> {
     }
 }
 
-fn merge(told: &mut Value, more: Value) {
+pub(crate) fn merge(told: &mut Value, more: Value) {
     if let (Value::Object(told), Value::Object(more)) = (told, more) {
         told.extend(more);
     }

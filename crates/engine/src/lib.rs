@@ -17,6 +17,7 @@ mod functions;
 mod levels;
 mod memory;
 mod node;
+mod pages;
 mod probe;
 mod service;
 mod snapshot;

@@ -26,7 +26,7 @@ fn settings(trusted: &[&str]) -> Value {
 
 fn listener() -> Value {
     json!({"address": "127.0.0.1", "port": 80, "protocol": "http", "proxy_status": false,
-           "merge_slashes": true, "policies": [], "named_only": false,
+           "merge_slashes": true, "policies": [], "named_only": false, "error_pages": [],
            "limits": {"header_size": 32_768, "header_fields": 100, "target_size": 8192,
                       "body_size": 1000, "connections": 10, "connections_per_address": 10,
                       "connection_rate": null, "connection_burst": 1},
@@ -62,7 +62,7 @@ fn route(path: &str, rewrite: Value) -> Value {
            "rewrite": rewrite,
            "timeouts": {"request": null, "first_byte": null, "upgraded_idle": 1000, "upgraded_life": null},
            "retries": {"attempts": 1, "methods": ["GET"], "statuses": []}, "body_size": null,
-           "buffer_request": null, "mirror": null, "media_types": [], "clients": {"allow": [], "deny": []}})
+           "buffer_request": null, "mirror": null, "media_types": [], "clients": {"allow": [], "deny": []}, "error_pages": [], "maintenance": null})
 }
 
 fn delta(base: u64, number: u64, set: Vec<(&str, &str, Value)>) -> Delta {

@@ -166,6 +166,8 @@ fn routes(
                 allow: Vec::new(),
                 deny: Vec::new(),
             },
+            error_pages: vec![],
+            maintenance: None,
         })
         .collect()
 }

@@ -59,6 +59,8 @@ pub(crate) fn route(kind: PathKind, path: &str) -> Route {
             allow: Vec::new(),
             deny: Vec::new(),
         },
+        error_pages: vec![],
+        maintenance: None,
     }
 }
 

@@ -280,6 +280,11 @@ class _Compilation:
         # Routes that name no listener are on every other, which the node knows best: if they listed
         # them here, a new listener would be a change of every route.
         value |= {"policies": policies + value["policies"], "named_only": path == ADMIN_PATH}
+        if path != ADMIN_PATH:
+            around = self.gateway.gateway
+            value["error_pages"] += [(statuses, page.model_dump()) for statuses, page in around.error_pages]
+            if listener.maintenance is None and around.maintenance is not None:
+                value["maintenance"] = around.maintenance.model_dump()
         self._add("listener", name, value, path, listener)
 
     def _backend(self, name: str, backend: Backend, path: Path) -> None:

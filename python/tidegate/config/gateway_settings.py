@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tidegate.config.base import Model, refuse
 from tidegate.config.otlp import Otlp
+from tidegate.config.pages import ErrorPages, Maintenance
 from tidegate.config.policy import Policies
 from tidegate.config.types import (
     ByteSize,
@@ -155,6 +156,10 @@ class GatewaySettings(Model):
     """Started as root: the user that function workers become; without it the same as `user`."""
     policies: Annotated[Policies, ControlOnly()] = Field(default_factory=list)
     """Policies of every listener but the admin one, before the listener's own."""
+    error_pages: Annotated[ErrorPages, ControlOnly()] = Field(default_factory=list)
+    """Pages by status (`404`, `5xx`) on every listener but the admin one."""
+    maintenance: Annotated[Maintenance | None, ControlOnly()] = None
+    """Whether requests on every listener but the admin one are answered with a 503."""
 
     @field_validator("memory", mode="after")
     @classmethod

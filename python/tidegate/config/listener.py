@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from tidegate.config.admission import Admission
 from tidegate.config.base import Model, refuse
+from tidegate.config.pages import ErrorPages, Maintenance
 from tidegate.config.policy import Policies
 from tidegate.config.types import ByteSize, Choice, Duration, Flag, ListenerAddress
 
@@ -79,6 +80,10 @@ class Listener(Model):
     """Whether `//` in a path is one `/`."""
     policies: Policies = Field(default_factory=list)
     """What happens to every message, before the route's own policies."""
+    error_pages: ErrorPages = Field(default_factory=list)
+    """Pages by status (`404`, `5xx`), before those of the gateway."""
+    maintenance: Maintenance | None = None
+    """Whether requests are answered with a 503; without it, what the gateway says."""
 
     not_yet: ClassVar[dict[str, str]] = {
         "tls": "write `protocol: http`", "proxy_protocol": "", "http2": "", "http3": "",

@@ -13,6 +13,7 @@ from tidegate.config.base import Model, refuse
 from tidegate.config.marks import Reads, one_or_more
 from tidegate.config.match import Match, PathMatch
 from tidegate.config.mirror import Mirror
+from tidegate.config.pages import ErrorPages, Maintenance
 from tidegate.config.policy import Policies
 from tidegate.config.target import Target
 from tidegate.config.types import (
@@ -137,6 +138,10 @@ class Route(Model):
     """Where copies of its requests go besides."""
     clients: Admission = Admission()
     """Whose requests are answered, by the client's address; others get a 403."""
+    error_pages: ErrorPages = Field(default_factory=list)
+    """Pages by status (`404`, `5xx`), before those of the listener."""
+    maintenance: Maintenance | None = None
+    """Whether it answers with a 503; without it, what the listener says."""
 
     not_yet: ClassVar[dict[str, str]] = {
         "cache": "", "session": "", "tls": "",

@@ -11,13 +11,12 @@ use super::upload::{Upload, UploadError};
 use crate::decide::{self, Routed};
 use crate::files;
 use crate::functions;
+use crate::pages;
 use crate::snapshot::{BackendPlan, FilterPlan, TargetPlan};
 use crate::thread::{Current, LARGE};
 use crate::upstream::{self, Outcome};
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use tidegate_config::{BackendProtocol, ListenerLimits};
 use tidegate_contract::{Answer, Client, Exchange};
 use tidegate_core::ErrorKind;
@@ -144,6 +143,15 @@ impl Downstream {
             let keep = self.fail(record, &request, reject.kind, reject.detail, keep_alive);
             return (keep.await, request);
         }
+        // Before anything is asked or read.
+        let (route, listener) = (routed.route, &self.listener);
+        let id = &record.request_id;
+        if let Some(answer) =
+            pages::maintenance_answer(route, listener, client.address, &request, id)
+        {
+            let keep = self.keep_out(record, &request, answer, keep_alive);
+            return (keep.await, request);
+        }
         let heads = head_limits(&self.listener.config.limits);
         let limit = routed
             .route
@@ -174,6 +182,9 @@ impl Downstream {
                 return (keep.await, request);
             }
         };
+        if pages::is_any(routed.route, &self.listener) {
+            record.shown_id.clone_from(&record.request_id);
+        }
         let backend = decide::backend(snapshot, routed.route, &mut self.thread.draw.borrow_mut());
         let mut journey = Journey {
             current,
@@ -224,8 +235,14 @@ impl Downstream {
         // A body that nobody reads would be taken for the next request.
         let has_body = request.framing() != Framing::None;
         let is_head = request.method_kind() == Method::Head;
-        self.reply_error(record, kind, keep_alive && !has_body, is_head)
-            .await
+        self.reply_error(
+            record,
+            kind,
+            keep_alive && !has_body,
+            is_head,
+            Some(request),
+        )
+        .await
     }
 
     /// Filters, then the answer from here or from an endpoint.
@@ -296,7 +313,8 @@ impl Downstream {
                 let keep = journey.keep_alive && journey.upload.is_done;
                 let is_head = exchange.request.method_kind() == Method::Head;
                 record.fail_with(kind, detail);
-                self.reply_error(record, kind, keep, is_head).await
+                let request = Some(&exchange.request);
+                self.reply_error(record, kind, keep, is_head, request).await
             }
             Outcome::Upload(error) => self.fail_upload(record, &exchange.request, error).await,
             Outcome::Broken => false,
@@ -321,54 +339,6 @@ impl Downstream {
                     .await
             }
         }
-    }
-
-    /// Reads the whole body into the exchange.
-    pub(crate) async fn read_body(
-        &mut self,
-        journey: &mut Journey<'_>,
-        exchange: &mut Exchange,
-        limit: u64,
-    ) -> Result<(), UploadError> {
-        let too_large = Reject::new(ErrorKind::RequestBodySize, "the body is too large");
-        if matches!(journey.upload.framing(), Framing::Length(length) if length > limit) {
-            return Err(UploadError::Refused(too_large));
-        }
-        if exchange.request.expects_continue() && self.buffer.is_empty() && !journey.upload.is_done
-        {
-            self.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
-                .await
-                .map_err(|_| UploadError::Gone)?;
-        }
-        let mut body = Vec::new();
-        let mut taken = 0;
-        while !journey.upload.is_done {
-            self.timer.set(journey.upload.deadline(self));
-            let slow = Reject::new(ErrorKind::RequestTimeout, "the body came too slowly");
-            poll_fn(
-                |cx| match journey.upload.poll_more(self, cx, &mut body, false) {
-                    Poll::Pending => self
-                        .timer
-                        .poll_expired(cx)
-                        .map(|()| Err(UploadError::Refused(slow))),
-                    ready => ready,
-                },
-            )
-            .await?;
-            if body.capacity() > taken + LARGE {
-                if !self.take_memory(taken, body.capacity() - taken) {
-                    let kind = ErrorKind::MemoryLimitReached;
-                    let reject = Reject::new(kind, "no memory for the body");
-                    return Err(UploadError::Refused(reject));
-                }
-                taken = body.capacity();
-            }
-            if body.len() as u64 > limit {
-                return Err(UploadError::Refused(too_large));
-            }
-        }
-        exchange.body = Some(body);
-        Ok(())
     }
 
     /// Sends a response made here, through the response filters that stand before `position`.

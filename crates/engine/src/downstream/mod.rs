@@ -6,6 +6,7 @@
 //! last one.
 
 mod absence;
+mod body;
 mod connection;
 mod cookies;
 mod exchange;

@@ -17,6 +17,8 @@ pub(crate) struct Record {
     pub(crate) endpoint: Option<Arc<Endpoint>>,
     pub(crate) detail: &'static str,
     pub(crate) request_id: String,
+    /// What an error page calls the request while the exchange has `request_id`; only with pages.
+    pub(crate) shown_id: String,
     /// The client may still be sending: a body that was not read to its end.
     pub(crate) has_unread: bool,
     /// What the last endpoint tried came to.
@@ -40,6 +42,7 @@ impl Record {
             endpoint: None,
             detail: "",
             request_id: String::new(),
+            shown_id: String::new(),
             has_unread: true,
             last_failure: None,
             path: String::new(),

@@ -2,12 +2,13 @@
 //! Responses made here: refusals, redirects, fixed texts, answers of policies.
 use super::connection::{Downstream, Stalled};
 use super::record::Record;
+use crate::pages;
 use crate::snapshot::{RoutePlan, TargetPlan};
 use crate::thread::LARGE;
 use tidegate_contract::Answer;
 use tidegate_core::ErrorKind;
 use tidegate_http::{ResponseContext, encode_response, write_error};
-use tidegate_request::{Fields, Method, Reject, Request, Response};
+use tidegate_request::{FieldId, Fields, Framing, Method, Reject, Request, Response, Version};
 use tidegate_telemetry::LogEntry;
 
 impl Downstream {
@@ -17,21 +18,43 @@ impl Downstream {
         let mut record = Record::new(LogEntry::new(self.peer.address()), self.thread.now());
         record.fail(reject);
         self.thread.request_id(&mut record.request_id);
-        self.reply_error(&mut record, reject.kind, false, is_head)
+        self.reply_error(&mut record, reject.kind, false, is_head, None)
             .await;
         record.finish(&self.thread, &self.listener.name.clone(), &current, None);
         self.linger().await;
     }
 
-    /// Writes a short error response; returns whether the connection may go on.
+    /// Writes an error response, the configured page for it if there is one; returns whether the
+    /// connection may go on. Without a request none was understood.
     pub(crate) async fn reply_error(
         &mut self,
         record: &mut Record,
         kind: ErrorKind,
         keep_alive: bool,
         head_only: bool,
+        request: Option<&Request>,
     ) -> bool {
         let status = self.proxy_status(kind);
+        if let Some((status_code, content_type, body)) = self.page(record, kind.status(), request) {
+            let mut fields = Fields::default();
+            let _ = fields.append(b"Content-Type", content_type.as_bytes());
+            let _ = fields.append(b"Cache-Control", b"no-store");
+            if let Some(value) = &status {
+                let _ = fields.append(b"Proxy-Status", value.as_bytes());
+            }
+            let asked = Asked {
+                method: if head_only { Method::Head } else { Method::Get },
+                version: request.map_or(Version::Http11, Request::version),
+            };
+            let answer = Answer {
+                status: status_code,
+                fields,
+                body,
+                error: None,
+            };
+            let sent = self.write_answer(record, asked, answer, keep_alive).await;
+            return keep_alive && sent.is_ok();
+        }
         let mut out = self.thread.buffers.take_output();
         let now = self.wall_seconds();
         write_error(
@@ -48,6 +71,40 @@ impl Downstream {
         keep_alive && sent.is_ok()
     }
 
+    /// Status, content type and text of the page for a failure.
+    fn page(
+        &self,
+        record: &Record,
+        status: u16,
+        request: Option<&Request>,
+    ) -> Option<(u16, String, Vec<u8>)> {
+        let page = pages::page_for(record.route.as_deref(), &self.listener, status, true)?;
+        let id = match record.request_id.is_empty() {
+            true => &record.shown_id,
+            false => &record.request_id,
+        };
+        let (content_type, body) = page.forms.fill(request, status, id)?;
+        Some((page.status.unwrap_or(status), content_type.to_owned(), body))
+    }
+
+    /// Answers a request for something that is in maintenance; returns whether the connection may go
+    /// on.
+    pub(crate) async fn keep_out(
+        &mut self,
+        record: &mut Record,
+        request: &Request,
+        mut answer: Answer,
+        keep_alive: bool,
+    ) -> bool {
+        record.fail_with(ErrorKind::Maintenance, "in maintenance");
+        if let Some(value) = self.proxy_status(ErrorKind::Maintenance) {
+            let _ = answer.fields.append(b"Proxy-Status", value.as_bytes());
+        }
+        // A body that nobody reads would be taken for the next request.
+        let keep = keep_alive && request.framing() == Framing::None;
+        self.reply(record, request, answer, keep).await.is_ok() && keep
+    }
+
     /// What `Proxy-Status` says of a failure (RFC 9209 §2), where it is to be told.
     fn proxy_status(&self, kind: ErrorKind) -> Option<String> {
         self.listener.config.proxy_status.then(|| {
@@ -61,7 +118,7 @@ impl Downstream {
         self.thread.clock.wall_micros(self.thread.now()) / 1_000_000
     }
 
-    /// Writes a whole response made here.
+    /// Writes a whole response made here; one that reports a failure as the configured page for it.
     ///
     /// # Errors
     /// When the client does not take it.
@@ -69,34 +126,55 @@ impl Downstream {
         &mut self,
         record: &mut Record,
         request: &Request,
+        mut answer: Answer,
+        keep_alive: bool,
+    ) -> Result<(), Stalled> {
+        if let Some((kind, detail)) = answer.error {
+            record.fail_with(kind, detail);
+            if let Some((status, content_type, body)) =
+                self.page(record, answer.status, Some(request))
+            {
+                (answer.status, answer.body) = (status, body);
+                let _ = answer.fields.set(b"Content-Type", content_type.as_bytes());
+                answer.fields.remove_id(FieldId::ContentEncoding);
+            }
+            if let Some(value) = self.proxy_status(kind) {
+                // Its fields may have no room for one more; the log has it all the same.
+                let _ = answer.fields.append(b"Proxy-Status", value.as_bytes());
+            }
+        }
+        let asked = Asked {
+            method: request.method_kind(),
+            version: request.version(),
+        };
+        self.write_answer(record, asked, answer, keep_alive).await
+    }
+
+    async fn write_answer(
+        &mut self,
+        record: &mut Record,
+        asked: Asked,
         answer: Answer,
         keep_alive: bool,
     ) -> Result<(), Stalled> {
         let Answer {
             status,
-            mut fields,
+            fields,
             body,
-            error,
+            ..
         } = answer;
-        if let Some((kind, detail)) = error {
-            record.fail_with(kind, detail);
-            if let Some(value) = self.proxy_status(kind) {
-                // Its fields may have no room for one more; the log has it all the same.
-                let _ = fields.append(b"Proxy-Status", value.as_bytes());
-            }
-        }
         let current = self.thread.current();
-        let response = Response::local(status, fields, body.len() as u64, request.method_kind());
+        let response = Response::local(status, fields, body.len() as u64, asked.method);
         let mut out = self.thread.buffers.take_output();
         let context = ResponseContext {
-            version: request.version(),
+            version: asked.version,
             keep_alive,
             pseudonym: &current.snapshot.settings.config.name,
             now: self.wall_seconds(),
             is_local: true,
         };
         encode_response(&mut out, &response, &context);
-        let has_body = request.method_kind() != Method::Head && !matches!(status, 204 | 304);
+        let has_body = asked.method != Method::Head && !matches!(status, 204 | 304);
         if has_body {
             if body.len() > LARGE {
                 self.hold(2 * body.len());
@@ -109,6 +187,13 @@ impl Downstream {
         self.thread.buffers.give_output(out);
         sent
     }
+}
+
+/// What a response depends on of its request.
+#[derive(Clone, Copy)]
+struct Asked {
+    method: Method,
+    version: Version,
 }
 
 /// The answer of a route that needs no endpoint; `None` when it does.

@@ -18,6 +18,8 @@ use tidegate_request::{Method, Response};
 /// Bytes of a file that one connection sends before others get their turn, and whose presence in
 /// memory is asked about at once.
 const WINDOW: u64 = 512 << 10;
+/// The longest body that is put behind its head for one write.
+const COPIED: u64 = 32 << 10;
 /// Bytes that are read at a time to bring a window into memory.
 const STEP: usize = 128 << 10;
 
@@ -80,10 +82,17 @@ pub(crate) async fn send(
     let body = body_of(file, form);
     let outcome = match &body.content {
         _ if is_short => sending.bytes(&out).await,
-        Content::Memory(bytes) => {
-            from_memory(&mut out, bytes, &parts);
-            sending.bytes(&out).await
-        }
+        Content::Memory(bytes) => match &parts {
+            // Copying it behind the head would cost more than a second write.
+            Parts::One(range) if length > COPIED => sending.slice(&out, bytes, range).await,
+            parts => {
+                if length > COPIED {
+                    sending.downstream.hold(2 * length as usize);
+                }
+                from_memory(&mut out, bytes, parts);
+                sending.bytes(&out).await
+            }
+        },
         Content::File(fd) => {
             let content = Kept { entry, form, fd };
             sending.file(&out, &content, body.identity, &parts).await
@@ -143,6 +152,15 @@ impl Sending<'_> {
     async fn bytes(&self, bytes: &[u8]) -> Outcome {
         let sent = self.downstream.write_all(bytes).await;
         sent.map(|()| 0).map_err(|_| (STOPPED, 0))
+    }
+
+    /// Head and a part of what is in memory, one after the other.
+    async fn slice(&self, head: &[u8], bytes: &[u8], range: &Range<u64>) -> Outcome {
+        let range = range.start as usize..range.end as usize;
+        let bytes = bytes.get(range).unwrap_or_default();
+        self.text(head, true).await.map_err(|cut| (cut, 0))?;
+        self.text(bytes, false).await.map_err(|cut| (cut, 0))?;
+        Ok(bytes.len() as u64)
     }
 
     async fn file(

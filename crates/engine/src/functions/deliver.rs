@@ -5,6 +5,7 @@ use super::forward::{DIED, Step, failed, step};
 use super::message::is_protected;
 use super::stream::BodySender;
 use crate::downstream::{Downstream, Journey, Record, UploadError};
+use crate::pages;
 use crate::snapshot::BackendPlan;
 use crate::upstream::Outcome;
 use tidegate_contract::Exchange;
@@ -78,6 +79,15 @@ pub(super) async fn deliver(
     let now = downstream.thread.now();
     record.entry.first_byte_us = now.micros_since(record.started).max(1);
     let keep_alive = journey.keep_alive && journey.upload.is_done;
+    let (route, listener) = (journey.routed.route, &downstream.listener);
+    let in_its_place = pages::intercept(route, listener, exchange, &response);
+    if let Some(answer) = in_its_place {
+        let count = journey.filters.len();
+        let keep_alive = downstream
+            .answer(journey, exchange, record, answer, count)
+            .await;
+        return Outcome::Finished { keep_alive };
+    }
     if let Some(answer) = journey.way_back(exchange, &mut response).await {
         let sent = downstream
             .reply(record, &exchange.request, answer, keep_alive)

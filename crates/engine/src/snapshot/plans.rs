@@ -3,6 +3,7 @@ use super::admission::{AdmissionPlan, Pace};
 use super::registry::Registry;
 use crate::files::FilesPlan;
 use crate::functions;
+use crate::pages::{ErrorPages, Maintenance};
 use crate::upstream::MirrorPlan;
 use ipnet::IpNet;
 use smallvec::SmallVec;
@@ -119,10 +120,16 @@ pub(crate) struct ListenerPlan {
     pub(crate) counted: Arc<Counted>,
     /// Whose connections are taken.
     pub(crate) admission: AdmissionPlan,
+    pub(crate) error_pages: ErrorPages,
+    pub(crate) maintenance: Option<Box<Maintenance>>,
 }
 
 impl ListenerPlan {
-    pub(crate) fn build(name: &str, config: Listener, registry: &Registry) -> Result<Self, String> {
+    pub(crate) fn build(
+        name: &str,
+        mut config: Listener,
+        registry: &Registry,
+    ) -> Result<Self, String> {
         let key = match config.address.strip_prefix("unix:") {
             Some(path) => format!("unix:{path}"),
             None if config.address.contains(':') => {
@@ -130,6 +137,8 @@ impl ListenerPlan {
             }
             None => format!("tcp:{}:{}", config.address, config.port),
         };
+        let error_pages = ErrorPages::build(std::mem::take(&mut config.error_pages))?;
+        let maintenance = build_maintenance(config.maintenance.take())?;
         let filters = FilterPlan::build_all(&config.policies)?;
         Ok(Self {
             name: name.into(),
@@ -138,8 +147,17 @@ impl ListenerPlan {
             key,
             filters,
             counted: registry.counted(name),
+            error_pages,
+            maintenance,
         })
     }
+}
+
+fn build_maintenance(
+    config: Option<tidegate_config::Maintenance>,
+) -> Result<Option<Box<Maintenance>>, String> {
+    let plan = config.map(Maintenance::build).transpose()?;
+    Ok(plan.map(Box::new))
 }
 
 /// One policy, compiled.
@@ -214,6 +232,8 @@ pub(crate) struct RoutePlan {
     pub(crate) stats: Arc<SharedRouteStats>,
     /// The whole time an exchange may take.
     pub(crate) deadline: Option<Millis>,
+    pub(crate) error_pages: ErrorPages,
+    pub(crate) maintenance: Option<Box<Maintenance>>,
 }
 
 impl RoutePlan {
@@ -280,6 +300,8 @@ impl RoutePlan {
             admission: AdmissionPlan::build(&config.clients)?,
             media_types: config.media_types,
             stats: registry.route_stats(name),
+            error_pages: ErrorPages::build(config.error_pages)?,
+            maintenance: build_maintenance(config.maintenance)?,
         })
     }
 

@@ -8,6 +8,7 @@ use super::open::Place;
 use super::switch::switch;
 use crate::decide;
 use crate::downstream::{Downstream, Journey, Record, UploadError};
+use crate::pages;
 use crate::snapshot::BackendPlan;
 use crate::thread::Connection;
 use smallvec::SmallVec;
@@ -302,6 +303,26 @@ async fn deliver(
     }
     // As the endpoint sent it, whatever becomes of it.
     let status = response.status();
+    let (route, listener) = (journey.routed.route, &downstream.listener);
+    if let Some(answer) = pages::intercept(route, listener, exchange, &response) {
+        place.answered(plan, status, || now);
+        // What is all here needs no new connection for the next request.
+        let is_whole = match response.framing() {
+            ResponseFraming::None => buffer.is_empty(),
+            ResponseFraming::Length(length) => buffer.len() as u64 == length,
+            ResponseFraming::Chunked | ResponseFraming::Close => false,
+        };
+        let is_clean = is_whole && !sender.is_broken && journey.upload.is_done;
+        if is_clean && response.keep_alive() {
+            give_back(downstream, plan, connection, &response);
+        }
+        downstream.thread.buffers.give(buffer);
+        let count = journey.filters.len();
+        let keep_alive = downstream
+            .answer(journey, exchange, record, answer, count)
+            .await;
+        return Outcome::Finished { keep_alive };
+    }
     let replaced = journey.way_back(exchange, &mut response).await;
     if let Some(answer) = replaced {
         place.answered(plan, status, || now);
