@@ -3,36 +3,19 @@
 use crate::decide::{self, Mapping, Routed};
 use crate::files;
 use crate::pages;
+pub(crate) use crate::question::Question;
 use crate::snapshot::{
     BackendPlan, FilterPlan, Problem, Registry, RoutePlan, Snapshot, TargetPlan,
 };
 use crate::tell;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tidegate_config::{Delta, HostField};
 use tidegate_contract::{Answer, Client, Exchange, Flow};
 use tidegate_core::{Clock, Draw, Moment};
-use tidegate_http::{Forwarding, encode_request, parse_request};
-use tidegate_request::{Options, Request, Scheme};
-
-/// A request somebody asks about.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Question {
-    method: String,
-    /// Absolute, or a path with query.
-    url: String,
-    #[serde(default)]
-    headers: Vec<(String, String)>,
-    /// The client's address; 127.0.0.1 when left out.
-    #[serde(default)]
-    client: Option<IpAddr>,
-    /// The listener's name; the first when left out.
-    #[serde(default)]
-    listener: Option<String>,
-}
+use tidegate_http::{Forwarding, encode_request};
+use tidegate_request::Options;
 
 /// What becomes of a request, or of each of an array of them, under a snapshot given as a delta on
 /// nothing: JSON in, JSON out. All endpoints count as healthy.
@@ -86,52 +69,6 @@ fn offline(delta: &str, clock: &Clock) -> Result<Snapshot, Vec<Problem>> {
     Ok(snapshot)
 }
 
-/// The question as a request, through the parser of the wire.
-fn canonical(
-    question: &Question,
-    options: &Options,
-    limits: &tidegate_http::HeadLimits,
-) -> Result<Result<Request, Value>, String> {
-    let (authority, target) = split_url(&question.url);
-    let has_host = question
-        .headers
-        .iter()
-        .any(|(name, _)| name.eq_ignore_ascii_case("host"));
-    let mut head = format!("{} {target} HTTP/1.1\r\n", question.method);
-    if let Some(authority) = authority.filter(|_| !has_host) {
-        head.push_str(&format!("Host: {authority}\r\n"));
-    }
-    for (name, value) in &question.headers {
-        if value.contains(['\r', '\n']) {
-            return Err(format!("the value of {name} has a line break"));
-        }
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.push_str("\r\n");
-    let parsed = parse_request(
-        head.as_bytes(),
-        Default::default(),
-        limits,
-        Scheme::Http,
-        *options,
-    );
-    Ok(parsed.map_err(|(reject, _)| {
-        json!({"outcome": "reject", "status": reject.status(), "kind": reject.kind.name(), "detail": reject.detail})
-    }))
-}
-
-fn split_url(url: &str) -> (Option<&str>, &str) {
-    let Some((_, rest)) = url.split_once("://").filter(|_| !url.starts_with('/')) else {
-        return (None, url);
-    };
-    let at = rest.find(['/', '?']).unwrap_or(rest.len());
-    match rest.split_at_checked(at) {
-        Some((authority, "")) => (Some(authority), "/"),
-        Some((authority, target)) => (Some(authority), target),
-        None => (None, url),
-    }
-}
-
 /// What becomes of `question` under `snapshot` at `now`.
 ///
 /// # Errors
@@ -166,7 +103,7 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
         merge_slashes: listener.config.merge_slashes,
         is_trusted,
     };
-    let mut request = match canonical(question, &options, &limits)? {
+    let mut request = match question.canonical(&options, &limits)? {
         Ok(request) => request,
         Err(refused) => return Ok(refused),
     };

@@ -19,6 +19,7 @@ mod memory;
 mod node;
 mod pages;
 mod probe;
+mod question;
 mod service;
 mod snapshot;
 mod tell;

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A request somebody asks about, for an explanation.
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use tidegate_http::parse_request;
+use tidegate_request::{Options, Request, Scheme};
+
+/// A request somebody asks about.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Question {
+    pub(crate) method: String,
+    /// Absolute, or a path with query.
+    pub(crate) url: String,
+    #[serde(default)]
+    pub(crate) headers: Vec<(String, String)>,
+    /// The client's address; 127.0.0.1 when left out.
+    #[serde(default)]
+    pub(crate) client: Option<IpAddr>,
+    /// The listener's name; the first when left out.
+    #[serde(default)]
+    pub(crate) listener: Option<String>,
+}
+
+impl Question {
+    /// The question as a request, through the parser of the wire.
+    pub(crate) fn canonical(
+        &self,
+        options: &Options,
+        limits: &tidegate_http::HeadLimits,
+    ) -> Result<Result<Request, Value>, String> {
+        let (authority, target) = split_url(&self.url);
+        let has_host = self
+            .headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let mut head = format!("{} {target} HTTP/1.1\r\n", self.method);
+        if let Some(authority) = authority.filter(|_| !has_host) {
+            head.push_str(&format!("Host: {authority}\r\n"));
+        }
+        for (name, value) in &self.headers {
+            if value.contains(['\r', '\n']) {
+                return Err(format!("the value of {name} has a line break"));
+            }
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        let parsed = parse_request(
+            head.as_bytes(),
+            Default::default(),
+            limits,
+            Scheme::Http,
+            *options,
+        );
+        Ok(parsed.map_err(|(reject, _)| {
+            json!({"outcome": "reject", "status": reject.status(), "kind": reject.kind.name(), "detail": reject.detail})
+        }))
+    }
+}
+
+fn split_url(url: &str) -> (Option<&str>, &str) {
+    let Some((_, rest)) = url.split_once("://").filter(|_| !url.starts_with('/')) else {
+        return (None, url);
+    };
+    let at = rest.find(['/', '?']).unwrap_or(rest.len());
+    match rest.split_at_checked(at) {
+        Some((authority, "")) => (Some(authority), "/"),
+        Some((authority, target)) => (Some(authority), target),
+        None => (None, url),
+    }
+}
