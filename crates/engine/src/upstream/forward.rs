@@ -2,6 +2,7 @@
 //! Tries endpoints until one answers, and passes the answer on.
 use super::attempt::{Attempt, Begun, Failed, Sender, head_limits_of};
 use super::download::Download;
+use super::giving::give_back;
 use super::load;
 use super::mirror;
 use super::open::Place;
@@ -10,13 +11,12 @@ use crate::decide;
 use crate::downstream::{Downstream, Journey, Record, UploadError};
 use crate::pages;
 use crate::snapshot::BackendPlan;
-use crate::thread::Connection;
 use smallvec::SmallVec;
 use tidegate_config::HostField;
 use tidegate_contract::{Answer, Exchange};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::{Forwarding, ResponseContext, encode_request, encode_response};
-use tidegate_request::{FieldId, Framing, Response, ResponseFraming};
+use tidegate_request::{Framing, Response, ResponseFraming};
 
 /// Endpoints a request is offered to before its connects count as failed for good.
 const MAX_CONNECTS: usize = 4;
@@ -397,44 +397,4 @@ async fn replace(
         Ok(()) => Outcome::Finished { keep_alive },
         Err(_) => Outcome::Broken,
     }
-}
-
-/// Keeps the connection for the next request, for as long as both sides are willing.
-fn give_back(
-    downstream: &Downstream,
-    plan: &BackendPlan,
-    connection: Connection,
-    response: &Response,
-) {
-    let thread = &downstream.thread;
-    let now = thread.now();
-    let pool = &plan.config.pool;
-    let announced = response
-        .fields()
-        .get(FieldId::KeepAlive)
-        .and_then(announced_timeout_ms);
-    // A second less than announced: it closes on its clock, not on ours.
-    let idle_ms = announced.map_or(pool.idle_time.0, |ms| {
-        ms.saturating_sub(1000).min(pool.idle_time.0)
-    });
-    if idle_ms > 0 {
-        thread.pool.give(
-            connection,
-            now,
-            now.after_millis(idle_ms),
-            pool.idle as usize,
-        );
-    }
-}
-
-/// `timeout=N` of a `Keep-Alive` field, in milliseconds.
-fn announced_timeout_ms(value: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(value).ok()?;
-    let parts = text
-        .split(',')
-        .filter_map(|part| part.trim().split_once('='));
-    let seconds: u64 = parts
-        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))
-        .find_map(|(_, value)| value.trim().parse().ok())?;
-    Some(seconds.saturating_mul(1000))
 }

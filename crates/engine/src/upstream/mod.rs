@@ -7,6 +7,7 @@
 mod attempt;
 mod download;
 mod forward;
+mod giving;
 mod load;
 mod mirror;
 mod open;
