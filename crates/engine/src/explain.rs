@@ -130,17 +130,6 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
         merge(&mut told, json!({"outcome": "not_found", "status": 404}));
         return Ok(told);
     };
-    let (route, id) = (routed.route, "0".repeat(26));
-    if let Some(answer) = pages::maintenance_answer(route, listener, client.address, &request, &id)
-    {
-        let name = &*route.name;
-        let status = answer.status;
-        merge(
-            &mut told,
-            json!({"route": name, "outcome": "respond", "status": status, "by": "maintenance"}),
-        );
-        return Ok(told);
-    }
     let parameters: serde_json::Map<String, Value> = routed
         .parameters
         .iter()
@@ -154,6 +143,16 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
         merge(
             &mut told,
             json!({"outcome": "reject", "status": reject.status(), "kind": reject.kind.name(), "detail": reject.detail}),
+        );
+        return Ok(told);
+    }
+    let (route, id) = (routed.route, "0".repeat(26));
+    if let Some(answer) = pages::maintenance_answer(route, listener, client.address, &request, &id)
+    {
+        let status = answer.status;
+        merge(
+            &mut told,
+            json!({"outcome": "respond", "status": status, "by": "maintenance"}),
         );
         return Ok(told);
     }
