@@ -2,6 +2,7 @@
 """Where endpoints are, and what they run on, is nobody's business outside."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
@@ -94,9 +95,9 @@ def test_what_endpoints_run_on_is_told_only_if_asked_for() -> None:
 @pytest.mark.parametrize("fail", ["refused", "silent", "garbage"])
 def test_no_error_says_where_the_endpoint_is(fail: str) -> None:
     backend = "timeouts: { first_byte: 200ms }"
-    made = {"silent": {"fail": "silent"}, "garbage": {}, "refused": {}}[fail]
-    content = (b"garbage\r\n\r\n",) if fail == "garbage" else ()
-    with endpoint(*content, **made) as upstream, small(upstream, backend=backend) as running:
+    raw = b"garbage\r\n\r\n" if fail == "garbage" else None
+    silent: Literal["silent"] | None = "silent" if fail == "silent" else None
+    with endpoint(raw=raw, fail=silent) as upstream, small(upstream, backend=backend) as running:
         if fail == "refused":
             upstream.close()
         answer = ask(running)

@@ -95,7 +95,8 @@ impl Way<'_> {
         let split = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(split)?;
         let is_inner = self.is_inner(authority, scheme);
-        if !is_inner && !(self.mapping.is_some() && self.outer.eq_ignore_ascii_case(authority)) {
+        let is_outer = self.mapping.is_some() && self.outer.eq_ignore_ascii_case(authority);
+        if !is_inner && !is_outer {
             return None;
         }
         let start = match scheme {
