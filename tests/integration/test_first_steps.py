@@ -104,6 +104,9 @@ def test_an_example_of_the_help_works(
     if " init " in line:
         # Where no file is yet.
         folder = tmp_path
+    if " --record " in line:
+        # It records until it is stopped.
+        line += " --once"
     if " why " in line:
         # A trusted client's identifier is kept.
         fetch(gateway.port, "/home", **{"X-Request-Id": line.split()[-1]})

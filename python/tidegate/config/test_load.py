@@ -89,8 +89,8 @@ def test_twelve_mistakes_give_twelve_messages_at_their_places() -> None:
         ),
         ("routes:\n  path: /a", "2:3: routes: must be a list; begin each entry with `- `"),
         (
-            "backends: { b: { passive_health: false } }",
-            "1:34: backends.b.passive_health: must be a mapping of `enabled`, `failures`, `exclude_for`, ",
+            "backends: { b: { pool: false } }",
+            "1:24: backends.b.pool: must be a mapping of `idle`, `idle_time`, `unsafe_idle_time`",
         ),
         (
             "listeners:{ web: { port: 8080 } }",
