@@ -118,7 +118,7 @@ def test_a_lease_that_is_not_renewed_ends(site: Site, one: FakeEndpoint, two: Fa
 
 def test_leases_outlive_control(site: Site, one: FakeEndpoint, two: FakeEndpoint) -> None:
     with Registration(site.url, "shop", two.address, TOKEN):
-        assert site.put({"address": one.address, "lease_ms": 5000}) == (200, "")
+        assert site.put({"address": one.address, "lease_ms": 15_000}) == (200, "")
         os.kill(site.gateway.pid("control"), signal.SIGKILL)
         assert {site.gateway.get() for _ in range(8)} == {"one", "two"}
         assert wait_until(partial(site.has, one.address, two.address), DEADLINE)
