@@ -20,7 +20,7 @@ from tidegate.config.gateway_settings import GatewaySettings  # noqa: E402
 from tidegate.config.rooms import AREAS, room, tags  # noqa: E402
 from tidegate.config.route import Route  # noqa: E402
 from tidegate.config.wire import EndpointWire, FunctionWire, ListenerWire, RouteOrder  # noqa: E402
-from tools._generate import pages, rooms  # noqa: E402
+from tools._generate import pages, rooms, seeds  # noqa: E402
 from tools._generate.rust import RustFile  # noqa: E402
 
 COMMAND = "python tools/generate.py"
@@ -40,6 +40,7 @@ def outputs() -> Iterator[tuple[str, str]]:
     for area in AREAS:
         yield from rooms.outputs(area)
     yield from pages.outputs(ROOT)
+    yield from seeds.outputs()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,7 +8,7 @@ use tidegate_config::{
 
 /// What deltas are made of.
 pub const PIECES: &[&[u8]] = &[
-    br#"{"schema":2,"base":0,"number":1,"set":["#,
+    br#"{"schema":3,"base":0,"number":1,"set":["#,
     br#"],"secrets":[],"remove":[],"endpoints":[]}"#,
     br#"{"kind":"route","name":"a","values":{"env:A":"b"}}"#,
     br#"{"secret":"env:A"}"#,
@@ -16,7 +16,7 @@ pub const PIECES: &[&[u8]] = &[
     br#"{"kind":"route_order","name":"routes","hash":"b","value":{"names":["a"]}}"#,
     br#"["backend","b"]"#,
     br#"{"backend":"b","sequence":1,"endpoints":[]}"#,
-    br#"{"address":"h:1","weight":1,"zone":null}"#,
+    br#"{"address":"h:1","weight":1,"zone":null,"draining":false,"priority":0,"found_by":"configuration"}"#,
     br#""names":["a"]"#,
     b"{",
     b"}",
