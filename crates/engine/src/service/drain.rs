@@ -73,8 +73,12 @@ impl Drain {
         self.told.notify_one();
     }
 
-    /// Waits until the outcome was asked for, or nobody can be expected to ask.
+    /// Waits until the outcome was asked for, or nobody can be expected to ask: only a supervisor
+    /// that has started another node does.
     pub(crate) async fn farewell(&self) {
+        if !self.wish.borrow().is_some_and(|wish| wish.has_heir) {
+            return;
+        }
         let _ = tokio::time::timeout(FAREWELL, self.told.notified()).await;
     }
 }
