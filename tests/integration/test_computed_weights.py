@@ -100,6 +100,7 @@ def test_computed_weights_move_traffic_and_survive_the_node(tmp_path: Path, kind
     ("wrong", "says"),
     [
         ("raise", "raised RuntimeError: no figures today"),
+        ("hang", "took over 0.5 s"),
         ("exit", "the process of figures:by_file ended"),
         ("no mapping", "returned int; return a mapping from addresses to numbers"),
         ("[-1, 1]", "returned -1 for 127.0.0.1"),

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process that computes weights: imports `module:function` and answers one line of JSON with another.
 
-Run by `weights.Weigher` with the function's name. Whatever the user's code prints goes to the log.
+Run by `weights.Weighing` with the function's name. An empty line says that the import was tried: what the
+import takes is not counted against the first answer. Whatever the user's code prints goes to the log.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import json
 import os
@@ -69,6 +71,9 @@ def main() -> None:
     threading.Thread(target=_listen, args=(asked,), daemon=True).start()
     sys.path.insert(0, os.getcwd())
     function: Any = None
+    with contextlib.suppress(Wrong):
+        function = load(sys.argv[1])
+    print(file=answers, flush=True)
     with asyncio.Runner() as runner:
         while True:
             endpoints = [EndpointStatus(**each) for each in json.loads(asked.get())]
@@ -83,8 +88,7 @@ def main() -> None:
             except Exception as error:
                 traceback.print_exc()
                 told = {"error": f"raised {type(error).__name__}: {error}"}
-            answers.write(json.dumps(told) + "\n")
-            answers.flush()
+            print(json.dumps(told), file=answers, flush=True)
 
 
 def _listen(asked: queue.Queue[str]) -> None:

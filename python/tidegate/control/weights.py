@@ -23,7 +23,7 @@ from tidegate.protocol import ProtocolError, Refused
 from tidegate.weighing import EndpointStatus
 
 START_TIMEOUT = 30.0
-"""Seconds on top of the deadline for a process that has to import its code first."""
+"""Seconds for a process to import its code."""
 _LONGEST_ANSWER = 16 << 20
 _FIELDS = [field.name for field in fields(EndpointStatus)]
 
@@ -140,27 +140,38 @@ class _Running:
         Raises:
             _Failed: It has none, or not in time.
         """
-        patience = self.weigher.deadline_ms / 1000
-        process = self._process
+        patience = START_TIMEOUT
         try:
-            if process is None:
-                process = self._process = await self._start()
-                patience += START_TIMEOUT
-            assert process.stdin is not None and process.stdout is not None
-            process.stdin.write(json.dumps(endpoints).encode() + b"\n")
-            async with asyncio.timeout(patience):
-                await process.stdin.drain()
-                line = await process.stdout.readline()
+            if self._process is None:
+                self._process = await self._start()
+                await self._exchange(b"", patience)
+            patience = self.weigher.deadline_ms / 1000
+            line = await self._exchange(json.dumps(endpoints).encode() + b"\n", patience)
         except TimeoutError:
             raise _Failed(f"{self.weigher.handler} took over {patience:g} s") from None
         except (OSError, ValueError) as error:
             raise _Failed(f"{self.weigher.handler}: {error}") from error
-        if not line:
-            raise _Failed(f"the process of {self.weigher.handler} ended; its output is above")
         answer = json.loads(line)
         if "error" in answer:
             raise _Refused(f"{self.weigher.handler} {answer['error']}")
         return {str(address): float(weight) for address, weight in answer["weights"].items()}
+
+    async def _exchange(self, question: bytes, patience: float) -> bytes:
+        """The next line of the process.
+
+        Raises:
+            TimeoutError: It does not come within `patience` seconds.
+            _Failed: The process ended.
+        """
+        assert self._process is not None
+        assert self._process.stdin is not None and self._process.stdout is not None
+        async with asyncio.timeout(patience):
+            self._process.stdin.write(question)
+            await self._process.stdin.drain()
+            line = await self._process.stdout.readline()
+        if not line:
+            raise _Failed(f"the process of {self.weigher.handler} ended; its output is above")
+        return line
 
     async def _start(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(

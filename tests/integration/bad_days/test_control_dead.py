@@ -44,9 +44,14 @@ def stopped(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def replaced(site: Site) -> None:
-    """Kills the node and waits for another that has a snapshot."""
-    death = kill(site.call("status")["pid"])
+def replaced(site: Site, snapshot: str = "") -> None:
+    """Kills the node and waits for another that has a snapshot; it finds `snapshot` on disk, if given."""
+    pid = site.call("status")["pid"]
+    if snapshot:
+        # It may be about to write its own once more.
+        os.kill(pid, signal.SIGSTOP)
+        (site.directory / "snapshot.json").write_text(snapshot)
+    death = kill(pid)
 
     def is_up() -> bool:
         status = site.call("status")
@@ -95,8 +100,7 @@ def test_a_snapshot_that_cannot_be_read_is_put_aside_and_sent_again(tmp_path: Pa
     with endpoint() as upstream, Site(tmp_path, configuration(port, upstream)) as site:
         saved = site.directory / "snapshot.json"
         assert wait_until(saved.exists)
-        saved.write_text('{"schema": 1, "base": 0, "number": 7, "set"')
-        replaced(site)
+        replaced(site, '{"schema": 1, "base": 0, "number": 7, "set"')
         assert fetch(port) == 200
         assert (site.directory / "snapshot.refused.json").exists()
         assert "refuses its last snapshot" in site.output()
