@@ -28,10 +28,10 @@ def arguments() -> argparse.Namespace:
     """What to run."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="two short rounds; nothing is written unless --out"
+        "--quick", action="store_true", help="a few short rounds; nothing is written unless --out"
     )
-    parser.add_argument("--rounds", type=int, help="rounds per case (default 6)")
-    parser.add_argument("--seconds", type=float, help="seconds per closed-loop run (default 4)")
+    parser.add_argument("--rounds", type=int, help="rounds per case (default 24)")
+    parser.add_argument("--seconds", type=float, help="seconds per closed-loop run (default 1.5)")
     parser.add_argument("--case", action="append", choices=[*(case.name for case in CASES), "idle"])
     parser.add_argument("--peer", action="append", choices=[peer.name for peer in PEERS])
     parser.add_argument("--out", type=Path, help="folder for the results (default benches/results)")
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
     """All cases; returns the results file's content."""
     clock = rounds.Clockwork()
     if options.quick:
-        clock = rounds.Clockwork(rounds=2, warm=0.5, seconds=2, rate_seconds=1)
+        clock = rounds.Clockwork(rounds=6, seconds=1, rate_seconds=1, rate_every=6)
     if options.rounds:
         clock.rounds = options.rounds
     if options.seconds:

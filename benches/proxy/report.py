@@ -23,6 +23,17 @@ def spread(values: list[float]) -> float:
     return abs(high - low) / 2 / median(ordered)
 
 
+def ratios(own: list[float], other: list[float]) -> list[float]:
+    """Each round's ratio: what slows the machine down for a minute slows both turns of a round."""
+    return [mine / its for mine, its in zip(own, other, strict=True)]
+
+
+def best_of_peers(series: dict[str, dict[str, Any]]) -> list[float] | None:
+    """CPU per request of the better of nginx and HAProxy, a figure a round; `None` without them."""
+    others = [series[name]["cpu_us"] for name in ("nginx", "haproxy") if name in series]
+    return min(others, key=median) if others else None
+
+
 def disturbance(series: dict[str, dict[str, Any]]) -> float:
     """Largest share of the busy time of the proxies' core that no proxy used, 0 when it is within 8 %.
 
@@ -37,8 +48,7 @@ def disturbance(series: dict[str, dict[str, Any]]) -> float:
 
 def case_table(title: str, series: dict[str, dict[str, Any]]) -> list[str]:
     """One case: a row per proxy; CPU per request also as a ratio to the better of nginx and HAProxy."""
-    others = [median(series[name]["cpu_us"]) for name in ("nginx", "haproxy") if name in series]
-    best = min(others) if others else None
+    best = best_of_peers(series)
     rows = [
         f"### {title}",
         "",
@@ -47,12 +57,11 @@ def case_table(title: str, series: dict[str, dict[str, Any]]) -> list[str]:
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, one in series.items():
-        cpu = median(one["cpu_us"])
-        ratio = f"{cpu / best:.3f}" if best else ""
+        paired = ratios(one["cpu_us"], best) if best else []
         cells = [
             name,
-            f"{cpu:.2f} µs ±{spread(one['cpu_us']):.1%}",
-            ratio,
+            f"{median(one['cpu_us']):.2f} µs ±{spread(one['cpu_us']):.1%}",
+            f"{median(paired):.3f} ±{spread(paired):.1%}" if paired else "",
             f"{median(one['core_us']):.2f} µs",
             f"{median(one['busy']):.0%}",
             f"{median(one['load_busy']):.0%}",
@@ -133,10 +142,11 @@ def markdown(results: Results) -> str:
         + ".",
         "",
         f"Made by `{results['command']}` from the data file beside this page: {results['rounds']} "
-        f"interleaved rounds, {results['seconds']:.0f} s each, medians, ± half the distance between the "
+        f"interleaved rounds, {results['seconds']:g} s each, medians, ± half the distance between the "
         "quartiles. The proxy alone on one core, load generator and origin servers on another; every answer "
-        "checked; logs and counters on. The ratio is to the better of nginx and HAProxy. Latencies at a "
-        "fixed rate count from when a request was due. Peers' configurations: `benches/proxy/peers/`.",
+        "checked; logs and counters on. The ratio is to the better of nginx and HAProxy in the same round. "
+        "Latencies at a fixed rate count from when a request was due. Peers' configurations: "
+        "`benches/proxy/peers/`.",
         "",
     ]
     for name, case in results["cases"].items():
