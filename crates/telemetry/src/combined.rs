@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::format::{civil, write_query};
-use crate::{LogBatch, LogEntry, LogFormat, Text};
+use crate::format::{civil, is_plain, write_query};
+use crate::{LogBatch, LogEntry, LogFormat, Text, digits};
 use std::io::Write;
 
 const MONTHS: [&str; 12] = [
@@ -20,18 +20,19 @@ pub(crate) fn format_combined(
     entry: &LogEntry,
     format: &LogFormat,
 ) {
-    let _ = write!(out, "{} - - [", entry.client);
+    digits::push_address(out, entry.client);
+    out.extend_from_slice(b" - - [");
     let seconds = entry.wall_micros / 1_000_000;
     let (year, month, day) = civil(seconds / 86_400);
     let month = MONTHS.get(month as usize - 1).copied().unwrap_or("Jan");
-    let second = seconds % 86_400;
-    let _ = write!(
-        out,
-        "{day:02}/{month}/{year:04}:{:02}:{:02}:{:02} +0000] \"",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    );
+    digits::push_padded::<2>(out, day);
+    out.push(b'/');
+    out.extend_from_slice(month.as_bytes());
+    out.push(b'/');
+    digits::push_padded::<4>(out, year);
+    out.push(b':');
+    digits::push_clock(out, seconds % 86_400);
+    out.extend_from_slice(b" +0000] \"");
     let method = batch.text(entry, Text::Method);
     if method.is_empty() {
         out.push(b'-'); // what was never a request
@@ -44,10 +45,15 @@ pub(crate) fn format_combined(
             out.push(b'?');
             write_query(out, query, &format.redact_query, escape);
         }
-        let version = if entry.version == 10 { "1.0" } else { "1.1" };
-        let _ = write!(out, " HTTP/{version}");
+        out.extend_from_slice(match entry.version {
+            10 => b" HTTP/1.0",
+            _ => b" HTTP/1.1",
+        });
     }
-    let _ = write!(out, "\" {:03} {}", entry.status, entry.bytes_out);
+    out.extend_from_slice(b"\" ");
+    digits::push_padded::<3>(out, entry.status.into());
+    out.push(b' ');
+    digits::push(out, entry.bytes_out);
     let is_hidden = |name: &str| format.redact_fields.iter().any(|word| word == name);
     for (name, which) in [("referer", Text::Referer), ("user-agent", Text::UserAgent)] {
         out.extend_from_slice(b" \"");
@@ -62,6 +68,10 @@ pub(crate) fn format_combined(
 }
 
 fn escape(out: &mut Vec<u8>, value: &[u8]) {
+    if is_plain(value) {
+        out.extend_from_slice(value);
+        return;
+    }
     for byte in value {
         match byte {
             b'"' | b'\\' | 0..0x20 | 0x7f.. => {

@@ -76,8 +76,12 @@ pub struct LogEntry {
     /// What went wrong.
     pub error: Option<ErrorKind>,
     start: u32,
-    lengths: [u16; TEXTS],
+    /// Where each text ends, counted from `start`.
+    ends: [u16; TEXTS],
 }
+
+// An entry's texts together fit what counts them.
+const _: () = assert!(TEXTS * MAX_TEXT <= u16::MAX as usize);
 
 /// Entries of one thread on their way to the log thread.
 #[derive(Debug, Default)]
@@ -104,7 +108,7 @@ impl LogEntry {
             version: 11,
             error: None,
             start: 0,
-            lengths: [0; TEXTS],
+            ends: [0; TEXTS],
         }
     }
 }
@@ -119,11 +123,12 @@ impl LogEntry {
 impl LogBatch {
     /// Adds an entry with its texts, in the order of [`Text`].
     pub fn push(&mut self, mut entry: LogEntry, texts: [&[u8]; TEXTS]) {
-        entry.start = self.text.len() as u32;
-        for (length, text) in entry.lengths.iter_mut().zip(texts) {
-            let text = text.get(..MAX_TEXT).unwrap_or(text);
-            *length = text.len() as u16;
-            self.text.extend_from_slice(text);
+        let start = self.text.len();
+        entry.start = start as u32;
+        for (end, text) in entry.ends.iter_mut().zip(texts) {
+            self.text
+                .extend_from_slice(text.get(..MAX_TEXT).unwrap_or(text));
+            *end = (self.text.len() - start) as u16;
         }
         self.entries.push(entry);
     }
@@ -131,12 +136,7 @@ impl LogBatch {
     /// Whether one of the entries is sampled in a trace.
     pub(crate) fn has_spans(&self) -> bool {
         let mut entries = self.entries.iter();
-        entries.any(|entry| {
-            entry
-                .lengths
-                .get(Text::Trace as usize)
-                .is_some_and(|length| *length > 0)
-        })
+        entries.any(|entry| !self.text(entry, Text::Trace).is_empty())
     }
 
     /// Bytes of text held.
@@ -161,16 +161,13 @@ impl LogBatch {
 
     /// One text of an entry of this batch.
     pub fn text(&self, entry: &LogEntry, which: Text) -> &[u8] {
-        let before: usize = entry
-            .lengths
-            .iter()
-            .take(which as usize)
-            .map(|length| usize::from(*length))
-            .sum();
-        let start = entry.start as usize + before;
-        let length = entry.lengths.get(which as usize).copied().unwrap_or(0);
-        self.text
-            .get(start..start + usize::from(length))
-            .unwrap_or_default()
+        let which = which as usize;
+        let begin = which
+            .checked_sub(1)
+            .and_then(|before| entry.ends.get(before));
+        let span = begin.map_or(0, |end| usize::from(*end))
+            ..entry.ends.get(which).map_or(0, |end| usize::from(*end));
+        let texts = self.text.get(entry.start as usize..).unwrap_or_default();
+        texts.get(span).unwrap_or_default()
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::{LogBatch, LogEntry, Text};
+use crate::{LogBatch, LogEntry, Text, digits};
 use std::io::Write;
 
 /// What log lines show, and which are written.
@@ -50,7 +50,9 @@ pub fn format_entry(
     {
         text(out, "trace_id", trace);
     }
-    let _ = write!(out, ",\"client\":\"{}\"", entry.client);
+    out.extend_from_slice(b",\"client\":\"");
+    digits::push_address(out, entry.client);
+    out.push(b'"');
     text(out, "listener", batch.text(entry, Text::Listener));
     text(out, "method", batch.text(entry, Text::Method));
     text(out, "host", batch.text(entry, Text::Host));
@@ -61,16 +63,11 @@ pub fn format_entry(
         write_query(out, query, &format.redact_query, escape);
         out.push(b'"');
     }
-    let version = if entry.version == 10 {
-        "HTTP/1.0"
-    } else {
-        "HTTP/1.1"
-    };
-    let _ = write!(
-        out,
-        ",\"protocol\":\"{version}\",\"status\":{}",
-        entry.status
-    );
+    out.extend_from_slice(match entry.version {
+        10 => b",\"protocol\":\"HTTP/1.0\"",
+        _ => b",\"protocol\":\"HTTP/1.1\"",
+    });
+    number(out, "status", entry.status.into());
     for (name, which) in [
         ("route", Text::Route),
         ("backend", Text::Backend),
@@ -81,22 +78,15 @@ pub fn format_entry(
             text(out, name, value);
         }
     }
-    let _ = write!(
-        out,
-        ",\"retries\":{},\"bytes_in\":{},\"bytes_out\":{},\"duration_ms\":{}.{:03}",
-        entry.retries,
-        entry.bytes_in,
-        entry.bytes_out,
-        entry.duration_us / 1000,
-        entry.duration_us % 1000
-    );
-    for (name, micros) in [
-        ("connect_ms", entry.connect_us),
-        ("first_byte_ms", entry.first_byte_us),
-    ] {
-        if micros > 0 {
-            let _ = write!(out, ",\"{name}\":{}.{:03}", micros / 1000, micros % 1000);
-        }
+    number(out, "retries", entry.retries.into());
+    number(out, "bytes_in", entry.bytes_in);
+    number(out, "bytes_out", entry.bytes_out);
+    millis(out, "duration_ms", entry.duration_us);
+    if entry.connect_us > 0 {
+        millis(out, "connect_ms", entry.connect_us);
+    }
+    if entry.first_byte_us > 0 {
+        millis(out, "first_byte_ms", entry.first_byte_us);
     }
     if let Some(error) = entry.error {
         text(out, "error", error.name().as_bytes());
@@ -130,26 +120,51 @@ pub fn format_entry(
         out.push(b'}');
     }
     if is_sampled {
-        let _ = write!(out, ",\"one_in\":{}", format.one_in);
+        number(out, "one_in", format.one_in.into());
     }
-    let _ = write!(out, ",\"snapshot\":{}}}", entry.snapshot);
-    out.push(b'\n');
+    number(out, "snapshot", entry.snapshot);
+    out.extend_from_slice(b"}\n");
 }
 
 fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":\"");
+    member(out, name);
+    out.push(b'"');
     escape(out, value);
     out.push(b'"');
 }
 
+fn number(out: &mut Vec<u8>, name: &str, value: u64) {
+    member(out, name);
+    digits::push(out, value);
+}
+
+fn millis(out: &mut Vec<u8>, name: &str, micros: u64) {
+    member(out, name);
+    digits::push_millis(out, micros);
+}
+
+/// `,"name":`
+#[inline]
+fn member(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+/// Whether `value` is printable ASCII without quotes and backslashes. In blocks without an early exit,
+/// which the compiler turns into vector code: this looks at every byte of every line.
+#[inline]
+pub(crate) fn is_plain(value: &[u8]) -> bool {
+    let is_odd = |odd: bool, byte: &u8| {
+        odd | !(0x20..0x7f).contains(byte) | (*byte == b'"') | (*byte == b'\\')
+    };
+    let (blocks, rest) = value.as_chunks::<16>();
+    !blocks.iter().any(|block| block.iter().fold(false, is_odd)) && !rest.iter().fold(false, is_odd)
+}
+
 /// JSON's escapes; bytes that are not UTF-8 become U+FFFD; DEL and C1 controls are escaped too.
 pub(crate) fn escape(out: &mut Vec<u8>, value: &[u8]) {
-    if value
-        .iter()
-        .all(|byte| matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\'))
-    {
+    if is_plain(value) {
         out.extend_from_slice(value);
         return;
     }
@@ -243,14 +258,16 @@ fn is_redacted(name: &[u8], redact: &[String]) -> bool {
 fn write_time(out: &mut Vec<u8>, micros: u64) {
     let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
     let (year, month, day) = civil(seconds / 86_400);
-    let second = seconds % 86_400;
-    let _ = write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{fraction:06}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    );
+    digits::push_padded::<4>(out, year);
+    out.push(b'-');
+    digits::push_padded::<2>(out, month);
+    out.push(b'-');
+    digits::push_padded::<2>(out, day);
+    out.push(b'T');
+    digits::push_clock(out, seconds % 86_400);
+    out.push(b'.');
+    digits::push_padded::<6>(out, fraction);
+    out.push(b'Z');
 }
 
 /// Year, month from 1 and day of a count of days since 1970, after Hinnant, "chrono-compatible

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod combined;
+mod digits;
 mod entry;
 mod format;
 mod kept;

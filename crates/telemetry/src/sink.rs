@@ -40,7 +40,7 @@ impl Sink {
     /// Writes whole lines, one for each entry; returns how many.
     pub(crate) fn write(&mut self, lines: &[u8], batch: &LogBatch, entries: &[&LogEntry]) -> usize {
         match self {
-            Self::File(file) => write_lines(file, lines),
+            Self::File(file) => write_lines(file, lines, entries.len()),
             Self::Journal(socket) => {
                 let lines = lines.split(|byte| *byte == b'\n');
                 let sent = lines.zip(entries).take_while(|(line, entry)| {
@@ -90,19 +90,22 @@ fn datagram(line: &[u8], batch: &LogBatch, entry: &LogEntry) -> Vec<u8> {
     out
 }
 
-/// Writes as many whole lines as there is room for; returns how many.
+/// Writes as many of `count` whole lines as there is room for; returns how many.
 ///
 /// The beginning of one that did not fit is taken back, if the file allows it: the next line to be
 /// written would follow it without an end of line, and both would be spoilt.
-fn write_lines(sink: &mut File, lines: &[u8]) -> usize {
+fn write_lines(sink: &mut File, lines: &[u8], count: usize) -> usize {
     let mut done = 0;
     while let Some(rest) = lines.get(done..).filter(|rest| !rest.is_empty()) {
         match sink.write(rest) {
             Ok(0) => break,
-            Ok(count) => done += count,
+            Ok(taken) => done += taken,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => break,
         }
+    }
+    if done == lines.len() {
+        return count;
     }
     let written = lines.get(..done).unwrap_or_default();
     let torn = written
