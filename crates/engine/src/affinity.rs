@@ -57,13 +57,16 @@ impl AffinityPlan {
     /// # Errors
     /// A key that cannot be used.
     pub(crate) fn build(config: &Affinity, registry: &Registry) -> Result<Self, String> {
-        let own = registry.affinity_key();
+        let is_own_key = config.keys.is_empty() && config.by == AffinityKind::Cookie;
+        let own = match is_own_key {
+            true => registry.affinity_key(),
+            false => [].into(),
+        };
         let mut keys: Vec<&[u8]> = config
             .keys
             .iter()
             .map(|key| key.reveal().as_bytes())
             .collect();
-        let is_own_key = keys.is_empty();
         if is_own_key {
             keys.push(&own);
         }
@@ -71,7 +74,7 @@ impl AffinityPlan {
         let keys: Result<_, _> = keys.collect();
         Ok(Self {
             keys: keys.map_err(|error| format!("affinity: {error}"))?,
-            is_own_key: is_own_key && config.by == AffinityKind::Cookie,
+            is_own_key,
             attributes: attributes(config),
             seals: ArcSwap::default(),
             config: config.clone(),

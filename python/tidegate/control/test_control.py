@@ -12,6 +12,7 @@ from tidegate.config.load import loads
 from tidegate.config.problem import ConfigError
 from tidegate.control.apply import hashes_of
 from tidegate.control.compiled import Compiled, address_of
+from tidegate.control.endpoints import Change, Memory, Roster
 from tidegate.control.pools import stamp
 from tidegate.control.sources import Sources, is_object
 from tidegate.control.watch import Watcher
@@ -221,3 +222,12 @@ def test_other_files_beside_do_not_count_and_code_below_does(tmp_path: Path) -> 
     (tmp_path / "code" / "deep").mkdir(parents=True)
     assert watched(tmp_path, [main], [], [tmp_path / "other.txt"]) == 0
     assert watched(tmp_path, [main], [tmp_path / "code"], [tmp_path / "code" / "deep" / "m.py"]) == 1
+
+
+def test_endpoints_are_kept_on_disk_while_there_are_some(tmp_path: Path) -> None:
+    memory = Memory(tmp_path)
+    known = Roster(changes={"b": {"127.0.0.1:1": Change(draining=True)}})
+    empty = Roster(found={"b": []}, registered={"b": {}}, changes={"b": {}})
+    assert not memory.save(empty) and not list(tmp_path.iterdir())
+    assert not memory.save(known) and memory.load()[0] == known
+    assert not memory.save(empty) and not list(tmp_path.iterdir())

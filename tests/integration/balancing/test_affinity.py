@@ -265,9 +265,12 @@ listeners: {{ web: {{ address: 127.0.0.1, port: PORT }} }}
 backends: {{ b: {{ endpoints: [{listed}], affinity: cookie }} }}
 routes: [{{ path: /, to: b }}]
 """
-    with supervised(tmp_path, text) as running:
-        running.wait_event("backend b", "write the same `affinity.keys` for all")
+    with supervised(tmp_path, text.replace("affinity: cookie", "affinity: address")) as running:
         file = tmp_path / "run" / "t" / "affinity.key"
+        assert not file.exists(), "a key that nothing needs"
+        running.write(text)
+        assert running.run("reload", "--name", "t").returncode == 0
+        running.wait_event("backend b", "write the same `affinity.keys` for all")
         assert file.stat().st_mode & 0o777 == 0o600
         key = file.read_bytes()
         assert len(key) == 32

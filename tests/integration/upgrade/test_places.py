@@ -105,7 +105,7 @@ def test_new_workers_serve_the_new_node_and_the_old_finish_for_the_old(tmp_path:
         gateway.wait_control()
         assert int(gateway.get("/pid")) in {gateway.pid(f"worker:hello:{number}") for number in range(2)}
         assert gateway.stop() == 0
-        assert {path.name for path in (tmp_path / "run").glob("t/*")} <= {"endpoints.json", "affinity.key"}
+        assert not list((tmp_path / "run").glob("t/*"))
 
 
 def test_code_that_does_not_load_in_the_new_version_keeps_the_old(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_under_root_the_new_processes_have_given_its_rights_up(open_folder: Path
             assert (door.stat().st_uid, door.stat().st_mode & 0o777) == (0, 0o600)
         assert {shot.outcome for shot in load.stop()} == {"ok"}, load.report()
         assert gateway.stop() == 0
-        assert {path.name for path in (open_folder / "run").glob("t/*")} <= {"endpoints.json", "affinity.key"}
+        assert not list((open_folder / "run").glob("t/*"))
 
 
 class First(Upgraded):

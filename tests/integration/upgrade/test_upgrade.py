@@ -86,7 +86,7 @@ def test_upgrade_and_downgrade_under_load_lose_nothing(
             assert not is_alive(before)
         assert_all_served(load)
         assert gateway.stop() == 0
-        assert {path.name for path in (tmp_path / "run").glob("t/*")} <= {"endpoints.json", "affinity.key"}
+        assert not list((tmp_path / "run").glob("t/*"))
 
 
 def test_what_exceeds_the_drain_time_is_cut_counted_and_shown(
@@ -212,4 +212,4 @@ def test_a_signal_upgrades_too_and_stopping_meanwhile_ends_both(
             assert busy.wait_final(1) and busy.final_responses[0].status == 200
             assert gateway.wait() == 0
         wait_gone(old)
-        assert {path.name for path in (tmp_path / "run").glob("t/*")} <= {"endpoints.json", "affinity.key"}
+        assert not list((tmp_path / "run").glob("t/*"))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The instance's own key for cookies, where the configuration has none: made once and kept in
-//! `affinity.key`, so that sessions outlive the node.
+//! The instance's own key for cookies, where the configuration has none: made when a
+//! backend first needs it and kept in `affinity.key`, so that sessions outlive the node.
 use super::state::Service;
 use crate::snapshot::{Snapshot, write_private};
 use std::fs::File;
@@ -10,12 +10,18 @@ use std::path::Path;
 
 const LENGTH: usize = 32;
 
-/// Reads the key, or makes one.
-pub(super) fn restore(service: &Service) {
+/// Says where the key is; nothing is read or written before a backend needs it.
+pub(super) fn offer(service: &Service) {
     let path = service.node.config.runtime_directory.join("affinity.key");
-    let key = kept(&path).or_else(|_| {
+    let registry = &service.node.registry;
+    registry.set_affinity_source(move || kept_or_made(&path));
+}
+
+/// The key on disk, or a new one, which is kept there; empty where neither can be had.
+fn kept_or_made(path: &Path) -> Vec<u8> {
+    let key = kept(path).or_else(|_| {
         let fresh = random()?;
-        if let Err(error) = write_private(&path, &fresh) {
+        if let Err(error) = write_private(path, &fresh) {
             super::say(&format!(
                 "{}: {error}: sessions by cookie end with this node",
                 path.display()
@@ -23,10 +29,10 @@ pub(super) fn restore(service: &Service) {
         }
         Ok::<_, io::Error>(fresh)
     });
-    match key {
-        Ok(key) => service.node.registry.set_affinity_key(&key),
-        Err(error) => super::say(&format!("no key for cookies can be made: {error}")),
-    }
+    key.unwrap_or_else(|error| {
+        super::say(&format!("no key for cookies can be made: {error}"));
+        Vec::new()
+    })
 }
 
 /// The key on disk, if it is whole and nobody else can have read it.

@@ -46,7 +46,7 @@ pub(crate) fn run(
         .build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let service = Service::new(node, snapshot, threads);
-        affinity_key::restore(&service);
+        affinity_key::offer(&service);
         zones::restore(&service);
         let stop = SignalKind::terminate();
         let (mut stop, mut reopen) = (signal(stop)?, signal(SignalKind::user_defined1())?);

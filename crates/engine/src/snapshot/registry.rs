@@ -3,9 +3,12 @@ use super::backend::BackendShared;
 use super::plans::Counted;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tidegate_core::Clock;
 use tidegate_telemetry::SharedRouteStats;
+
+/// Where the instance's own key for cookies comes from.
+type KeySource = Box<dyn Fn() -> Vec<u8> + Send + Sync>;
 
 /// What outlives snapshots: the state of backends, endpoints and balancers, and counters, by name.
 pub(crate) struct Registry {
@@ -15,7 +18,8 @@ pub(crate) struct Registry {
     routes: Mutex<HashMap<String, Arc<SharedRouteStats>>>,
     listeners: Mutex<HashMap<String, Arc<Counted>>>,
     drained: Mutex<Arc<BTreeSet<String>>>,
-    affinity_key: Mutex<Arc<[u8]>>,
+    affinity_key: OnceLock<Arc<[u8]>>,
+    affinity_source: OnceLock<KeySource>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -31,7 +35,8 @@ impl Registry {
             routes: Mutex::new(HashMap::new()),
             listeners: Mutex::new(HashMap::new()),
             drained: Mutex::default(),
-            affinity_key: Mutex::new([].into()),
+            affinity_key: OnceLock::new(),
+            affinity_source: OnceLock::new(),
         }
     }
 
@@ -82,14 +87,17 @@ impl Registry {
         open.sum()
     }
 
-    /// The instance's own key for cookies; empty before one was set, as offline.
+    /// The instance's own key for cookies, which the first backend that needs it makes; empty without
+    /// a source, as offline.
     pub(crate) fn affinity_key(&self) -> Arc<[u8]> {
-        lock(&self.affinity_key).clone()
+        let make = || self.affinity_source.get().map(|source| source().into());
+        let key = self.affinity_key.get_or_init(|| make().unwrap_or_default());
+        key.clone()
     }
 
-    /// Sets the instance's own key for cookies.
-    pub(crate) fn set_affinity_key(&self, key: &[u8]) {
-        *lock(&self.affinity_key) = key.into();
+    /// Says where the instance's own key for cookies comes from; the first word counts.
+    pub(crate) fn set_affinity_source(&self, source: impl Fn() -> Vec<u8> + Send + Sync + 'static) {
+        let _first = self.affinity_source.set(Box::new(source));
     }
 
     /// Zones that are being drained: they outlive snapshots.

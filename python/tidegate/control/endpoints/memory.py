@@ -34,14 +34,22 @@ class Memory:
             return Roster(), f"{self.path}: {error}"
 
     def save(self, roster: Roster) -> str:
-        """Writes it, whole or not at all; returns why not, or nothing."""
+        """Writes it, whole or not at all, and no file where there is nothing to keep.
+
+        Returns:
+            Why not, or nothing.
+        """
         fresh = self.path.with_suffix(".json.new")
+        known = roster.to_json()
         try:
+            if not any(of_backend for kind in known.values() for of_backend in kind.values()):
+                self.path.unlink(missing_ok=True)
+                return ""
             with contextlib.suppress(FileNotFoundError):
                 fresh.unlink()
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with open(descriptor, "w", encoding="utf-8") as file:
-                json.dump({"form": _FORM, **roster.to_json()}, file)
+                json.dump({"form": _FORM, **known}, file)
             fresh.replace(self.path)
         except OSError as error:
             return f"{self.path}: {error.strerror}"
