@@ -11,7 +11,7 @@ import pytest
 
 from tidegate.testing import FakeEndpoint, endpoint, wait_until
 
-from .supervised import Supervised, supervised
+from .supervised import Supervised, free_port, supervised
 
 FUNCTION = """
 import json, os, time
@@ -161,3 +161,29 @@ def test_a_change_of_the_configuration_starts_and_ends_it(tmp_path: Path) -> Non
         assert gateway.run("reload", "--name", "t").returncode == 0
         assert wait_until(lambda: weights_now(gateway) == [1, 1])
         assert status(gateway)["control"]["weights"] == []
+
+
+def test_a_change_that_only_control_uses_is_told(tmp_path: Path) -> None:
+    """Such a reload said "configuration unchanged": the node sees none of it."""
+    write_function(tmp_path)
+    (tmp_path / "endpoints.yaml").write_text("[]")
+    with endpoint() as one, endpoint() as two:
+        plain = f"gateway: {{ admin: {{ port: {free_port()} }} }}\n" + configuration(one, two)
+
+        def with_part(text: str) -> str:
+            return plain.replace("balancing: round_robin,", f"balancing: round_robin, {text},")
+
+        with supervised(tmp_path, plain) as gateway:
+            gateway.wait_event("configuration applied")
+            for text, changed in (
+                (plain.replace("500ms", "600ms"), "weights of b"),
+                (with_part("discovery: { type: file, path: endpoints.yaml }"), "discovery of b"),
+                (with_part("registration: { token: a-token-of-some-length }"), "registration of b"),
+                (plain, "registration of b"),
+            ):
+                gateway.write(text)
+                told = gateway.run("reload", "--name", "t")
+                assert told.returncode == 0, told.stderr
+                assert changed in gateway.wait_event("configuration applied")["changed"]
+            assert gateway.run("reload", "--name", "t").returncode == 0
+            gateway.wait_event("configuration unchanged")

@@ -155,7 +155,7 @@ class Applier:
             raise
         await self._keep(fresh)
         self.current = fresh
-        return replace(applied, changed=[*applied.changed, *_new_code(fresh, before)])
+        return replace(applied, changed=[*applied.changed, *_of_control(fresh, before)])
 
     async def resync(self) -> Applied | None:
         """Gives a node that has just come up what is in force, if it has something else."""
@@ -296,16 +296,24 @@ def _names(keys: Iterable[Key]) -> list[str]:
     return [special.get(kind, f"{kind} {name}") for kind, name in keys]
 
 
-def _new_code(fresh: Compiled, before: Compiled | None) -> list[str]:
-    """Pools whose processes were replaced though the node sees no change."""
+def _of_control(fresh: Compiled, before: Compiled | None) -> list[str]:
+    """What changed of the parts that the node does not have: who else acts on them is not told by it."""
     if before is None:
         return []
-    old = {pool["name"]: pool["hash"] for pool in before.pools}
-    return [
-        f"code of {pool['name']}"
-        for pool in fresh.pools
-        if old.get(pool["name"], pool["hash"]) != pool["hash"]
-    ]
+    old, new = _parts_of_control(before), _parts_of_control(fresh)
+    return [name for name in sorted({**old, **new}) if old.get(name) != new.get(name)]
+
+
+def _parts_of_control(compiled: Compiled) -> dict[str, Any]:
+    """By what people call it: functions' code, what computes weights, where endpoints come from, users."""
+    return {
+        **{f"code of {pool['name']}": pool["hash"] for pool in compiled.pools},
+        **{f"weights of {weigher.backend}": weigher for weigher in compiled.weighers},
+        **{f"discovery of {name}": settings for name, settings in compiled.discovery.items()},
+        **{f"registration of {name}": settings for name, settings in compiled.registration.items()},
+        "users": (compiled.user, compiled.function_user),
+        "folders that are watched for code": compiled.reloads,
+    }
 
 
 def _is_mismatch(refusal: Refused) -> bool:
