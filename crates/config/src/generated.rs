@@ -261,14 +261,16 @@ pub enum BackendProtocol {
     Function,
 }
 
-/// A part of the key: `client`, `path`, `host`, or the `header`, `cookie` or `query` of a name.
+/// A part of the key: `client`, `path`, `host`, or a `header`, `cookie`, `query` or `claim` by
+/// name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HashPart {
     /// The client's address, or a part of the request as the endpoint gets it: after policies and
-    /// rewrites.
+    /// rewrites. `claim` is read from the JSON Web Token of `Authorization: Bearer`, and not
+    /// verified.
     pub kind: HashKind,
-    /// Of the field, cookie or query parameter; empty for the others.
+    /// Of the field, cookie, query parameter or claim; empty for the others.
     pub name: String,
 }
 
@@ -280,6 +282,7 @@ pub enum HashKind {
     Header,
     Cookie,
     Query,
+    Claim,
     Path,
     Host,
 }
@@ -433,11 +436,13 @@ pub struct Pool {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Affinity {
-    /// `cookie` sets one that names the endpoint to gateways alone; `header`, `credential` and
-    /// `address` send what is alike to the same endpoint, and need no cookie.
+    /// `cookie` sets one that names the endpoint to gateways alone; `header`, `credential`, `claim`
+    /// and `address` send what is alike to the same endpoint, and need no cookie. `claim` is read
+    /// from the JSON Web Token of `Authorization: Bearer`, and not verified: it keeps sessions
+    /// together and admits nobody.
     pub by: AffinityKind,
-    /// Of the cookie, `tidegate` without it, or of the field, with `credential` `Authorization`
-    /// without it.
+    /// Of the cookie, `tidegate` without it; of the field, with `credential` `Authorization`
+    /// without it; or of the claim, `sub` without it.
     pub name: Option<String>,
     /// Secrets that sign the cookie, at least 16 characters each: the first signs, all are
     /// accepted. Without any this instance makes one of its own, which other gateways do not know.
@@ -461,6 +466,7 @@ pub enum AffinityKind {
     Cookie,
     Header,
     Credential,
+    Claim,
     Address,
 }
 

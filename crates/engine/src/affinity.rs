@@ -108,6 +108,11 @@ impl AffinityPlan {
                 }
                 is_there.then(|| Session::Hash(hash.finish()))
             }
+            AffinityKind::Claim => {
+                let name = self.config.name.as_deref().unwrap_or_default();
+                hash.write(request.bearer_claim(name)?.as_bytes());
+                Some(Session::Hash(hash.finish()))
+            }
             AffinityKind::Address => {
                 match client.to_canonical() {
                     IpAddr::V4(address) => hash.write(&address.octets()),

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod claim;
 mod connection;
 mod fields;
 mod framing;
@@ -24,6 +25,7 @@ mod target;
 mod tests;
 
 pub use build::{Options, Parts};
+pub use claim::bearer_claim;
 pub use fields::{
     CONNECTION_FIELDS, FieldError, FieldId, FieldRef, FieldSet, Fields, FieldsMut, PROTECTED,
     SectionError, folds_to, recognise_folded,

@@ -3,7 +3,7 @@ use crate::build::{self, Options, Parts};
 use crate::fields::{FieldId, Fields, FieldsMut, Span};
 use crate::framing::Framing;
 use crate::target::{self, Authority};
-use crate::{Method, Reject, Scheme, Storage, Version, cookie_pairs, query_pairs};
+use crate::{Method, Reject, Scheme, Storage, Version, bearer_claim, cookie_pairs, query_pairs};
 
 /// A request in its one canonical form. Routing, policies, log and what is sent upstream all read
 /// this and nothing else, so no two of them can understand a request differently.
@@ -248,6 +248,14 @@ impl Request {
         self.fields()
             .get_all(FieldId::Cookie)
             .flat_map(cookie_pairs)
+    }
+
+    /// The claim `name` of the token in `Authorization`, unverified; see [`bearer_claim`]. `None` as
+    /// well where there are several fields of that name: endpoints differ in which they read.
+    pub fn bearer_claim(&self, name: &str) -> Option<String> {
+        let mut values = self.fields().get_all(FieldId::Authorization);
+        let (first, second) = (values.next()?, values.next());
+        second.is_none().then(|| bearer_claim(first, name))?
     }
 
     /// Names and values of the query, raw and in order.

@@ -2,6 +2,7 @@
 //! What is refused, and what a message that is taken has become. Names give the section or the row
 //! of the catalogue of attacks.
 
+mod claim;
 mod framing;
 mod identity;
 mod request;

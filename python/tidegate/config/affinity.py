@@ -8,12 +8,12 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import Field, model_validator
 
 from tidegate.config.base import Model, refuse
-from tidegate.config.names import field_name
+from tidegate.config.names import field_name, token
 from tidegate.config.secret import Secret
-from tidegate.config.types import Choice, CookieName, Duration, Flag, PathText
+from tidegate.config.types import Choice, Duration, Flag, PathText, Text
 
 AffinityKind = Annotated[
-    Literal["cookie", "header", "credential", "address"],
+    Literal["cookie", "header", "credential", "claim", "address"],
     Choice("AffinityKind", doc="What makes requests one session."),
 ]
 CookieSecure = Annotated[
@@ -23,8 +23,9 @@ SameSite = Annotated[
     Literal["lax", "strict", "none"],
     Choice("SameSite", doc="Which requests from other sites carry a cookie."),
 ]
-_NAMES: Final = {"cookie": "tidegate", "credential": "authorization"}
+_NAMES: Final = {"cookie": "tidegate", "credential": "authorization", "claim": "sub"}
 _LEAST_KEY: Final = 16
+_LONGEST_CLAIM: Final = 256
 _COOKIE_ONLY: Final = ("keys", "path", "secure", "http_only", "same_site", "max_age")
 
 
@@ -34,10 +35,12 @@ class Affinity(Model):
     short_forms: ClassVar[tuple[Any, ...]] = ({"type": "string"},)
 
     by: AffinityKind
-    """`cookie` sets one that names the endpoint to gateways alone; `header`, `credential` and `address` send
-    what is alike to the same endpoint, and need no cookie."""
-    name: CookieName | None = None
-    """Of the cookie, `tidegate` without it, or of the field, with `credential` `Authorization` without it."""
+    """`cookie` sets one that names the endpoint to gateways alone; `header`, `credential`, `claim` and
+    `address` send what is alike to the same endpoint, and need no cookie. `claim` is read from the JSON Web
+    Token of `Authorization: Bearer`, and not verified: it keeps sessions together and admits nobody."""
+    name: Text | None = None
+    """Of the cookie, `tidegate` without it; of the field, with `credential` `Authorization` without it; or of
+    the claim, `sub` without it."""
     keys: Annotated[list[Secret], Field(max_length=8)] = Field(default_factory=list)
     """Secrets that sign the cookie, at least 16 characters each: the first signs, all are accepted. Without
     any this instance makes one of its own, which other gateways do not know."""
@@ -68,6 +71,10 @@ class Affinity(Model):
             raise refuse("`name` means nothing to `by: address`; leave it out", "rule")
         if self.by in ("header", "credential") and self.name is not None:
             field_name(self.name)
+        if self.by == "cookie" and self.name is not None:
+            token(self.name)
+        if self.by == "claim" and not 1 <= len(self.name or "") <= _LONGEST_CLAIM:
+            raise refuse("the name of a claim has 1 to 256 characters", "rule")
         if self.by != "cookie":
             for key in _COOKIE_ONLY:
                 if key in self.model_fields_set:

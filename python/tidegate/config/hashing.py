@@ -14,16 +14,19 @@ from tidegate.config.suggest import did_you_mean
 from tidegate.config.types import Choice, Text
 
 HashKind = Annotated[
-    Literal["client", "header", "cookie", "query", "path", "host"],
+    Literal["client", "header", "cookie", "query", "claim", "path", "host"],
     Choice("HashKind", doc="What is hashed."),
 ]
-_NAMED = ("header", "cookie", "query")
+_NAMED = ("header", "cookie", "query", "claim")
 _BARE = ("client", "path", "host")
-_FORMS = "write `client`, `path`, `host`, `{ header: X-User }`, `{ cookie: session }` or `{ query: id }`"
+_FORMS = (
+    "write `client`, `path`, `host`, `{ header: X-User }`, `{ cookie: session }`, `{ query: id }` or "
+    "`{ claim: sub }`"
+)
 
 
 class HashPart(Model):
-    """A part of the key: `client`, `path`, `host`, or the `header`, `cookie` or `query` of a name."""
+    """A part of the key: `client`, `path`, `host`, or a `header`, `cookie`, `query` or `claim` by name."""
 
     short_forms: ClassVar[tuple[Any, ...]] = (
         {"enum": list(_BARE)},
@@ -32,9 +35,10 @@ class HashPart(Model):
     is_short_only: ClassVar[bool] = True
 
     kind: HashKind
-    """The client's address, or a part of the request as the endpoint gets it: after policies and rewrites."""
+    """The client's address, or a part of the request as the endpoint gets it: after policies and rewrites.
+    `claim` is read from the JSON Web Token of `Authorization: Bearer`, and not verified."""
     name: Text = ""
-    """Of the field, cookie or query parameter; empty for the others."""
+    """Of the field, cookie, query parameter or claim; empty for the others."""
 
     @model_validator(mode="before")
     @classmethod
@@ -68,7 +72,8 @@ def _name(kind: str, name: Any) -> str:
     except ValueError as error:
         raise refuse(f"`{name}`: {error}", "text") from None
     if not name or len(name) > 256:
-        raise refuse("the name of a query parameter has 1 to 256 characters")
+        what = "query parameter" if kind == "query" else "claim"
+        raise refuse(f"the name of a {what} has 1 to 256 characters")
     return name
 
 

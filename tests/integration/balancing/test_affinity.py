@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import re
 import threading
+from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.settings.kit import ask
+from tests.integration.settings.kit import ask, small
 from tests.integration.supervised import supervised
 from tidegate.cli.chain import Chain
 from tidegate.config.load import loads
@@ -222,6 +223,68 @@ def test_what_is_alike_goes_to_one_endpoint(trio: list[FakeEndpoint], affinity: 
             assert home == 0 or grown.index(1) == home, "only the sessions of the dead one move"
 
 
+def token(claims: str) -> str:
+    """A JSON Web Token that nobody signed."""
+    parts = ('{"alg":"none"}', claims)
+    return ".".join([*(urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in parts), "sig"])
+
+
+def grown(endpoints: list[FakeEndpoint], running: RunningGateway, authorization: str | None) -> list[int]:
+    """How many of two requests each endpoint got."""
+    before = counts(*endpoints)
+    for _ in range(2):
+        headers = [f"Authorization: {authorization}"] if authorization else []
+        assert ask(running, headers=headers).status == 200
+    return [now - then for now, then in zip(counts(*endpoints), before, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("affinity", "name"),
+    [
+        ("claim", "sub"),
+        ("{ by: claim, name: 'https://a.test/tenant' }", "https://a.test/tenant"),
+    ],
+)
+def test_tokens_of_one_claim_go_to_one_endpoint(trio: list[FakeEndpoint], affinity: str, name: str) -> None:
+    with placed(*((one, "") for one in trio), backend=f"affinity: {affinity}") as running:
+        homes = {}
+        for number in range(30):
+            old = token(f'{{"exp": 1, "{name}": "user-{number}"}}')
+            fresh = token(f'{{"{name}": "user-{number}", "exp": 2, "roles": ["a"]}}')
+            homes[number] = grown(trio, running, f"Bearer {old}")
+            assert sorted(homes[number]) == [0, 0, 2]
+            assert grown(trio, running, f"bearer {fresh}") == homes[number], "a renewed token stays"
+        assert {of.index(2) for of in homes.values()} == {0, 1, 2}
+
+
+def test_a_claim_can_be_hashed_by_an_algorithm(trio: list[FakeEndpoint]) -> None:
+    with small(*trio, backend="balancing: maglev, hash: { claim: n }") as running:
+        tokens = [token(f'{{"n": {number}}}') for number in range(30)]
+        homes = [grown(trio, running, f"Bearer {each}") for each in tokens]
+        assert all(sorted(home) == [0, 0, 2] for home in homes)
+        assert {home.index(2) for home in homes} == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "Basic YTpi",
+        "Bearer opaque",
+        "Bearer a.b.c",
+        "Bearer " + "." * 4000,
+        "Bearer " + token('{"iss": "a"}'),
+        "Bearer " + token('{"sub": {"a": 1}}'),
+        "Bearer " + token('{"sub": "a", "sub": "b"}'),
+        "Bearer " + token('{"sub": ' + "[" * 3000),
+    ],
+    ids=range(9),
+)
+def test_without_a_claim_a_request_is_balanced(trio: list[FakeEndpoint], authorization: str | None) -> None:
+    with placed(*((one, "") for one in trio), backend="affinity: claim") as running:
+        assert all(max(grown(trio, running, authorization)) == 1 for _ in range(3))
+
+
 def test_an_address_goes_to_one_endpoint(trio: list[FakeEndpoint]) -> None:
     places = [(one, "") for one in trio]
     with placed(*places, backend="affinity: address", settings="trusted_proxies: [127.0.0.1]") as running:
@@ -236,16 +299,23 @@ def test_an_address_goes_to_one_endpoint(trio: list[FakeEndpoint]) -> None:
         assert used == {0, 1, 2}
 
 
-@pytest.mark.parametrize("kind", ["cookie", "header"])
+@pytest.mark.parametrize("kind", ["cookie", "header", "claim"])
 def test_explain_tells_where_a_session_goes(trio: list[FakeEndpoint], kind: str) -> None:
-    affinity = {"cookie": COOKIE, "header": "affinity: { by: header, name: X-Tenant }"}[kind]
+    affinity = {"header": "affinity: { by: header, name: X-Tenant }", "claim": "affinity: claim"}.get(
+        kind, COOKIE
+    )
     with placed(*((one, "") for one in trio), backend=affinity) as running:
         browser = Browser(running)
         for number in range(12):
             browser.cookie = None if kind == "cookie" else browser.cookie
-            header = f"X-Tenant: {number}"
+            bearer = "Bearer " + token(f'{{"sub": {number}}}')
+            header = f"X-Tenant: {number}" if kind == "header" else f"Authorization: {bearer}"
             browser.get(header)
-            headers = [("X-Tenant", str(number)), ("Cookie", f"tidegate={browser.cookie}")]
+            headers = [
+                ("X-Tenant", str(number)),
+                ("Authorization", bearer),
+                ("Cookie", f"tidegate={browser.cookie}"),
+            ]
             told = running.explain({"method": "GET", "url": "http://a.test/", "headers": headers})
             before = counts(*trio)
             browser.get(header)
@@ -291,7 +361,10 @@ routes: [{{ path: /, to: b }}]
         ("{ by: address, max_age: 1h }", "`max_age` means nothing to `by: address`"),
         ("{ by: cookie, keys: [short] }", "at least 16 characters"),
         ("{ by: cookie, same_site: none, secure: never }", "`same_site: none` is ignored"),
-        ("claim", "one of"),
+        ("identity", "one of"),
+        (f"{{ by: claim, name: {'x' * 257} }}", "1 to 256 characters"),
+        ("{ by: cookie, name: 'a b' }", "a b"),
+        ("{ by: claim, max_age: 1h }", "`max_age` means nothing to `by: claim`"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(affinity: str, says: str) -> None:

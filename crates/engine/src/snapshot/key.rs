@@ -52,6 +52,7 @@ impl KeyPlan {
                     HashKind::Header => format!("header {}", part.name),
                     HashKind::Cookie => format!("cookie {}", part.name),
                     HashKind::Query => format!("query {}", part.name),
+                    HashKind::Claim => format!("claim {}", part.name),
                     HashKind::Path => "path".to_owned(),
                     HashKind::Host => "host".to_owned(),
                 });
@@ -93,6 +94,11 @@ impl Key {
             HashKind::Cookie => {
                 for (_, value) in request.cookies().filter(|(found, _)| *found == name) {
                     self.value(value);
+                }
+            }
+            HashKind::Claim => {
+                if let Some(value) = request.bearer_claim(&part.name) {
+                    self.value(value.as_bytes());
                 }
             }
             HashKind::Query => {
