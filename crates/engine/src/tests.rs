@@ -331,6 +331,7 @@ fn retries_stay_within_their_budget() {
     let spent = |most: usize| (0..most).filter(|_| spend()).count();
     assert_eq!(spent(50), 10, "the floor: one a second over ten seconds");
     clock.advance(10_001);
+    plan.shared.note_requests(clock.now());
     let list = plan.shared.list.load_full();
     assert!(spend());
     list.endpoints[0]

@@ -13,6 +13,7 @@ mod otlp;
 mod otlp_metrics;
 mod outliers;
 mod resolve;
+mod retries;
 mod state;
 mod status;
 #[cfg(test)]
@@ -57,6 +58,7 @@ pub(crate) fn run(
         tokio::task::spawn_local(health::run(service.clone()));
         tokio::task::spawn_local(resolve::run(service.clone()));
         tokio::task::spawn_local(outliers::run(service.clone()));
+        tokio::task::spawn_local(retries::run(service.clone()));
         tokio::task::spawn_local(memory::run(service.clone()));
         tokio::task::spawn_local(weights::run(service.clone()));
         tokio::task::spawn_local(otlp::run_traces(service.clone()));

@@ -3,6 +3,7 @@ use super::key::KeyPlan;
 use super::line::Line;
 use super::plans::FilterPlan;
 use super::registry::Registry;
+use super::retries::RetryBudget;
 use crate::adaptive::Adaptive;
 use crate::affinity::AffinityPlan;
 use crate::levels::{Levels, Terms};
@@ -10,7 +11,7 @@ use arc_swap::ArcSwap;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_config::{Backend, EndpointSet, ZonePreference};
 use tidegate_contract::{Balancer, BalancerState, Check, Endpoint, EndpointState};
 use tidegate_core::{Moment, Padded};
@@ -106,17 +107,8 @@ pub(crate) struct BackendShared {
     sequence: AtomicU64,
     versions: AtomicU64,
     balancers: Mutex<HashMap<String, BalancerState>>,
-    retries: Mutex<RetryWindow>,
+    retries: Mutex<RetryBudget>,
 }
-
-struct RetryWindow {
-    since: Moment,
-    requests: u64,
-    spent: u64,
-}
-
-/// The window over which retries are compared with requests.
-const RETRY_WINDOW_MS: u64 = 10_000;
 
 impl BackendShared {
     pub(crate) fn new(name: &str, now: Moment, drained: Arc<BTreeSet<String>>) -> Self {
@@ -133,11 +125,7 @@ impl BackendShared {
             sequence: AtomicU64::new(0),
             versions: AtomicU64::new(0),
             balancers: Mutex::new(HashMap::new()),
-            retries: Mutex::new(RetryWindow {
-                since: now,
-                requests: 0,
-                spent: 0,
-            }),
+            retries: Mutex::new(RetryBudget::new(now)),
         }
     }
 
@@ -242,23 +230,17 @@ impl BackendShared {
     /// seconds, and at least `floor` a second. Spends it if so.
     pub(crate) fn spend_retry(&self, now: Moment, percent: u8, floor: u32) -> bool {
         let requests = self.requests();
-        let mut window = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
-        if now > window.since.after_millis(RETRY_WINDOW_MS) {
-            *window = RetryWindow {
-                since: now,
-                requests,
-                spent: 0,
-            };
-        }
-        // A retry is itself counted as a request: the spent ones do not earn new ones.
-        let fresh = requests
-            .saturating_sub(window.requests)
-            .saturating_sub(window.spent);
-        let earned = fresh * u64::from(percent) / 100;
-        let allowed = earned.max(u64::from(floor) * RETRY_WINDOW_MS / 1000);
-        let is_allowed = window.spent < allowed;
-        window.spent += u64::from(is_allowed);
-        is_allowed
+        self.budget().spend(now, requests, percent, floor)
+    }
+
+    /// Notes how many requests there have been, which the retry budget is counted by; once a second.
+    pub(crate) fn note_requests(&self, now: Moment) {
+        let requests = self.requests();
+        self.budget().note(now, requests);
+    }
+
+    fn budget(&self) -> MutexGuard<'_, RetryBudget> {
+        self.retries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn balancer_state(&self, room: &str, balancer: &dyn Balancer) -> BalancerState {

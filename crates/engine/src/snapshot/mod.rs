@@ -11,6 +11,7 @@ mod key;
 mod line;
 mod plans;
 mod registry;
+mod retries;
 mod secrets;
 mod store;
 #[cfg(test)]
