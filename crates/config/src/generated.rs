@@ -814,7 +814,7 @@ pub struct RouteTimeouts {
     pub upgraded_life: Option<Millis>,
 }
 
-/// When a failed request is sent again, to another endpoint.
+/// When a failed request is sent again, to another endpoint; in another zone if there is one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retries {

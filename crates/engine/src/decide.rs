@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tidegate_contract::{Candidates, Client, Parameters};
+use tidegate_contract::{Candidates, Client, Endpoint, Parameters};
 use tidegate_core::{Draw, Moment, StableHash};
 use tidegate_request::{FieldId, Reject, Request};
 
@@ -328,10 +328,45 @@ fn open_to(
     key: &Key,
     draw: &mut Draw,
 ) -> Result<Usable, NoEndpoint> {
-    match plan.levels(list, now) {
-        None => usable(plan, list, now, tried),
-        Some(levels) => levels.usable(plan, list, tried, ticket(key, draw)),
+    let levels = plan.levels(list, now);
+    let ticket = levels.as_ref().map(|_| ticket(key, draw));
+    let open = |tried: &[u16]| match (&levels, ticket) {
+        (Some(levels), Some(ticket)) => levels.usable(plan, list, tried, ticket),
+        _ => usable(plan, list, now, tried),
+    };
+    let found = open(tried)?;
+    // What is alike goes to the same second endpoint as well.
+    if key.of_group().is_some() || tried.is_empty() || !list.has_zones {
+        return Ok(found);
     }
+    Ok(elsewhere(list, tried, &found, open).unwrap_or(found))
+}
+
+/// Of the endpoints that a retry may go to, those in zones where no try has failed: what took one
+/// endpoint of a zone may well have taken all. `None` where that leaves none of the same priority.
+fn elsewhere(
+    list: &EndpointList,
+    tried: &[u16],
+    found: &Usable,
+    open: impl Fn(&[u16]) -> Result<Usable, NoEndpoint>,
+) -> Option<Usable> {
+    let of = |index: u16| list.endpoints.get(usize::from(index));
+    let has_failed = |endpoint: &Endpoint| {
+        let mut tried = tried.iter().filter_map(|index| of(*index));
+        endpoint.zone.is_some() && tried.any(|other| other.zone == endpoint.zone)
+    };
+    let count = u16::try_from(list.endpoints.len()).unwrap_or(u16::MAX);
+    let avoided: SmallVec<[u16; 16]> = (0..count)
+        .filter(|index| tried.contains(index) || of(*index).is_some_and(|one| has_failed(one)))
+        .collect();
+    let away = open(&avoided).ok()?;
+    let priority = |usable: &Usable| {
+        usable
+            .first()
+            .and_then(|index| of(*index))
+            .map(|one| one.priority)
+    };
+    (priority(&away) == priority(found)).then_some(away)
 }
 
 /// The endpoint of a session: where it is, or where it goes when it cannot be there.

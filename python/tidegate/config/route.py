@@ -86,7 +86,7 @@ class RouteTimeouts(Model):
 
 
 class Retries(Model):
-    """When a failed request is sent again, to another endpoint."""
+    """When a failed request is sent again, to another endpoint; in another zone if there is one."""
 
     short_forms: ClassVar[tuple[Any, ...]] = ({"type": "integer", "minimum": 0, "maximum": 10},)
 

@@ -96,6 +96,33 @@ def test_a_full_own_zone_spills_over_before_anyone_waits() -> None:
             held.set()
 
 
+@pytest.mark.parametrize("settings", ["", "zone: a"])
+def test_a_retry_leaves_the_zone_where_the_first_try_failed(settings: str) -> None:
+    off = "passive_health: { enabled: false }"
+    with (
+        endpoint() as there,
+        endpoint(reset=True, cut_at=0) as one,
+        endpoint(reset=True, cut_at=0) as two,
+        endpoint(fail="refuse") as far,
+    ):
+        places = [(one, "zone: a"), (two, "zone: a"), (there, "zone: b"), (far, "zone: c, priority: 1")]
+        with placed(*places, settings=settings, backend=off) as running:
+            # One retry: a second try in zone a would be the last.
+            assert asked(running, 12) == {200: 12}
+            assert counts(far) == [0], "another priority is no nearer"
+
+
+def test_a_zone_of_many_dead_endpoints_costs_nobody_the_request() -> None:
+    off = "passive_health: { enabled: false }"
+    with contextlib.ExitStack() as stack:
+        dead = [stack.enter_context(endpoint(fail="refuse")) for _ in range(6)]
+        there = stack.enter_context(endpoint())
+        places = [*((each, "zone: a") for each in dead), (there, "zone: b")]
+        with placed(*places, settings="zone: a", backend=off) as running:
+            # More than the four connects that a request may fail at.
+            assert {ask(running, method="POST", body=b"x").status for _ in range(6)} == {200}
+
+
 def test_the_zone_of_the_gateway_can_change(trio: list[FakeEndpoint]) -> None:
     one, two, _ = trio
     with placed((one, "zone: a"), (two, "zone: b"), settings="zone: a") as running:
