@@ -11,40 +11,91 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tidegate.config.backend import Backend, Endpoint
-    from tidegate.config.files import Files
+    from tidegate.config.admission import Admission
+    from tidegate.config.affinity import Affinity
+    from tidegate.config.backend import (
+        Backend,
+        BackendLimits,
+        BackendTimeouts,
+        Endpoint,
+        Failover,
+        Pool,
+        RetryBudget,
+        Zones,
+    )
+    from tidegate.config.files import FileCache, Files
     from tidegate.config.function import Function
     from tidegate.config.gateway import Gateway
-    from tidegate.config.gateway_settings import Admin, GatewaySettings
-    from tidegate.config.listener import Listener
-    from tidegate.config.match import Match
+    from tidegate.config.gateway_settings import AccessLog, Admin, Constant, GatewaySettings
+    from tidegate.config.hashing import HashPart
+    from tidegate.config.listener import Listener, ListenerLimits, ListenerTimeouts
+    from tidegate.config.match import FieldMatch, Match, PathMatch
+    from tidegate.config.mirror import Mirror
+    from tidegate.config.otlp import Otlp, OtlpHeader
+    from tidegate.config.overload import AdaptiveConcurrency, LatencyOutliers, PassiveHealth, RateOutliers
+    from tidegate.config.pages import ErrorPage, Maintenance
     from tidegate.config.problem import ConfigError, Problem
-    from tidegate.config.route import Rewrite, Route
+    from tidegate.config.registration import Registration
+    from tidegate.config.route import Retries, Rewrite, Route, RouteTimeouts
     from tidegate.config.secret import Secret, env, file
-    from tidegate.config.target import Redirect, Respond
+    from tidegate.config.target import Forward, Redirect, Respond, WeightedBackend
+    from tidegate.config.weighing import ComputedWeights, LoadReport, SlowStart
     from tidegate.functions import Request, Response, policy
     from tidegate.weighing import EndpointStatus, weights
 
 _HOMES = {
+    "AccessLog": "config.gateway_settings",
+    "AdaptiveConcurrency": "config.overload",
     "Admin": "config.gateway_settings",
+    "Admission": "config.admission",
+    "Affinity": "config.affinity",
     "Backend": "config.backend",
+    "BackendLimits": "config.backend",
+    "BackendTimeouts": "config.backend",
+    "ComputedWeights": "config.weighing",
     "ConfigError": "config.problem",
+    "Constant": "config.gateway_settings",
     "Endpoint": "config.backend",
     "EndpointStatus": "weighing",
+    "ErrorPage": "config.pages",
+    "Failover": "config.backend",
+    "FieldMatch": "config.match",
+    "FileCache": "config.files",
     "Files": "config.files",
+    "Forward": "config.target",
     "Function": "config.function",
     "Gateway": "config.gateway",
     "GatewaySettings": "config.gateway_settings",
+    "HashPart": "config.hashing",
+    "LatencyOutliers": "config.overload",
     "Listener": "config.listener",
+    "ListenerLimits": "config.listener",
+    "ListenerTimeouts": "config.listener",
+    "LoadReport": "config.weighing",
+    "Maintenance": "config.pages",
     "Match": "config.match",
+    "Mirror": "config.mirror",
+    "Otlp": "config.otlp",
+    "OtlpHeader": "config.otlp",
+    "PassiveHealth": "config.overload",
+    "PathMatch": "config.match",
+    "Pool": "config.backend",
     "Problem": "config.problem",
+    "RateOutliers": "config.overload",
     "Redirect": "config.target",
+    "Registration": "config.registration",
     "Request": "functions",
     "Respond": "config.target",
     "Response": "functions",
+    "Retries": "config.route",
+    "RetryBudget": "config.backend",
     "Rewrite": "config.route",
     "Route": "config.route",
+    "RouteTimeouts": "config.route",
     "Secret": "config.secret",
+    "SlowStart": "config.weighing",
+    "WeightedBackend": "config.target",
+    "Zones": "config.backend",
     "env": "config.secret",
     "file": "config.secret",
     "policy": "functions",
@@ -52,9 +103,14 @@ _HOMES = {
 }
 
 __all__ = [
-    "Admin", "Backend", "ConfigError", "Endpoint", "EndpointStatus", "Files", "Function", "Gateway",
-    "GatewaySettings", "Listener", "Match", "Problem", "Redirect", "Request", "Respond", "Response",
-    "Rewrite", "Route", "Secret", "env", "file", "policy", "weights",
+    "AccessLog", "AdaptiveConcurrency", "Admin", "Admission", "Affinity", "Backend", "BackendLimits",
+    "BackendTimeouts", "ComputedWeights", "ConfigError", "Constant", "Endpoint", "EndpointStatus",
+    "ErrorPage", "Failover", "FieldMatch", "FileCache", "Files", "Forward", "Function", "Gateway",
+    "GatewaySettings", "HashPart", "LatencyOutliers", "Listener", "ListenerLimits", "ListenerTimeouts",
+    "LoadReport", "Maintenance", "Match", "Mirror", "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch",
+    "Pool", "Problem", "RateOutliers", "Redirect", "Registration", "Request", "Respond", "Response",
+    "Retries", "RetryBudget", "Rewrite", "Route", "RouteTimeouts", "Secret", "SlowStart", "WeightedBackend",
+    "Zones", "env", "file", "policy", "weights",
 ]  # fmt: skip
 
 
