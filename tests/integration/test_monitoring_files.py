@@ -49,6 +49,9 @@ routes: [{ name: r, path: /, to: b, retries: { attempts: 1, methods: [GET, POST]
                 ask(running, method="POST", body=b"x")
                 ask(running)
             ask(running, headers=["Host: a b"])
+            # What control says of a backend with `discovery`.
+            source = {"kind": "dns", "endpoints": 2, "failures": 1, "is_failing": False, "age_ms": 1}
+            running.call("sources.set", sources={"b": source})
 
             def page() -> str:
                 return ask(running, "/metrics", port=running.ports["admin"]).body.decode()

@@ -15,6 +15,7 @@ from tidegate.config.problem import ConfigError
 from tidegate.control.apply import Applied, Applier, CannotBind, Node
 from tidegate.control.compiled import Compiled
 from tidegate.control.endpoints.desk import Desk
+from tidegate.control.endpoints.telling import Telling
 from tidegate.control.sources import Sources
 from tidegate.control.watch import Watcher
 from tidegate.control.weights import Weighing
@@ -72,12 +73,15 @@ class Controller:
         self._supervisor: AsyncChannel
         self._applier: Applier
         self._desk: Desk
+        self._telling: Telling
 
     async def run(self, supervisor: socket.socket, listener: socket.socket) -> None:
         """Serves until told to stop; both sockets are closed then."""
         self._supervisor = await AsyncChannel.open(supervisor, self._told)
         self._applier = Applier(self._node, self._supervisor)
         self._desk = Desk(self._directory, self._events, self._turn, self._applier.endpoints)
+        self._telling = Telling(self._desk.sources, self._node.call)
+        self._desk.source_changed = self._telling.soon
         server = await serve(listener, self._asked)
         self._spawn(self._start())
         gone = asyncio.create_task(self._supervisor.closed())
@@ -86,6 +90,7 @@ class Controller:
         server.close()
         self._watcher.close()
         await self._weighing.close()
+        await self._telling.close()
         for task in (*self._tasks, gone, stop):
             task.cancel()
         await asyncio.gather(*self._tasks, gone, stop, return_exceptions=True)
@@ -187,6 +192,7 @@ class Controller:
             async with self._turn:
                 applied = await self._applier.resync()
             await self._weighing.node_up()
+            self._telling.soon()
             if applied is not None:
                 self._events.info("the node has the configuration again", snapshot=applied.number)
         except (OSError, ProtocolError, Refused) as error:

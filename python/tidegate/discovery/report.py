@@ -15,5 +15,8 @@ class Report(Protocol):
     def found(self, endpoints: Sequence[Endpoint]) -> None:
         """This is all there is; an empty list is a failure, too."""
 
+    def unchanged(self) -> None:
+        """What was found last still holds: it was looked at, and is the same."""
+
     def failed(self, reason: str) -> None:
         """It could not be found out, and why, for the log."""

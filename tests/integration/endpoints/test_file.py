@@ -3,7 +3,9 @@
 
 import json
 import os
+import re
 import signal
+import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.supervised import DEADLINE, Supervised, supervised
+from tests.integration.supervised import DEADLINE, Supervised, free_port, supervised
 from tidegate.discovery.file.source import read
 from tidegate.testing import FakeEndpoint, Reply, endpoint, wait_until
 
@@ -83,6 +85,49 @@ def test_changes_of_the_file_lose_nothing(tmp_path: Path, two: tuple[FakeEndpoin
         gateway.wait_event("the source of shop works again")
         assert wait_until(partial(has, gateway, one), DEADLINE)
     assert traffic.lost == []
+
+
+def test_metrics_tell_how_the_source_is(tmp_path: Path, two: tuple[FakeEndpoint, FakeEndpoint]) -> None:
+    one, other = (each.address for each in two)
+    admin = free_port()
+    put(tmp_path, one, other)
+
+    def told(name: str) -> float | None:
+        with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=DEADLINE) as page:
+            text = page.read().decode()
+        found = re.search(
+            rf'^tidegate_discovery_{name}{{backend="shop",kind="file"}} (\S+)$', text, re.MULTILINE
+        )
+        return float(found[1]) if found else None
+
+    with supervised(tmp_path, f"gateway: {{ admin: {{ port: {admin} }} }}{TEXT}") as gateway:
+        assert wait_until(lambda: told("up") == 1, DEADLINE)
+        assert (told("endpoints"), told("failures_total")) == (2, 0)
+        (tmp_path / "shop.json").write_text("[]")
+        assert wait_until(lambda: told("up") == 0, DEADLINE)
+        assert (told("endpoints"), told("failures_total")) == (2, 1), "the last ones stay"
+        age = told("success_age_seconds")
+        assert age is not None
+        # Nobody tells the node any more, and the age grows on.
+        control = gateway.pid("control")
+        os.kill(gateway.process.pid, signal.SIGSTOP)
+        os.kill(control, signal.SIGKILL)
+        try:
+            assert wait_until(lambda: (told("success_age_seconds") or 0) > age, DEADLINE)
+        finally:
+            os.kill(gateway.process.pid, signal.SIGCONT)
+        put(tmp_path, one)
+        assert wait_until(lambda: (told("up"), told("endpoints")) == (1, 1), DEADLINE)
+        os.kill(gateway.pid("node"), signal.SIGKILL)
+        gateway.wait_event("node started")
+        assert wait_until(lambda: (told("up"), told("endpoints")) == (1, 1), DEADLINE), "another node"
+        gateway.write(
+            f"gateway: {{ admin: {{ port: {admin} }} }}{TEXT}".replace(
+                "discovery: { type: file, path: shop.json, interval: 20ms }", f'endpoints: ["{one}"]'
+            )
+        )
+        assert gateway.run("reload").returncode == 0
+        assert wait_until(lambda: told("up") is None, DEADLINE)
 
 
 def test_the_configuration_and_the_operator_come_first(

@@ -5,10 +5,10 @@ use super::state::Service;
 use super::status;
 use super::top;
 use crate::explain;
-use crate::snapshot::Problem;
+use crate::snapshot::{Problem, SourceState};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -52,6 +52,12 @@ struct WithSecrets {
 struct WithWeights {
     /// By backend and address; whatever is left out is 1.
     weights: HashMap<String, HashMap<String, f64>>,
+}
+
+#[derive(Deserialize)]
+struct WithSources {
+    /// By backend.
+    sources: BTreeMap<String, SourceState>,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +150,12 @@ async fn carry_out(service: &Rc<Service>, kind: &str, frame: Frame) -> Answer {
         }
         "weights.set" => {
             super::weights::set_computed(service, &read::<WithWeights>(bytes)?.weights);
+            Ok(json!({}))
+        }
+        "sources.set" => {
+            let now = service.node.clock.now();
+            let told = read::<WithSources>(bytes)?.sources;
+            service.node.registry.sources.set(told, now);
             Ok(json!({}))
         }
         "status" => Ok(status::status(service)),

@@ -13,6 +13,7 @@ mod plans;
 mod registry;
 mod retries;
 mod secrets;
+mod sources;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -22,4 +23,5 @@ pub(crate) use backend::{BackendPlan, BackendShared, EndpointList};
 pub(crate) use plans::{Counted, FilterPlan, ListenerPlan, RoutePlan, Settings, TargetPlan};
 pub(crate) use registry::Registry;
 pub(crate) use secrets::Secrets;
+pub(crate) use sources::SourceState;
 pub(crate) use store::{Store, Stored, write as write_private};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::backend::BackendShared;
 use super::plans::Counted;
+use super::sources::Sources;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,6 +15,8 @@ type KeySource = Box<dyn Fn() -> Vec<u8> + Send + Sync>;
 pub(crate) struct Registry {
     pub(crate) clock: Clock,
     pub(crate) threads: usize,
+    /// How endpoints are found, as control says.
+    pub(crate) sources: Sources,
     backends: Mutex<HashMap<String, Arc<BackendShared>>>,
     routes: Mutex<HashMap<String, Arc<SharedRouteStats>>>,
     listeners: Mutex<HashMap<String, Arc<Counted>>>,
@@ -31,6 +34,7 @@ impl Registry {
         Self {
             clock,
             threads,
+            sources: Sources::default(),
             backends: Mutex::new(HashMap::new()),
             routes: Mutex::new(HashMap::new()),
             listeners: Mutex::new(HashMap::new()),

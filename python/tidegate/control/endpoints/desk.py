@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tidegate.config.backend import Endpoint
 from tidegate.control.compiled import Compiled
@@ -49,11 +50,12 @@ class Desk:
         self._before: dict[str, list[Entry]] = {}
         self._sources: dict[str, Wanted] = {}
         self._wanted: dict[str, Wanted] = {}
-        self._followers = Followers(events, self._found)
+        self._followers = Followers(events, self._found, self._source_changed)
         self._leases = Leases(self.roster, events, turn, self.give)
         self._door = Door(directory, self._leases)
         self._expiring = asyncio.create_task(self._leases.run())
         self._is_waiting = False
+        self.source_changed: Callable[[], None] | None = None
         self._giving: set[asyncio.Task[None]] = set()
 
     async def complete(self, fresh: Compiled) -> None:
@@ -84,6 +86,13 @@ class Desk:
         # What was found while it was applied.
         await self.give()
 
+    def sources(self) -> dict[str, dict[str, Any]]:
+        """By backend with a source: `{"kind", "endpoints", "failures", "is_failing", "age_ms"}`."""
+        return {
+            name: {**state, "endpoints": len(self.roster.found.get(name, ()))}
+            for name, state in self._followers.states().items()
+        }
+
     async def close(self) -> None:
         """Ends what goes on by itself."""
         self._door.close()
@@ -93,6 +102,10 @@ class Desk:
         for task in self._giving:
             task.cancel()
         await asyncio.gather(*self._giving, return_exceptions=True)
+
+    def _source_changed(self) -> None:
+        if self.source_changed is not None:
+            self.source_changed()
 
     def _found(self, backend: str, kind: str, endpoints: Sequence[Endpoint]) -> None:
         found = [Entry.of(endpoint, kind) for endpoint in endpoints]
@@ -109,6 +122,7 @@ class Desk:
             new=len(fresh - known),
             gone=len(known - fresh),
         )
+        self._source_changed()
         # Whoever applies a configuration has the turn, and looks itself.
         if not self._is_waiting:
             task = asyncio.create_task(self._give_later())

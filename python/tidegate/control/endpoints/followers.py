@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -33,15 +34,20 @@ class _Following:
     first: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once it has found something, or has not."""
     problem: str = ""
+    failures: int = 0
+    worked: float | None = None
+    """When it worked last, by `time.monotonic`."""
     task: asyncio.Task[None] | None = None
 
 
 class Followers:
     """The sources of one gateway."""
 
-    def __init__(self, events: Events, found: Found) -> None:
+    def __init__(self, events: Events, found: Found, changed: Callable[[], None]) -> None:
+        """Takes what it works with; `changed` is called when a source has begun or ceased to work."""
         self._events = events
         self._found = found
+        self._changed = changed
         self._following: dict[str, _Following] = {}
 
     def follow(self, wanted: Mapping[str, Wanted]) -> None:
@@ -66,6 +72,19 @@ class Followers:
         """By backend: the kind of its source, and what is wrong with it."""
         return {
             name: {"kind": each.wanted["kind"], "problem": each.problem}
+            for name, each in self._following.items()
+        }
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """By backend: `{"kind", "failures", "is_failing", "age_ms"}`, the last none before it ever worked."""
+        now = time.monotonic()
+        return {
+            name: {
+                "kind": each.wanted["kind"],
+                "failures": each.failures,
+                "is_failing": bool(each.problem),
+                "age_ms": None if each.worked is None else round((now - each.worked) * 1000),
+            }
             for name, each in self._following.items()
         }
 
@@ -95,9 +114,12 @@ class Followers:
         kind = following.wanted["kind"]
         if following.problem:
             self._events.info(f"the source of {backend} works again", kind=kind)
-        following.problem = ""
+        has_changed = bool(following.problem) or following.worked is None
+        following.problem, following.worked = "", time.monotonic()
         self._found(backend, kind, endpoints)
         following.first.set()
+        if has_changed:
+            self._changed()
 
     def failed(self, backend: str, following: _Following, reason: str) -> None:
         """A source found nothing; said once for each reason."""
@@ -105,8 +127,12 @@ class Followers:
             kind = following.wanted["kind"]
             for line in reason.splitlines() or [reason]:
                 self._events.warning(f"the last endpoints of {backend} stay: {line}", kind=kind)
+        has_changed = not following.problem
         following.problem = reason
+        following.failures += 1
         following.first.set()
+        if has_changed:
+            self._changed()
 
 
 class _Teller:
@@ -124,6 +150,10 @@ class _Teller:
             self.failed("no endpoint that it found takes requests")
         else:
             self._followers.told(self._backend, self._following, endpoints)
+
+    def unchanged(self) -> None:
+        if self._following.worked is not None and not self._following.problem:
+            self._following.worked = time.monotonic()
 
     def failed(self, reason: str) -> None:
         self._followers.failed(self._backend, self._following, reason)

@@ -42,6 +42,7 @@ async def follow(settings: FileDiscovery, report: Report, folder: Path) -> None:
                 seen = stamp
                 await asyncio.to_thread(_tell, path, report, asyncio.get_running_loop())
             continue
+        report.unchanged()
         await asyncio.sleep(int(settings.interval) / 1000)
 
 
