@@ -304,6 +304,7 @@ impl Way<'_> {
             "without_endpoint": problems,
             "draining": draining,
             "upstream": self.upstream(exchange),
+            "mirror": mirror(route, exchange),
             "timeouts": route.timeouts,
             "retries": route.retries,
         })
@@ -350,6 +351,19 @@ impl Way<'_> {
             .map(|(name, value)| (name, secrets.shown(value)))
             .collect();
         json!({"method": first.next(), "target": first.next(), "headers": headers})
+    }
+}
+
+/// Where a copy goes, in how many of a hundred cases, and up to which size of body; null where none
+/// does.
+fn mirror(route: &RoutePlan, exchange: &Exchange) -> Value {
+    match &route.mirror {
+        Some(plan) if exchange.request.upgrade().is_none() => json!({
+            "backend": plan.config.to,
+            "percent": plan.config.percent,
+            "body_size": plan.config.body_size.0,
+        }),
+        _ => Value::Null,
     }
 }
 

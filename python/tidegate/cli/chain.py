@@ -30,6 +30,7 @@ class Chain:
         if decision["outcome"] == "forward":
             self._endpoints()
             self._upstream()
+            self._mirror()
             self._waits()
         else:
             self._answer()
@@ -98,6 +99,15 @@ class Chain:
             self._say("upstream", f"{plain(upstream['method'])} {plain(upstream['target'])}")
             for name, value in upstream.get("headers") or []:
                 self._say("", f"{plain(name)}: {plain(value)}")
+
+    def _mirror(self) -> None:
+        mirror = self._decision.get("mirror")
+        if mirror:
+            name = mirror["backend"]
+            says = (
+                f"{plain(name)}  {mirror['percent']} % of requests, bodies up to {mirror['body_size']} bytes"
+            )
+            self._say("mirror", says, self._positions("backend", name))
 
     def _waits(self) -> None:
         timeouts = self._decision.get("timeouts") or {}

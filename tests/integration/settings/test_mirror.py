@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tidegate import ConfigError
+from tidegate.cli.chain import Chain
 from tidegate.testing import FakeEndpoint, RunningGateway, Wire, endpoint, gateway
 
 from .kit import ask, shows, small
@@ -145,6 +146,31 @@ def test_the_share_is_within_four_standard_errors() -> None:
         other.wait_for(int(number * share - spread))
         drawn = sum(_count(running, outcome) for outcome in ("sent", "failed", "limit"))
         assert drawn <= number * share + spread and len(real.messages) == number
+
+
+def test_explain_says_what_is_copied_where_and_copies_go_there() -> None:
+    with (
+        endpoint() as real,
+        endpoint() as other,
+        _mirrored(real, other, "percent: 30, body_size: 7B") as running,
+    ):
+        told = running.explain({"method": "GET", "url": "http://a.test/", "listener": "web"})
+        assert told["mirror"] == {"backend": "m", "percent": 30, "body_size": 7}
+        assert "mirror     m  30 % of requests, bodies up to 7 bytes" in "\n".join(
+            Chain(told, _nowhere).lines()
+        )
+        fields = [("Upgrade", "websocket"), ("Connection", "upgrade")]
+        upgrade = {"method": "GET", "url": "http://a.test/", "headers": fields, "listener": "web"}
+        assert running.explain(upgrade)["mirror"] is None
+    with endpoint() as real, endpoint() as other, _mirrored(real, other) as running:
+        told = running.explain({"method": "GET", "url": "http://a.test/1", "listener": "web"})
+        assert (told["mirror"]["backend"], told["mirror"]["percent"]) == ("m", 100)
+        ask(running, "/1")
+        assert [copy.target for copy in other.wait_for(1)] == ["/1"]
+
+
+def _nowhere(_kind: str, _name: str) -> str:
+    return ""
 
 
 def test_upgrades_are_not_copied() -> None:
