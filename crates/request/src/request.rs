@@ -23,7 +23,8 @@ pub(crate) struct Facts {
     pub(crate) path: Span,
     pub(crate) query: Option<Span>,
     pub(crate) authority: Authority,
-    pub(crate) received_authority: Span,
+    pub(crate) received_path: Span,
+    pub(crate) received_authority: Authority,
     pub(crate) scheme: Scheme,
     pub(crate) version: Version,
     pub(crate) framing: Framing,
@@ -65,6 +66,12 @@ impl Request {
         self.text(self.facts.method)
     }
 
+    /// The method's bytes; saves the check that they are text.
+    #[inline]
+    pub fn method_bytes(&self) -> &[u8] {
+        self.bytes(self.facts.method)
+    }
+
     /// What the method means.
     #[inline]
     pub fn method_kind(&self) -> Method {
@@ -83,6 +90,12 @@ impl Request {
         self.bytes(self.facts.path)
     }
 
+    /// The canonical path as the client said it, whatever [`Request::set_path`] made of it since.
+    #[inline]
+    pub fn received_path(&self) -> &[u8] {
+        self.bytes(self.facts.received_path)
+    }
+
     /// The query as sent, without `?`: visible ASCII. `Some` and empty for `/path?`.
     #[inline]
     pub fn query(&self) -> Option<&[u8]> {
@@ -93,11 +106,15 @@ impl Request {
     /// brackets as RFC 5952 writes it. `None` only for HTTP/1.0 without `Host`.
     #[inline]
     pub fn host(&self) -> Option<&str> {
-        let host = Span {
-            length: self.facts.authority.host_length,
-            ..self.facts.authority.whole
-        };
-        (self.facts.authority.host_length > 0).then(|| self.text(host))
+        let host = self.facts.authority.host();
+        (host.length > 0).then(|| self.text(host))
+    }
+
+    /// The host as the client said it, whatever [`Request::set_authority`] made of it since; empty
+    /// for HTTP/1.0 without `Host`.
+    #[inline]
+    pub fn received_host(&self) -> &[u8] {
+        self.bytes(self.facts.received_authority.host())
     }
 
     /// The port after the host; `None` if there is none or it is the scheme's own.
@@ -112,10 +129,16 @@ impl Request {
         self.text(self.facts.authority.whole)
     }
 
+    /// The authority's bytes; saves the check that they are text.
+    #[inline]
+    pub fn authority_bytes(&self) -> &[u8] {
+        self.bytes(self.facts.authority.whole)
+    }
+
     /// `host[:port]` as the client said it, whatever [`Request::set_authority`] made of it since.
     #[inline]
     pub fn received_authority(&self) -> &str {
-        self.text(self.facts.received_authority)
+        self.text(self.facts.received_authority.whole)
     }
 
     /// `http` or `https`: of the client's connection.

@@ -159,6 +159,13 @@ impl LogBatch {
         &self.entries
     }
 
+    /// All texts of an entry of this batch, one after the other.
+    pub(crate) fn texts(&self, entry: &LogEntry) -> &[u8] {
+        let start = entry.start as usize;
+        let length = entry.ends.last().map_or(0, |end| usize::from(*end));
+        self.text.get(start..start + length).unwrap_or_default()
+    }
+
     /// One text of an entry of this batch.
     pub fn text(&self, entry: &LogEntry, which: Text) -> &[u8] {
         let which = which as usize;

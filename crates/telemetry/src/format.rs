@@ -38,6 +38,17 @@ pub fn format_entry(
     format: &LogFormat,
     is_sampled: bool,
 ) {
+    // Judged at once: most lines need no escapes, and most texts are short.
+    let put = match is_plain(batch.texts(entry)) {
+        true => |out: &mut Vec<u8>, text: &[u8]| out.extend_from_slice(text),
+        false => escape,
+    };
+    let text = |out: &mut Vec<u8>, name: &str, value: &[u8]| {
+        member(out, name);
+        out.push(b'"');
+        put(out, value);
+        out.push(b'"');
+    };
     out.extend_from_slice(b"{\"time\":\"");
     write_time(out, entry.wall_micros);
     out.push(b'"');
@@ -60,7 +71,7 @@ pub fn format_entry(
     let query = batch.text(entry, Text::Query);
     if !query.is_empty() {
         out.extend_from_slice(b",\"query\":\"");
-        write_query(out, query, &format.redact_query, escape);
+        write_query(out, query, &format.redact_query, put);
         out.push(b'"');
     }
     out.extend_from_slice(match entry.version {
@@ -124,13 +135,6 @@ pub fn format_entry(
     }
     number(out, "snapshot", entry.snapshot);
     out.extend_from_slice(b"}\n");
-}
-
-fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    member(out, name);
-    out.push(b'"');
-    escape(out, value);
-    out.push(b'"');
 }
 
 fn number(out: &mut Vec<u8>, name: &str, value: u64) {

@@ -32,7 +32,7 @@ impl Absence {
         at: Moment,
     ) -> Poll<Expired> {
         loop {
-            let now = downstream.thread.now();
+            let now = downstream.thread.moment();
             let look_at = *self.look_at.get_or_insert(now.after_millis(LOOK_MS));
             if now >= look_at {
                 self.look_at = Some(now.after_millis(LOOK_MS));

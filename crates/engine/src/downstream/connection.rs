@@ -215,13 +215,13 @@ impl Downstream {
     /// A request is over: the wait for another one begins.
     pub(crate) fn become_idle(&mut self) {
         let limit = self.listener.config.timeouts.idle.0;
-        self.idle_until = self.thread.now().after_millis(limit);
+        self.idle_until = self.thread.moment().after_millis(limit);
         self.set_idle_timer();
     }
 
     /// Sets the deadline of the wait for a request.
     pub(crate) fn set_idle_timer(&self) {
-        let quiet = self.thread.now().after_millis(QUIET_MS);
+        let quiet = self.thread.moment().after_millis(QUIET_MS);
         self.timer.set(self.idle_until.min(quiet));
     }
 
@@ -238,7 +238,7 @@ impl Downstream {
             return Poll::Ready(Waited::Over);
         }
         ready!(self.timer.poll_expired(cx));
-        Poll::Ready(match self.thread.now() < self.idle_until {
+        Poll::Ready(match self.thread.moment() < self.idle_until {
             true => Waited::Quiet,
             false => Waited::Over,
         })
@@ -340,7 +340,7 @@ impl Downstream {
                     return Poll::Ready(Some(outcome));
                 }
                 if started.is_none() {
-                    let now = self.thread.now();
+                    let now = self.thread.moment();
                     started = Some(now);
                     self.timer
                         .set(now.after_millis(self.listener.config.timeouts.header.0));
@@ -388,7 +388,7 @@ impl Downstream {
                     Poll::Pending => {
                         if !has_timer {
                             let stall = self.listener.config.timeouts.send_stall.0;
-                            self.timer.set(self.thread.now().after_millis(stall));
+                            self.timer.set(self.thread.moment().after_millis(stall));
                             has_timer = true;
                         }
                         return self.timer.poll_expired(cx).map(|()| Err(Stalled));

@@ -42,7 +42,7 @@ impl Downstream {
     /// Serves the request whose head is the first `length` bytes of the buffer; returns whether
     /// the connection may serve another.
     pub(crate) async fn exchange(&mut self, length: usize) -> bool {
-        let started = self.thread.now();
+        let started = self.thread.moment();
         let current = self.thread.current();
         let Some(index) = self.listener_index(&current) else {
             // Sent before the client saw the connection close. It was not acted on, and is told so.
@@ -91,7 +91,6 @@ impl Downstream {
             Some(given) => record.request_id.push_str(&String::from_utf8_lossy(given)),
             None => self.thread.request_id(&mut record.request_id),
         }
-        record.remember(&request);
         record.trace = trace::begin(&mut request, &current, &self.thread.draw);
         let (keep, request) = self
             .carry_out(&current, index, request, client, &mut record)

@@ -19,12 +19,12 @@ mod reply;
 mod trace;
 mod upload;
 
+use crate::thread::Thread;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use tidegate_telemetry::ThreadStats;
 
 pub(crate) use absence::{Absence, Expired};
 use connection::Waited;
@@ -61,7 +61,7 @@ pub(crate) struct Serving {
     busy: Option<Busy>,
     /// Whether nothing has been read since it came, or came back from its rest.
     is_fresh: bool,
-    stats: Arc<ThreadStats>,
+    thread: Rc<Thread>,
 }
 
 impl Serving {
@@ -73,7 +73,7 @@ impl Serving {
             idle: Some(connection),
             busy: None,
             is_fresh: true,
-            stats: thread.stats.clone(),
+            thread: thread.clone(),
         });
         thread.holders.attach(place, task.abort_handle());
     }
@@ -134,8 +134,9 @@ impl Future for Serving {
     /// Ready at the connection's end. A defect in here ends this connection, counted, and nothing
     /// else.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.thread.timers.look();
         catch_unwind(AssertUnwindSafe(|| self.advance(cx))).unwrap_or_else(|_| {
-            self.stats.count(|stats| &stats.panics);
+            self.thread.stats.count(|stats| &stats.panics);
             (self.idle, self.busy) = (None, None);
             Poll::Ready(())
         })

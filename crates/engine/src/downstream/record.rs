@@ -23,9 +23,6 @@ pub(crate) struct Record {
     pub(crate) has_unread: bool,
     /// What the last endpoint tried came to.
     pub(crate) last_failure: Option<(ErrorKind, &'static str)>,
-    /// The path as the client asked for it, before any rewrite.
-    path: String,
-    host: String,
     /// `TRACE-SPAN-PARENT` of an exchange that is sampled.
     pub(crate) trace: String,
     /// Fields of the response that the log is to have: name, LF, value, LF.
@@ -45,8 +42,6 @@ impl Record {
             shown_id: String::new(),
             has_unread: true,
             last_failure: None,
-            path: String::new(),
-            host: String::new(),
             trace: String::new(),
             response_fields: Vec::new(),
         }
@@ -63,12 +58,6 @@ impl Record {
             let get = |name: &str| response.fields().get_name(name.as_bytes());
             self.response_fields = named(&log.response_fields, get, secrets);
         }
-    }
-
-    /// Remembers what a rewrite would change.
-    pub(crate) fn remember(&mut self, request: &Request) {
-        self.path.push_str(request.path());
-        self.host.push_str(request.host().unwrap_or_default());
     }
 
     /// Remembers why it failed; the first reason stays.
@@ -98,9 +87,12 @@ impl Record {
             .route
             .as_ref()
             .and_then(|route| route.stats.of(thread.index));
-        let (mut method, mut query, mut agent): (&[u8], &[u8], &[u8]) = (b"", b"", b"");
+        let (mut method, mut host, mut path): (&[u8], &[u8], &[u8]) = (b"", b"", b"");
+        let (mut query, mut agent): (&[u8], &[u8]) = (b"", b"");
         if let Some(request) = request {
-            method = request.method().as_bytes();
+            method = request.method_bytes();
+            // Before any rewrite.
+            (host, path) = (request.received_host(), request.received_path());
             query = request.query().unwrap_or_default();
             agent = request.fields().get(FieldId::UserAgent).unwrap_or_default();
             self.entry.version = if request.version() == Version::Http10 {
@@ -131,8 +123,8 @@ impl Record {
                 self.request_id.as_bytes(),
                 listener.as_bytes(),
                 method,
-                self.host.as_bytes(),
-                self.path.as_bytes(),
+                host,
+                path,
                 &query,
                 route.as_bytes(),
                 self.backend.as_deref().unwrap_or_default().as_bytes(),

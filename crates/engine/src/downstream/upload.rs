@@ -183,7 +183,7 @@ impl Upload {
                 }
                 Poll::Ready(Ok(count)) => {
                     downstream.buffer.filled(count);
-                    self.progress = downstream.thread.now();
+                    self.progress = downstream.thread.moment();
                 }
                 Poll::Pending => return Poll::Pending,
             }

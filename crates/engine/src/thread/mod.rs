@@ -121,6 +121,13 @@ impl Thread {
         self.clock.now()
     }
 
+    /// When the poll of the connection that is served now began: good enough for most, and a request
+    /// asks for the time a dozen times. Only for what connections do; elsewhere it may be old.
+    #[inline]
+    pub(crate) fn moment(&self) -> Moment {
+        self.timers.moment()
+    }
+
     /// A name no other request has: 14 characters of this thread, 12 of a count.
     pub(crate) fn request_id(&self, out: &mut String) {
         use std::fmt::Write;

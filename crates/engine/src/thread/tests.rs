@@ -175,11 +175,13 @@ fn a_buffer_that_grew_is_not_kept() {
 
 #[test]
 fn a_poll_before_the_deadline_is_pending_and_after_it_ready() {
-    let (clock, _timers, timer) = wheel();
+    let (clock, timers, timer) = wheel();
     let mut cx = Context::from_waker(Waker::noop());
     assert_eq!(timer.poll_expired(&mut cx), Poll::Pending);
     timer.set(Moment(0).after_millis(5));
     assert_eq!(timer.poll_expired(&mut cx), Poll::Pending);
     clock.advance(6);
+    assert_eq!(timer.poll_expired(&mut cx), Poll::Pending);
+    timers.look();
     assert_eq!(timer.poll_expired(&mut cx), Poll::Ready(()));
 }

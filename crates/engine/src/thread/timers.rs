@@ -22,6 +22,7 @@ pub(crate) struct Timers {
     cursor: Cell<u64>,
     sleeping_until: Cell<u64>,
     sleeper: Cell<Option<Waker>>,
+    moment: Cell<Moment>,
 }
 
 struct Entry {
@@ -40,14 +41,28 @@ pub(crate) struct Timer {
 
 impl Timers {
     pub(crate) fn new(clock: Clock) -> Rc<Self> {
-        let cursor = clock.now().millis() / SLOT_MS;
+        let now = clock.now();
+        let cursor = now.millis() / SLOT_MS;
         Rc::new(Self {
             clock,
+            moment: Cell::new(now),
             slots: RefCell::new((0..SLOTS).map(|_| Vec::new()).collect()),
             cursor: Cell::new(cursor),
             sleeping_until: Cell::new(u64::MAX),
             sleeper: Cell::new(None),
         })
+    }
+
+    /// Reads the clock, for [`Self::moment`].
+    #[inline]
+    pub(crate) fn look(&self) {
+        self.moment.set(self.clock.now());
+    }
+
+    /// When the clock was read last: as the poll of a connection began, and before timers fire.
+    #[inline]
+    pub(crate) fn moment(&self) -> Moment {
+        self.moment.get()
     }
 
     pub(crate) fn timer(self: &Rc<Self>) -> Timer {
@@ -82,7 +97,8 @@ impl Timers {
 
     /// Fires what is due; returns when to look again, or `None` when nothing waits.
     pub(crate) fn turn(&self) -> Option<Moment> {
-        let now_slot = self.clock.now().millis() / SLOT_MS;
+        self.look();
+        let now_slot = self.moment().millis() / SLOT_MS;
         let first = self.cursor.get();
         if first <= now_slot {
             // All that is due is taken out before anything is put back.
@@ -195,7 +211,7 @@ impl Timer {
             _ => cx.waker().clone(),
         };
         self.entry.waker.set(Some(waker));
-        match self.timers.clock.now().millis() > deadline {
+        match self.timers.moment().millis() > deadline {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }

@@ -75,7 +75,7 @@ impl Sender {
                 match connection.stream.poll_write(cx, rest) {
                     Poll::Ready(Ok(count)) => {
                         self.sent += count;
-                        self.progress = downstream.thread.now();
+                        self.progress = downstream.thread.moment();
                     }
                     Poll::Ready(Err(_)) => self.is_broken = true,
                     Poll::Pending => return Poll::Pending,

@@ -175,7 +175,7 @@ impl Download {
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(client_gone())),
                     Poll::Pending => return self.wait(true),
                 }
-                self.progress = downstream.thread.now();
+                self.progress = downstream.thread.moment();
                 continue;
             }
             if let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
@@ -202,7 +202,7 @@ impl Download {
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(cut_short())),
                 Poll::Ready(Ok(count)) => {
                     self.buffer.filled(count);
-                    self.progress = downstream.thread.now();
+                    self.progress = downstream.thread.moment();
                 }
                 Poll::Pending => return self.wait(false),
             }

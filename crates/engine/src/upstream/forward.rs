@@ -247,7 +247,7 @@ fn begin(
     };
     encode_request(&mut out, &exchange.request, &forwarding);
     out.extend_from_slice(body);
-    Sender::new(out, downstream.thread.now())
+    Sender::new(out, downstream.thread.moment())
 }
 
 /// Has the client bring a session back to the endpoint that answered.
@@ -290,7 +290,7 @@ async fn deliver(
         mut response,
         buffer,
     } = begun;
-    let now = downstream.thread.now();
+    let now = downstream.thread.moment();
     record.entry.first_byte_us = now.micros_since(record.started).max(1);
     if let Some(report) = &plan.config.load_report {
         load::take(report, &mut response, &place.endpoint.state, now);

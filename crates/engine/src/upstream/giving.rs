@@ -13,7 +13,7 @@ pub(super) fn give_back(
     response: &Response,
 ) {
     let thread = &downstream.thread;
-    let now = thread.now();
+    let now = thread.moment();
     let pool = &plan.config.pool;
     let announced = response
         .fields()

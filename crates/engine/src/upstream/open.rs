@@ -95,7 +95,7 @@ impl Place {
         let index = decide::endpoint(
             plan,
             &list,
-            thread.now(),
+            thread.moment(),
             tried,
             key,
             &mut thread.draw.borrow_mut(),
@@ -162,14 +162,15 @@ impl Place {
         } else {
             pool.unsafe_idle_time
         };
-        let started = thread.now();
-        if let Some(connection) = thread.pool.take(state, started, max_idle.0) {
-            record.entry.connected_us = started.micros_since(record.started).max(1);
+        let moment = thread.moment();
+        if let Some(connection) = thread.pool.take(state, moment, max_idle.0) {
+            record.entry.connected_us = moment.micros_since(record.started).max(1);
             return Ok(connection);
         }
         if let Some(limit) = plan.config.limits.total_connections {
             self.make_way(downstream, limit)?;
         }
+        let started = thread.now();
         let deadline = started.after_millis(plan.config.timeouts.connect.0);
         downstream
             .timer

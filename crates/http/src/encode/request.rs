@@ -16,7 +16,7 @@ const LEFT_OUT: FieldSet = CONNECTION_FIELDS.with(WRITTEN).with(FieldSet::of(&[
 /// order less those that concern its connection (RFC 9110 §7.6.1), framing as `forwarding` says,
 /// `Via`, and the forwarding fields.
 pub fn encode_request(out: &mut Vec<u8>, request: &Request, forwarding: &Forwarding<'_>) {
-    out.extend_from_slice(request.method().as_bytes());
+    out.extend_from_slice(request.method_bytes());
     out.push(b' ');
     out.extend_from_slice(request.path_bytes());
     if let Some(query) = request.query() {
@@ -24,7 +24,7 @@ pub fn encode_request(out: &mut Vec<u8>, request: &Request, forwarding: &Forward
         out.extend_from_slice(query);
     }
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
-    out.extend_from_slice(request.authority().as_bytes());
+    out.extend_from_slice(request.authority_bytes());
     out.extend_from_slice(b"\r\n");
     let max_forwards = request.max_forwards();
     let left_out = if max_forwards.is_some() {

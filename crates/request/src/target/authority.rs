@@ -18,6 +18,17 @@ pub(crate) struct Authority {
     pub(crate) port: Option<u16>,
 }
 
+impl Authority {
+    /// The host alone.
+    #[inline]
+    pub(crate) fn host(self) -> Span {
+        Span {
+            length: self.host_length,
+            ..self.whole
+        }
+    }
+}
+
 /// Appends the canonical form of `text`, a `Host` value or the authority of a target, to `arena`:
 /// lower case, no dot at the end, an IPv6 address in brackets as RFC 5952 writes it, no port that
 /// the scheme implies.
