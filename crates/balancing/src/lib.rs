@@ -6,6 +6,7 @@
 //! implements. `rooms.rs` is generated from the folders.
 #![forbid(unsafe_code)]
 
+mod by_key;
 mod maglev_table;
 mod prepared;
 mod rooms;

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::Settings;
+use crate::by_key::KeyTable;
 use crate::maglev_table::MaglevTable;
-use crate::prepared::Prepared;
-use crate::weights;
-use std::any::Any;
 use std::sync::Arc;
-use tidegate_contract::{Balancer, BalancerState, Candidates, KeyOf};
-use tidegate_core::Draw;
+use tidegate_contract::{Candidates, Endpoint, KeyOf};
 
 /// Slots of the table: the prime after 2^16.
 const SLOTS: u64 = 65_537;
@@ -34,41 +31,18 @@ impl IpHash {
     }
 }
 
-impl Balancer for IpHash {
-    fn new_state(&self) -> BalancerState {
-        Arc::new(Prepared::<MaglevTable>::default())
-    }
+impl KeyTable for IpHash {
+    type Table = MaglevTable;
 
     fn key_of(&self) -> KeyOf {
         self.key
     }
 
-    fn pick(
-        &self,
-        state: &(dyn Any + Send + Sync),
-        candidates: &Candidates<'_>,
-        key: Option<u64>,
-        draw: &mut Draw,
-    ) -> Option<usize> {
-        let Some(key) = key else {
-            return weights::drawn(candidates, draw);
-        };
-        self.certain(state, candidates, key)
+    fn make(&self, endpoints: &[Arc<Endpoint>]) -> MaglevTable {
+        MaglevTable::new(endpoints, SLOTS)
     }
 
-    fn certain(
-        &self,
-        state: &(dyn Any + Send + Sync),
-        candidates: &Candidates<'_>,
-        key: u64,
-    ) -> Option<usize> {
-        let make = || MaglevTable::new(candidates.endpoints(), SLOTS);
-        state
-            .downcast_ref::<Prepared<MaglevTable>>()?
-            .ask(candidates, make, |table| table.find(candidates, key))
-    }
-
-    fn shares(&self, candidates: &Candidates<'_>) -> Vec<f64> {
-        weights::shares(candidates)
+    fn find(&self, table: &MaglevTable, candidates: &Candidates<'_>, key: u64) -> Option<usize> {
+        table.find(candidates, key)
     }
 }

@@ -9,6 +9,7 @@ mod tests;
 pub use balancer::IpHash;
 pub use config::Settings;
 
+use crate::by_key::ByKey;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use tidegate_contract::Balancer;
@@ -20,5 +21,5 @@ use tidegate_contract::Balancer;
 pub fn build(settings: &RawValue) -> Result<Arc<dyn Balancer>, String> {
     let settings: Settings =
         serde_json::from_str(settings.get()).map_err(|error| format!("ip_hash: {error}"))?;
-    Ok(Arc::new(IpHash::new(&settings)?))
+    Ok(Arc::new(ByKey(IpHash::new(&settings)?)))
 }

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::{IpHash, Settings};
 use crate::build;
+use crate::by_key::ByKey;
 use crate::testing::{all, endpoints, homes, tally};
 use serde_json::value::RawValue;
 use tidegate_config::Room;
 use tidegate_contract::{Balancer, Candidates, KeyOf};
 
-fn ip_hash() -> IpHash {
+fn ip_hash() -> ByKey<IpHash> {
     let settings = Settings {
         ipv4_prefix: 24,
         ipv6_prefix: 64,
     };
-    IpHash::new(&settings).unwrap()
+    ByKey(IpHash::new(&settings).unwrap())
 }
 
 #[test]

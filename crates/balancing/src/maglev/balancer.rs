@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::Settings;
+use crate::by_key::KeyTable;
 use crate::maglev_table::MaglevTable;
-use crate::prepared::Prepared;
-use crate::weights;
-use std::any::Any;
 use std::sync::Arc;
-use tidegate_contract::{Balancer, BalancerState, Candidates, KeyOf};
-use tidegate_core::Draw;
+use tidegate_contract::{Candidates, Endpoint};
 
 /// Sends each key to the endpoint of its slot in a Maglev table.
 #[derive(Clone, Copy, Debug)]
@@ -35,41 +32,14 @@ fn is_prime(number: u64) -> bool {
     number > 1 && divisors.all(|divisor| !number.is_multiple_of(divisor))
 }
 
-impl Balancer for Maglev {
-    fn new_state(&self) -> BalancerState {
-        Arc::new(Prepared::<MaglevTable>::default())
+impl KeyTable for Maglev {
+    type Table = MaglevTable;
+
+    fn make(&self, endpoints: &[Arc<Endpoint>]) -> MaglevTable {
+        MaglevTable::new(endpoints, self.slots)
     }
 
-    fn key_of(&self) -> KeyOf {
-        KeyOf::Hash
-    }
-
-    fn pick(
-        &self,
-        state: &(dyn Any + Send + Sync),
-        candidates: &Candidates<'_>,
-        key: Option<u64>,
-        draw: &mut Draw,
-    ) -> Option<usize> {
-        let Some(key) = key else {
-            return weights::drawn(candidates, draw);
-        };
-        self.certain(state, candidates, key)
-    }
-
-    fn certain(
-        &self,
-        state: &(dyn Any + Send + Sync),
-        candidates: &Candidates<'_>,
-        key: u64,
-    ) -> Option<usize> {
-        let make = || MaglevTable::new(candidates.endpoints(), self.slots);
-        state
-            .downcast_ref::<Prepared<MaglevTable>>()?
-            .ask(candidates, make, |table| table.find(candidates, key))
-    }
-
-    fn shares(&self, candidates: &Candidates<'_>) -> Vec<f64> {
-        weights::shares(candidates)
+    fn find(&self, table: &MaglevTable, candidates: &Candidates<'_>, key: u64) -> Option<usize> {
+        table.find(candidates, key)
     }
 }

@@ -9,6 +9,7 @@ mod tests;
 pub use balancer::Maglev;
 pub use config::Settings;
 
+use crate::by_key::ByKey;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use tidegate_contract::Balancer;
@@ -20,5 +21,5 @@ use tidegate_contract::Balancer;
 pub fn build(settings: &RawValue) -> Result<Arc<dyn Balancer>, String> {
     let settings: Settings =
         serde_json::from_str(settings.get()).map_err(|error| format!("maglev: {error}"))?;
-    Ok(Arc::new(Maglev::new(&settings)?))
+    Ok(Arc::new(ByKey(Maglev::new(&settings)?)))
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::{Maglev, Settings};
 use crate::build;
+use crate::by_key::ByKey;
 use crate::testing::{all, assert_shares, count, endpoints, homes, moved, tally};
 use serde_json::value::RawValue;
 use tidegate_config::Room;
@@ -9,8 +10,8 @@ use tidegate_core::Moment;
 
 const KEYS: u64 = 100_000;
 
-fn maglev() -> Maglev {
-    Maglev::new(&Settings { table_size: 65_537 }).unwrap()
+fn maglev() -> ByKey<Maglev> {
+    ByKey(Maglev::new(&Settings { table_size: 65_537 }).unwrap())
 }
 
 #[test]

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::Settings;
 use super::ring::Ring;
-use crate::prepared::Prepared;
+use crate::by_key::KeyTable;
 use crate::weights;
-use std::any::Any;
 use std::sync::Arc;
-use tidegate_contract::{Balancer, BalancerState, Candidates, KeyOf};
-use tidegate_core::Draw;
+use tidegate_contract::{Candidates, Endpoint};
 
 /// Sends each key to the next endpoint on a ring that has room within the load bound.
 #[derive(Clone, Copy, Debug)]
@@ -36,24 +34,6 @@ impl RingHash {
             points: points.into(),
             load_bound_percent: bound,
         })
-    }
-
-    fn find(self, ring: &Ring, candidates: &Candidates<'_>, key: u64) -> Option<usize> {
-        let mut around = ring.from(candidates, key);
-        let Some(first) = around.next() else {
-            // Only endpoints are left that should take nothing, and are not on the ring.
-            return weights::by_key(candidates, key);
-        };
-        let Some(percent) = self.load_bound_percent else {
-            return Some(first);
-        };
-        let bound = Bound::new(candidates, percent);
-        if bound.has_room(candidates, first) {
-            return Some(first);
-        }
-        // Without one that has room, which threads can bring about together, the key stays at home.
-        let next = around.find(|position| bound.has_room(candidates, *position));
-        Some(next.unwrap_or(first))
     }
 }
 
@@ -90,41 +70,28 @@ impl Bound {
     }
 }
 
-impl Balancer for RingHash {
-    fn new_state(&self) -> BalancerState {
-        Arc::new(Prepared::<Ring>::default())
+impl KeyTable for RingHash {
+    type Table = Ring;
+
+    fn make(&self, endpoints: &[Arc<Endpoint>]) -> Ring {
+        Ring::new(endpoints, self.points)
     }
 
-    fn key_of(&self) -> KeyOf {
-        KeyOf::Hash
-    }
-
-    fn pick(
-        &self,
-        state: &(dyn Any + Send + Sync),
-        candidates: &Candidates<'_>,
-        key: Option<u64>,
-        draw: &mut Draw,
-    ) -> Option<usize> {
-        let Some(key) = key else {
-            return weights::drawn(candidates, draw);
+    fn find(&self, ring: &Ring, candidates: &Candidates<'_>, key: u64) -> Option<usize> {
+        let mut around = ring.from(candidates, key);
+        let Some(first) = around.next() else {
+            // Only endpoints are left that should take nothing, and are not on the ring.
+            return weights::by_key(candidates, key);
         };
-        self.certain(state, candidates, key)
-    }
-
-    fn certain(
-        &self,
-        state: &(dyn Any + Send + Sync),
-        candidates: &Candidates<'_>,
-        key: u64,
-    ) -> Option<usize> {
-        let make = || Ring::new(candidates.endpoints(), self.points);
-        state
-            .downcast_ref::<Prepared<Ring>>()?
-            .ask(candidates, make, |ring| self.find(ring, candidates, key))
-    }
-
-    fn shares(&self, candidates: &Candidates<'_>) -> Vec<f64> {
-        weights::shares(candidates)
+        let Some(percent) = self.load_bound_percent else {
+            return Some(first);
+        };
+        let bound = Bound::new(candidates, percent);
+        if bound.has_room(candidates, first) {
+            return Some(first);
+        }
+        // Without one that has room, which threads can bring about together, the key stays at home.
+        let next = around.find(|position| bound.has_room(candidates, *position));
+        Some(next.unwrap_or(first))
     }
 }

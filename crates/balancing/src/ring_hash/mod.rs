@@ -10,6 +10,7 @@ mod tests;
 pub use balancer::RingHash;
 pub use config::Settings;
 
+use crate::by_key::ByKey;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use tidegate_contract::Balancer;
@@ -21,5 +22,5 @@ use tidegate_contract::Balancer;
 pub fn build(settings: &RawValue) -> Result<Arc<dyn Balancer>, String> {
     let settings: Settings =
         serde_json::from_str(settings.get()).map_err(|error| format!("ring_hash: {error}"))?;
-    Ok(Arc::new(RingHash::new(&settings)?))
+    Ok(Arc::new(ByKey(RingHash::new(&settings)?)))
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::{RingHash, Settings};
 use crate::build;
+use crate::by_key::ByKey;
 use crate::testing::{all, endpoints, homes, moved, occupy, tally};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
@@ -11,12 +12,12 @@ use tidegate_core::{Draw, Moment, StableHash};
 
 const KEYS: u64 = 100_000;
 
-fn ring(load_bound_percent: Option<u16>) -> RingHash {
+fn ring(load_bound_percent: Option<u16>) -> ByKey<RingHash> {
     let settings = Settings {
         points: 512,
         load_bound_percent,
     };
-    RingHash::new(&settings).unwrap()
+    ByKey(RingHash::new(&settings).unwrap())
 }
 
 #[test]
