@@ -62,8 +62,4 @@ impl<T: KeyTable> Balancer for ByKey<T> {
                 self.0.find(table, candidates, key)
             })
     }
-
-    fn shares(&self, candidates: &Candidates<'_>) -> Vec<f64> {
-        weights::shares(candidates)
-    }
 }

@@ -45,15 +45,6 @@ pub(crate) fn at<'a>(
     found.or_else(|| on_line().last())
 }
 
-/// Each candidate's part of the line; they sum to 1.
-pub(crate) fn shares(candidates: &Candidates<'_>) -> Vec<f64> {
-    let total = total(candidates) as f64;
-    candidates
-        .iter()
-        .map(|(_, endpoint)| of(endpoint) as f64 / total)
-        .collect()
-}
-
 /// The position of a candidate drawn by weight.
 #[inline]
 pub(crate) fn drawn(candidates: &Candidates<'_>, draw: &mut Draw) -> Option<usize> {

@@ -170,5 +170,14 @@ pub trait Balancer: Send + Sync {
 
     /// The share of requests each candidate gets when all are equally busy: as long as
     /// `candidates`, summing to 1. What `explain` shows where the pick is not certain.
-    fn shares(&self, candidates: &Candidates<'_>) -> Vec<f64>;
+    ///
+    /// As the effective weights are, where 0 counts as 1, unless a balancer says otherwise.
+    fn shares(&self, candidates: &Candidates<'_>) -> Vec<f64> {
+        let weight = |endpoint: &Endpoint| endpoint.effective_weight().max(1) as f64;
+        let total: f64 = candidates.iter().map(|(_, each)| weight(each)).sum();
+        candidates
+            .iter()
+            .map(|(_, each)| weight(each) / total)
+            .collect()
+    }
 }

@@ -83,9 +83,4 @@ impl Balancer for LeastConnections {
         // All became busier in between.
         last.or(Some(0))
     }
-
-    /// Equally busy endpoints take turns by weight.
-    fn shares(&self, candidates: &Candidates<'_>) -> Vec<f64> {
-        weights::shares(candidates)
-    }
 }

@@ -81,9 +81,4 @@ impl Balancer for LeastRequest {
         }
         best.map(|best| best.position)
     }
-
-    /// Equally busy endpoints tie, and the first drawn wins: drawn by weight.
-    fn shares(&self, candidates: &Candidates<'_>) -> Vec<f64> {
-        weights::shares(candidates)
-    }
 }

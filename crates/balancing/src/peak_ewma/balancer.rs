@@ -103,9 +103,4 @@ impl Balancer for PeakEwma {
             < self.cost(candidates, first, average);
         Some(if is_better { second.0 } else { first.0 })
     }
-
-    /// Of endpoints that are equally fast and busy the first drawn wins.
-    fn shares(&self, candidates: &Candidates<'_>) -> Vec<f64> {
-        weights::shares(candidates)
-    }
 }

@@ -18,8 +18,4 @@ impl Balancer for Random {
     ) -> Option<usize> {
         weights::drawn(candidates, draw)
     }
-
-    fn shares(&self, candidates: &Candidates<'_>) -> Vec<f64> {
-        weights::shares(candidates)
-    }
 }

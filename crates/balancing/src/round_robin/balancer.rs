@@ -35,8 +35,4 @@ impl Balancer for RoundRobin {
         let point = turns::point(turn, weights::total(candidates));
         weights::at(candidates, &[], point).map(|(position, _)| position)
     }
-
-    fn shares(&self, candidates: &Candidates<'_>) -> Vec<f64> {
-        weights::shares(candidates)
-    }
 }
