@@ -63,7 +63,7 @@ class RustFile:
         if name in self._items:
             return name
         self._items[name] = ""
-        fields = "".join(self._field(model, key, field, "    ", "pub ") for key, field in self._sent(model))
+        fields = "".join(self._field(model, key, field) for key, field in self._sent(model))
         body = f" {{\n{fields}}}" if fields else " {}"
         self._items[name] = (
             f"{docs(model.__doc__)}{_STRUCT_DERIVES}#[serde(deny_unknown_fields)]\npub struct {name}{body}\n"
@@ -79,14 +79,14 @@ class RustFile:
             if key not in hidden and not (key == "type" and get_origin(field.annotation) is Literal)
         ]
 
-    def _field(self, model: type[Model], key: str, field: FieldInfo, indent: str, visibility: str) -> str:
+    def _field(self, model: type[Model], key: str, field: FieldInfo) -> str:
         try:
             rust = self._type(field.annotation, field.metadata)
         except Unknown as error:
             raise Unknown(f"{model.__name__}.{key}: {error}") from None
         name = KEYWORDS.get(key, key)
-        rename = f'{indent}#[serde(rename = "{key}")]\n' if name != key else ""
-        return f"{docs(field.description, indent)}{rename}{indent}{visibility}{name}: {rust},\n"
+        rename = f'    #[serde(rename = "{key}")]\n' if name != key else ""
+        return f"{docs(field.description, '    ')}{rename}    pub {name}: {rust},\n"
 
     def _type(self, annotation: Any, metadata: list[Any]) -> str:
         origin, arguments = get_origin(annotation), get_args(annotation)
@@ -151,12 +151,9 @@ class RustFile:
         self._items[name] = ""
         variants = ""
         for model in models:
-            fields = "".join(
-                self._field(model, key, field, "        ", "") for key, field in self._sent(model)
-            )
             name_of = _camel(str(model.model_fields["type"].default))
-            variants += f"{docs(model.__doc__, '    ')}    {name_of} {{\n{fields}    }},\n"
-        attributes = '#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]\n'
+            variants += f"{docs(model.__doc__, '    ')}    {name_of}({self.model(model)}),\n"
+        attributes = '#[serde(tag = "type", rename_all = "snake_case")]\n'
         about = docs(getattr(models[0], "union_doc", None))
         self._items[name] = f"{about}{_STRUCT_DERIVES}{attributes}pub enum {name} {{\n{variants}}}\n"
         return name

@@ -666,76 +666,26 @@ pub enum FieldMatchKind {
 
 /// Where a route leads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum Target {
     /// The request goes to one of these backends, drawn by weight.
-    Forward {
-        /// At least one, with a weight above 0 among them.
-        backends: Vec<WeightedBackend>,
-    },
+    Forward(Forward),
     /// The client is sent elsewhere. What is left out stays as it was asked for.
-    Redirect {
-        /// 301, 302, 303, 307 or 308.
-        status: u16,
-        /// The whole `Location`, alone.
-        location: Option<String>,
-        /// The new scheme.
-        scheme: Option<String>,
-        /// The new host.
-        host: Option<String>,
-        /// The new port.
-        port: Option<u16>,
-        /// The new path.
-        path: Option<String>,
-    },
+    Redirect(Redirect),
     /// An answer of the gateway's own. A number alone is the status.
-    Respond {
-        /// 200 to 599.
-        status: u16,
-        /// Fields of the answer.
-        headers: Vec<(String, Text)>,
-        /// Its body, sent as UTF-8.
-        body: String,
-    },
+    Respond(Respond),
     /// Files of a folder, sent by the gateway itself. A text alone is the folder.
-    Files {
-        /// The folder, relative to the file that says so. What the route's prefix took is left out
-        /// below it.
-        root: String,
-        /// What is sent for a folder: the first of these files that is there.
-        index: Vec<String>,
-        /// Tried when a path names no file: with `.html`, `/about` is `about.html`.
-        suffixes: Vec<String>,
-        /// The file for paths that name none, with a 200, when a page is asked for: `Accept` names
-        /// HTML, or takes anything and the path's last segment has no dot. For applications of a
-        /// single page.
-        fallback: Option<String>,
-        /// Whether a folder without index is listed, as a page or, for clients that prefer it, as
-        /// JSON.
-        listing: bool,
-        /// Whether names that begin with a dot can be asked for; `.well-known` can in any case.
-        hidden: bool,
-        /// Which symbolic links are followed: relative ones that stay below the root, none, or all.
-        symlinks: Symlinks,
-        /// Codings in which a file may lie beside itself, as `.zst`, `.br` or `.gz` that is no
-        /// older; among those a client likes equally, the first one is sent.
-        precompressed: Vec<ContentCoding>,
-        /// Media types by the ending of names, before those known anyway.
-        types: Vec<(String, String)>,
-        /// The charset told of `text/*` without one.
-        charset: String,
-        /// `Cache-Control` by pattern, the first that fits; a text alone is for every file.
-        cache_control: Vec<(String, String)>,
-        /// Ranges of one request that are answered; one that asks for more gets the whole file.
-        ranges: u16,
-        /// What is remembered of files.
-        cache: FileCache,
-    },
+    Files(Files),
     /// A page of tidegate itself, on the admin listener.
-    Internal {
-        /// Which page.
-        page: InternalPage,
-    },
+    Internal(Internal),
+}
+
+/// The request goes to one of these backends, drawn by weight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forward {
+    /// At least one, with a weight above 0 among them.
+    pub backends: Vec<WeightedBackend>,
 }
 
 /// A backend and its share of the requests.
@@ -746,6 +696,72 @@ pub struct WeightedBackend {
     pub backend: String,
     /// Its share relative to its neighbours; 0 gets none.
     pub weight: u32,
+}
+
+/// The client is sent elsewhere. What is left out stays as it was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redirect {
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+    /// The whole `Location`, alone.
+    pub location: Option<String>,
+    /// The new scheme.
+    pub scheme: Option<String>,
+    /// The new host.
+    pub host: Option<String>,
+    /// The new port.
+    pub port: Option<u16>,
+    /// The new path.
+    pub path: Option<String>,
+}
+
+/// An answer of the gateway's own. A number alone is the status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Respond {
+    /// 200 to 599.
+    pub status: u16,
+    /// Fields of the answer.
+    pub headers: Vec<(String, Text)>,
+    /// Its body, sent as UTF-8.
+    pub body: String,
+}
+
+/// Files of a folder, sent by the gateway itself. A text alone is the folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// The folder, relative to the file that says so. What the route's prefix took is left out
+    /// below it.
+    pub root: String,
+    /// What is sent for a folder: the first of these files that is there.
+    pub index: Vec<String>,
+    /// Tried when a path names no file: with `.html`, `/about` is `about.html`.
+    pub suffixes: Vec<String>,
+    /// The file for paths that name none, with a 200, when a page is asked for: `Accept` names
+    /// HTML, or takes anything and the path's last segment has no dot. For applications of a single
+    /// page.
+    pub fallback: Option<String>,
+    /// Whether a folder without index is listed, as a page or, for clients that prefer it, as JSON.
+    pub listing: bool,
+    /// Whether names that begin with a dot can be asked for; `.well-known` can in any case.
+    pub hidden: bool,
+    /// Which symbolic links are followed: relative ones that stay below the root, none, or all.
+    pub symlinks: Symlinks,
+    /// Codings in which a file may lie beside itself, as `.zst`, `.br` or `.gz` that is no older;
+    /// among those a client likes equally, the first one is sent.
+    pub precompressed: Vec<ContentCoding>,
+    /// Media types by the ending of names, before those known anyway.
+    pub types: Vec<(String, String)>,
+    /// The charset told of `text/*` without one.
+    pub charset: String,
+    /// `Cache-Control` by pattern, the first that fits; a text alone is for every file.
+    pub cache_control: Vec<(String, String)>,
+    /// Ranges of one request that are answered; one that asks for more gets the whole file.
+    pub ranges: u16,
+    /// What is remembered of files.
+    pub cache: FileCache,
 }
 
 /// Which symbolic links are followed.
@@ -778,6 +794,14 @@ pub struct FileCache {
     pub file_size: Octets,
     /// Bytes of files in memory.
     pub memory: Octets,
+}
+
+/// A page of tidegate itself, on the admin listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Internal {
+    /// Which page.
+    pub page: InternalPage,
 }
 
 /// A page of tidegate itself.

@@ -255,7 +255,7 @@ impl Way<'_> {
         if let TargetPlan::Files(plan) = &route.to {
             return files::tell(plan, &exchange.request, self.routed.prefix_len);
         }
-        if let TargetPlan::Internal { page } = &route.to {
+        if let TargetPlan::Internal(page) = &route.to {
             return json!({"outcome": "respond", "status": 200, "page": page});
         }
         let mut backends: Vec<Value> = Vec::new();

@@ -8,8 +8,8 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tidegate_config::{
-    Admission, InternalPage, Match, Millis, PathKind, PathMatch, Retries, Route, RouteTimeouts,
-    Target,
+    Admission, Internal, InternalPage, Match, Millis, PathKind, PathMatch, Retries, Route,
+    RouteTimeouts, Target,
 };
 use tidegate_core::Clock;
 use tidegate_request::{Options, Parts, Request, Scheme, Storage, Version};
@@ -143,9 +143,9 @@ fn routes(
                 clients: vec![],
             },
             policies: vec![],
-            to: Target::Internal {
+            to: Target::Internal(Internal {
                 page: InternalPage::Health,
-            },
+            }),
             rewrite: None,
             timeouts: RouteTimeouts {
                 request: None,

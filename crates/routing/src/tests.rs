@@ -12,8 +12,8 @@ use crate::{CompiledRoute, Found, RouteTable};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tidegate_config::{
-    Admission, FieldMatch, FieldMatchKind, InternalPage, Match, Millis, PathKind, PathMatch,
-    Retries, Route, RouteTimeouts, Target,
+    Admission, FieldMatch, FieldMatchKind, Internal, InternalPage, Match, Millis, PathKind,
+    PathMatch, Retries, Route, RouteTimeouts, Target,
 };
 use tidegate_request::{Options, Parts, Request, Scheme, Storage, Version};
 
@@ -36,9 +36,9 @@ pub(crate) fn route(kind: PathKind, path: &str) -> Route {
             clients: vec![],
         },
         policies: vec![],
-        to: Target::Internal {
+        to: Target::Internal(Internal {
             page: InternalPage::Health,
-        },
+        }),
         rewrite: None,
         timeouts: RouteTimeouts {
             request: None,

@@ -267,9 +267,9 @@ impl Downstream {
                 .answer(journey, exchange, record, answer, position)
                 .await;
         }
-        if let TargetPlan::Respond { body, .. } = &journey.routed.route.to
-            && body.len() > LARGE
-            && !self.take_memory(0, 2 * body.len())
+        if let TargetPlan::Respond(respond) = &journey.routed.route.to
+            && respond.body.len() > LARGE
+            && !self.take_memory(0, 2 * respond.body.len())
         {
             let kind = ErrorKind::MemoryLimitReached;
             let request = &exchange.request;
@@ -280,7 +280,7 @@ impl Downstream {
             TargetPlan::Files(plan) => {
                 return files::serve(self, journey, exchange, record, plan).await;
             }
-            TargetPlan::Internal { page } => Some(internal::page(
+            TargetPlan::Internal(page) => Some(internal::page(
                 &self.thread.node,
                 &journey.current.snapshot,
                 *page,

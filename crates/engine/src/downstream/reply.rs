@@ -5,6 +5,7 @@ use super::record::Record;
 use crate::pages;
 use crate::snapshot::{RoutePlan, TargetPlan};
 use crate::thread::LARGE;
+use tidegate_config::{Redirect, Respond};
 use tidegate_contract::Answer;
 use tidegate_core::ErrorKind;
 use tidegate_http::{ResponseContext, encode_response, write_error};
@@ -199,11 +200,11 @@ struct Asked {
 /// The answer of a route that needs no endpoint; `None` when it does.
 pub(crate) fn fixed_answer(route: &RoutePlan, request: &Request) -> Option<Answer> {
     match &route.to {
-        TargetPlan::Respond {
+        TargetPlan::Respond(Respond {
             status,
             headers,
             body,
-        } => {
+        }) => {
             let mut fields = Fields::default();
             for (name, value) in headers {
                 // Checked when the configuration was read.
@@ -219,53 +220,34 @@ pub(crate) fn fixed_answer(route: &RoutePlan, request: &Request) -> Option<Answe
                 error: None,
             })
         }
-        TargetPlan::Redirect {
-            status,
-            location,
-            scheme,
-            host,
-            port,
-            path,
-        } => {
-            let target = match location {
+        TargetPlan::Redirect(redirect) => {
+            let target = match &redirect.location {
                 Some(location) => location.clone(),
-                None => redirect_target(
-                    request,
-                    scheme.as_deref(),
-                    host.as_deref(),
-                    *port,
-                    path.as_deref(),
-                ),
+                None => redirect_target(request, redirect),
             };
             let mut fields = Fields::default();
             let _ = fields.append(b"Location", target.as_bytes());
             Some(Answer {
-                status: *status,
+                status: redirect.status,
                 fields,
                 body: Vec::new(),
                 error: None,
             })
         }
-        TargetPlan::Forward { .. } | TargetPlan::Internal { .. } | TargetPlan::Files(_) => None,
+        TargetPlan::Forward { .. } | TargetPlan::Internal(_) | TargetPlan::Files(_) => None,
     }
 }
 
 /// The request's own URL with the given parts replaced; the query stays.
-fn redirect_target(
-    request: &Request,
-    scheme: Option<&str>,
-    host: Option<&str>,
-    port: Option<u16>,
-    path: Option<&str>,
-) -> String {
-    let host = host.or(request.host()).unwrap_or_default();
-    let port = match (port, scheme) {
+fn redirect_target(request: &Request, to: &Redirect) -> String {
+    let host = to.host.as_deref().or(request.host()).unwrap_or_default();
+    let port = match (to.port, &to.scheme) {
         (Some(port), _) => Some(port),
         // Another scheme without a port means that scheme's own port.
         (None, Some(_)) => None,
         (None, None) => request.port(),
     };
-    let scheme = scheme.unwrap_or(request.scheme());
+    let scheme = to.scheme.as_deref().unwrap_or(request.scheme());
     let is_default = matches!(
         (scheme, port),
         (_, None) | ("http", Some(80)) | ("https", Some(443))
@@ -274,7 +256,7 @@ fn redirect_target(
         Some(port) if !is_default => format!("{host}:{port}"),
         _ => host.to_owned(),
     };
-    let path = path.unwrap_or(request.path());
+    let path = to.path.as_deref().unwrap_or(request.path());
     match request.query() {
         Some(query) => format!(
             "{scheme}://{authority}{path}?{}",

@@ -159,7 +159,7 @@ impl Search<'_> {
     }
 
     fn look(&self, plan: &FilesPlan) -> Result<Entry, Trouble> {
-        let name = name::judge(self.path, plan.hidden).map_err(Trouble::Missing)?;
+        let name = name::judge(self.path, plan.settings.hidden).map_err(Trouble::Missing)?;
         let root = open::root(plan, self.patience)?;
         let mut path = name.path;
         if name.is_folder {
@@ -170,7 +170,7 @@ impl Search<'_> {
             Ok(Opened::Folder(_)) => Ok(Entry::Redirect),
             Err(Trouble::Missing(why)) => {
                 let length = path.len();
-                for suffix in &plan.suffixes {
+                for suffix in &plan.settings.suffixes {
                     path.truncate(length);
                     path.extend_from_slice(suffix.as_bytes());
                     if let Some((fd, identity)) = self.maybe(plan, &root, &path)? {
@@ -193,7 +193,7 @@ impl Search<'_> {
             return Err(Trouble::Missing("a file that was asked for as a folder"));
         };
         let length = path.len();
-        for index in &plan.index {
+        for index in &plan.settings.index {
             path.truncate(length);
             if length > 0 {
                 path.push(b'/');
@@ -204,7 +204,7 @@ impl Search<'_> {
             }
         }
         path.truncate(length);
-        match plan.listing {
+        match plan.settings.listing {
             true => Ok(Entry::Listing(path)),
             false => Err(Trouble::Missing("a folder without index")),
         }
@@ -233,7 +233,7 @@ impl Search<'_> {
         identity: Identity,
     ) -> Result<Entry, Trouble> {
         let mut encoded = SmallVec::new();
-        for coding in &plan.precompressed {
+        for coding in &plan.settings.precompressed {
             let beside = [&name, names_of(*coding).0.as_bytes()].concat();
             // One that is older was made of something else.
             if let Some((fd, other)) = self.maybe(plan, root, &beside)?
@@ -242,12 +242,13 @@ impl Search<'_> {
                 encoded.push((*coding, Body::take(plan, fd, other, Some(*coding), self)?));
             }
         }
-        let media_type = types::of_name(&name, &plan.types);
+        let media_type = types::of_name(&name, &plan.settings.types);
         let content_type = match types::is_text(media_type) {
-            true => format!("{media_type}; charset={}", plan.charset),
+            true => format!("{media_type}; charset={}", plan.settings.charset),
             false => media_type.to_owned(),
         };
         let rule = plan
+            .settings
             .cache_control
             .iter()
             .find(|(pattern, _)| pattern::takes(pattern, &name));

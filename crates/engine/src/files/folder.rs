@@ -32,7 +32,7 @@ pub(crate) fn read(plan: &FilesPlan, name: &[u8], wall: u64) -> Result<(Vec<Item
         let own = entry.file_name().to_bytes();
         let mut escaped = String::from("/");
         name::encode_segment(own, &mut escaped);
-        if name::judge(&escaped, plan.hidden).is_err() {
+        if name::judge(&escaped, plan.settings.hidden).is_err() {
             continue;
         }
         let path = match name.is_empty() {

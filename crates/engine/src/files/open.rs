@@ -65,8 +65,8 @@ pub(crate) enum Opened {
 pub(crate) fn root(plan: &FilesPlan, patience: Patience) -> Result<OwnedFd, Trouble> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = match patience {
-        Patience::Now => root_now(&plan.root, flags),
-        Patience::Any => openat(CWD, plan.root.as_str(), flags, Mode::empty()),
+        Patience::Now => root_now(&plan.settings.root, flags),
+        Patience::Any => openat(CWD, plan.settings.root.as_str(), flags, Mode::empty()),
     };
     opened.map_err(|error| match error {
         Errno::AGAIN => Trouble::Wait,
@@ -84,7 +84,7 @@ pub(crate) fn below(
 ) -> Result<Opened, Trouble> {
     let name = if name.is_empty() { b"." } else { name };
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let opened = resolve(root, name, flags, plan.symlinks, patience);
+    let opened = resolve(root, name, flags, plan.settings.symlinks, patience);
     let fd = opened.map_err(trouble)?;
     let stat = fstat(&fd).map_err(|_| Trouble::Failed("a file can not be looked at"))?;
     match FileType::from_raw_mode(stat.st_mode) {

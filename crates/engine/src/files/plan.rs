@@ -1,67 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::store::Store;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tidegate_config::{ContentCoding, FileCache, Symlinks, Target};
+use tidegate_config::{ContentCoding, Files};
 use tidegate_core::Padded;
 
 /// A folder as the engine serves it.
 pub(crate) struct FilesPlan {
-    /// An absolute path. It is opened anew whenever a name is looked at, so that a link that is put
-    /// in place of another one is noticed.
-    pub(crate) root: String,
-    pub(crate) index: Vec<String>,
-    pub(crate) suffixes: Vec<String>,
-    pub(crate) fallback: Option<String>,
-    pub(crate) listing: bool,
-    pub(crate) hidden: bool,
-    pub(crate) symlinks: Symlinks,
-    pub(crate) precompressed: Vec<ContentCoding>,
-    pub(crate) types: Vec<(String, String)>,
-    pub(crate) charset: String,
-    pub(crate) cache_control: Vec<(String, String)>,
-    pub(crate) ranges: usize,
-    pub(crate) cache: FileCache,
+    /// Its `root` is an absolute path. It is opened anew whenever a name is looked at, so that a
+    /// link that is put in place of another one is noticed.
+    pub(crate) settings: Files,
     /// One for each thread: the locks are there for the compiler and never waited for.
     stores: Box<[Padded<Mutex<Store>>]>,
 }
 
 impl FilesPlan {
-    /// `None` for another kind of target.
-    pub(crate) fn build(target: Target, threads: usize) -> Option<Self> {
-        let Target::Files {
-            root,
-            index,
-            suffixes,
-            fallback,
-            listing,
-            hidden,
-            symlinks,
-            precompressed,
-            types,
-            charset,
-            cache_control,
-            ranges,
-            cache,
-        } = target
-        else {
-            return None;
-        };
-        Some(Self {
-            root,
-            index,
-            suffixes,
-            fallback,
-            listing,
-            hidden,
-            symlinks,
-            precompressed,
-            types,
-            charset,
-            cache_control,
-            ranges: usize::from(ranges),
-            cache,
+    pub(crate) fn new(settings: Files, threads: usize) -> Self {
+        Self {
+            settings,
             stores: (0..threads).map(|_| Padded::default()).collect(),
-        })
+        }
     }
 
     /// What a thread remembers; `None` for a thread that there is not.
@@ -72,7 +29,8 @@ impl FilesPlan {
 
     /// Whether a file of this size is kept in memory.
     pub(crate) fn is_small(&self, length: u64) -> bool {
-        length <= self.cache.file_size.0.min(self.cache.memory.0 / 2)
+        let cache = &self.settings.cache;
+        length <= cache.file_size.0.min(cache.memory.0 / 2)
     }
 }
 

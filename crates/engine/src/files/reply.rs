@@ -155,7 +155,7 @@ fn apply_range(
         }
     }
     let whole = body.length();
-    match range::parse(field, whole, plan.ranges) {
+    match range::parse(field, whole, usize::from(plan.settings.ranges)) {
         Ranges::Whole => {}
         Ranges::Unsatisfiable => {
             (reply.status, reply.parts, reply.length) = (416, Parts::None, 0);
@@ -204,7 +204,7 @@ fn describe(
     if let Some(tag) = body.tag() {
         put(fields, b"ETag", tag);
     }
-    if !plan.precompressed.is_empty() {
+    if !plan.settings.precompressed.is_empty() {
         put(fields, b"Vary", b"Accept-Encoding");
     }
     if let Some(value) = &entry.cache_control

@@ -153,7 +153,7 @@ async fn find(
     let mut found = look_up(&downstream.thread, plan, path, wall).await;
     if let Ok(entry) = &found
         && let Entry::Missing(_) = **entry
-        && let Some(fallback) = &plan.fallback
+        && let Some(fallback) = &plan.settings.fallback
         && reply::wants_page(request)
     {
         found = look_up(&downstream.thread, plan, fallback, wall).await;
@@ -189,6 +189,7 @@ async fn look_up(
         .and_then(|mut store| store.get(path, plan, now));
     if let Some((entry, looked)) = known
         && plan
+            .settings
             .cache
             .validity
             .is_some_and(|limit| now < looked.after_millis(limit.0))
@@ -219,7 +220,7 @@ async fn look_up(
         found => found,
     };
     let entry = Arc::new(found?);
-    if plan.cache.validity.is_some()
+    if plan.settings.cache.validity.is_some()
         && let Some(mut store) = plan.store(thread.index)
     {
         store.put(path, entry.clone(), plan, now);

@@ -55,7 +55,7 @@ impl Store {
         if let Some(before) = self.young.insert(name, kept) {
             self.memory = self.memory.saturating_sub(before.entry.memory());
         }
-        let limits = &plan.cache;
+        let limits = &plan.settings.cache;
         if self.young.len() > limits.entries as usize / 2 || self.memory > limits.memory.0 / 2 {
             self.turn(now);
         }

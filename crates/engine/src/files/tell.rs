@@ -32,7 +32,7 @@ pub(crate) fn tell(plan: &FilesPlan, request: &Request, prefix_len: usize) -> Va
     let mut found = look(path);
     let mut is_fallback = false;
     if let Ok(Entry::Missing(_)) = &found
-        && let Some(fallback) = &plan.fallback
+        && let Some(fallback) = &plan.settings.fallback
         && reply::wants_page(request)
     {
         found = look(fallback);
@@ -57,7 +57,7 @@ pub(crate) fn tell(plan: &FilesPlan, request: &Request, prefix_len: usize) -> Va
             json!({
                 "outcome": "file",
                 "status": reply.status,
-                "file": format!("{}/{name}{end}", plan.root.trim_end_matches('/')),
+                "file": format!("{}/{name}{end}", plan.settings.root.trim_end_matches('/')),
                 "content_type": file.content_type,
                 "fallback": is_fallback,
             })

@@ -12,8 +12,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_config::{
-    GatewaySettings, InternalPage, Listener, Millis, Octets, Retries, Rewrite, Room, Route,
-    RouteTimeouts, Target, Text,
+    Forward, GatewaySettings, InternalPage, Listener, Millis, Octets, Redirect, Respond, Retries,
+    Rewrite, Room, Route, RouteTimeouts, Target,
 };
 use tidegate_contract::{Filter, Phases};
 use tidegate_routing::CompiledRoute;
@@ -193,23 +193,10 @@ pub(crate) enum TargetPlan {
         backends: SmallVec<[(Arc<str>, u32); 1]>,
         total: u64,
     },
-    Redirect {
-        status: u16,
-        location: Option<String>,
-        scheme: Option<String>,
-        host: Option<String>,
-        port: Option<u16>,
-        path: Option<String>,
-    },
-    Respond {
-        status: u16,
-        headers: Vec<(String, Text)>,
-        body: String,
-    },
+    Redirect(Redirect),
+    Respond(Respond),
     Files(Arc<FilesPlan>),
-    Internal {
-        page: InternalPage,
-    },
+    Internal(InternalPage),
 }
 
 /// A route as the engine runs it.
@@ -240,7 +227,7 @@ impl RoutePlan {
     pub(crate) fn build(name: &str, config: Route, registry: &Registry) -> Result<Self, String> {
         let compiled = CompiledRoute::compile(name, &config)?;
         let to = match config.to {
-            Target::Forward { backends } => TargetPlan::Forward {
+            Target::Forward(Forward { backends }) => TargetPlan::Forward {
                 total: backends
                     .iter()
                     .map(|backend| u64::from(backend.weight))
@@ -255,34 +242,11 @@ impl RoutePlan {
                     })
                     .collect(),
             },
-            Target::Redirect {
-                status,
-                location,
-                scheme,
-                host,
-                port,
-                path,
-            } => TargetPlan::Redirect {
-                status,
-                location,
-                scheme,
-                host,
-                port,
-                path,
-            },
-            Target::Respond {
-                status,
-                headers,
-                body,
-            } => TargetPlan::Respond {
-                status,
-                headers,
-                body,
-            },
-            Target::Internal { page } => TargetPlan::Internal { page },
-            files @ Target::Files { .. } => {
-                let plan = FilesPlan::build(files, registry.threads);
-                TargetPlan::Files(Arc::new(plan.ok_or("no files")?))
+            Target::Redirect(redirect) => TargetPlan::Redirect(redirect),
+            Target::Respond(respond) => TargetPlan::Respond(respond),
+            Target::Internal(internal) => TargetPlan::Internal(internal.page),
+            Target::Files(files) => {
+                TargetPlan::Files(Arc::new(FilesPlan::new(files, registry.threads)))
             }
         };
         Ok(Self {
