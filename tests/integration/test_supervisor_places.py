@@ -9,8 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -181,14 +179,6 @@ def is_installed(name: str) -> bool:
         return bool(distribution(name))
     except PackageNotFoundError:
         return False
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that every user may read; those of pytest are for their owner alone."""
-    with tempfile.TemporaryDirectory(prefix="tidegate-test-", dir="/tmp") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -30,12 +30,6 @@ async def slow(request):
 """
 
 
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    with Bench() as running:
-        yield running
-
-
 def configuration(port: int, origin: Origin) -> dict[str, Any]:
     return {
         "gateway": {"graceful_stop": "10s"},

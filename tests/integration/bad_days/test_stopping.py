@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +26,6 @@ def configuration(port: int, held: FakeEndpoint, quick: FakeEndpoint, grace: str
         "listeners": {"web": {"address": "127.0.0.1", "port": port}},
         "routes": [{"path": "/held", "to": held.url}, {"path": "/", "to": quick.url}],
     }
-
-
-@pytest.fixture
-def release() -> Iterator[threading.Event]:
-    event = threading.Event()
-    yield event
-    event.set()
 
 
 def is_refused(port: int) -> bool:

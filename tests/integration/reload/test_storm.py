@@ -12,7 +12,6 @@ import os
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +28,6 @@ SECONDS = int(os.environ.get("TIDEGATE_STORM", "6"))
 RATE = 10
 REFUSED_EVERY = 15
 """Each so-manieth change is a mistake."""
-
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    with Bench() as running:
-        yield running
 
 
 class Plan:

@@ -5,11 +5,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.integration.bad_days.site import TIMEOUT, Site, free_port, kill
 from tidegate.config.compile import compile_gateway
@@ -18,13 +15,6 @@ from tidegate.testing import FakeEndpoint, Reply, RunningGateway, Wire, endpoint
 
 GET = b"GET %b HTTP/1.1\r\nhost: a\r\n\r\n"
 GONE = "127.0.0.1:1"
-
-
-@pytest.fixture
-def release() -> Iterator[threading.Event]:
-    event = threading.Event()
-    yield event
-    event.set()
 
 
 def config(*lines: str, **backends: list[str]) -> str:

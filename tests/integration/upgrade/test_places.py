@@ -8,9 +8,7 @@ import pwd
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,20 +54,6 @@ backends:
     health_check: { type: http, path: /healthz, interval: INTERVAL, unhealthy_after: 1 }
 routes: [{ path: /, to: shop }]
 """
-
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    with Bench() as running:
-        yield running
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that every user may read; those of pytest are for their owner alone."""
-    with tempfile.TemporaryDirectory(prefix="tidegate-test-", dir="/tmp") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 def test_new_workers_serve_the_new_node_and_the_old_finish_for_the_old(tmp_path: Path, bench: Bench) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,18 +20,6 @@ gateway: { threads: 2, graceful_stop: 30s }
 listeners: { web: { address: 127.0.0.1, port: PORT } }
 routes: [{ path: /, to: "http://ORIGIN" }, { path: /which, to: { respond: first } }]
 """
-
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    with Bench() as running:
-        yield running
-
-
-@pytest.fixture
-def origin(bench: Bench) -> Iterator[Origin]:
-    with closing(Origin(bench, after=0.02)) as running:
-        yield running
 
 
 def patch(path: Path, old: str, new: str) -> None:

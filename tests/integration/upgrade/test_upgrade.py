@@ -28,28 +28,9 @@ GET = b"GET /%b HTTP/1.1\r\nhost: a\r\n\r\n"
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    with Bench() as running:
-        yield running
-
-
-@pytest.fixture
-def origin(bench: Bench) -> Iterator[Origin]:
-    with closing(Origin(bench, after=0.02)) as running:
-        yield running
-
-
-@pytest.fixture
 def long_origin(bench: Bench) -> Iterator[LongOrigin]:
     with closing(LongOrigin(bench)) as running:
         yield running
-
-
-@pytest.fixture
-def release() -> Iterator[threading.Event]:
-    event = threading.Event()
-    yield event
-    event.set()
 
 
 def assert_all_served(load: Load) -> None:
