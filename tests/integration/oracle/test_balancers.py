@@ -97,35 +97,27 @@ def test_least_request_spreads_as_the_model_does_over_four_threads() -> None:
     assert counts == pytest.approx([_REQUESTS / 4] * 4, rel=0.3)
 
 
-@pytest.mark.parametrize("weights", [[1, 1, 1, 1], [1, 2, 3, 4]])
-def test_random_is_within_the_spread_of_a_fair_draw_over_four_threads(weights: list[int]) -> None:
+def test_random_is_within_four_standard_errors_over_four_threads() -> None:
     """The node seeds itself; with a printed seed `crates/balancing/src/random/tests.rs` draws."""
+    weights = [1, 2, 3, 4]
     picks = asyncio.run(_ten_thousand("random", weights))
     counts = [picks.count(position) for position in range(4)]
     print(counts)
     for count, share in zip(counts, shares(weights), strict=True):
-        deviation = float(_REQUESTS * share * (1 - share)) ** 0.5
-        # Once in two million runs.
-        assert abs(count - float(_REQUESTS * share)) < 5 * deviation, counts
+        error = float(_REQUESTS * share * (1 - share)) ** 0.5
+        # Four fair counts stray further once in 4,000 runs.
+        assert abs(count - float(_REQUESTS * share)) < 4 * error, counts
 
 
 @pytest.mark.parametrize("weights", [[1, 1, 1, 1], [1, 2, 3, 4]])
-def test_least_connections_is_even_over_four_threads(weights: list[int]) -> None:
-    picks = asyncio.run(_ten_thousand("least_connections", weights))
-    counts = [picks.count(position) for position in range(4)]
-    print(counts)
-    for count, share in zip(counts, shares(weights), strict=True):
-        # An endpoint that the machine slows down is given less.
-        assert count == pytest.approx(float(_REQUESTS * share), rel=0.3), counts
+def test_least_connections_fills_endpoints_evenly_over_four_threads(weights: list[int]) -> None:
+    """Requests come one after the other and stay, so that it is known at each how busy endpoints are."""
 
-
-@pytest.mark.parametrize("weights", [[1, 1, 1, 1], [1, 2, 4]])
-def test_least_connections_always_takes_one_of_the_least_busy(weights: list[int]) -> None:
     async def run() -> list[int]:
         async with Origins(len(weights)) as origins:
             configured = Gateway.model_validate(backend(origins.addresses, weights, "least_connections"))
             async with gateway(configured, threads=_THREADS) as running:
-                for number in range(1, 13):
+                for number in range(1, 121):
                     await hold_one_more(running.port, origins, number)
                 return list(origins.held)
 
@@ -133,6 +125,7 @@ def test_least_connections_always_takes_one_of_the_least_busy(weights: list[int]
     for taken in asyncio.run(run()):
         assert taken in least_connections(in_flight, weights), in_flight
         in_flight[taken] += 1
+    assert in_flight == [120 * share for share in shares(weights)]
 
 
 def test_peak_ewma_leaves_an_endpoint_alone_that_is_slow() -> None:

