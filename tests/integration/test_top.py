@@ -29,7 +29,7 @@ routes: [{ name: home, path: /, to: shop }]
 
 
 def respond(request: Message) -> int:
-    time.sleep(0.2 if request.target == "/slow" else 0)
+    time.sleep(0.2 if request.target.startswith("/slow") else 0)
     return 500 if request.target == "/bad" else 200
 
 
@@ -137,6 +137,24 @@ def test_slow_requests_are_shown_with_where_their_time_went(gateway: Supervised)
     [entry] = [each for each in json.loads(gateway.run("slow", "--json").stdout)["entries"]
                if each["path"] == "/slow"]  # fmt: skip
     assert entry["timing"]["endpoint_ms"] >= 100
+
+
+def test_credentials_are_shown_by_nothing_although_there_is_no_access_log(gateway: Supervised) -> None:
+    with Wire(("127.0.0.1", gateway.port), timeout=DEADLINE) as wire:
+        wire.send(b"GET /slow?token=sesame&a=1 HTTP/1.1\r\nHost: a\r\n\r\n", "GET")
+        assert wire.wait_final(1), wire.closed
+
+    def slow() -> list[dict[str, Any]]:
+        entries = json.loads(gateway.run("slow", "--json").stdout)["entries"]
+        return [each for each in entries if each.get("query")]
+
+    assert wait_until(lambda: bool(slow()), DEADLINE)
+    [entry] = slow()
+    assert entry["query"] == "token=[redacted]&a=1"
+    assert "sesame" not in gateway.run("slow").stdout
+    for arguments in ((), ("--json",)):
+        told = gateway.run("why", entry["request_id"], *arguments)
+        assert told.returncode == 0 and "[redacted]" in told.stdout and "sesame" not in told.stdout
 
 
 def sample(requests: int, routes: int = 1) -> dict[str, Any]:

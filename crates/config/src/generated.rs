@@ -26,6 +26,10 @@ pub struct GatewaySettings {
     /// Memory of the node, from 64MiB, near which connections are refused or closed; cgroups count
     /// too.
     pub memory: Option<Octets>,
+    /// Query parameters whose values are shown nowhere: in the log, in spans, by `tidegate why`.
+    pub redact_query: Vec<String>,
+    /// Fields whose values are shown nowhere either.
+    pub redact_fields: Vec<String>,
 }
 
 /// One line per request. A text alone is the path.
@@ -39,10 +43,6 @@ pub struct AccessLog {
     pub format: AccessLogFormat,
     /// Of how many requests one is logged, at random; failed and slow ones always are.
     pub one_in: u32,
-    /// Query parameters whose values are not logged, whatever their case.
-    pub redact_query: Vec<String>,
-    /// Fields whose values are not logged even if `fields` names them.
-    pub redact_fields: Vec<String>,
     /// Request fields to log besides the ordinary ones.
     pub fields: Vec<String>,
     /// Response fields to log, as clients get them; error pages made here have none.

@@ -21,7 +21,7 @@ const LIMITS: HeadLimits = HeadLimits {
 
 fn settings(trusted: &[&str]) -> Value {
     json!({"name": "tidegate", "threads": 1, "trusted_proxies": trusted,
-           "graceful_stop": 30_000, "access_log": null, "memory": null, "zone": null})
+           "graceful_stop": 30_000, "access_log": null, "redact_query": [], "redact_fields": [], "memory": null, "zone": null})
 }
 
 fn listener() -> Value {

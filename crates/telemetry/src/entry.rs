@@ -40,10 +40,13 @@ pub enum Text {
     Referer,
     /// `TRACE-SPAN-PARENT` of an exchange that is sampled.
     Trace,
+    /// Of such an exchange: what endpoints were asked for, LF, and a line for each try, as
+    /// [`Try::write`](crate::Try::write) has it.
+    Tries,
 }
 
 /// How many texts an entry has.
-pub const TEXTS: usize = 15;
+pub const TEXTS: usize = 16;
 
 /// The numbers of one finished exchange.
 #[derive(Clone, Copy, Debug)]

@@ -9,8 +9,6 @@ pub struct LogFormat {
     pub redact_query: Vec<String>,
     /// Names of request fields whose values are replaced likewise.
     pub redact_fields: Vec<String>,
-    /// Whether spans have the query: where nobody said what to redact, they must not.
-    pub has_query: bool,
     /// Whether lines are in the combined log format.
     pub is_combined: bool,
     /// Names and values of what every line has, where lines are JSON.

@@ -14,6 +14,7 @@ mod metrics;
 mod render;
 mod sink;
 mod spans;
+mod tries;
 mod writer;
 
 #[cfg(test)]
@@ -24,4 +25,5 @@ pub use entry::{LogBatch, LogEntry, TEXTS, Text};
 pub use format::{LogFormat, format_entry};
 pub use metrics::{DURATION_BUCKETS_US, Mirrored, RouteStats, SharedRouteStats, ThreadStats};
 pub use render::{Gauge, Scrape, render};
+pub use tries::Try;
 pub use writer::{LogSender, LogWriter};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::format::{escape, write_query};
+use crate::tries::format_tries;
 use crate::{LogBatch, LogEntry, LogFormat, Text};
 use std::collections::VecDeque;
 use std::io::Write;
@@ -28,16 +29,21 @@ impl Spans {
             if batch.text(entry, Text::Trace).is_empty() {
                 continue;
             }
-            if self.waiting.len() >= WAITING || self.bytes >= WAITING_BYTES {
-                self.lost += 1;
-                continue;
-            }
             let mut span = Vec::with_capacity(1024);
             format_span(&mut span, batch, entry, format);
-            let span = String::from_utf8_lossy(&span).into_owned();
-            self.bytes += span.len();
-            self.waiting.push_back(span);
+            self.push(span);
+            format_tries(batch, entry, format, |span| self.push(span));
         }
+    }
+
+    fn push(&mut self, span: Vec<u8>) {
+        if self.waiting.len() >= WAITING || self.bytes >= WAITING_BYTES {
+            self.lost += 1;
+            return;
+        }
+        let span = String::from_utf8_lossy(&span).into_owned();
+        self.bytes += span.len();
+        self.waiting.push_back(span);
     }
 
     /// Gives the oldest away, at most `most`.
@@ -68,10 +74,7 @@ fn format_span(out: &mut Vec<u8>, batch: &LogBatch, entry: &LogEntry, format: &L
         escape(out, parent);
     }
     let sent = batch.text(entry, Text::Method);
-    let method = match METHODS.contains(&sent) {
-        true => sent,
-        false => b"_OTHER",
-    };
+    let method = method_of(sent);
     out.extend_from_slice(b"\",\"kind\":2,\"name\":\"");
     out.extend_from_slice(if method == b"_OTHER" { b"HTTP" } else { method });
     let route = batch.text(entry, Text::Route);
@@ -92,15 +95,8 @@ fn format_span(out: &mut Vec<u8>, batch: &LogBatch, entry: &LogEntry, format: &L
     text(out, "url.scheme", b"http");
     text(out, "url.path", batch.text(entry, Text::Path));
     let query = batch.text(entry, Text::Query);
-    if format.has_query && !query.is_empty() {
-        let mut hidden = Vec::new();
-        write_query(
-            &mut hidden,
-            query,
-            &format.redact_query,
-            Vec::extend_from_slice,
-        );
-        text(out, "url.query", &hidden);
+    if !query.is_empty() {
+        text(out, "url.query", &redacted(query, format));
     }
     let version: &[u8] = if entry.version == 10 { b"1.0" } else { b"1.1" };
     text(out, "network.protocol.version", version);
@@ -145,7 +141,47 @@ fn format_span(out: &mut Vec<u8>, batch: &LogBatch, entry: &LogEntry, format: &L
     out.extend_from_slice(b"}}");
 }
 
-fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+/// What a span calls a method.
+pub(crate) fn method_of(sent: &[u8]) -> &[u8] {
+    match METHODS.contains(&sent) {
+        true => sent,
+        false => b"_OTHER",
+    }
+}
+
+/// A whole URL for what an endpoint was asked for; the query without what is redacted.
+pub(crate) fn url_of(
+    endpoint: &str,
+    target: &str,
+    batch: &LogBatch,
+    entry: &LogEntry,
+    format: &LogFormat,
+) -> Vec<u8> {
+    let authority = match endpoint.starts_with("unix:") {
+        true => String::from_utf8_lossy(batch.text(entry, Text::Host)),
+        false => endpoint.into(),
+    };
+    let mut url = format!("http://{authority}{target}").into_bytes();
+    let query = batch.text(entry, Text::Query);
+    if !query.is_empty() {
+        url.push(b'?');
+        url.extend_from_slice(&redacted(query, format));
+    }
+    url
+}
+
+fn redacted(query: &[u8], format: &LogFormat) -> Vec<u8> {
+    let mut hidden = Vec::new();
+    write_query(
+        &mut hidden,
+        query,
+        &format.redact_query,
+        Vec::extend_from_slice,
+    );
+    hidden
+}
+
+pub(crate) fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     let _ = write!(out, "{{\"key\":\"{name}\",\"value\":{{\"stringValue\":\"");
     escape(out, value);
     out.extend_from_slice(b"\"}},");

@@ -30,6 +30,7 @@ fn line(path: &[u8], query: &[u8], redact: &[&str]) -> String {
             b"X-B\n2\n",
             b"",
             b"",
+            b"",
         ],
     );
     let mut out = Vec::new();
@@ -89,7 +90,7 @@ fn the_writer_survives_a_sink_that_fails_and_counts_what_is_lost() {
     batch.push(
         entry,
         [
-            b"req-1", b"", b"", b"", b"/p", b"", b"", b"", b"", b"", b"", b"", b"", b"", b"",
+            b"req-1", b"", b"", b"", b"/p", b"", b"", b"", b"", b"", b"", b"", b"", b"", b"", b"",
         ],
     );
     writer.sender().send(batch);

@@ -21,6 +21,7 @@ from tidegate.config.check import ADMIN, ADMIN_ROUTES, REGISTRATION
 from tidegate.config.collection import no_collection
 from tidegate.config.function import Function
 from tidegate.config.gateway import Gateway
+from tidegate.config.gateway_settings import AccessLog
 from tidegate.config.implied import implied
 from tidegate.config.listener import Listener
 from tidegate.config.naming import route_name
@@ -273,6 +274,12 @@ class _Compilation:
         value = self._value(self.gateway.gateway)
         if value["threads"] == "auto":
             value["threads"] = self.compiler.threads
+        log = self.gateway.gateway.access_log
+        if log is not None:
+            value["access_log"] = self._value(log)
+        # `why` and `slow` show requests also where nothing is logged.
+        shown = log or AccessLog(path="-")
+        value |= {"redact_query": shown.redact_query, "redact_fields": shown.redact_fields}
         self._add("gateway", "gateway", value, ("gateway",))
 
     def _listener(self, name: str, listener: Listener, path: Path, policies: list[dict[str, Any]]) -> None:

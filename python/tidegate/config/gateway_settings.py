@@ -86,9 +86,13 @@ class AccessLog(Model):
     """JSON, or the combined format of web servers, which has no room for what is added below."""
     one_in: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] = 1
     """Of how many requests one is logged, at random; failed and slow ones always are."""
-    redact_query: list[QueryName] = Field(default_factory=lambda: list(_CREDENTIAL_QUERY))
+    redact_query: Annotated[list[QueryName], ControlOnly()] = Field(
+        default_factory=lambda: list(_CREDENTIAL_QUERY)
+    )
     """Query parameters whose values are not logged, whatever their case."""
-    redact_fields: list[FieldName] = Field(default_factory=lambda: list(_CREDENTIAL_FIELDS))
+    redact_fields: Annotated[list[FieldName], ControlOnly()] = Field(
+        default_factory=lambda: list(_CREDENTIAL_FIELDS)
+    )
     """Fields whose values are not logged even if `fields` names them."""
     fields: list[FieldName] = Field(default_factory=list)
     """Request fields to log besides the ordinary ones."""

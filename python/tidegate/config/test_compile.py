@@ -140,6 +140,8 @@ def test_what_only_control_needs_is_not_sent() -> None:
         "trusted_proxies",
         "graceful_stop",
         "access_log",
+        "redact_query",
+        "redact_fields",
         "slow_request",
         "otlp",
         "memory",

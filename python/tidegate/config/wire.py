@@ -10,8 +10,20 @@ from pydantic import Field
 from tidegate.config.backend import Endpoint
 from tidegate.config.base import Model
 from tidegate.config.function import FunctionKind
+from tidegate.config.gateway_settings import GatewaySettings
 from tidegate.config.listener import Listener
-from tidegate.config.types import ByteSize, Duration, FilePath, Flag, RouteName, Text
+from tidegate.config.types import ByteSize, Duration, FieldName, FilePath, Flag, QueryName, RouteName, Text
+
+
+class GatewayWire(GatewaySettings):
+    """What concerns the whole gateway."""
+
+    rust_name: ClassVar[str] = "GatewaySettings"
+
+    redact_query: list[QueryName]
+    """Query parameters whose values are shown nowhere: in the log, in spans, by `tidegate why`."""
+    redact_fields: list[FieldName]
+    """Fields whose values are shown nowhere either."""
 
 
 class ListenerWire(Listener):

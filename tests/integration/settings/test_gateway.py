@@ -63,7 +63,7 @@ def test_a_drain_waits_no_longer_than_configured() -> None:
         held.set()
 
 
-@shows("GatewaySettings.access_log", "AccessLog.path", "AccessLog.redact_query")
+@shows("GatewaySettings.access_log", "AccessLog.path", "GatewaySettings.redact_query")
 def test_credentials_in_the_query_are_not_logged() -> None:
     settings = "access_log: { path: x, redact_query: [sesame] }"
     with endpoint() as upstream, small(upstream, settings=settings) as running:
@@ -73,7 +73,7 @@ def test_credentials_in_the_query_are_not_logged() -> None:
         assert upstream.messages[0].target == "/p?sesame=secret&b=2"
 
 
-@shows("AccessLog.fields", "AccessLog.redact_fields")
+@shows("AccessLog.fields", "GatewaySettings.redact_fields")
 def test_fields_asked_for_are_logged_and_credentials_among_them_are_not() -> None:
     settings = "access_log: { path: x, fields: [x-tier, x-key], redact_fields: [x-key] }"
     with endpoint() as upstream, small(upstream, settings=settings) as running:

@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,11 +17,13 @@ import pytest
 from tidegate.config.gateway_settings import GatewaySettings
 from tidegate.config.otlp import Otlp
 from tidegate.config.problem import ConfigError
-from tidegate.testing import endpoint, wait_until
+from tidegate.testing import endpoint, gateway, wait_until
 
 from .kit import ask, shows, small
 
 PATIENCE = 30.0
+SERVER, CLIENT = 2, 3
+"""Kinds of spans."""
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
@@ -46,15 +49,15 @@ class Collector:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
-    def spans(self) -> list[dict[str, Any]]:
-        """Every span, with its attributes as a mapping."""
+    def spans(self, kind: int | None = None) -> list[dict[str, Any]]:
+        """Every span, or those of a kind, with its attributes as a mapping."""
         out = []
         for path, _, body in list(self.received):
             if path.endswith("/v1/traces"):
                 for resource in body["resourceSpans"]:
                     for scope in resource["scopeSpans"]:
                         out += [{**span, "attributes": plain(span["attributes"])} for span in scope["spans"]]
-        return out
+        return [span for span in out if kind in (None, span["kind"])]
 
     def metrics(self) -> dict[str, Any]:
         """The metrics of the last sending, by name."""
@@ -96,12 +99,13 @@ def test_a_request_becomes_a_span_of_its_clients_trace_and_the_endpoint_is_told(
                 "/p?token=secret",
                 headers=[f"traceparent: 00-{TRACE}-{PARENT}-01", "tracestate: a=1"],
             )
-            assert wait_until(lambda: len(collector.spans()) == 1, PATIENCE)
+            assert wait_until(lambda: len(collector.spans()) == 2, PATIENCE)
             entry = running.log(1)[0]
-        [span] = collector.spans()
+        [span], [tried] = collector.spans(SERVER), collector.spans(CLIENT)
         told = upstream.messages[0]
+        assert (tried["traceId"], tried["parentSpanId"]) == (TRACE, span["spanId"])
         assert (span["traceId"], span["parentSpanId"]) == (TRACE, PARENT)
-        assert told.get("traceparent") == f"00-{TRACE}-{span['spanId']}-01"
+        assert told.get("traceparent") == f"00-{TRACE}-{tried['spanId']}-01"
         assert told.get("tracestate") == "a=1"
         assert entry["trace_id"] == TRACE
         assert (span["name"], span["kind"], span["status"]) == ("GET r", 2, {})
@@ -126,6 +130,67 @@ def test_a_request_becomes_a_span_of_its_clients_trace_and_the_endpoint_is_told(
         assert fields["content-type"] == "application/json"
 
 
+def test_each_try_is_a_span_of_its_own() -> None:
+    """Semantic conventions for HTTP: a client span per request that is sent, resends counted."""
+    with (
+        collecting() as collector,
+        endpoint(fail="refuse") as dead,
+        endpoint(503) as sick,
+        endpoint() as well,
+    ):
+        settings = f"otlp: {{ url: '{collector.url}', metrics: false }}"
+        route = "rewrite: { prefix: /in }, retries: { attempts: 1, statuses: [503] }"
+        places = f'["{dead.address}", "{sick.address}", "{well.address}"]'
+        text = f"""
+gateway: {{ {settings} }}
+listeners: {{ web: {{ port: 0 }} }}
+backends:
+  b:
+    balancing: round_robin
+    endpoints: {places}
+    passive_health: {{ enabled: false }}
+routes: [{{ name: r, path: /, to: b, {route} }}]
+"""
+        with gateway(text, threads=1) as running:
+
+            def has_spans(count: int) -> bool:
+                return len(collector.spans(SERVER)) == count
+
+            def tries() -> list[list[dict[str, Any]]]:
+                spans = sorted(collector.spans(CLIENT), key=lambda span: int(span["startTimeUnixNano"]))
+                parents = [span["spanId"] for span in collector.spans(SERVER)]
+                assert {span["parentSpanId"] for span in spans} <= set(parents)
+                return [[span for span in spans if span["parentSpanId"] == parent] for parent in parents]
+
+            for count in range(1, 4):
+                assert ask(running, "/p?token=secret&a=1", headers=[f"traceparent: 00-{TRACE}-{PARENT}-01"])
+                assert wait_until(partial(has_spans, count), PATIENCE)
+        by_endpoint = {each.address: each for each in (dead, sick, well)}
+        for of_request in tries():
+            for number, span in enumerate(of_request):
+                at, attributes = by_endpoint[span["attributes"]["tidegate.endpoint"]], span["attributes"]
+                assert (span["name"], span["traceId"]) == ("GET", TRACE)
+                assert attributes["url.full"] == f"http://{at.address}/in/p?token=[redacted]&a=1"
+                assert f"{attributes['server.address']}:{attributes['server.port']}" == at.address
+                assert attributes.get("http.request.resend_count", "0") == str(number)
+                assert attributes["tidegate.backend"] == "b"
+                status = {dead: None, sick: "503", well: "200"}[at]
+                assert attributes.get("http.response.status_code") == status
+                error = {dead: "connection_refused", sick: "503", well: None}[at]
+                assert attributes.get("error.type") == error
+                assert span["status"] == ({"code": 2} if error else {})
+                assert int(span["endTimeUnixNano"]) >= int(span["startTimeUnixNano"]) > 0
+        ways = {
+            tuple(by_endpoint[span["attributes"]["tidegate.endpoint"]] for span in each) for each in tries()
+        }
+        assert max(map(len, ways)) >= 2 and {each[-1] for each in ways} == {well}
+        told = {message.get("traceparent") for at in (sick, well) for message in at.messages}
+        heard = [
+            span for span in collector.spans(CLIENT) if span["attributes"].get("http.response.status_code")
+        ]
+        assert told == {f"00-{TRACE}-{span['spanId']}-01" for span in heard}
+
+
 @shows("Otlp.one_in")
 def test_the_clients_word_on_sampling_counts_and_else_the_share() -> None:
     with collecting() as collector, endpoint(respond=[200, 200, 500]) as upstream:
@@ -134,8 +199,8 @@ def test_the_clients_word_on_sampling_counts_and_else_the_share() -> None:
             ask(running, headers=[f"traceparent: 00-{TRACE}-{PARENT}-00"])
             ask(running, headers=["traceparent: nonsense", "tracestate: a=1"])
             ask(running, headers=[f"traceparent: 00-{TRACE}-{PARENT}-01"])
-            assert wait_until(lambda: len(collector.spans()) == 1, PATIENCE)
-        [span] = collector.spans()
+            assert wait_until(lambda: len(collector.spans(SERVER)) == 1, PATIENCE)
+        [span] = collector.spans(SERVER)
         assert span["status"] == {"code": 2} and span["attributes"]["error.type"] == "500"
         first, second, _ = upstream.messages
         assert re.fullmatch(rf"00-{TRACE}-[0-9a-f]{{16}}-00", first.get("traceparent") or "")
@@ -175,9 +240,10 @@ def test_what_a_busy_collector_does_not_take_is_sent_again() -> None:
         settings = f"otlp: {{ url: '{collector.url}', metrics: false }}"
         with small(upstream, settings=settings) as running:
             ask(running)
-            assert wait_until(lambda: len(collector.spans()) == 2, PATIENCE)
-        first, again = collector.spans()
-        assert first == again
+            assert wait_until(lambda: len(collector.spans(SERVER)) == 2, PATIENCE)
+        for kind in (SERVER, CLIENT):
+            first, again = collector.spans(kind)
+            assert first == again
 
 
 def test_without_a_collector_requests_go_on_and_what_is_lost_is_counted() -> None:
@@ -201,7 +267,7 @@ def test_the_last_spans_are_sent_when_the_node_stops() -> None:
         settings = f"otlp: {{ url: '{collector.url}', metrics: false }}"
         with small(upstream, settings=settings) as running:
             ask(running, headers=["Referer: x"])
-        assert len(collector.spans()) == 1
+        assert [span["kind"] for span in collector.spans()] == [SERVER, CLIENT]
 
 
 @pytest.mark.parametrize(

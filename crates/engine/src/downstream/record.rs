@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use super::trace;
 use crate::snapshot::{RoutePlan, Secrets};
 use crate::thread::{Current, Thread};
 use std::sync::Arc;
@@ -6,7 +7,10 @@ use tidegate_config::AccessLogFormat;
 use tidegate_contract::Endpoint;
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_request::{FieldId, Reject, Request, Response, Version};
-use tidegate_telemetry::LogEntry;
+use tidegate_telemetry::{LogEntry, Try};
+
+/// Bytes of a path that the spans of tries have.
+const LONGEST_TARGET: usize = 384;
 
 /// What will be said of an exchange when it is over.
 pub(crate) struct Record {
@@ -25,6 +29,8 @@ pub(crate) struct Record {
     pub(crate) last_failure: Option<(ErrorKind, &'static str)>,
     /// `TRACE-SPAN-PARENT` of an exchange that is sampled.
     pub(crate) trace: String,
+    /// The tries of such an exchange, as `Text::Tries` has them.
+    tries: Vec<u8>,
     /// Fields of the response that the log is to have: name, LF, value, LF.
     response_fields: Vec<u8>,
 }
@@ -43,6 +49,7 @@ impl Record {
             has_unread: true,
             last_failure: None,
             trace: String::new(),
+            tries: Vec::new(),
             response_fields: Vec::new(),
         }
     }
@@ -58,6 +65,48 @@ impl Record {
             let get = |name: &str| response.fields().get_name(name.as_bytes());
             self.response_fields = named(&log.response_fields, get, secrets);
         }
+    }
+
+    /// Begins a try of an exchange that is sampled: the endpoint is told that it is a span of its own.
+    #[inline]
+    pub(crate) fn begin_try(
+        &self,
+        request: &mut Request,
+        thread: &Thread,
+    ) -> Option<(String, Moment)> {
+        if self.trace.is_empty() {
+            return None;
+        }
+        let span = trace::next(request, &self.trace, &mut thread.draw.borrow_mut());
+        Some((span, thread.now()))
+    }
+
+    /// Ends it, with the endpoint's answer or, without one, why there was none.
+    #[inline]
+    pub(crate) fn end_try(
+        &mut self,
+        begun: Option<(String, Moment)>,
+        path: &str,
+        thread: &Thread,
+        outcome: Result<u16, ErrorKind>,
+    ) {
+        let (Some((span, at)), Some(endpoint)) = (begun, &self.endpoint) else {
+            return;
+        };
+        if self.tries.is_empty() {
+            self.tries
+                .extend_from_slice(path.get(..LONGEST_TARGET).unwrap_or(path).as_bytes());
+            self.tries.push(b'\n');
+        }
+        let each = Try {
+            span: &span,
+            begun_us: at.micros_since(self.started),
+            duration_us: thread.now().micros_since(at),
+            status: outcome.unwrap_or(0),
+            error: outcome.err().map_or("", ErrorKind::name),
+            endpoint: &endpoint.address,
+        };
+        each.write(&mut self.tries);
     }
 
     /// Remembers why it failed; the first reason stays.
@@ -138,6 +187,7 @@ impl Record {
                 &self.response_fields,
                 referer,
                 self.trace.as_bytes(),
+                &self.tries,
             ],
         );
     }

@@ -49,6 +49,19 @@ fn join(request: &mut Request, one_in: u32, draw: &mut Draw) -> String {
     }
 }
 
+/// Draws the span of a try, and names it to the endpoint as what its own spans belong to, unless a
+/// policy has taken the field away or put something else there.
+pub(super) fn next(request: &mut Request, trace: &str, draw: &mut Draw) -> String {
+    let span = format!("{:016x}", draw.bits().max(1));
+    let trace = trace.split('-').next().unwrap_or_default();
+    let given = request.fields().get(FieldId::Traceparent).and_then(parse);
+    if given.is_some_and(|(given, _, is_sampled)| given == trace && is_sampled) {
+        let told = format!("00-{trace}-{span}-01");
+        let _ = request.fields_mut().set(b"traceparent", told.as_bytes());
+    }
+    span
+}
+
 /// Trace, parent and whether it is sampled.
 fn parse(value: &[u8]) -> Option<(String, String, bool)> {
     let text = std::str::from_utf8(value).ok()?;

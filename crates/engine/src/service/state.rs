@@ -241,20 +241,16 @@ impl Service {
         let before = self.snapshot();
         let (old, settings) = (&before.settings.config, &fresh.settings.config);
         let new = &settings.access_log;
-        let is_same = old.access_log == *new && old.slow_request == settings.slow_request;
+        let is_same = old.access_log == *new
+            && old.slow_request == settings.slow_request
+            && old.redact_query == settings.redact_query
+            && old.redact_fields == settings.redact_fields;
         if is_same && before.number > 0 {
             return;
         }
         let format = LogFormat {
-            redact_query: new
-                .iter()
-                .flat_map(|log| log.redact_query.iter().cloned())
-                .collect(),
-            redact_fields: new
-                .iter()
-                .flat_map(|log| log.redact_fields.iter().cloned())
-                .collect(),
-            has_query: new.is_some(),
+            redact_query: settings.redact_query.clone(),
+            redact_fields: settings.redact_fields.clone(),
             is_combined: new
                 .as_ref()
                 .is_some_and(|log| log.format == AccessLogFormat::Combined),

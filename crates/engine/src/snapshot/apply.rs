@@ -58,6 +58,8 @@ impl Snapshot {
             trusted_proxies: Vec::new(),
             graceful_stop: Millis(30_000),
             access_log: None,
+            redact_query: Vec::new(),
+            redact_fields: Vec::new(),
             slow_request: None,
             otlp: None,
             memory: None,

@@ -253,7 +253,7 @@ fn two_routes(base: u64, number: u64, value: &str, set: &[&str]) -> Delta {
     let policy = serde_json::json!([{"kind": "request_headers", "settings":
         {"remove": [], "set": [["x", {"secret": "env:KEY"}]], "add": []}}]);
     let settings = serde_json::json!({"name": "t", "threads": 1, "trusted_proxies": [],
-        "graceful_stop": 1, "access_log": null});
+        "graceful_stop": 1, "access_log": null, "redact_query": [], "redact_fields": []});
     let all = [
         ("gateway", "gateway", settings),
         ("route", "a", route(policy)),

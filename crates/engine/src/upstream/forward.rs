@@ -92,6 +92,7 @@ async fn tries(
             },
         };
         record.endpoint = Some(place.endpoint.clone());
+        let span = record.begin_try(&mut exchange.request, &downstream.thread);
         let is_safe = exchange.request.method_kind().is_safe();
         let connection = match place
             .connect(downstream, plan, is_safe, until, record)
@@ -99,6 +100,7 @@ async fn tries(
         {
             Ok(connection) => connection,
             Err((kind, detail)) => {
+                record.end_try(span, exchange.request.path(), &downstream.thread, Err(kind));
                 // Out of descriptors is our fault, not the endpoint's.
                 if kind != ErrorKind::ConnectionLimitReached {
                     place.failed(plan, downstream.thread.now());
@@ -151,6 +153,12 @@ async fn tries(
                     && tried.len() + 1 < place.list.endpoints.len()
                     && plan.spend(downstream.thread.now())
                 {
+                    record.end_try(
+                        span,
+                        exchange.request.path(),
+                        &downstream.thread,
+                        Ok(status),
+                    );
                     budget -= 1;
                     place.failed(plan, downstream.thread.now());
                     tried.push(place.index as u16);
@@ -165,18 +173,30 @@ async fn tries(
                     &key,
                     &mut begun.response,
                 );
-                return deliver(
+                let outcome = deliver(
                     downstream, journey, exchange, plan, record, until, place, begun, sender,
                 )
                 .await;
+                let cut = record
+                    .entry
+                    .error
+                    .filter(|_| matches!(outcome, Outcome::Broken));
+                let ended = cut.map_or(Ok(status), Err);
+                record.end_try(span, exchange.request.path(), &downstream.thread, ended);
+                return outcome;
             }
-            Err(Failed::Upload(error)) => return Outcome::Upload(error),
+            Err(Failed::Upload(error)) => {
+                let kind = ErrorKind::HttpRequestError;
+                record.end_try(span, exchange.request.path(), &downstream.thread, Err(kind));
+                return Outcome::Upload(error);
+            }
             Err(Failed::Endpoint {
                 kind,
                 detail,
                 is_stale,
                 is_fault,
             }) => {
+                record.end_try(span, exchange.request.path(), &downstream.thread, Err(kind));
                 if is_fault && !is_stale {
                     let now = downstream.thread.now();
                     place.failed(plan, now);
