@@ -309,13 +309,15 @@ def test_code_that_does_not_load_at_the_start_costs_its_own_route_only(tmp_path:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_code_that_the_workers_user_cannot_read_is_told(open_folder: Path) -> None:
-    if not is_readable_by_all(Path(sys.executable)):
-        pytest.skip(f"{sys.executable} can be run by root only")
+    interpreter = Path(sys._base_executable)  # type: ignore[attr-defined]
+    if not is_readable_by_all(interpreter):
+        pytest.skip(f"{interpreter} can be read by root only")
+    packages = copied_packages(open_folder)
     (open_folder / "hello.py").write_text("def hello(request):\n    return 'hi'\n")
     account = pwd.getpwnam("nobody")
     open_folder.chmod(0o750)
     os.chown(open_folder, 0, account.pw_gid)
-    gateway = Supervised(open_folder, FUNCTION, "--user", "nobody")
+    gateway = Supervised(open_folder, FUNCTION, "--user", "nobody", packages=packages)
     try:
         assert gateway.wait() == 3
         assert f"cannot read {open_folder}" in gateway.log()

@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -221,8 +222,13 @@ def test_a_call_waits_as_long_as_pending_says(workers: Workers) -> None:
             answer = Answer(running, path)
             assert (answer.status, answer.seconds >= 2) == (503, True)
         running.reload(workers.text(pending="10ms"))
-        seconds = min(Answer(running, path).seconds for path in ("/tell", "/pass"))
-        assert seconds < 2
+        # A slow machine may take its time for one call, and not for all.
+        for path in ("/tell", "/pass"):
+            assert wait_until(partial(is_answered_soon, running, path), 60)
+
+
+def is_answered_soon(running: RunningGateway, path: str) -> bool:
+    return Answer(running, path).seconds < 2
 
 
 def test_a_call_waits_for_room_as_long_as_pending_says(workers: Workers) -> None:
