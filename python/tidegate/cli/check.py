@@ -2,11 +2,13 @@
 """`tidegate check`, `schema` and `version`: what needs no running instance."""
 
 import platform
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tidegate import _build as build
 from tidegate.cli.codes import REFUSED, refuse
+from tidegate.cli.handlers import missing_handlers
 from tidegate.cli.output import print_json
 from tidegate.config.problem import ConfigError, Problem
 from tidegate.control.compiled import Compiled
@@ -44,7 +46,7 @@ def _place(compiled: Compiled, where: str) -> str:
 
 
 def check(sources: Sequence[str], *, as_json: bool) -> None:
-    """Prints every mistake, or what the configuration holds."""
+    """Prints every mistake, or what the configuration holds and what is likely to be missing."""
     try:
         compiled = read(sources)
     except ConfigError as error:
@@ -52,10 +54,14 @@ def check(sources: Sequence[str], *, as_json: bool) -> None:
             refuse(error.problems)
         print_json({"ok": False, "problems": [problem_json(problem) for problem in error.problems]})
         raise SystemExit(REFUSED) from None
+    warnings = missing_handlers(compiled)
     counts = {kind + "s": compiled.count(kind) for kind in ("listener", "route", "backend", "function")}
     if as_json:
-        print_json({"ok": True, "problems": [], **counts})
+        told = [problem_json(problem) for problem in warnings]
+        print_json({"ok": True, "problems": [], "warnings": told, **counts})
         return
+    for problem in warnings:
+        print(f"warning: {problem}", file=sys.stderr)
     shown = ", ".join(
         f"{count} {name if count != 1 else name[:-1]}" for name, count in counts.items() if count
     )

@@ -118,7 +118,43 @@ def test_a_good_file_is_counted(folder: Path) -> None:
     said = tidegate_command(folder, "check", "tidegate.yaml")
     assert (said.returncode, said.stdout) == (0, "ok: 1 listener, 2 routes, 2 backends\n")
     as_json = json.loads(tidegate_command(folder, "check", "tidegate.yaml", "--json").stdout)
-    assert as_json == {"ok": True, "problems": [], "listeners": 1, "routes": 2, "backends": 2, "functions": 0}
+    assert as_json == {
+        "ok": True,
+        "problems": [],
+        "warnings": [],
+        "listeners": 1,
+        "routes": 2,
+        "backends": 2,
+        "functions": 0,
+    }
+
+
+def test_a_handler_without_a_file_is_warned_of_and_nothing_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "views.py").write_text("raise SystemExit('imported')\n")
+    (tmp_path / "plain.py").write_text("raise SystemExit('imported')\n")
+    (tmp_path / "f.yaml").write_text(
+        "listeners: { web: { port: 8080 } }\n"
+        "functions:\n"
+        "  one: { handler: 'app.views:page' }\n"
+        "  two: { handler: 'app.viwes:page' }\n"
+        "  three: { handler: 'nowhere:page' }\n"
+        "  four: { handler: 'plain:page' }\n"
+        "  five: { handler: 'plain.inner:page' }\n"
+        "  six: { handler: 'pydantic.main:page' }\n"
+        "  seven: { handler: 'views:page', path: app }\n"
+        "backends: { b: { endpoints: ['a:1'], weights: 'figures:all' } }\n"
+        "routes: [{ path: /, to: b }]\n"
+    )
+    said = tidegate_command(tmp_path, "check", "f.yaml")
+    assert said.returncode == 0, said.stderr
+    lines = said.stderr.splitlines()
+    assert [line.split(": ")[2] for line in lines] == [
+        "functions.two.handler", "functions.three.handler", "functions.five.handler", "backends.b.weights",
+    ]  # fmt: skip
+    assert lines[0].startswith("warning: f.yaml:4:") and f"no module `app.viwes` in {tmp_path}" in lines[0]
+    told = json.loads(tidegate_command(tmp_path, "check", "f.yaml", "--json").stdout)
+    assert told["ok"] and [each["path"] for each in told["warnings"]][-1] == "backends.b.weights"
 
 
 def test_every_mistake_is_on_a_line_of_its_own_with_its_place(folder: Path) -> None:
