@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tidegate.config.overload import AdaptiveConcurrency, LatencyOutliers, PassiveHealth, RateOutliers
     from tidegate.config.pages import ErrorPage, Maintenance
     from tidegate.config.problem import ConfigError, Problem
+    from tidegate.config.processes import Processes
     from tidegate.config.registration import Registration
     from tidegate.config.route import Retries, Rewrite, Route, RouteTimeouts
     from tidegate.config.secret import Secret, env, file
@@ -80,6 +81,7 @@ _HOMES = {
     "PassiveHealth": "config.overload",
     "PathMatch": "config.match",
     "Pool": "config.backend",
+    "Processes": "config.processes",
     "Problem": "config.problem",
     "RateOutliers": "config.overload",
     "Redirect": "config.target",
@@ -108,9 +110,9 @@ __all__ = [
     "ErrorPage", "Failover", "FieldMatch", "FileCache", "Files", "Forward", "Function", "Gateway",
     "GatewaySettings", "HashPart", "LatencyOutliers", "Listener", "ListenerLimits", "ListenerTimeouts",
     "LoadReport", "Maintenance", "Match", "Mirror", "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch",
-    "Pool", "Problem", "RateOutliers", "Redirect", "Registration", "Request", "Respond", "Response",
-    "Retries", "RetryBudget", "Rewrite", "Route", "RouteTimeouts", "Secret", "SlowStart", "WeightedBackend",
-    "Zones", "env", "file", "policy", "weights",
+    "Pool", "Problem", "Processes", "RateOutliers", "Redirect", "Registration", "Request", "Respond",
+    "Response", "Retries", "RetryBudget", "Rewrite", "Route", "RouteTimeouts", "Secret", "SlowStart",
+    "WeightedBackend", "Zones", "env", "file", "policy", "weights",
 ]  # fmt: skip
 
 

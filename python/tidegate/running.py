@@ -241,6 +241,8 @@ class Processes:
     def _write(self, gateway: Gateway) -> None:
         # The supervisor lets requests end, and then ends what is left; killed, it could not.
         grace = int(gateway.gateway.graceful_stop) / 1000
+        stops = [each.processes.stop_timeout for each in gateway.backends.values() if each.processes]
+        grace += max(map(int, stops), default=0) / 1000
         self._patience = max(self._patience, grace + _BEYOND_GRACE)
         temporary = self._base / ".configured"
         temporary.touch(mode=0o600)

@@ -222,8 +222,9 @@ class Supervised:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             state = json.loads((self.folder / "run" / "t" / "state.json").read_text())
             left = [*state["workers"], *state.get("draining", ()), *state.get("leaving", ())]
-            for child in [state["node"], *left]:
-                os.kill(child["pid"], signal.SIGKILL)
+            for child in [state["node"], *left, *state.get("origins", ())]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child["pid"], signal.SIGKILL)
         self.process.wait(10)
         # Their pipe ends with the last process that has it.
         for collector in self._collectors:

@@ -213,6 +213,22 @@ def upgrade(
     upgrade(name, runtime_directory, drain_time=drain_time, as_json=as_json)
 
 
+@app.command(epilog=epilog("tidegate restart app", "tidegate restart app --name edge --json"))
+def restart(
+    backend: Annotated[str, typer.Argument(help="A backend that has `processes`.")],
+    name: Name = None,
+    runtime_directory: Runtime = None,
+    as_json: Json = False,
+) -> None:
+    """Replace the processes of a backend, one by one.
+
+    Each new one has to be healthy before an old one goes; no request is lost.
+    """
+    from tidegate.cli.processes import restart_in
+
+    restart_in(backend, name, runtime_directory, as_json=as_json)
+
+
 @app.command(epilog=epilog("tidegate status", "tidegate status --name edge --json"))
 def status(name: Name = None, runtime_directory: Runtime = None, as_json: Json = False) -> None:
     """Show what an instance runs, and how it is.

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tidegate.cli.asking import ask
 from tidegate.cli.codes import FAILED, stop
-from tidegate.cli.live import ask, find
+from tidegate.cli.live import find
 from tidegate.cli.output import plain, print_json, table
 from tidegate.events import fail
 from tidegate.protocol import Refused

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tidegate.cli.asking import ask
 from tidegate.cli.chain import Chain, Positions
 from tidegate.cli.codes import FAILED, USAGE, refuse, stop
-from tidegate.cli.live import ask, find
+from tidegate.cli.live import find
 from tidegate.cli.output import paint, plain, print_json
 from tidegate.protocol import Channel, ProtocolError, Refused
 from tidegate.runtime import Instance

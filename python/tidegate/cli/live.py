@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from tidegate import runtime
+from tidegate.cli.asking import ask
 from tidegate.cli.codes import FAILED, NOT_RUNNING, REFUSED, stop
 from tidegate.cli.output import paint, plain, print_json, table
+from tidegate.cli.processes import process_table, settled, tell_problems
 from tidegate.events import fail
-from tidegate.protocol import Channel, Message, ProtocolError, Refused
+from tidegate.protocol import Channel, ProtocolError, Refused
 from tidegate.runtime import Instance, InstanceError, NotRunning
 
 RELOAD_TIMEOUT = 120.0
@@ -24,21 +26,6 @@ def find(name: str | None, base: Path | None) -> Instance:
         stop(str(error))
 
 
-def ask(path: Path, kind: str, *, timeout: float = 10.0, **fields: Any) -> Message:
-    """Asks the process behind a socket once.
-
-    Raises:
-        Refused: It answered with problems.
-    """
-    try:
-        with Channel.to(path) as channel:
-            return channel.call(kind, timeout=timeout, **fields)
-    except PermissionError:
-        stop(f"you may not speak to {path}; try as the user who started the gateway")
-    except (OSError, ProtocolError) as error:
-        stop(f"{path.name.removesuffix('.sock')} does not answer: {error}", NOT_RUNNING)
-
-
 def reload(name: str | None, base: Path | None, *, as_json: bool) -> None:
     """Has an instance apply its changed configuration."""
     instance = find(name, base)
@@ -52,8 +39,10 @@ def reload(name: str | None, base: Path | None, *, as_json: bool) -> None:
         if not as_json:
             fail(f"{instance.name} goes on with the configuration it had")
         raise SystemExit(REFUSED) from None
+    backends = settled(instance)
     if as_json:
-        print_json(reply)
+        print_json({**reply, "backends": backends})
+        tell_problems(backends, as_json=True)
         return
     changed = reply.get("changed", [])
     what = ", ".join(map(plain, changed[:8])) + (f" and {len(changed) - 8} more" if len(changed) > 8 else "")
@@ -61,6 +50,7 @@ def reload(name: str | None, base: Path | None, *, as_json: bool) -> None:
         f"{instance.name}: snapshot {reply['number']}: "
         + (f"changed {what}" if changed else "nothing changed")
     )
+    tell_problems(backends, as_json=False)
 
 
 def status(name: str | None, base: Path | None, *, as_json: bool) -> None:
@@ -125,6 +115,8 @@ def _render(instance: Instance, node: dict[str, Any] | None, control: dict[str, 
         rows = [(each["name"], each["address"], each["connections"]) for each in node["listeners"]]
         parts += ["", table(("LISTENER", "ADDRESS", "CONNECTIONS"), rows)]
         parts += ["", _endpoints(node["backends"])]
+    if own := process_table((control or {}).get("backends", [])):
+        parts += ["", own]
     if weights := _weights(control or {}):
         parts += ["", weights]
     return "\n".join(parts)

@@ -4,7 +4,8 @@
 from pathlib import Path
 from typing import Any
 
-from tidegate.cli.live import ask, find
+from tidegate.cli.asking import ask
+from tidegate.cli.live import find
 from tidegate.cli.output import plain, print_json, table
 
 _PARTS = ("before", "connect", "endpoint", "response")

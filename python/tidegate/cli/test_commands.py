@@ -30,6 +30,7 @@ COMMANDS = [
     "why",
     "proxy",
     "reload",
+    "restart",
     "status",
     "top",
     "slow",

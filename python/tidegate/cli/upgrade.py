@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tidegate.cli.asking import ask
 from tidegate.cli.codes import FAILED, REFUSED, USAGE, stop
-from tidegate.cli.live import ask, duration, find
+from tidegate.cli.live import duration, find
 from tidegate.cli.output import plain, print_json
 from tidegate.config.units import Duration
 from tidegate.events import fail

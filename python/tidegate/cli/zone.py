@@ -3,8 +3,9 @@
 
 from pathlib import Path
 
+from tidegate.cli.asking import ask
 from tidegate.cli.codes import REFUSED
-from tidegate.cli.live import ask, find
+from tidegate.cli.live import find
 from tidegate.cli.output import plain, print_json
 from tidegate.events import fail
 from tidegate.protocol import Refused

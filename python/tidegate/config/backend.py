@@ -13,6 +13,7 @@ from tidegate.config.hashing import HashPart, hash_parts
 from tidegate.config.marks import Reads
 from tidegate.config.overload import AdaptiveConcurrency, PassiveHealth
 from tidegate.config.policy import Policies
+from tidegate.config.processes import Processes
 from tidegate.config.registration import Registration
 from tidegate.config.rooms import Rooms
 from tidegate.config.types import ByteSize, Choice, ControlOnly, Duration, EndpointAddress, Flag, Name, Weight
@@ -144,6 +145,8 @@ class Backend(Model):
     """Where more of them come from; see the rooms of discovery."""
     registration: Annotated[Registration | None, ControlOnly()] = None
     """Whether instances may register themselves, and by which token."""
+    processes: Annotated[Processes | None, ControlOnly()] = None
+    """Servers of your own that are started, kept alive and replaced one by one, instead of `endpoints`."""
     protocol: BackendProtocol = "http"
     """What is spoken to them."""
     balancing: Annotated[Model, Rooms("balancing")] = Field(default="least_request", validate_default=True)
@@ -206,6 +209,17 @@ class Backend(Model):
                 f"`hash` means nothing to `balancing: {room}`; write `balancing: ring_hash` or `maglev`",
                 "rule",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _processes_alone(self) -> Backend:
+        for other in ("endpoints", "discovery", "registration"):
+            if self.processes is not None and getattr(self, other):
+                raise refuse(
+                    f"`processes` are all its endpoints; leave `{other}` out, or make it a backend "
+                    "of its own and write both in `to`",
+                    "rule",
+                )
         return self
 
     @field_validator("endpoints", mode="after")

@@ -305,10 +305,11 @@ def _of_control(fresh: Compiled, before: Compiled | None) -> list[str]:
 
 
 def _parts_of_control(compiled: Compiled) -> dict[str, Any]:
-    """By what people call it: functions' code, what computes weights, where endpoints come from, users."""
+    """By what people call it: code of functions, who computes weights, processes, sources, users."""
     return {
         **{f"code of {pool['name']}": pool["hash"] for pool in compiled.pools},
         **{f"weights of {weigher.backend}": weigher for weigher in compiled.weighers},
+        **{f"processes of {name}": wanted for name, wanted in compiled.processes.items()},
         **{f"discovery of {name}": settings for name, settings in compiled.discovery.items()},
         **{f"registration of {name}": settings for name, settings in compiled.registration.items()},
         "users": (compiled.user, compiled.function_user),

@@ -12,6 +12,7 @@ from tidegate.config.gateway import Gateway
 from tidegate.config.implied import implied
 from tidegate.config.roots import check_roots
 from tidegate.config.secret import Secret
+from tidegate.control.origins.wanted import Wanted, wanted
 from tidegate.control.pools import own_pools, pools
 from tidegate.control.weighers import Weigher, weighers
 from tidegate.protocol import Address, Pool, name_of
@@ -33,6 +34,7 @@ class Compiled:
         files: What it was read from.
         code: Folders with users' code; `reloads` says which are to be watched in any case.
         weighers: Functions that compute weights.
+        processes: By backend, the servers of the user's own that are to run.
     """
 
     snapshot: Snapshot
@@ -45,6 +47,7 @@ class Compiled:
     code: list[Path] = field(default_factory=list)
     reloads: list[Path] = field(default_factory=list)
     weighers: list[Weigher] = field(default_factory=list)
+    processes: dict[str, Wanted] = field(default_factory=dict, repr=False)
 
     def addresses(self) -> list[Address]:
         """What has to be bound, one per listener."""
@@ -81,6 +84,7 @@ class Compiled:
             "code": [str(path) for path in self.code],
             "reloads": [str(path) for path in self.reloads],
             "weighers": [asdict(weigher) for weigher in self.weighers],
+            "processes": self.processes,
         }
 
     @classmethod
@@ -105,6 +109,7 @@ class Compiled:
             [Path(path) for path in value["code"]],
             [Path(path) for path in value["reloads"]],
             [Weigher(**weigher) for weigher in value["weighers"]],
+            value["processes"],
         )
 
 
@@ -150,6 +155,7 @@ def compile_all(
         sorted({*folders.values(), *(Path(weigher.directory) for weigher in weighing)}),
         sorted({folders[name] for name, function in gateway.functions.items() if function.reload}),
         weighing,
+        wanted(gateway.backends, folder, gateway.gateway.function_user),
     )
 
 

@@ -16,6 +16,7 @@ from tidegate.control.apply import Applied, Applier, CannotBind, Node
 from tidegate.control.compiled import Compiled
 from tidegate.control.endpoints.desk import Desk
 from tidegate.control.endpoints.telling import Telling
+from tidegate.control.origins.origins import Origins
 from tidegate.control.sources import Sources
 from tidegate.control.watch import Watcher
 from tidegate.control.weights import Weighing
@@ -74,6 +75,7 @@ class Controller:
         self._applier: Applier
         self._desk: Desk
         self._telling: Telling
+        self._origins: Origins
 
     async def run(self, supervisor: socket.socket, listener: socket.socket) -> None:
         """Serves until told to stop; both sockets are closed then."""
@@ -82,6 +84,7 @@ class Controller:
         self._desk = Desk(self._directory, self._events, self._turn, self._applier.endpoints)
         self._telling = Telling(self._desk.sources, self._node.call)
         self._desk.source_changed = self._telling.soon
+        self._origins = Origins(self._supervisor, self._node, self._desk, self._events)
         server = await serve(listener, self._asked)
         self._spawn(self._start())
         gone = asyncio.create_task(self._supervisor.closed())
@@ -91,6 +94,7 @@ class Controller:
         self._watcher.close()
         await self._weighing.close()
         await self._telling.close()
+        await self._origins.close()
         for task in (*self._tasks, gone, stop):
             task.cancel()
         await asyncio.gather(*self._tasks, gone, stop, return_exceptions=True)
@@ -119,6 +123,8 @@ class Controller:
         kind = message["type"]
         if kind == "node.up":
             self._spawn(self._node_up(Path(message["path"]), int(message["after"])))
+        elif kind == "process.changed":
+            self._spawn(self._origins.look())
         elif kind == "reload":
             self._spawn(self._reload_quietly())
         elif kind == "stop":
@@ -135,6 +141,8 @@ class Controller:
             "endpoints.list": self._desk.list,
             "endpoints.change": self._desk.change,
             "endpoints.register": self._desk.register,
+            "processes.status": self._origins.status,
+            "processes.restart": self._origins.restart,
         }
         answer = answers.get(message["type"])
         if answer is None:
@@ -157,6 +165,7 @@ class Controller:
             "processes": told["processes"],
             "draining": told["draining"],
             "weights": self._weighing.told(),
+            "backends": await self._origins.told(),
         }
 
     async def _stop_asked(self, _message: Message) -> Message:
@@ -267,6 +276,16 @@ class Controller:
         return applied
 
     async def _put_in_force(self, fresh: Compiled) -> Applied:
+        is_accepted = False
+        try:
+            await self._origins.prepare(fresh.processes)
+            applied = await self._put_with_endpoints(fresh)
+            is_accepted = True
+        finally:
+            await self._origins.settle(fresh.processes, is_accepted=is_accepted)
+        return applied
+
+    async def _put_with_endpoints(self, fresh: Compiled) -> Applied:
         await self._desk.complete(fresh)
         is_accepted = False
         try:

@@ -17,7 +17,7 @@ from tidegate.protocol.frames import (
     WireProblem,
     encode,
 )
-from tidegate.protocol.messages import Address, Pool, name_of
+from tidegate.protocol.messages import Address, OriginSpec, Pool, name_of
 from tidegate.protocol.sockets import connect, listen
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Channel",
     "Decoder",
     "Message",
+    "OriginSpec",
     "Pool",
     "ProtocolError",
     "Refused",

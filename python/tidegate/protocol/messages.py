@@ -15,6 +15,22 @@ class Address(TypedDict, total=False):
     mode: int
 
 
+class OriginSpec(TypedDict):
+    """How a process of a backend is started.
+
+    `hash` changes whenever it has to be replaced; `{port}` stands for its port in `command` and
+    `environment`; `directory` is absolute, `venv` too or empty; `user` is None for the ordinary one.
+    """
+
+    hash: str
+    command: list[str]
+    environment: dict[str, str]
+    directory: str
+    venv: str
+    user: str | None
+    stop_timeout_ms: int
+
+
 class Pool(TypedDict):
     """Function workers that are alike.
 

@@ -39,6 +39,14 @@ class Identity:
         os.setresgid(self.gid, self.gid, self.gid)
         os.setresuid(self.uid, self.uid, self.uid)
 
+    def variables(self) -> dict[str, str]:
+        """What a login as this user sets: programs look for their files by it."""
+        try:
+            home = pwd.getpwuid(self.uid).pw_dir
+        except KeyError:
+            home = "/"
+        return {"HOME": home, "USER": self.name, "LOGNAME": self.name}
+
 
 def resolve(name: str | None) -> Identity | None:
     """The user for node and control: `name`, else `tidegate` if there is one, else `nobody`.

@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,9 +22,10 @@ class Spec:
     """How to start one process.
 
     Attributes:
-        role: `node`, `control` or `worker:FUNCTION:N`.
-        module: Run as `python -m MODULE`, if there is no script.
+        role: `node`, `control`, `worker:FUNCTION:N` or `process:BACKEND:N`.
+        module: Run as `python -m MODULE`, if there is neither script nor command.
         script: Run as `python SCRIPT`.
+        command: Program and arguments of somebody else, run as they are; it gets nothing that is ours.
         environment: Added to ours.
         descriptors: The child's number for each of our descriptors.
         interpreter: Another Python; empty for ours.
@@ -36,6 +37,7 @@ class Spec:
     role: str
     module: str = ""
     script: Path | None = None
+    command: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     descriptors: Mapping[int, int] = field(default_factory=dict)
     interpreter: str = ""
@@ -127,9 +129,7 @@ def start(spec: Spec) -> Process:
     if failure:
         os.waitpid(pid, 0)
         number, _, stage = failure.decode().partition(" ")
-        raise OSError(
-            int(number), f"{os.strerror(int(number))} ({stage})", spec.interpreter or sys.executable
-        )
+        raise OSError(int(number), f"{os.strerror(int(number))} ({stage})", _program(spec)[0])
     return Process(spec.role, pid, os.pidfd_open(pid), time.monotonic(), start_time_of(pid) or 0)
 
 
@@ -156,17 +156,31 @@ def _become(spec: Spec, report: int) -> None:
         if spec.identity is not None:
             spec.identity.assume()
         stage = "execute"
-        interpreter = spec.interpreter or sys.executable
-        # -P: a file called json.py in the current directory must not become part of the gateway.
-        program = ["-m", spec.module] if spec.script is None else [str(spec.script)]
-        arguments = [interpreter, "-P", *program]
-        os.execve(interpreter, arguments, {**os.environ, **spec.environment})
+        arguments = _program(spec)
+        os.execvpe(arguments[0], arguments, _environment(spec))
     except OSError as error:
         os.write(report, f"{error.errno or 0} {stage}".encode())
     except BaseException:
         os.write(report, f"0 {stage}".encode())
     finally:
         os._exit(127)
+
+
+def _program(spec: Spec) -> list[str]:
+    if spec.command:
+        return list(spec.command)
+    # -P: a file called json.py in the current directory must not become part of the gateway.
+    program = ["-m", spec.module] if spec.script is None else [str(spec.script)]
+    return [spec.interpreter or sys.executable, "-P", *program]
+
+
+def _environment(spec: Spec) -> dict[str, str]:
+    ours = dict(os.environ)
+    if spec.command:
+        ours = {name: value for name, value in ours.items() if not name.startswith("TIDEGATE_")}
+        if spec.identity is not None:
+            ours |= spec.identity.variables()
+    return {**ours, **spec.environment}
 
 
 def adopt(role: str, pid: int, start_time: int = 0) -> Process | None:

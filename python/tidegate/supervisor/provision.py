@@ -118,7 +118,7 @@ class Provision:
     def set_functions(self, message: Message, reply: Reply) -> None:
         """`functions.set`: starts the workers that are wanted, or ends the others."""
         try:
-            identity = self._crew.team.workers.identity = self._worker_identity(message.get("user"))
+            identity = self._crew.team.workers.identity = self.worker_identity(message.get("user"))
             if identity is not None:
                 folders = {Path(pool["directory"]) for pool in message["pools"] if pool["directory"]}
                 identities.check_access(identity, sorted(folders), "choose gateway.function_user")
@@ -159,7 +159,12 @@ class Provision:
             self._crew.team.node.call("sockets.drop", lambda _reply: None, keys=gone)
         self._save()
 
-    def _worker_identity(self, name: str | None) -> Identity | None:
+    def worker_identity(self, name: str | None) -> Identity | None:
+        """Whom users' code runs as: the account called `name`, or the ordinary one.
+
+        Raises:
+            IdentityError: There is no such user, or only root may choose one.
+        """
         if self._identity is None and os.geteuid() == 0:
             # Told to keep root's rights: the workers keep them too unless told otherwise.
             return identities.resolve(name) if name else None

@@ -2,8 +2,8 @@
 """What one supervisor leaves for the next: `state.json`, written whole, read with suspicion.
 
 `{"boot": str, "supervisor": int, "node": CHILD or null, "graceful_stop_ms": int, "workers": [CHILD
-with "function", "number", "hash"]}`, CHILD being `{"pid", "start_time"}`. Process identifiers of
-another boot mean nothing and are ignored.
+with "function", "number", "hash"], "origins": [CHILD with how it was started]}`, CHILD being
+`{"pid", "start_time"}`. Process identifiers of another boot mean nothing and are ignored.
 """
 
 import json

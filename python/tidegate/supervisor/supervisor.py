@@ -21,6 +21,7 @@ from tidegate.supervisor.identity import Identity
 from tidegate.supervisor.loop import SIGNALS, Loop, Timer
 from tidegate.supervisor.node import Node
 from tidegate.supervisor.notify import Notifier
+from tidegate.supervisor.origins import Origins
 from tidegate.supervisor.provision import Provision
 from tidegate.supervisor.succession import Handed
 from tidegate.supervisor.upgrade import READY_WITHIN, Upgrades
@@ -87,6 +88,13 @@ class Supervisor:
             # A user chosen on the command line decides, whatever the file says.
             has_user_option=handed.options["user"] is not None,
         )
+        self._origins = Origins(
+            self._loop,
+            events,
+            self._provision.worker_identity,
+            on_change=self._origins_changed,
+            is_draining=lambda: bool(self._crew.draining),
+        )
         self._is_stopping = False
         self._exit_code = 0
         self._deadline: Timer | None = None
@@ -129,7 +137,9 @@ class Supervisor:
             AdoptionError: Something answers in the runtime directory that is no node of ours.
         """
         last = state.read(self._instance.state_file)
-        if not self._crew.follow(last):
+        is_serving = self._crew.follow(last)
+        self._origins.adopt(last.get("origins", []), is_serving=is_serving)
+        if not is_serving:
             # Their sockets went with the node.
             self._crew.keep_workers()
             self._workers.drop([])
@@ -223,6 +233,7 @@ class Supervisor:
             "failed": self._failed,
             "status": self._status,
             "stop": self._stop_asked,
+            **self._origins.handlers(),
         }
         handler = handlers.get(kind)
         if handler is None:
@@ -264,6 +275,7 @@ class Supervisor:
                 {"role": f"worker:{entry['pool']}:{entry['number']}", "pid": entry["pid"]}
                 for entry in self._workers.entries()
             ),
+            *self._origins.told(),
         ]
         reply(processes=processes, draining=[each.status() for each in self._crew.draining])
 
@@ -288,6 +300,7 @@ class Supervisor:
             return
         if self._is_stopping:
             self._workers.stop()
+            self._stop_origins()
             self._finish()
         else:
             self._give_up("node", how, failures)
@@ -316,6 +329,10 @@ class Supervisor:
         self._save()
         if self._is_stopping:
             self._finish()
+
+    def _origins_changed(self) -> None:
+        self._control.tell("process.changed")
+        self._processes_changed()
 
     # Signals
 
@@ -354,7 +371,7 @@ class Supervisor:
                 self._node.ended()
             elif self._control.process is not None and self._control.process.pid == pid:
                 self._control.ended()
-            elif not self._workers.reap(pid):
+            elif not self._workers.reap(pid) and not self._origins.reap(pid):
                 os.waitpid(pid, 0)
 
     # The end
@@ -373,15 +390,24 @@ class Supervisor:
         self._deadline = self._loop.after(self._provision.graceful_stop + 5, self._kill)
         if self._node.process is None:
             self._workers.stop()
+            self._stop_origins()
         self._finish()
+
+    def _stop_origins(self) -> None:
+        """Ends the processes of backends, once nobody asks them any more."""
+        longest = self._origins.stop()
+        if longest and self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = self._loop.after(longest + 5, self._kill)
 
     def _kill(self) -> None:
         self._crew.kill()
+        self._origins.kill()
         self._control.kill()
         self._finish()
 
     def _finish(self) -> None:
-        if self._crew.is_empty and self._control.process is None:
+        if self._crew.is_empty and self._origins.is_empty and self._control.process is None:
             self._loop.stop()
 
     def _save(self) -> None:
@@ -389,6 +415,7 @@ class Supervisor:
             "supervisor": os.getpid(),
             "graceful_stop_ms": round(self._provision.graceful_stop * 1000),
             **self._crew.entries(),
+            "origins": self._origins.entries(),
         }
         try:
             state.write(self._instance.state_file, entry)

@@ -38,6 +38,8 @@ class RunningGateway(Handle):
             self._way: NodeAlone | WholeGateway = WholeGateway(folder, threads or 2, timeout)
         elif self._source.gateway.functions:
             raise ValueError("functions run in processes of their own: gateway(..., processes=True)")
+        elif any(backend.processes for backend in self._source.gateway.backends.values()):
+            raise ValueError("there is nobody to start `processes`: gateway(..., processes=True)")
         else:
             self._way = NodeAlone(folder, threads or _threads(self._source.gateway.gateway.threads), timeout)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tidegate.config.backend import Backend
 from tidegate.config.gateway import Gateway
 from tidegate.config.gateway_settings import AccessLog, Admin
 from tidegate.config.load import load, loads
@@ -100,14 +101,27 @@ def rebind(source: Source, ports: Mapping[str, int], log: Path) -> Gateway:
         else route
         for route in gateway.routes
     ]
+    backends = {name: _placed(backend, source.folder) for name, backend in gateway.backends.items()}
     return gateway.model_copy(
         update={
             "routes": routes,
+            "backends": backends,
             "gateway": settings.model_copy(update=update),
             "listeners": listeners,
             "functions": functions,
         }
     )
+
+
+def _placed(backend: Backend, folder: Path) -> Backend:
+    """A backend whose processes run where its configuration says, wherever that is read from."""
+    if backend.processes is None:
+        return backend
+    update = {
+        "directory": str((folder / (backend.processes.directory or ".")).resolve()),
+        "venv": str(folder / backend.processes.venv) if backend.processes.venv else None,
+    }
+    return backend.model_copy(update={"processes": backend.processes.model_copy(update=update)})
 
 
 def loopback(address: str) -> str:

@@ -48,6 +48,7 @@ class Desk:
         if problem:
             events.warning(f"what was known of endpoints cannot be used, sources are asked again: {problem}")
         self._before: dict[str, list[Entry]] = {}
+        self._sources_before: frozenset[str] = frozenset()
         self._sources: dict[str, Wanted] = {}
         self._wanted: dict[str, Wanted] = {}
         self._followers = Followers(events, self._found, self._source_changed)
@@ -63,12 +64,12 @@ class Desk:
 
         Sources that have never found anything are waited for, a few seconds at most.
         """
-        self._before = self.roster.configured
+        self._before, self._sources_before = self.roster.configured, self.roster.sources
         self._sources, self._wanted = self._wanted, fresh.discovery
         self._followers.follow(fresh.discovery)
         self._is_waiting = True
         await self._followers.first(set(fresh.discovery) - set(self.roster.found))
-        self.roster.configure(fresh.snapshot.endpoints, fresh.discovery)
+        self.roster.configure(fresh.snapshot.endpoints, {*fresh.discovery, *fresh.processes})
         fresh.snapshot.endpoints.update(self.roster.lists())
 
     async def settle(self, registration: Mapping[str, Registrars], *, is_accepted: bool) -> None:
@@ -76,7 +77,7 @@ class Desk:
         self._is_waiting = False
         if not is_accepted:
             self._wanted = self._sources
-            self.roster.configured, self.roster.sources = self._before, frozenset(self._wanted)
+            self.roster.configured, self.roster.sources = self._before, self._sources_before
             self._followers.follow(self._wanted)
             return
         self.roster.forget()
@@ -132,6 +133,14 @@ class Desk:
     async def _give_later(self) -> None:
         async with self._turn:
             await self.give()
+
+    def note(self, backend: str, kind: str, endpoints: Sequence[Endpoint]) -> None:
+        """Takes the endpoints of a backend whose source control is itself; `give_noted` follows."""
+        self.roster.found[backend] = [Entry.of(endpoint, kind) for endpoint in endpoints]
+
+    async def give_noted(self) -> None:
+        """Gives the node what was noted; it has it afterwards, if it is there."""
+        await self._give_later()
 
     async def list(self, message: Message) -> Message:
         """`endpoints.list`, of one backend if `backend` names it.
