@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The measuring itself, with whatever engine this process imports."""
+"""The measuring itself, with whatever engine this process imports; prints JSON."""
 
 from __future__ import annotations
 
+import argparse
 import http.client
+import json
 import os
-import platform
 import signal
 import socket
 import statistics
@@ -15,17 +16,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import tidegate
-from tidegate import _engine
 from tidegate.testing import RunningGateway, gateway
 
 HOSTS = 100
 """The routes are spread over as many hosts; within one, half are exact and half are templates."""
 TIMEOUT = 60.0
+STARTS = 5
 
 
 def host_of(number: int) -> str:
@@ -51,14 +50,12 @@ def configuration(routes: int, port: int, answer: str, path: str = "", endpoint:
 def measure(routes: int, rounds: int) -> dict[str, Any]:
     """All figures, in milliseconds: `median` and `most` of `rounds` each."""
     return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "version": _engine.version(),
-        "engine": str(Path(tidegate.__file__).parent),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        "load_before": round(os.getloadavg()[0], 1),
         "routes": routes,
         "rounds": rounds,
         "node": node(routes, rounds),
         "save_to_served": save_to_served(routes, rounds),
+        "cold_start": {count: cold_start(count) for count in (1, routes)},
     }
 
 
@@ -103,6 +100,16 @@ def save_to_served(routes: int, rounds: int) -> dict[str, float]:
             fresh.rename(file)
             if not served(port, host, answer):
                 raise RuntimeError(f"not served within {TIMEOUT:g} s")
+            took.append((time.monotonic() - begun) * 1000)
+    return summary(took)
+
+
+def cold_start(routes: int) -> dict[str, float]:
+    """From the start of `tidegate run` until the first answer."""
+    took = []
+    for _ in range(STARTS):
+        begun = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder, watching(Path(folder), routes):
             took.append((time.monotonic() - begun) * 1000)
     return summary(took)
 
@@ -157,3 +164,16 @@ def served(port: int, host: str, answer: str) -> bool:
         return False
     finally:
         connection.close()
+
+
+def main() -> None:
+    """Prints one JSON object."""
+    parser = argparse.ArgumentParser(prog="python -m benches.reload")
+    parser.add_argument("--routes", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=20)
+    options = parser.parse_args()
+    print(json.dumps(measure(options.routes, options.rounds)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,12 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CPU per request that policies and functions cost, gateway included.
-
-    python benches/functions/gateway.py [--seconds 3] [--in-flight 1 32] [--json]
-
-One gateway with one thread, started like `tidegate run`; so many client connections, each with one request
-at a time. CPU is the kernel's accounting of the node's and the worker's processes, all threads. The first
-row, a fixed answer of the gateway, is what the others are to be compared with.
-"""
+"""The measuring itself, with whatever engine this process imports; prints JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +8,6 @@ import json
 import os
 import selectors
 import socket
-import sys
 import tempfile
 import textwrap
 import time
@@ -143,11 +135,10 @@ def measure(running: RunningGateway, case: tuple[str, str], count: int, seconds:
 
 
 def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    """Prints one JSON object."""
+    parser = argparse.ArgumentParser(prog="python -m benches.functions")
     parser.add_argument("--seconds", type=float, default=3, help="per measurement")
-    parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 32])
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 16, 32])
     options = parser.parse_args()
     if os.geteuid() == 0:
         os.environ.setdefault("TIDEGATE_USER", "root")
@@ -158,17 +149,7 @@ def main() -> None:
                 name: {count: measure(running, case, count, options.seconds) for count in options.in_flight}
                 for name, case in CASES.items()
             }
-    if options.json:
-        print(json.dumps({"python": sys.version.split()[0], "results": results}, indent=2))
-        return
-    print("CPU per request in microseconds: node + worker (requests a second)")
-    for name, rows in results.items():
-        cells = [
-            f"{count:4} in flight {row['node_us']:5.1f} + {row['worker_us']:5.1f}"
-            f" ({row['requests_per_s']:6.0f})" + ("" if row["right"] else " WRONG")
-            for count, row in rows.items()
-        ]
-        print(f"{name:28}", " ".join(cells))
+    print(json.dumps({"results": results}))
 
 
 if __name__ == "__main__":
