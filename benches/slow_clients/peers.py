@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two proxies, set up to hold as many slow clients as descriptors permit."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import resource
+import shutil
+import sys
+from pathlib import Path
+
+from benches.proxy import peers
+
+FOLDER = Path(__file__).parent
+package: Path | None = None
+"""A folder to import tidegate from; built on first use without one."""
+
+
+def descriptors() -> int:
+    """Files that a process may open here."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+class _Configured(peers.Peer):
+    def configure(self, template: str) -> Path:
+        """Fills in a file of this folder."""
+        text = peers.fill(
+            str(FOLDER / template),
+            directory=self._directory,
+            port=self.port,
+            user=getpass.getuser(),
+            descriptors=descriptors(),
+            origin_1=self._load.origins[0],
+            origin_2=self._load.origins[1],
+        )
+        written = self._directory / template
+        written.write_text(text)
+        return written
+
+
+class Nginx(_Configured, peers.Nginx):
+    """nginx, one worker process."""
+
+    def command(self, routes: int) -> list[str]:
+        """Writes the configuration; there is one route."""
+        program = shutil.which(self.program, path=peers.SEARCH_PATH) or self.program
+        return [program, "-p", str(self._directory), "-c", str(self.configure("nginx.conf"))]
+
+
+class Tidegate(_Configured, peers.Tidegate):
+    """tidegate as it is run, release profile, one thread."""
+
+    def command(self, routes: int) -> list[str]:
+        """Writes the configuration; there is one route."""
+        return [sys.executable, "-m", "tidegate", "run", str(self.configure("tidegate.yaml"))]
+
+    def environment(self) -> dict[str, str]:
+        """As in the benchmark, but for the package that was named."""
+        if package is None:
+            return super().environment()
+        own = {"PYTHONPATH": str(package), "TIDEGATE_RUNTIME_DIR": str(self._directory / "run")}
+        return {**os.environ, **own}
