@@ -86,7 +86,7 @@ impl Record {
     pub(crate) fn end_try(
         &mut self,
         begun: Option<(String, Moment)>,
-        path: &str,
+        request: &Request,
         thread: &Thread,
         outcome: Result<u16, ErrorKind>,
     ) {
@@ -94,8 +94,9 @@ impl Record {
             return;
         };
         if self.tries.is_empty() {
+            let path = request.path_bytes();
             self.tries
-                .extend_from_slice(path.get(..LONGEST_TARGET).unwrap_or(path).as_bytes());
+                .extend_from_slice(path.get(..LONGEST_TARGET).unwrap_or(path));
             self.tries.push(b'\n');
         }
         let each = Try {

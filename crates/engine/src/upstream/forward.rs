@@ -100,7 +100,7 @@ async fn tries(
         {
             Ok(connection) => connection,
             Err((kind, detail)) => {
-                record.end_try(span, exchange.request.path(), &downstream.thread, Err(kind));
+                record.end_try(span, &exchange.request, &downstream.thread, Err(kind));
                 // Out of descriptors is our fault, not the endpoint's.
                 if kind != ErrorKind::ConnectionLimitReached {
                     place.failed(plan, downstream.thread.now());
@@ -153,12 +153,7 @@ async fn tries(
                     && tried.len() + 1 < place.list.endpoints.len()
                     && plan.spend(downstream.thread.now())
                 {
-                    record.end_try(
-                        span,
-                        exchange.request.path(),
-                        &downstream.thread,
-                        Ok(status),
-                    );
+                    record.end_try(span, &exchange.request, &downstream.thread, Ok(status));
                     budget -= 1;
                     place.failed(plan, downstream.thread.now());
                     tried.push(place.index as u16);
@@ -182,12 +177,12 @@ async fn tries(
                     .error
                     .filter(|_| matches!(outcome, Outcome::Broken));
                 let ended = cut.map_or(Ok(status), Err);
-                record.end_try(span, exchange.request.path(), &downstream.thread, ended);
+                record.end_try(span, &exchange.request, &downstream.thread, ended);
                 return outcome;
             }
             Err(Failed::Upload(error)) => {
                 let kind = ErrorKind::HttpRequestError;
-                record.end_try(span, exchange.request.path(), &downstream.thread, Err(kind));
+                record.end_try(span, &exchange.request, &downstream.thread, Err(kind));
                 return Outcome::Upload(error);
             }
             Err(Failed::Endpoint {
@@ -196,7 +191,7 @@ async fn tries(
                 is_stale,
                 is_fault,
             }) => {
-                record.end_try(span, exchange.request.path(), &downstream.thread, Err(kind));
+                record.end_try(span, &exchange.request, &downstream.thread, Err(kind));
                 if is_fault && !is_stale {
                     let now = downstream.thread.now();
                     place.failed(plan, now);
