@@ -13,14 +13,16 @@ app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1) 
 @app.get("/")
 def index() -> str:
     style = url_for("static", filename="style.css")
-    return f'<link rel="stylesheet" href="{style}"><a href="{url_for("private")}">private</a>'
+    links = f'<a href="{url_for("private")}">private</a> <a href="/app3/">FastAPI</a>'
+    return f'<link rel="stylesheet" href="{style}">{links}'
 
 
 @app.get("/private")
 def private() -> str | Response:
     if "name" not in session:
         return redirect(url_for("login", next="/private"))
-    return f"hello {session['name']}"
+    button = f'<form method="post" action="{url_for("logout")}"><button>leave</button></form>'
+    return f"hello {session['name']} {button}"
 
 
 @app.route("/login", methods=["GET", "POST"])
@@ -28,7 +30,13 @@ def login() -> str | Response:
     if request.method == "POST":
         session["name"] = request.form["name"]
         return redirect(url_for("private"))
-    return '<form method="post"><input name="name"></form>'
+    return '<form method="post"><input name="name"><button>enter</button></form>'
+
+
+@app.post("/logout")
+def logout() -> Response:
+    session.clear()
+    return redirect(url_for("index"))
 
 
 @app.get("/unaware")
