@@ -5,7 +5,7 @@ use crate::files;
 use crate::pages;
 pub(crate) use crate::question::Question;
 use crate::snapshot::{
-    BackendPlan, FilterPlan, Problem, Registry, RoutePlan, Snapshot, TargetPlan,
+    BackendPlan, FilterPlan, ListenerPlan, Problem, Registry, RoutePlan, Snapshot, TargetPlan,
 };
 use crate::tell;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use tidegate_config::{Delta, HostField};
 use tidegate_contract::{Answer, Client, Exchange, Flow};
 use tidegate_core::{Clock, Draw, Moment};
 use tidegate_http::{Forwarding, encode_request};
-use tidegate_request::Options;
+use tidegate_request::{Options, Request};
 
 /// What becomes of a request, or of each of an array of them, under a snapshot given as a delta on
 /// nothing: JSON in, JSON out. All endpoints count as healthy.
@@ -83,6 +83,9 @@ pub(crate) fn explain(
     Ok(told)
 }
 
+/// The request id of what is only asked about.
+const NO_ID: &str = "00000000000000000000000000";
+
 fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Result<Value, String> {
     let index = match &question.listener {
         None => 0,
@@ -103,7 +106,7 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
         merge_slashes: listener.config.merge_slashes,
         is_trusted,
     };
-    let mut request = match question.canonical(&options, &limits)? {
+    let request = match question.canonical(&options, &limits)? {
         Ok(request) => request,
         Err(refused) => return Ok(refused),
     };
@@ -126,81 +129,18 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
         "path": request.path(),
         "considered": considered,
     });
-    let Some(routed) = decide::route(snapshot, index, &request, client.address) else {
-        merge(&mut told, json!({"outcome": "not_found", "status": 404}));
-        return Ok(told);
-    };
-    let parameters: serde_json::Map<String, Value> = routed
-        .parameters
-        .iter()
-        .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
-        .collect();
-    merge(
-        &mut told,
-        json!({"route": &*routed.route.name, "parameters": parameters}),
-    );
-    if let Some(reject) = routed.route.refuses(&request, client.address) {
-        merge(
-            &mut told,
-            json!({"outcome": "reject", "status": reject.status(), "kind": reject.kind.name(), "detail": reject.detail}),
-        );
-        return Ok(told);
-    }
-    let (route, id) = (routed.route, "0".repeat(26));
-    if let Some(answer) = pages::maintenance_answer(route, listener, client.address, &request, &id)
-    {
-        let status = answer.status;
-        merge(
-            &mut told,
-            json!({"outcome": "respond", "status": status, "by": "maintenance"}),
-        );
-        return Ok(told);
-    }
-    let mapping = match decide::rewrite(&routed, &mut request) {
-        Ok(mapping) => mapping,
-        Err(reject) => {
-            merge(
-                &mut told,
-                json!({"outcome": "reject", "status": reject.status(), "kind": reject.kind.name()}),
-            );
-            return Ok(told);
+    let rest = match decide::route(snapshot, index, &request, client.address) {
+        None => json!({"outcome": "not_found", "status": 404}),
+        Some(routed) => Way {
+            snapshot,
+            listener,
+            routed: &routed,
+            client,
+            now,
         }
+        .tell(request),
     };
-    // Any draw will do: what depends on it is shown as shares.
-    let backend = decide::backend(snapshot, routed.route, &mut Draw::from_seed(0));
-    let of_backend = backend.map_or(&[][..], |backend| &backend.filters);
-    let filters = [&listener.filters[..], &routed.route.filters, of_backend].concat();
-    let mut exchange = Exchange {
-        request,
-        client,
-        route: routed.route.name.clone(),
-        parameters: routed.parameters.clone(),
-        request_id: "0".repeat(26),
-        body: None,
-        kept: filters.iter().map(|_| None).collect(),
-    };
-    let (policies, answer) = judge(&filters, &mut exchange);
-    merge(&mut told, json!({"policies": policies}));
-    if let Some(answer) = answer {
-        merge(
-            &mut told,
-            json!({
-                "outcome": "respond",
-                "status": answer.status,
-                "by": "policy",
-                "kind": answer.error.map(|(kind, _)| kind.name()),
-            }),
-        );
-        return Ok(told);
-    }
-    let way = Way {
-        snapshot,
-        routed: &routed,
-        mapping,
-        client,
-        now,
-    };
-    merge(&mut told, way.tell(&mut exchange));
+    merge(&mut told, rest);
     Ok(told)
 }
 
@@ -228,17 +168,85 @@ fn judge(filters: &[FilterPlan], exchange: &mut Exchange) -> (Vec<Value>, Option
     (told, None)
 }
 
-/// The rest of the way, after the policies.
+/// The way from the route on.
 struct Way<'a> {
     snapshot: &'a Snapshot,
+    listener: &'a ListenerPlan,
     routed: &'a Routed<'a>,
-    mapping: Option<Mapping>,
     client: Client,
     now: Moment,
 }
 
 impl Way<'_> {
-    fn tell(&self, exchange: &mut Exchange) -> Value {
+    fn tell(&self, mut request: Request) -> Value {
+        let parameters = self.routed.parameters.iter();
+        let parameters: serde_json::Map<String, Value> = parameters
+            .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
+            .collect();
+        let mut told = json!({"route": &*self.routed.route.name, "parameters": parameters});
+        let rest = match self.admit(&mut request) {
+            Ok(mapping) => self.pass_policies(request, mapping),
+            Err(outcome) => outcome,
+        };
+        merge(&mut told, rest);
+        told
+    }
+
+    /// What comes before the policies: the rewrite, or how the request ends here.
+    fn admit(&self, request: &mut Request) -> Result<Option<Mapping>, Value> {
+        let (route, address) = (self.routed.route, self.client.address);
+        if let Some(reject) = route.refuses(request, address) {
+            return Err(json!({
+                "outcome": "reject",
+                "status": reject.status(),
+                "kind": reject.kind.name(),
+                "detail": reject.detail,
+            }));
+        }
+        if let Some(answer) =
+            pages::maintenance_answer(route, self.listener, address, request, NO_ID)
+        {
+            let status = answer.status;
+            return Err(json!({"outcome": "respond", "status": status, "by": "maintenance"}));
+        }
+        decide::rewrite(self.routed, request).map_err(|reject| {
+            json!({"outcome": "reject", "status": reject.status(), "kind": reject.kind.name()})
+        })
+    }
+
+    /// The policies, and the target where none of them answers.
+    fn pass_policies(&self, request: Request, mapping: Option<Mapping>) -> Value {
+        let route = self.routed.route;
+        // Any draw will do: what depends on it is shown as shares.
+        let backend = decide::backend(self.snapshot, route, &mut Draw::from_seed(0));
+        let of_backend = backend.map_or(&[][..], |backend| &backend.filters);
+        let filters = [&self.listener.filters[..], &route.filters, of_backend].concat();
+        let mut exchange = Exchange {
+            request,
+            client: self.client,
+            route: route.name.clone(),
+            parameters: self.routed.parameters.clone(),
+            request_id: NO_ID.into(),
+            body: None,
+            kept: filters.iter().map(|_| None).collect(),
+        };
+        let (policies, answer) = judge(&filters, &mut exchange);
+        let mut told = json!({"policies": policies});
+        let rest = match answer {
+            Some(answer) => json!({
+                "outcome": "respond",
+                "status": answer.status,
+                "by": "policy",
+                "kind": answer.error.map(|(kind, _)| kind.name()),
+            }),
+            None => self.reach(&mut exchange, mapping),
+        };
+        merge(&mut told, rest);
+        told
+    }
+
+    /// Where the route leads.
+    fn reach(&self, exchange: &mut Exchange, mapping: Option<Mapping>) -> Value {
         let route = self.routed.route;
         if let Some(answer) = crate::downstream::fixed_answer(route, &exchange.request) {
             let location = answer
@@ -303,7 +311,7 @@ impl Way<'_> {
             "endpoints": endpoints,
             "without_endpoint": problems,
             "draining": draining,
-            "upstream": self.upstream(exchange),
+            "upstream": self.upstream(exchange, mapping.as_ref()),
             "mirror": mirror(route, exchange),
             "timeouts": route.timeouts,
             "retries": route.retries,
@@ -326,15 +334,13 @@ impl Way<'_> {
     }
 
     /// The head as it would be sent.
-    fn upstream(&self, exchange: &Exchange) -> Value {
+    fn upstream(&self, exchange: &Exchange, mapping: Option<&Mapping>) -> Value {
         let mut out = Vec::new();
         let peer = self.client.peer.to_string();
         let forwarding = Forwarding {
             client: &peer,
             pseudonym: &self.snapshot.settings.config.name,
-            prefix: self
-                .mapping
-                .as_ref()
+            prefix: mapping
                 .map(|mapping| mapping.outer.as_str())
                 .filter(|outer| !outer.is_empty()),
             request_id: &exchange.request_id,

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::state::Service;
+use crate::snapshot::BackendPlan;
 use crate::tell;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
-use tidegate_contract::Health;
+use tidegate_contract::{Endpoint, Health};
+use tidegate_core::Moment;
 
 /// What the node is doing, for `tidegate status`.
 pub(crate) fn status(service: &Service) -> Value {
@@ -20,55 +22,7 @@ pub(crate) fn status(service: &Service) -> Value {
         .collect();
     let mut plans: Vec<_> = snapshot.backends.values().collect();
     plans.sort_by(|a, b| a.name.cmp(&b.name));
-    let backends: Vec<Value> = plans
-        .into_iter()
-        .map(|plan| {
-            let list = plan.shared.list.load();
-            let endpoints: Vec<Value> = (0u16..)
-                .zip(&list.endpoints)
-                .map(|(index, endpoint)| {
-                    let state = &endpoint.state;
-                    let health = match state.health() {
-                        _ if state.is_excluded(now) => "excluded",
-                        Health::Unchecked => "unchecked",
-                        Health::Up => "up",
-                        Health::Down => "down",
-                    };
-                    json!({
-                        "address": endpoint.address,
-                        "zone": endpoint.zone,
-                        "priority": endpoint.priority,
-                        "weight": endpoint.weight,
-                        "weight_now": f64::from(endpoint.weight) * state.factor.get(),
-                        "source": endpoint.source,
-                        "draining": endpoint.is_draining
-                            || (list.is_drained(index) && !list.is_all_drained()),
-                        "health": health,
-                        "in_flight": state.in_flight.load(Ordering::Relaxed),
-                        "connections": state.connections.load(Ordering::Relaxed),
-                        "requests": state.requests.load(Ordering::Relaxed),
-                        "exclusions": state.excluded_total.load(Ordering::Relaxed),
-                        "failures": state.failures_total.load(Ordering::Relaxed),
-                    })
-                })
-                .collect();
-            json!({
-                "name": &*plan.name,
-                "endpoints": endpoints,
-                "in_flight": list.in_flight(),
-                "pending": plan.shared.pending.load(Ordering::Relaxed),
-                "refused": {
-                    "queue_full": plan.shared.refused_full.load(Ordering::Relaxed),
-                    "queue_late": plan.shared.refused_late.load(Ordering::Relaxed),
-                },
-                "adaptive": plan.adaptive.as_ref().map(|own| json!({
-                    "limit": own.limit(),
-                    "idle_us": own.idle_us(),
-                })),
-                "groups": tell::division(plan, now),
-            })
-        })
-        .collect();
+    let backends: Vec<Value> = plans.into_iter().map(|plan| backend(plan, now)).collect();
     let threads = node.all_thread_stats();
     let sum = |counter: fn(&tidegate_telemetry::ThreadStats) -> u64| -> u64 {
         threads.iter().map(|thread| counter(thread)).sum()
@@ -110,5 +64,57 @@ pub(crate) fn status(service: &Service) -> Value {
         "drained_zones": &*node.registry.drained_zones(),
         "listeners": listeners,
         "backends": backends,
+    })
+}
+
+fn backend(plan: &BackendPlan, now: Moment) -> Value {
+    let list = plan.shared.list.load();
+    let endpoints: Vec<Value> = (0u16..)
+        .zip(&list.endpoints)
+        .map(|(index, each)| {
+            let is_draining =
+                each.is_draining || (list.is_drained(index) && !list.is_all_drained());
+            endpoint(each, is_draining, now)
+        })
+        .collect();
+    json!({
+        "name": &*plan.name,
+        "endpoints": endpoints,
+        "in_flight": list.in_flight(),
+        "pending": plan.shared.pending.load(Ordering::Relaxed),
+        "refused": {
+            "queue_full": plan.shared.refused_full.load(Ordering::Relaxed),
+            "queue_late": plan.shared.refused_late.load(Ordering::Relaxed),
+        },
+        "adaptive": plan.adaptive.as_ref().map(|own| json!({
+            "limit": own.limit(),
+            "idle_us": own.idle_us(),
+        })),
+        "groups": tell::division(plan, now),
+    })
+}
+
+fn endpoint(endpoint: &Endpoint, is_draining: bool, now: Moment) -> Value {
+    let state = &endpoint.state;
+    let health = match state.health() {
+        _ if state.is_excluded(now) => "excluded",
+        Health::Unchecked => "unchecked",
+        Health::Up => "up",
+        Health::Down => "down",
+    };
+    json!({
+        "address": endpoint.address,
+        "zone": endpoint.zone,
+        "priority": endpoint.priority,
+        "weight": endpoint.weight,
+        "weight_now": f64::from(endpoint.weight) * state.factor.get(),
+        "source": endpoint.source,
+        "draining": is_draining,
+        "health": health,
+        "in_flight": state.in_flight.load(Ordering::Relaxed),
+        "connections": state.connections.load(Ordering::Relaxed),
+        "requests": state.requests.load(Ordering::Relaxed),
+        "exclusions": state.excluded_total.load(Ordering::Relaxed),
+        "failures": state.failures_total.load(Ordering::Relaxed),
     })
 }
