@@ -159,6 +159,9 @@ class Reply:
         self._writer = writer
         self._method = head["method"]
         self._is_old = head["http_version"] == "1.0"
+        # As talkative as many servers are: a gateway in front does not pass it on (RFC 9110 §10.2.4).
+        address, port = writer.get_extra_info("sockname")[:2]
+        self._name = f"shop ({address}:{port})"
         said = b",".join(_values(head, b"connection")).lower()
         options = {option.strip() for option in said.split(b",")}
         self.keeps_alive = b"close" not in options and (not self._is_old or b"keep-alive" in options)
@@ -200,6 +203,7 @@ class Reply:
             else:
                 self._is_chunked = True
                 fields.append((b"transfer-encoding", b"chunked"))
+        fields.append((b"server", self._name.encode()))
         fields.append((b"date", formatdate(usegmt=True).encode()))
         fields.append((b"connection", b"keep-alive" if self.keeps_alive else b"close"))
         lines = [b"HTTP/1.1 %d %b" % (status, phrase.encode())]

@@ -6,10 +6,37 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
+
+
+@dataclass(frozen=True)
+class Told:
+    """One answer as it came.
+
+    Attributes:
+        path: What was asked for.
+        head: Name and value of each field, repeated ones as well.
+    """
+
+    path: str
+    status: int
+    reason: str
+    head: Sequence[tuple[str, str]]
+    body: bytes
+
+
+@dataclass
+class Ledger:
+    """Where answers are kept; several threads may add to it."""
+
+    answers: list[Told] = field(default_factory=list)
+
+    def note(self, answer: Told) -> None:
+        """Keeps an answer."""
+        self.answers.append(answer)
 
 
 @dataclass(frozen=True)
@@ -51,6 +78,7 @@ def request(
     form: Mapping[str, str] | None = None,
     fields: Mapping[str, str] | None = None,
     patience: float = 10.0,
+    ledger: Ledger | None = None,
 ) -> Answer:
     """GETs `path` from `IP:port`, or POSTs `form` to it. Never raises: no answer is an answer here.
 
@@ -60,10 +88,11 @@ def request(
         form: Sent as a form; a GET without it.
         fields: Header fields, besides the ordinary ones.
         patience: Seconds to wait for each step.
+        ledger: Where the answer is kept; nowhere without it.
     """
     begin = time.monotonic()
     try:
-        status, got, body = Pending(address, path, form, fields, patience).finish()
+        status, got, body = Pending(address, path, form, fields, patience, ledger).finish()
     except (OSError, http.client.HTTPException) as error:
         failure = f"{type(error).__name__} {error}".strip()
         return Answer(0, {}, b"", time.monotonic() - begin, failure)
@@ -80,7 +109,10 @@ class Pending:
         form: Mapping[str, str] | None = None,
         fields: Mapping[str, str] | None = None,
         patience: float = 10.0,
+        ledger: Ledger | None = None,
     ) -> None:
+        self._path = path
+        self._ledger = ledger
         host, _, port = address.rpartition(":")
         self._connection = http.client.HTTPConnection(host, int(port), timeout=patience)
         sent = {"accept": "application/json", "connection": "close", **(fields or {})}
@@ -108,8 +140,10 @@ class Pending:
         """
         try:
             with self._connection.getresponse() as response:
-                fields = {name.lower(): value for name, value in response.getheaders()}
-                return response.status, fields, response.read()
+                head, body = response.getheaders(), response.read()
+                if self._ledger is not None:
+                    self._ledger.note(Told(self._path, response.status, response.reason, head, body))
+                return response.status, {name.lower(): value for name, value in head}, body
         finally:
             self.close()
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tidegate.demo.client import Ledger
 from tidegate.demo.running import TIDEGATE, DemoError, Running
 from tidegate.demo.screen import Screen
 from tidegate.demo.topology import TOPOLOGIES
@@ -82,21 +83,22 @@ def run_tour(
     edits = off.edits if off is not None else {}
     result = Result(broken)
     screen.title("Starting the shop: load balancer -> two gateways -> 20 service instances in two zones")
+    ledger = Ledger()
     with Running(TOPOLOGIES["chain"], port, watched, edits, command) as running:
         if off is not None:
             screen.line(f"Switched off: {off.broken}")
         steps = [step for step in STEPS if not only or step.name in only]
         for step in steps:
-            result.outcomes.append(_run(step, running, screen, step is off))
+            result.outcomes.append(_run(step, running, screen, ledger, step is off))
     _sum_up(result, screen)
     return result
 
 
-def _run(step: Step, running: Running, screen: Screen, is_broken: bool) -> Outcome:
+def _run(step: Step, running: Running, screen: Screen, ledger: Ledger, is_broken: bool) -> Outcome:
     number = STEPS.index(step) + 1
     screen.line()
     screen.title(f"{number}. {step.title}")
-    tour = Tour(running, screen, Evidence(running.logs, running.data), is_broken)
+    tour = Tour(running, screen, Evidence(running.logs, running.data), ledger, is_broken)
     begin = time.monotonic()
     failure = ""
     try:

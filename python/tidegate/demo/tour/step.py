@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from tidegate.demo.client import Pending
+from tidegate.demo.client import Answer, Ledger, Pending, request
 from tidegate.demo.running import Edit, Running
 from tidegate.demo.screen import Screen
 from tidegate.demo.tour.evidence import Evidence
@@ -35,6 +35,8 @@ class Tour:
     running: Running
     screen: Screen
     evidence: Evidence
+    ledger: Ledger
+    """What customers were answered, in this step and those before."""
     is_broken: bool
     """Whether this step runs with its feature switched off."""
     checks: list[Check] = field(default_factory=list)
@@ -42,9 +44,20 @@ class Tour:
     opened: ExitStack = field(default_factory=ExitStack)
     """What is closed when the step ends, however it does."""
 
+    def ask(
+        self,
+        path: str,
+        form: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+        patience: float = 10.0,
+        address: str = "",
+    ) -> Answer:
+        """Asks as a customer does, through the load balancer or the gateway at `address`; see `request`."""
+        return request(address or self.running.entry, path, form, fields, patience, self.ledger)
+
     def send(self, path: str) -> Pending:
         """A GET through the load balancer whose answer nobody reads yet."""
-        pending = Pending(self.running.entry, path, patience=20.0)
+        pending = Pending(self.running.entry, path, patience=20.0, ledger=self.ledger)
         self.opened.callback(pending.close)
         return pending
 

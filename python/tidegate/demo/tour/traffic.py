@@ -7,7 +7,8 @@ import threading
 from collections.abc import Sequence
 from types import TracebackType
 
-from tidegate.demo.client import Answer, request, wait_for
+from tidegate.demo.client import Answer, wait_for
+from tidegate.demo.tour.step import Tour
 
 SAFE_PATHS = ("/orders?user=1", "/cart/1", "/payments")
 
@@ -15,7 +16,11 @@ SAFE_PATHS = ("/orders?user=1", "/cart/1", "/payments")
 class Traffic:
     """Threads that send one request after the other, each on a new connection, until the block ends."""
 
-    def __init__(self, address: str, paths: Sequence[str] = SAFE_PATHS, threads: int = 2) -> None:
+    def __init__(
+        self, tour: Tour, paths: Sequence[str] = SAFE_PATHS, threads: int = 2, address: str = ""
+    ) -> None:
+        """Takes the tour they are part of; `address` is that of a gateway instead of the load balancer."""
+        self._tour = tour
         self._address = address
         self._paths = paths
         self._stop = threading.Event()
@@ -47,7 +52,7 @@ class Traffic:
     def _click(self, number: int) -> None:
         while not self._stop.is_set():
             # list.append is atomic; nobody needs the order of two threads.
-            self.answers.append(request(self._address, self._paths[number % len(self._paths)]))
+            self.answers.append(self._tour.ask(self._paths[number % len(self._paths)], address=self._address))
             number += 1
 
 

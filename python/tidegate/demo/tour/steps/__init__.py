@@ -5,6 +5,7 @@ from tidegate.demo.tour.step import Step
 from tidegate.demo.tour.steps import (
     busy,
     functions,
+    hidden,
     instance,
     live,
     lost_gateway,
@@ -22,6 +23,7 @@ STEPS: tuple[Step, ...] = (
     refused.STEP,
     live.STEP,
     functions.STEP,
+    hidden.STEP,
 )
 
 __all__ = ["STEPS"]

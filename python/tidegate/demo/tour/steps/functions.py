@@ -31,11 +31,11 @@ def _run(tour: Tour) -> None:
 def _policy(tour: Tour) -> None:
     address = tour.running.address(INSTANCE)
     mark = tour.evidence.mark()
-    refused = request(address, PRICES)
+    refused = tour.ask(PRICES, address=address)
     tour.check(refused.status == 403, f"a Python policy refuses who is no partner (status {refused.status})")
     reached = tour.evidence.since(mark, INSTANCE.name, "/cart/products")
     tour.check(not reached, f"and the cart application logged {len(reached)} requests")
-    allowed = request(address, PRICES, fields={"x-partner": "harbour-42"})
+    allowed = tour.ask(PRICES, fields={"x-partner": "harbour-42"}, address=address)
     tour.check(allowed.status == 200, f"a partner gets the prices (status {allowed.status})")
     reached = tour.evidence.since(mark, INSTANCE.name, "/cart/products")
     tiers = [seen.fields.get("x-tier") for seen in reached]
@@ -48,7 +48,7 @@ def _policy(tour: Tour) -> None:
 
 def _function(tour: Tour) -> None:
     name = f"Jonas {time.time_ns() % 1_000_000:06d}"
-    answer = request(tour.running.address(INSTANCE), "/users/2", form={"name": name})
+    answer = tour.ask("/users/2", form={"name": name}, address=tour.running.address(INSTANCE))
     tour.check(
         answer.status == 200, f"a function with Lambda's contract takes a new name (status {answer.status})"
     )

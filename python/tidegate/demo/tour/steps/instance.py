@@ -26,7 +26,7 @@ def _reload(tour: Tour) -> None:
 
 
 def _ask(tour: Tour, count: int) -> list[Answer]:
-    return [request(tour.running.entry, "/payments") for _ in range(count)]
+    return [tour.ask("/payments") for _ in range(count)]
 
 
 def _line(tour: Tour) -> tuple[str, str]:

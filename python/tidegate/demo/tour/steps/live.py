@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 
-from tidegate.demo.client import request, wait_for
+from tidegate.demo.client import wait_for
 from tidegate.demo.tour.step import Step, Tour
 from tidegate.demo.tour.traffic import Traffic, sample
 
@@ -15,15 +15,15 @@ ROUTE = "  - { name: paid, path: /paid, to: gateways, rewrite: { prefix: /paymen
 
 
 def _run(tour: Tour) -> None:
-    running, config = tour.running, tour.running.configs["load_balancer.yaml"]
-    before = request(running.entry, "/paid")
+    config = tour.running.configs["load_balancer.yaml"]
+    before = tour.ask("/paid")
     tour.check(before.status == 404, f"/paid is not known yet (status {before.status})")
     mark = tour.evidence.mark()
-    with Traffic(running.entry, ("/orders?user=1", "/cart/1")) as traffic:
+    with Traffic(tour, ("/orders?user=1", "/cart/1")) as traffic:
         traffic.wait_more(10)
         begin = time.monotonic()
         config.write(config.text + ROUTE)
-        is_live = wait_for(lambda: request(running.entry, "/paid").status == 200, SOON)
+        is_live = wait_for(lambda: tour.ask("/paid").status == 200, SOON)
         seconds = time.monotonic() - begin
         traffic.wait_more(20)
     tour.check(

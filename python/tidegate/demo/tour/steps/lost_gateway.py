@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tidegate.demo.client import request, wait_for
+from tidegate.demo.client import wait_for
 from tidegate.demo.running import ConfigFile
 from tidegate.demo.topology import Instance
 from tidegate.demo.tour.step import Step, Tour
@@ -18,7 +18,7 @@ def _instance(tour: Tour) -> Instance:
 
 
 def _run(tour: Tour) -> None:
-    with Traffic(tour.running.entry) as traffic:
+    with Traffic(tour) as traffic:
         traffic.wait_more(20)
         tour.running.instances[LOST].kill()
         mark = tour.evidence.mark()
@@ -40,7 +40,7 @@ def _run(tour: Tour) -> None:
 
 
 def _asks_again(tour: Tour, mark: dict[str, int]) -> bool:
-    request(tour.running.entry, "/cart/1")
+    tour.ask("/cart/1")
     return any(seen.gateway == LOST for seen in tour.evidence.since(mark))
 
 
@@ -48,7 +48,7 @@ def _restore(tour: Tour) -> None:
     if not tour.running.instances[LOST].is_running:
         tour.running.add_instance(_instance(tour))
     tour.running.wait_answering(_instance(tour))
-    wait_for(lambda: request(tour.running.entry, "/cart/1").status == 200, 10.0)
+    wait_for(lambda: tour.ask("/cart/1").status == 200, 10.0)
 
 
 def _alone(config: ConfigFile) -> None:

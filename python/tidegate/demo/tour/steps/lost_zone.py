@@ -7,7 +7,7 @@ import re
 import signal
 import time
 
-from tidegate.demo.client import request, wait_for
+from tidegate.demo.client import wait_for
 from tidegate.demo.process import Process, kill_all
 from tidegate.demo.running import ConfigFile
 from tidegate.demo.tour.step import Step, Tour
@@ -34,7 +34,7 @@ def _run(tour: Tour) -> None:
 
 
 def _killed(tour: Tour) -> None:
-    with Traffic(tour.running.entry) as traffic:
+    with Traffic(tour) as traffic:
         traffic.wait_more(20)
         kill_all(_processes(tour))
         mark = tour.evidence.mark()
@@ -58,7 +58,7 @@ def _started_again(tour: Tour) -> None:
         tour.running.add_service(service)
     for service in services:
         tour.running.wait_answering(service)
-    back = wait_for(lambda: request(tour.running.entry, "/cart/1").zone == ZONE, 10.0)
+    back = wait_for(lambda: tour.ask("/cart/1").zone == ZONE, 10.0)
     tour.check(back, f"{ZONE} started again, and it is given requests again")
 
 
@@ -70,7 +70,7 @@ def _silent(tour: Tour) -> None:
     quick = slow = 0
     while quick < QUICK_IN_A_ROW and time.monotonic() < end:
         path = SAFE_PATHS[(quick + slow) % len(SAFE_PATHS)]
-        answer = request(tour.running.entry, path, patience=PATIENCE)
+        answer = tour.ask(path, patience=PATIENCE)
         if answer.status == 200:
             quick += 1
         else:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 import time
 
-from tidegate.demo.client import request
 from tidegate.demo.running import ConfigFile
 from tidegate.demo.tour.step import Step, Tour
 
@@ -16,7 +15,7 @@ ROUTE = re.compile(r"  - name: users\n(    .*\n)*?    to: user\n")
 def _run(tour: Tour) -> None:
     mark = tour.evidence.mark()
     entry = tour.running.entry
-    page = request(entry, "/", fields={"accept": "text/html"})
+    page = tour.ask("/", fields={"accept": "text/html"})
     text = page.body.decode("utf-8", "replace")
     tour.check(
         page.status == 200, f"the page is served by {page.instance or 'nobody'} (status {page.status})"
@@ -27,7 +26,7 @@ def _run(tour: Tour) -> None:
 
     name = f"Mara {time.time_ns() % 1_000_000:06d}"
     fields = {"accept": "text/html", "origin": f"http://{entry}"}
-    answer = request(entry, "/users/1", form={"name": name}, fields=fields)
+    answer = tour.ask("/users/1", form={"name": name}, fields=fields)
     tour.check(
         answer.status == 303,
         f"Update Profile is answered with a redirect to the page (status {answer.status})",

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tidegate.demo.client import request
 from tidegate.demo.topology import Instance
 from tidegate.demo.tour.step import Step, Tour
 from tidegate.demo.tour.traffic import Traffic, sample
@@ -39,7 +38,7 @@ def _run(tour: Tour) -> None:
     running, config = tour.running, tour.running.configs["gateway.yaml"]
     for mistake in MISTAKES:
         config.replace(mistake.right, mistake.wrong)
-    with Traffic(running.address(_instance(tour))) as traffic:
+    with Traffic(tour, address=running.address(_instance(tour))) as traffic:
         traffic.wait_more(10)
         if tour.is_broken:
             # What remains without a reload that refuses: start again with what the file says.
@@ -89,7 +88,7 @@ def _restore(tour: Tour) -> None:
     else:
         running.add_instance(_instance(tour))
     running.wait_answering(_instance(tour))
-    request(running.entry, "/payments")
+    tour.ask("/payments")
 
 
 STEP = Step(
