@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::{Hidden, Kind, Resource, Text, filled};
+use crate::{Hidden, Kind, Resource, Respond, Target, Text, filled};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
@@ -70,4 +70,22 @@ fn a_secret_that_is_not_there_or_not_wanted_is_an_error_without_a_value() {
     );
     let error = serde_json::from_str::<String>(found.unwrap().get()).unwrap_err();
     assert!(!error.to_string().contains("hunter2"), "{error}");
+}
+
+#[test]
+fn a_target_takes_its_own_settings_and_no_other() {
+    let target = |more: &str| {
+        let text =
+            format!(r#"{{"type": "respond", "status": 204, "headers": [], "body": ""{more}}}"#);
+        serde_json::from_str::<Target>(&text).map_err(|error| error.to_string())
+    };
+    assert!(matches!(
+        target(""),
+        Ok(Target::Respond(Respond { status: 204, .. }))
+    ));
+    assert!(
+        target(r#", "extra": 1"#)
+            .unwrap_err()
+            .contains("unknown field `extra`")
+    );
 }
