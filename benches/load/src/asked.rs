@@ -42,6 +42,9 @@ pub enum Progress {
     Over,
     /// The connection is over and an answer was owed.
     Broken,
+    /// The same of a connection that had answered before and gave no byte of this answer: it may have been closed
+    /// while the request was on its way, and the request may be sent again.
+    Closed,
 }
 
 /// One connection to the proxy.
@@ -53,6 +56,12 @@ pub struct Asked {
     length: usize,
     right: bool,
     close: bool,
+    /// Bytes of the request that went out.
+    gone: usize,
+    /// Whether it has answered before.
+    is_reused: bool,
+    /// Bytes that went out and came in; whoever counts them takes them.
+    pub moved: u64,
     /// When the request was due (fixed rate) or sent (closed loop), by [`crate::shuttle::nanoseconds`].
     pub since: u64,
     /// Which of the run's requests is out.
@@ -71,6 +80,9 @@ impl Asked {
             length: 0,
             right: true,
             close: false,
+            gone: 0,
+            is_reused: false,
+            moved: 0,
             since: 0,
             request: 0,
         }
@@ -130,16 +142,32 @@ impl Asked {
         Ok(stands)
     }
 
-    /// Sends one request; it is far smaller than a socket's buffer, so a part of it is an error.
+    /// Begins one request; what does not fit into the socket's buffer goes out as it empties.
     fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.state = State::Head;
         self.head.clear();
         self.right = true;
         self.close = false;
-        match self.socket.as_ref().map(|socket| transmit(socket, bytes)) {
-            Some(Moved::Bytes(count)) if count == bytes.len() => Ok(()),
-            _ => Err(std::io::ErrorKind::BrokenPipe.into()),
+        self.gone = 0;
+        if self.send_more(bytes) {
+            return Ok(());
         }
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// Sends more of the request; false when the connection is broken.
+    fn send_more(&mut self, bytes: &[u8]) -> bool {
+        while let Some(rest) = bytes.get(self.gone..).filter(|rest| !rest.is_empty()) {
+            match self.socket.as_ref().map(|socket| transmit(socket, rest)) {
+                Some(Moved::Bytes(count)) => {
+                    self.gone += count;
+                    self.moved += count as u64;
+                }
+                Some(Moved::Later) => return true,
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// Moves on after an event; `bytes` is the request to send once the connection stands.
@@ -160,6 +188,9 @@ impl Asked {
             if self.send(bytes).is_err() {
                 return Progress::Broken;
             }
+        } else if self.state == State::Head && flags.contains(EventFlags::OUT) {
+            // When it breaks, an answer may have come before that; reading tells.
+            self.send_more(bytes);
         }
         loop {
             let Some(socket) = self.socket.as_ref() else {
@@ -168,10 +199,16 @@ impl Asked {
             let count = match receive(socket, buffer) {
                 Moved::Bytes(count) => count,
                 Moved::Later => return Progress::More,
+                Moved::End | Moved::Broken if self.is_unanswered() => return Progress::Closed,
                 Moved::End | Moved::Broken if self.is_waiting() => return Progress::Broken,
                 Moved::End | Moved::Broken => return Progress::Over,
             };
-            let progress = self.take(buffer.get(..count).unwrap_or_default(), expected);
+            self.moved += count as u64;
+            let progress = self.take(
+                buffer.get(..count).unwrap_or_default(),
+                expected,
+                bytes.len(),
+            );
             // A short read emptied the socket, unless the end may wait behind it.
             if progress != Progress::More
                 || (count < buffer.len() && !flags.contains(EventFlags::RDHUP))
@@ -182,7 +219,7 @@ impl Asked {
     }
 
     /// Takes bytes of the answer.
-    fn take(&mut self, mut bytes: &[u8], expected: &[u8]) -> Progress {
+    fn take(&mut self, mut bytes: &[u8], expected: &[u8], request: usize) -> Progress {
         if self.state == State::Head {
             let before = self.head.len();
             if before > 0 {
@@ -204,7 +241,8 @@ impl Asked {
             self.status = found.status;
             self.close = found.close;
             self.length = found.length.unwrap_or(0);
-            self.right = found.length == Some(expected.len());
+            // Nobody may answer what has not come as a whole.
+            self.right = found.length == Some(expected.len()) && self.gone == request;
             self.state = State::Body(0);
         }
         let State::Body(at) = self.state else {
@@ -219,6 +257,7 @@ impl Asked {
             self.state = State::Body(at);
             return Progress::More;
         }
+        self.is_reused = true;
         self.state = if self.close {
             State::Closing
         } else {
@@ -228,6 +267,24 @@ impl Asked {
             status: self.status,
             right: self.right && at == self.length,
         }
+    }
+
+    /// Whether the connection has answered before and given nothing of this answer.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        self.is_reused && self.state == State::Head && self.head.is_empty()
+    }
+
+    /// Has its events come under another token, for a connection that is only kept.
+    ///
+    /// # Errors
+    /// What the poll says.
+    pub fn hold(&self, poll: &OwnedFd, index: usize) -> std::io::Result<()> {
+        if let Some(socket) = &self.socket {
+            let wanted = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+            epoll::modify(poll, socket.as_fd(), Token::Held(index).data(), wanted)?;
+        }
+        Ok(())
     }
 
     /// Whether the proxy said that it closes and has not yet.
@@ -246,6 +303,7 @@ impl Asked {
     /// Closes the connection; the next request opens another.
     pub fn shut(&mut self) {
         self.socket = None;
+        self.is_reused = false;
         self.state = State::Free;
     }
 }

@@ -73,10 +73,13 @@ impl Client {
                     &plan.host,
                     &plan.path.replace("{}", &number.to_string()),
                     plan.close,
+                    plan.sent,
                 )
             })
             .collect();
-        self.idle.clear();
+        if !plan.beside {
+            self.idle.clear();
+        }
         self.asked = (0..plan.connections).map(|_| Asked::new()).collect();
         let mut run = Run {
             requests,
@@ -127,18 +130,21 @@ impl Client {
         Some(next.saturating_sub(now))
     }
 
+    /// Handles one event of a connection that is only kept: the proxy closed it.
+    pub fn held(&mut self, index: usize) {
+        if let Some(asked) = self.idle.get_mut(index)
+            && asked.has_ended(&mut self.buffer)
+        {
+            asked.shut();
+        }
+    }
+
     /// Handles one event of one connection.
     pub fn advance(&mut self, poll: &OwnedFd, index: usize, flags: EventFlags) {
         let Some(asked) = self.asked.get_mut(index) else {
             return;
         };
         let Some(run) = self.run.as_mut() else {
-            // An idle connection that the proxy closed.
-            if let Some(asked) = self.idle.get_mut(index)
-                && asked.has_ended(&mut self.buffer)
-            {
-                asked.shut();
-            }
             return;
         };
         if asked.is_closing() {
@@ -153,7 +159,9 @@ impl Client {
             .get(asked.request)
             .map(Vec::as_slice)
             .unwrap_or_default();
-        match asked.advance(flags, request, &run.expected, &mut self.buffer) {
+        let progress = asked.advance(flags, request, &run.expected, &mut self.buffer);
+        run.count(asked);
+        match progress {
             Progress::More => {}
             Progress::Answered { status, right } => {
                 run.judge(asked.since, status, right);
@@ -166,7 +174,8 @@ impl Client {
                 run.freed(poll, &mut self.asked, index);
             }
             Progress::Over => asked.shut(),
-            Progress::Broken => {
+            Progress::Closed if run.plan.retry && run.send_again(poll, asked, index) => {}
+            Progress::Closed | Progress::Broken => {
                 asked.shut();
                 run.waiting = run.waiting.saturating_sub(1);
                 run.report.broken += 1;
@@ -176,7 +185,9 @@ impl Client {
     }
 
     /// Sends what is due and ends phases; returns the lines to print.
-    pub fn tick(&mut self, poll: &OwnedFd, now: u64) -> Vec<String> {
+    ///
+    /// `origins` are the answers that each address of the origin server wrote so far.
+    pub fn tick(&mut self, poll: &OwnedFd, now: u64, origins: &[u64]) -> Vec<String> {
         let Some(run) = self.run.as_mut() else {
             return Vec::new();
         };
@@ -193,6 +204,11 @@ impl Client {
                 run.report.errors()
             );
             self.idle = std::mem::take(&mut self.asked);
+            for (index, asked) in self.idle.iter().enumerate() {
+                if let Err(error) = asked.hold(poll, index) {
+                    return vec![format!("{{\"error\":\"{error}\"}}")];
+                }
+            }
             self.run = None;
             return vec![line];
         }
@@ -206,6 +222,8 @@ impl Client {
                 run.window = (now, now);
                 // What went wrong while warming up went wrong all the same.
                 run.report.opened = 0;
+                run.report.moved = 0;
+                run.report.origins = origins.to_vec();
                 run.report.most_waiting = 0;
                 vec!["{\"phase\":\"begin\"}".to_owned()]
             }
@@ -213,6 +231,9 @@ impl Client {
                 run.phase = Phase::Drain;
                 run.until = now + LAST_WAIT;
                 run.window.1 = now;
+                for (before, after) in run.report.origins.iter_mut().zip(origins) {
+                    *before = after.saturating_sub(*before);
+                }
                 vec!["{\"phase\":\"end\"}".to_owned()]
             }
             Phase::Drain => {
@@ -258,10 +279,36 @@ impl Run {
                 self.report.opened += u64::from(opened);
             }
             Err(_) => {
-                connection.shut();
-                self.report.broken += 1;
-                self.free.insert(0, index);
+                self.waiting += 1;
+                let is_closed = self.plan.retry && connection.is_unanswered();
+                if !(is_closed && self.send_again(poll, connection, index)) {
+                    connection.shut();
+                    self.waiting -= 1;
+                    self.report.broken += 1;
+                    self.free.insert(0, index);
+                }
             }
+        }
+    }
+
+    /// Sends the request of a connection that was closed under it on a new one; false when that fails, too.
+    fn send_again(&mut self, poll: &OwnedFd, connection: &mut Asked, index: usize) -> bool {
+        let Some(request) = self.requests.get(connection.request) else {
+            return false;
+        };
+        connection.shut();
+        self.report.again += 1;
+        self.report.opened += 1;
+        connection
+            .ask(poll, index, self.plan.target, request)
+            .is_ok()
+    }
+
+    /// Counts the bytes that a connection has moved.
+    fn count(&mut self, connection: &mut Asked) {
+        let moved = std::mem::take(&mut connection.moved);
+        if self.phase == Phase::Window {
+            self.report.moved += moved;
         }
     }
 

@@ -19,6 +19,8 @@ pub struct Plan {
     pub path: String,
     /// Body length that an answer must have.
     pub size: usize,
+    /// Body length of each request; 0 asks by GET.
+    pub sent: usize,
     /// Connections kept open at once.
     pub connections: usize,
     /// How many different paths are asked in turn, at least 1.
@@ -31,6 +33,11 @@ pub struct Plan {
     pub seconds: f64,
     /// One connection per request.
     pub close: bool,
+    /// Keeps the connections that `idle` opened.
+    pub beside: bool,
+    /// Asks again on a new connection when a kept one closes before the first byte of an answer, as RFC 9112 §9.5
+    /// has clients do; counted as `again`.
+    pub retry: bool,
     /// Only opens the connections, asks once on each and keeps them.
     pub idle: bool,
 }
@@ -104,12 +111,15 @@ fn parse(line: &str) -> Command {
         host: "bench.example".to_owned(),
         path: "/b/128".to_owned(),
         size: 128,
+        sent: 0,
         connections: 64,
         paths: 1,
         rate: 0.0,
         warm: 1.0,
         seconds: 5.0,
         close: false,
+        beside: false,
+        retry: false,
         idle,
     };
     for word in words {
@@ -128,20 +138,24 @@ fn set(plan: &mut Plan, name: &str, value: &str) -> bool {
     fn put<T: std::str::FromStr>(slot: &mut T, value: &str) -> bool {
         value.parse().map(|parsed| *slot = parsed).is_ok()
     }
+    fn flag(slot: &mut bool, value: &str) -> bool {
+        *slot = value == "1";
+        matches!(value, "0" | "1")
+    }
     match name {
         "target" => put(&mut plan.target, value),
         "host" => put(&mut plan.host, value),
         "path" => put(&mut plan.path, value),
         "size" => put(&mut plan.size, value),
+        "sent" => put(&mut plan.sent, value),
         "connections" => put(&mut plan.connections, value) && plan.connections > 0,
         "paths" => put(&mut plan.paths, value) && plan.paths > 0,
         "rate" => put(&mut plan.rate, value) && plan.rate.is_finite() && plan.rate >= 0.0,
         "warm" => put(&mut plan.warm, value) && (0.0..=600.0).contains(&plan.warm),
         "seconds" => put(&mut plan.seconds, value) && (0.0..=600.0).contains(&plan.seconds),
-        "close" => {
-            plan.close = value == "1";
-            matches!(value, "0" | "1")
-        }
+        "close" => flag(&mut plan.close, value),
+        "beside" => flag(&mut plan.beside, value),
+        "retry" => flag(&mut plan.retry, value),
         _ => false,
     }
 }

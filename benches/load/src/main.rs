@@ -7,10 +7,10 @@
 //!
 //! It reads one command a line on standard input and prints one JSON object a line:
 //! - at start `{"origins":["127.0.0.1:PORT",...],"sink":"127.0.0.1:PORT"}`, the latter takes logs over TCP
-//! - `run target=IP:PORT host=NAME path=/b/128 size=128 connections=64 warm=1 seconds=5 rate=0 paths=1 close=0`
-//!   prints `{"phase":"begin"}` when the warm-up is over, `{"phase":"end"}` when the window is, then the result
+//! - `run target=IP:PORT host=NAME path=/b/128 size=128 sent=0 connections=64 warm=1 seconds=5 rate=0 paths=1 close=0
+//!   beside=0 retry=0` prints `{"phase":"begin"}` when the warm-up is over, `{"phase":"end"}` when the window is, then the result
 //! - `idle target=IP:PORT host=NAME path=/b/128 size=128 connections=9000` opens connections, gets one answer on each,
-//!   prints `{"idle":N,"errors":N}` and keeps them open until `drop`, which prints `{"dropped":N}`
+//!   prints `{"idle":N,"errors":N}` and keeps them open until `drop` or a run that is not `beside=1`; `drop` prints `{"dropped":N}`
 //! - `lines` prints `{"lines":N}`, the log lines received so far
 //! - end of input ends the process.
 //!
@@ -38,7 +38,9 @@ use crate::shuttle::{Token, nanoseconds};
 use crate::sink::Sink;
 
 /// Connections asked of the origin server are spread over this many addresses, as over two endpoints of a backend.
-const ORIGIN_ADDRESSES: usize = 2;
+///
+/// The third is for the case that adds and removes an endpoint.
+const ORIGIN_ADDRESSES: usize = 3;
 
 fn main() -> std::io::Result<()> {
     // A request due every 100 µs must not wait for the kernel's default slack of 50.
@@ -89,10 +91,11 @@ fn main() -> std::io::Result<()> {
                 Token::Served(index) => origin.serve(index, flags),
                 Token::SinkListener => sink.accept(&poll)?,
                 Token::Sink(index) => sink.take(index),
+                Token::Held(index) => client.held(index),
                 Token::Asked(index) => client.advance(&poll, index, flags),
             }
         }
-        for line in client.tick(&poll, nanoseconds()) {
+        for line in client.tick(&poll, nanoseconds(), origin.answered()) {
             print(&line);
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The origin server: answers every GET with as many bytes as its path's last number says.
+//! The origin server: answers every request with as many bytes as its path's last number says, once its body has come.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -11,15 +11,33 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use crate::shuttle::{Moved, Token, receive, transmit};
 use crate::wire;
 
+/// After so many bytes a body repeats.
+const CYCLE: usize = 251;
+
 /// One connection from a proxy.
 struct Served {
     socket: OwnedFd,
     /// Bytes of a request whose head is not whole yet.
     unread: Vec<u8>,
+    /// The request body that is being received.
+    body: Option<Received>,
     /// Size asked and bytes already sent of the answer being written, if the socket was full.
     writing: Option<(usize, usize)>,
-    /// Answers owed after the one being written (pipelined requests), as sizes.
-    owed: Vec<usize>,
+    /// Answers owed after the one being written (pipelined requests), as sizes; `None` for a wrong body.
+    owed: Vec<Option<usize>>,
+    /// The listener that it came from.
+    listener: usize,
+    /// Answers written.
+    answers: u64,
+}
+
+/// A request body on its way.
+struct Received {
+    /// What the answer's body shall have.
+    size: usize,
+    length: usize,
+    at: usize,
+    is_right: bool,
 }
 
 /// The listening addresses and the connections accepted on them.
@@ -29,6 +47,10 @@ pub struct Origin {
     free: Vec<usize>,
     answers: HashMap<usize, Vec<u8>>,
     buffer: Vec<u8>,
+    /// What bodies are compared with: at every place of the cycle as much as a read brings.
+    pattern: Vec<u8>,
+    /// Answers written by each listener's connections.
+    answered: Vec<u64>,
 }
 
 impl Origin {
@@ -48,14 +70,23 @@ impl Origin {
             epoll::add(poll, &socket, Token::Listener(index).data(), EventFlags::IN)?;
             listeners.push((socket, address));
         }
-        let buffer = vec![0; 64 * 1024];
+        let buffer = vec![0; 256 * 1024];
+        let pattern = wire::body(buffer.len() + CYCLE);
         Ok(Self {
             listeners,
             connections: Vec::new(),
             free: Vec::new(),
             answers: HashMap::new(),
             buffer,
+            pattern,
+            answered: vec![0; count],
         })
+    }
+
+    /// Answers that each address has written so far.
+    #[must_use]
+    pub fn answered(&self) -> &[u64] {
+        &self.answered
     }
 
     /// The addresses, in the order of their listeners.
@@ -85,8 +116,11 @@ impl Origin {
             let served = Served {
                 socket,
                 unread: Vec::new(),
+                body: None,
                 writing: None,
                 owed: Vec::new(),
+                listener,
+                answers: 0,
             };
             if let Some(slot) = self.connections.get_mut(index) {
                 *slot = Some(served);
@@ -100,7 +134,12 @@ impl Origin {
         let Some(Some(served)) = self.connections.get_mut(index) else {
             return;
         };
-        if !step(served, flags, &mut self.buffer, &mut self.answers) {
+        let before = served.answers;
+        let goes_on = served.step(flags, &mut self.buffer, &self.pattern, &mut self.answers);
+        if let Some(count) = self.answered.get_mut(served.listener) {
+            *count += served.answers - before;
+        }
+        if !goes_on {
             if let Some(slot) = self.connections.get_mut(index) {
                 *slot = None;
             }
@@ -109,73 +148,129 @@ impl Origin {
     }
 }
 
-/// Moves one connection on; false when it is over.
-fn step(
-    served: &mut Served,
-    flags: EventFlags,
-    buffer: &mut [u8],
-    answers: &mut HashMap<usize, Vec<u8>>,
-) -> bool {
-    if served.writing.is_some() && flags.contains(EventFlags::OUT) && !write(served, answers) {
-        return false;
-    }
-    if !flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
-        return true;
-    }
-    loop {
-        let count = match receive(&served.socket, buffer) {
-            Moved::Bytes(count) => count,
-            Moved::Later => return true,
-            Moved::End | Moved::Broken => return false,
-        };
-        let Some(got) = buffer.get(..count) else {
-            return false;
-        };
-        if served.unread.is_empty() {
-            let left = heads(got, &mut served.owed);
-            served.unread.extend_from_slice(left);
-        } else {
-            served.unread.extend_from_slice(got);
-            let left = heads(&served.unread, &mut served.owed).len();
-            served.unread.drain(..served.unread.len() - left);
-        }
-        if !write(served, answers) {
+impl Served {
+    /// Moves the connection on; false when it is over.
+    fn step(
+        &mut self,
+        flags: EventFlags,
+        buffer: &mut [u8],
+        pattern: &[u8],
+        answers: &mut HashMap<usize, Vec<u8>>,
+    ) -> bool {
+        if self.writing.is_some() && flags.contains(EventFlags::OUT) && !self.write(answers) {
             return false;
         }
-        // A short read emptied the socket; edge-triggered, the next byte raises an event.
-        if count < buffer.len() {
+        if !flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR)
+        {
             return true;
         }
-    }
-}
-
-/// Takes whole request heads off the front of `bytes`, noting the size each asks for; returns the rest.
-fn heads<'a>(mut bytes: &'a [u8], owed: &mut Vec<usize>) -> &'a [u8] {
-    while let Some((head, rest)) = wire::head_end(bytes).and_then(|end| bytes.split_at_checked(end))
-    {
-        owed.push(wire::size_asked(head));
-        bytes = rest;
-    }
-    bytes
-}
-
-/// Writes what is owed until the socket is full; false when the connection is broken.
-fn write(served: &mut Served, answers: &mut HashMap<usize, Vec<u8>>) -> bool {
-    loop {
-        let (size, sent) = match served.writing {
-            Some(state) => state,
-            None if served.owed.is_empty() => return true,
-            None => (served.owed.remove(0), 0),
-        };
-        let whole = answers.entry(size).or_insert_with(|| wire::answer(size));
-        match transmit(&served.socket, whole.get(sent..).unwrap_or_default()) {
-            Moved::Bytes(count) if sent + count >= whole.len() => served.writing = None,
-            Moved::Bytes(count) => served.writing = Some((size, sent + count)),
-            Moved::Later => {
-                served.writing = Some((size, sent));
+        loop {
+            let count = match receive(&self.socket, buffer) {
+                Moved::Bytes(count) => count,
+                Moved::Later => return true,
+                Moved::End | Moved::Broken => return false,
+            };
+            let Some(got) = buffer.get(..count) else {
+                return false;
+            };
+            if self.unread.is_empty() {
+                self.take(got, pattern);
+            } else {
+                let mut whole = std::mem::take(&mut self.unread);
+                whole.extend_from_slice(got);
+                self.take(&whole, pattern);
+            }
+            if !self.write(answers) {
+                return false;
+            }
+            // A short read emptied the socket; edge-triggered, the next byte raises an event.
+            if count < buffer.len() {
                 return true;
             }
-            Moved::End | Moved::Broken => return false,
+        }
+    }
+
+    /// Takes requests, noting what each is owed; keeps a part of a head for the next time.
+    fn take(&mut self, mut bytes: &[u8], pattern: &[u8]) {
+        loop {
+            if let Some(body) = &mut self.body {
+                let count = bytes.len().min(body.length - body.at);
+                let (part, rest) = bytes.split_at(count);
+                body.take(part, pattern);
+                bytes = rest;
+                if body.at < body.length {
+                    return;
+                }
+                self.owed.push(body.is_right.then_some(body.size));
+                self.body = None;
+            }
+            let Some((head, rest)) =
+                wire::head_end(bytes).and_then(|end| bytes.split_at_checked(end))
+            else {
+                self.unread.extend_from_slice(bytes);
+                return;
+            };
+            bytes = rest;
+            let head = wire::request_head(head);
+            match head.length {
+                None => self.owed.push(None),
+                Some(0) => self.owed.push(Some(head.size)),
+                Some(length) => {
+                    self.body = Some(Received {
+                        size: head.size,
+                        length,
+                        at: 0,
+                        is_right: true,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Writes what is owed until the socket is full; false when the connection is broken.
+    fn write(&mut self, answers: &mut HashMap<usize, Vec<u8>>) -> bool {
+        loop {
+            let (size, sent) = match self.writing {
+                Some(state) => state,
+                None if self.owed.is_empty() => return true,
+                None => match self.owed.remove(0) {
+                    Some(size) => (size, 0),
+                    None => {
+                        transmit(&self.socket, wire::WRONG_BODY);
+                        return false;
+                    }
+                },
+            };
+            let whole = answers.entry(size).or_insert_with(|| wire::answer(size));
+            match transmit(&self.socket, whole.get(sent..).unwrap_or_default()) {
+                Moved::Bytes(count) if sent + count >= whole.len() => {
+                    self.writing = None;
+                    self.answers += 1;
+                }
+                Moved::Bytes(count) => self.writing = Some((size, sent + count)),
+                Moved::Later => {
+                    self.writing = Some((size, sent));
+                    return true;
+                }
+                Moved::End | Moved::Broken => return false,
+            }
+        }
+    }
+}
+
+impl Received {
+    /// Compares a part of the body with what was sent.
+    fn take(&mut self, part: &[u8], pattern: &[u8]) {
+        let mut part = part;
+        while !part.is_empty() {
+            let from = self.at % CYCLE;
+            let count = part.len().min(pattern.len() - from);
+            let (now, rest) = part.split_at(count);
+            self.is_right &= pattern
+                .get(from..from + count)
+                .is_some_and(|right| right == now);
+            self.at += count;
+            part = rest;
         }
     }
 }

@@ -14,6 +14,12 @@ pub struct Report {
     pub wrong_body: u64,
     /// Connections that broke or were refused while an answer was owed.
     pub broken: u64,
+    /// Requests sent again because a kept connection closed before the first byte of an answer.
+    pub again: u64,
+    /// Bytes that the client sent and received, heads included.
+    pub moved: u64,
+    /// Answers that each address of the origin server wrote.
+    pub origins: Vec<u64>,
     /// Connections opened.
     pub opened: u64,
     /// Most requests that were due and waited for a free connection at once.
@@ -45,11 +51,14 @@ impl Report {
         .collect();
         format!(
             "{{\"seconds\":{seconds:.6},\"answered\":{},\"wrong_status\":{},\"wrong_body\":{},\"broken\":{},\
-             \"opened\":{},\"most_waiting\":{},{}}}",
+             \"again\":{},\"moved\":{},\"origins\":{:?},\"opened\":{},\"most_waiting\":{},{}}}",
             self.answered,
             self.wrong_status,
             self.wrong_body,
             self.broken,
+            self.again,
+            self.moved,
+            self.origins,
             self.opened,
             self.most_waiting,
             points.join(",")

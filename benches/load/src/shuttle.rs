@@ -17,6 +17,8 @@ pub enum Token {
     Served(usize),
     /// A connection that the client asks on.
     Asked(usize),
+    /// A connection that is kept open beside a run.
+    Held(usize),
     /// The log receiver's listening address.
     SinkListener,
     /// A connection that logs arrive on.
@@ -34,6 +36,7 @@ impl Token {
             Self::Asked(index) => (3, index),
             Self::SinkListener => (4, 0),
             Self::Sink(index) => (5, index),
+            Self::Held(index) => (6, index),
         };
         rustix::event::epoll::EventData::new_u64((kind << 32) | index as u64)
     }
@@ -48,6 +51,7 @@ impl Token {
             3 => Self::Asked(index),
             4 => Self::SinkListener,
             5 => Self::Sink(index),
+            6 => Self::Held(index),
             _ => Self::Input,
         }
     }

@@ -21,16 +21,26 @@ pub fn answer(size: usize) -> Vec<u8> {
     whole
 }
 
-/// A whole request with the fields of an ordinary API client.
+/// A whole request with the fields of an ordinary API client; with `sent` above 0 a POST with a body of so many bytes.
 #[must_use]
-pub fn request(host: &str, path: &str, close: bool) -> Vec<u8> {
+pub fn request(host: &str, path: &str, close: bool, sent: usize) -> Vec<u8> {
     let connection = if close { "Connection: close\r\n" } else { "" };
-    format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: tidegate-load\r\nAccept: application/json\r\n\
-         Accept-Encoding: identity\r\nX-Client: bench\r\n{connection}\r\n"
-    )
-    .into_bytes()
+    let (method, length) = match sent {
+        0 => ("GET", String::new()),
+        _ => ("POST", format!("Content-Length: {sent}\r\n")),
+    };
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: tidegate-load\r\nAccept: application/json\r\n\
+         Accept-Encoding: identity\r\nX-Client: bench\r\n{length}{connection}\r\n"
+    );
+    let mut whole = head.into_bytes();
+    whole.extend_from_slice(&body(sent));
+    whole
 }
+
+/// What the origin server says to a request whose body is not the one that was sent.
+pub const WRONG_BODY: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// The index after the head in `bytes`, if the head is whole.
 #[must_use]
@@ -77,6 +87,37 @@ pub fn answer_head(head: &[u8]) -> AnswerHead {
         }
     }
     found
+}
+
+/// What the origin server must know of a request's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestHead {
+    /// Bytes that the answer's body shall have.
+    pub size: usize,
+    /// Bytes of the request's body; `None` for a coding that this server does not read.
+    pub length: Option<usize>,
+}
+
+/// Reads a whole request head.
+#[must_use]
+pub fn request_head(head: &[u8]) -> RequestHead {
+    let mut length = Some(0);
+    for line in head
+        .split(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+    {
+        if let Some(value) = field(line, b"content-length") {
+            length = std::str::from_utf8(value)
+                .ok()
+                .and_then(|text| text.parse().ok());
+        } else if field(line, b"transfer-encoding").is_some() {
+            length = None;
+        }
+    }
+    RequestHead {
+        size: size_asked(head),
+        length,
+    }
 }
 
 /// The size that a request's path asks for: the decimal number after its last slash, 0 if there is none.
@@ -138,7 +179,25 @@ mod tests {
 
     #[test]
     fn the_path_names_the_size() {
-        assert_eq!(size_asked(&request("a", "/r12/b/65536", false)), 65536);
-        assert_eq!(size_asked(&request("a", "/", true)), 0);
+        assert_eq!(size_asked(&request("a", "/r12/b/65536", false, 0)), 65536);
+        assert_eq!(size_asked(&request("a", "/", true, 0)), 0);
+    }
+
+    #[test]
+    fn a_request_head_tells_of_its_body() {
+        let whole = request("a", "/b/128", false, 4096);
+        let end = head_end(&whole).unwrap();
+        assert_eq!(
+            request_head(&whole[..end]),
+            RequestHead {
+                size: 128,
+                length: Some(4096)
+            }
+        );
+        assert_eq!(&whole[end..], body(4096));
+        let get = request("a", "/b/1", true, 0);
+        assert_eq!(request_head(&get).length, Some(0));
+        let chunked = b"POST /b/1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(request_head(chunked).length, None);
     }
 }

@@ -97,6 +97,79 @@ fn a_body_of_another_length_is_counted_as_wrong() {
 }
 
 #[test]
+fn request_bodies_are_sent_as_a_whole_and_compared() {
+    let mut tool = Tool::start();
+    for sent in [1, 4_096, 300_000, 10_000_000] {
+        let line = tool.run(&format!("connections=3 path=/b/10 size=10 sent={sent}"));
+        assert_no_errors(&line);
+        assert!(number(&line, "answered") > 1.0, "{line}");
+        // A window may begin and end within a body.
+        assert!(
+            number(&line, "moved") > (number(&line, "answered") - 3.0) * f64::from(sent),
+            "{line}"
+        );
+    }
+    let address = tool.origin.clone();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream
+        .write_all(b"POST /b/1 HTTP/1.1\r\nContent-Length: 3\r\n\r\n\x00\x01\x01")
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(stream).read_line(&mut first).unwrap();
+    assert_eq!(first, "HTTP/1.1 400 Bad Request\r\n");
+}
+
+#[test]
+fn a_run_beside_idle_connections_leaves_them_open() {
+    let mut tool = Tool::start();
+    let address = tool.origin.clone();
+    tool.ask(&format!("idle target={address} connections=100"));
+    assert_no_errors(&tool.run("connections=8 beside=1"));
+    assert_eq!(tool.ask("drop"), ["{\"dropped\":100}"]);
+    tool.ask(&format!("idle target={address} connections=100"));
+    assert_no_errors(&tool.run("connections=8"));
+    assert_eq!(tool.ask("drop"), ["{\"dropped\":0}"]);
+}
+
+/// A server that answers twice on each connection and then closes it, saying nothing of it.
+fn closing_twice() -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            for _ in 0..2 {
+                let mut line = String::new();
+                while line != "\r\n" {
+                    line.clear();
+                    if stream.read_line(&mut line).unwrap_or(0) == 0 {
+                        break;
+                    }
+                }
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n\x00";
+                let _ = stream.get_mut().write_all(answer);
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_request_on_a_connection_that_closes_is_sent_again_when_told() {
+    let mut tool = Tool::start();
+    let address = closing_twice();
+    for retry in [0, 1] {
+        let line = tool.ask(&format!(
+            "run target={address} warm=0 seconds=0.3 connections=1 path=/b/1 size=1 retry={retry}"
+        ));
+        let line = line.last().unwrap();
+        let name = ["broken", "again"][retry];
+        assert!(number(line, name) > 0.0, "{line}");
+        assert!(number(line, ["again", "broken"][retry]) == 0.0, "{line}");
+    }
+}
+
+#[test]
 fn a_fixed_rate_is_held() {
     let mut tool = Tool::start();
     let line = tool.run("connections=8 rate=1000");
