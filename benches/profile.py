@@ -10,44 +10,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from benches.proxy import load as load_tool
+from benches.proxy import profiling
 from benches.proxy.cases import CASES
 from benches.proxy.peers import PEERS
-
-
-def record(data: Path, pids: list[int], tree: bool) -> subprocess.Popen[bytes]:
-    """Starts sampling the processes; ends at SIGINT."""
-    event = "cycles" if has_counters() else "cpu-clock"
-    command = [
-        "perf",
-        "record",
-        "-q",
-        "-e",
-        event,
-        "-F",
-        "4000",
-        "-o",
-        str(data),
-        "-p",
-        ",".join(map(str, pids)),
-    ]
-    if tree:
-        # Frame pointers are not kept in release builds; DWARF unwinding is slow but whole.
-        command += ["--call-graph", "dwarf,8192"]
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
-
-
-def has_counters() -> bool:
-    """Whether the processor's own cycle counter can be used."""
-    probe = ["perf", "stat", "-e", "cycles", "true"]
-    done = subprocess.run(probe, capture_output=True, text=True, check=False)
-    return done.returncode == 0 and "not supported" not in done.stderr
 
 
 def report(data: Path, tree: bool, lines: int) -> None:
@@ -73,32 +44,22 @@ def main() -> int:
     parser.add_argument("--proxy-core", type=int, default=1)
     parser.add_argument("--load-core", type=int, default=0)
     options = parser.parse_args()
-    if shutil.which("perf") is None:
+    if not profiling.is_here():
         print("profile: perf is not on this machine: apt-get install linux-perf", file=sys.stderr)
         return 1
     case = next(case for case in CASES if case.name == options.case)
     load = load_tool.Load(load_tool.build(), options.load_core)
     os.sched_setaffinity(0, {options.load_core})
     with tempfile.TemporaryDirectory(prefix="tidegate-profile-") as directory:
-        data = Path(directory) / "perf.data"
-        peer = next(kind for kind in PEERS if kind.name == options.peer)(
-            Path(directory), options.proxy_core, load
-        )
+        kind = next(kind for kind in PEERS if kind.name == options.peer)
+        peer = kind(Path(directory), options.proxy_core, load)
+        if not peer.takes(case):
+            parser.error(f"{peer.name} does not do the case {case.name}")
         try:
-            peer.start(case.routes)
-            sampling: list[subprocess.Popen[bytes]] = []
-
-            def moment(phase: str) -> None:
-                if phase == "begin":
-                    sampling.append(record(data, peer.pids(), options.tree))
-                else:
-                    sampling[0].send_signal(2)
-
-            target = {"target": f"127.0.0.1:{peer.port}", "warm": 1, "seconds": options.seconds, "rate": 0}
-            result = load.run(moment, **case.values(), **target)
-            sampling[0].wait()
+            data, result = profiling.sample(
+                peer, case, load, Path(directory), options.seconds, tree=options.tree
+            )
         finally:
-            peer.stop()
             load.close()
         rate = result["answered"] / result["seconds"]
         print(f"{peer.name}, {case.title}: {rate:,.0f} answers/s while sampled\n")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench`: CPU per request of tidegate, nginx, HAProxy and a plain asyncio proxy, on the same work.
+"""`make bench`: CPU per request of tidegate, nginx, HAProxy, Envoy, Caddy and a plain asyncio proxy.
 
-Prints the tables and writes them with their data to benches/results/. `--quick` gives a look in two minutes.
+Prints the tables and writes them with their data to benches/results/. `--quick` gives a look in a few
+minutes; `--all` measures every case and writes the page of the documentation, too.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from benches.proxy import load as load_tool
-from benches.proxy import machine, report, rounds
-from benches.proxy.cases import CASES, Case
+from benches.proxy import machine, page, profiling, report, rounds
+from benches.proxy.cases import CASES, SMALL, Case
 from benches.proxy.peers import PEERS, Peer
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
+PAGE = RESULTS.parents[1] / "docs" / "benchmarks.md"
 
 
 def arguments() -> argparse.Namespace:
@@ -30,7 +32,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="a few short rounds; nothing is written unless --out"
     )
-    parser.add_argument("--rounds", type=int, help="rounds per case (default 24)")
+    parser.add_argument("--all", action="store_true", help="every case, not only the usual ones")
+    parser.add_argument(
+        "--rounds", type=int, help="rounds of the 128 B case, the others get half (default 20)"
+    )
     parser.add_argument("--seconds", type=float, help="seconds per closed-loop run (default 1.5)")
     parser.add_argument("--case", action="append", choices=[*(case.name for case in CASES), "idle"])
     parser.add_argument("--peer", action="append", choices=[peer.name for peer in PEERS])
@@ -62,7 +67,7 @@ def chosen_peers(
             skipped[peer.name] = f"{peer.program} is not on this machine"
             continue
         try:
-            peer.start(1)
+            peer.start(SMALL)
             peer.stop()
         except Exception as error:
             print(f"bench: {peer.name} does not start: {error}", file=sys.stderr)
@@ -76,7 +81,7 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
     """All cases; returns the results file's content."""
     clock = rounds.Clockwork()
     if options.quick:
-        clock = rounds.Clockwork(rounds=6, seconds=1, rate_seconds=1, rate_every=6)
+        clock = rounds.Clockwork(rounds=4, seconds=1, rate_seconds=1, rate_every=6)
     if options.rounds:
         clock.rounds = options.rounds
     if options.seconds:
@@ -96,30 +101,54 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
             "rounds": clock.rounds,
             "seconds": clock.seconds,
             "skipped": skipped,
+            "failed": [],
             "titles": {case.name: case.title for case in CASES},
             "cases": {},
             "settings": {case.name: dataclasses.asdict(case) for case in CASES},
         }
-        wanted = options.case or [*(case.name for case in CASES), "idle"]
+        usual = [case.name for case in CASES if case.is_usual or options.all]
+        wanted = options.case or [*usual, "idle"]
         for case in CASES:
             if case.name in wanted:
-                results["cases"][case.name] = run_case(load, peers, case, clock, cores)
+                results["cases"][case.name] = run_case(load, peers, case, clock, cores, results["failed"])
         if "idle" in wanted:
             results["idle"] = rounds.run_idle(load, peers)
             print("\n".join(report.idle_table(results["idle"])), flush=True)
+        lost = {row.name for row in page.rows_of(results) if row.lost_to} & set(results["cases"])
+        if options.all and lost and profiling.is_here():
+            results["profiles"] = profile(
+                options, [case for case in CASES if case.name in lost], directory, load
+            )
     finally:
         load.close()
     return results
 
 
 def run_case(
-    load: load_tool.Load, peers: list[Peer], case: Case, clock: rounds.Clockwork, cores: tuple[int, int]
+    load: load_tool.Load,
+    peers: list[Peer],
+    case: Case,
+    clock: rounds.Clockwork,
+    cores: tuple[int, int],
+    failed: list[str],
 ) -> dict[str, Any]:
     """One case, printed as soon as it is done."""
-    series = rounds.run_case(load, peers, case, clock, cores)
+    series = rounds.run_case(load, peers, case, clock, cores, failed)
     data = {name: dataclasses.asdict(one) for name, one in series.items()}
     print("\n".join(report.case_table(case.title, data)), flush=True)
     return data
+
+
+def profile(
+    options: argparse.Namespace, cases: list[Case], directory: Path, load: load_tool.Load
+) -> dict[str, Any]:
+    """Where tidegate's time goes in the cases that it lost."""
+    kind = next(kind for kind in PEERS if kind.name == "tidegate")
+    found = {}
+    for case in cases:
+        data, _ = profiling.sample(kind(directory, options.proxy_core, load), case, load, directory, 5.0)
+        found[case.name] = profiling.functions(data)
+    return found
 
 
 def main() -> int:
@@ -140,6 +169,8 @@ def main() -> int:
         if out == RESULTS and {"tidegate", "asyncio"} <= set(results["versions"]) and results["cases"]:
             readme = RESULTS.parents[1] / "README.md"
             readme.write_text(report.into_readme(readme.read_text(), results))
+            if page.is_whole(results):
+                PAGE.write_text(page.page(results))
     if not results["versions"]:
         return 1
     if any(report.disturbance(case) for case in results["cases"].values()):
@@ -147,7 +178,12 @@ def main() -> int:
     errors = sum(one["errors"] for case in results["cases"].values() for one in case.values())
     if errors:
         print(f"bench: {errors} wrong or missing answers (see the tables)", file=sys.stderr)
-    return 1 if errors else 0
+    errors += sum(
+        one["errors"] + one["connections"] - one["kept"] for one in results.get("idle", {}).values()
+    )
+    if results["failed"]:
+        print(f"bench: did not start: {', '.join(results['failed'])}", file=sys.stderr)
+    return 1 if errors or results["failed"] else 0
 
 
 if __name__ == "__main__":

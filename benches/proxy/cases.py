@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MEBIBYTE = 1 << 20
+
 
 @dataclass(frozen=True)
 class Case:
@@ -16,16 +18,40 @@ class Case:
     """As the tables call it."""
     size: int = 128
     """Bytes in each answer's body."""
+    sent: int = 0
+    """Bytes in each request's body; 0 asks by GET."""
     routes: int = 1
     """Path prefixes configured; above 1 they are asked in turn."""
     close: bool = False
     """A new connection per request."""
+    files: bool = False
+    """The proxy sends files itself; there is no origin server."""
+    churn: bool = False
+    """A third endpoint is added and removed, `CHANGES` times a second."""
     connections: int = 64
     """Client connections at once."""
+    beside: int = 0
+    """Idle connections that are open meanwhile."""
     rate: int = 10_000
     """Requests a second for the latency figures, below what nginx and HAProxy can do."""
     slow_rate: int = 2_000
-    """The same for the asyncio proxy, which cannot hold `rate`."""
+    """The same for those that cannot hold `rate`."""
+    share: float = 0.5
+    """Share of the rounds of a run that the case gets."""
+    longer: float = 1.0
+    """How many times as long as others its turns are: few large answers make a coarse count."""
+    is_usual: bool = False
+    """Whether it is measured without `--all`."""
+
+    @property
+    def is_by_bytes(self) -> bool:
+        """Whether work is counted in bytes moved: of bodies so large that a window ends within many."""
+        return self.size + self.sent >= MEBIBYTE
+
+    def first_path(self, route: str) -> str:
+        """A path that must be answered, below the first segment `route` if there are routes."""
+        prefix = f"/{route}" if self.routes > 1 else ""
+        return f"{prefix}/b/{self.size if self.files else 1}"
 
     def values(self) -> dict[str, str | float]:
         """What the load tool is told."""
@@ -34,17 +60,36 @@ class Case:
             "path": f"{prefix}/b/{self.size}",
             "paths": self.routes,
             "size": self.size,
+            "sent": self.sent,
             "connections": self.connections,
             "close": int(self.close),
+            "beside": int(self.beside > 0),
+            # A reload may close a connection just when a request is on its way, and clients know that.
+            "retry": int(self.churn),
         }
 
 
+SMALL = Case("small", "128 B, keep-alive", share=1, is_usual=True)
 CASES = [
-    Case("small", "128 B, keep-alive"),
-    Case("large", "64 KiB, keep-alive", size=65_536, rate=5_000, slow_rate=1_000),
-    Case("routes", "1,000 routes", routes=1_000),
-    Case("connect", "new connection per request", close=True, rate=4_000, slow_rate=1_000),
+    SMALL,
+    Case("large", "64 KiB, keep-alive", size=65_536, rate=5_000, slow_rate=1_000, is_usual=True),
+    Case("routes", "1,000 routes", routes=1_000, is_usual=True),
+    Case("connect", "new connection per request", close=True, rate=4_000, slow_rate=1_000, is_usual=True),
+    Case("routes10k", "10,000 routes", routes=10_000, slow_rate=500),
+    Case("body", "4 KiB request bodies", sent=4_096, rate=8_000),
+    Case("download", "10 MiB answers", size=10 * MEBIBYTE, connections=8, rate=20, slow_rate=20, longer=2),
+    Case(
+        "upload", "10 MiB request bodies", sent=10 * MEBIBYTE, connections=8, rate=20, slow_rate=20, longer=2
+    ),
+    Case("beside", "5,000 idle connections beside 64 busy", beside=5_000),
+    Case("file1k", "static file of 1 KiB", size=1_024, files=True),
+    Case(
+        "file1m", "static file of 1 MiB", size=MEBIBYTE, files=True, connections=16, rate=200, slow_rate=100
+    ),
+    Case("churn", "an endpoint added or removed ten times a second", churn=True, rate=5_000, longer=2),
 ]
+CHANGES = 10
+"""Changes of the endpoints a second in a case with `churn`."""
 IDLE_CONNECTIONS = 9_000
 MOST_CONNECTIONS = 9_600
 """What each proxy is set up for: its limits are raised to this, which 20,000 descriptors allow."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from benches.proxy.cases import FEW_CONNECTIONS
 
+COMPARED = ("nginx", "haproxy", "envoy", "caddy")
+"""Whom ratios are to; the asyncio proxy shows what Python costs."""
 Results = dict[str, Any]
 BEGIN = "<!-- bench: made by `make bench`, do not edit -->"
 END = "<!-- /bench -->"
@@ -29,8 +31,8 @@ def ratios(own: list[float], other: list[float]) -> list[float]:
 
 
 def best_of_peers(series: dict[str, dict[str, Any]]) -> list[float] | None:
-    """CPU per request of the better of nginx and HAProxy, a figure a round; `None` without them."""
-    others = [series[name]["cpu_us"] for name in ("nginx", "haproxy") if name in series]
+    """CPU per request of the best of those compared with, a figure a round; `None` without them."""
+    others = [series[name]["cpu_us"] for name in COMPARED if name in series]
     return min(others, key=median) if others else None
 
 
@@ -47,7 +49,7 @@ def disturbance(series: dict[str, dict[str, Any]]) -> float:
 
 
 def case_table(title: str, series: dict[str, dict[str, Any]]) -> list[str]:
-    """One case: a row per proxy; CPU per request also as a ratio to the better of nginx and HAProxy."""
+    """One case: a row per proxy; CPU per request also as a ratio to the best of those compared with."""
     best = best_of_peers(series)
     rows = [
         f"### {title}",
@@ -67,8 +69,8 @@ def case_table(title: str, series: dict[str, dict[str, Any]]) -> list[str]:
             f"{median(one['load_busy']):.0%}",
             f"{median(one['throughput']):,.0f}",
             f"{one['rate']:,}/s",
-            f"{median(one['p50_us']):.0f} µs",
-            f"{median(one['p99_us']):.0f} µs",
+            f"{median(one['p50_us']):.0f} µs" if one["p50_us"] else "",
+            f"{median(one['p99_us']):.0f} µs" if one["p99_us"] else "",
             str(one["errors"]),
         ]
         rows.append("| " + " | ".join(cells) + " |")
@@ -77,6 +79,12 @@ def case_table(title: str, series: dict[str, dict[str, Any]]) -> list[str]:
             "",
             f"**Disturbed**: something else took {shared:.0%} of the proxies' core: measure when quiet.",
         ]
+    if changed := [
+        f"{name} {median(one['changes']):.1f}" for name, one in series.items() if one.get("changes")
+    ]:
+        rows += ["", f"Changes of the endpoints a second: {', '.join(changed)}."]
+    if again := [f"{name} {one['again']:,}" for name, one in series.items() if one.get("again")]:
+        rows += ["", f"Requests asked anew, their kept connection having been closed: {', '.join(again)}."]
     lost = [f"{name} {one['log_lines_lost']:,}" for name, one in series.items() if one["log_lines_lost"]]
     if lost:
         rows += ["", f"Answers without a line in the access log: {', '.join(lost)}."]
@@ -133,10 +141,18 @@ def into_readme(text: str, results: Results) -> str:
 
 def markdown(results: Results) -> str:
     """The page of one run."""
+    lines = [f"# Proxies compared, {results['date']}", "", *preamble(results)]
+    for name, case in results["cases"].items():
+        lines += case_table(results["titles"][name], case)
+    if results.get("idle"):
+        lines += idle_table(results["idle"])
+    return "\n".join([*lines, *not_run(results)])
+
+
+def preamble(results: Results) -> list[str]:
+    """Where and how a run was made."""
     machine = results["machine"]
-    lines = [
-        f"# Proxies compared, {results['date']}",
-        "",
+    return [
         f"Commit {results['commit']}. {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}. "
         + ", ".join(results["versions"].values())
         + ".",
@@ -144,18 +160,19 @@ def markdown(results: Results) -> str:
         f"Made by `{results['command']}` from the data file beside this page: {results['rounds']} "
         f"interleaved rounds, {results['seconds']:g} s each, medians, ± half the distance between the "
         "quartiles. The proxy alone on one core, load generator and origin servers on another; every answer "
-        "checked; logs and counters on. The ratio is to the better of nginx and HAProxy in the same round. "
+        "checked; logs and counters on. The ratio is to the best of the others in the same round. "
         "Latencies at a fixed rate count from when a request was due. Peers' configurations: "
         "`benches/proxy/peers/`.",
         "",
     ]
-    for name, case in results["cases"].items():
-        lines += case_table(results["titles"][name], case)
-    if results.get("idle"):
-        lines += idle_table(results["idle"])
+
+
+def not_run(results: Results) -> list[str]:
+    """The proxies that were left out, and why."""
+    lines = []
     if results.get("skipped"):
-        lines += [
-            "Not run: " + "; ".join(f"{name} ({why})" for name, why in results["skipped"].items()) + ".",
-            "",
-        ]
-    return "\n".join(lines)
+        left = "; ".join(f"{name} ({why})" for name, why in results["skipped"].items())
+        lines += [f"Not run: {left}.", ""]
+    if results.get("failed"):
+        lines += [f"Did not start: {', '.join(results['failed'])}.", ""]
+    return lines

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from benches.proxy.cases import FEW_CONNECTIONS, IDLE_CONNECTIONS, Case
+from benches.proxy.cases import CHANGES, FEW_CONNECTIONS, IDLE_CONNECTIONS, SMALL, Case
+from benches.proxy.changing import Changing
 from benches.proxy.load import Load
 from benches.proxy.machine import Sample, resident_bytes
 from benches.proxy.peers import Peer
@@ -21,12 +23,17 @@ class Clockwork:
     time, and only turns close to each other meet the same minute.
     """
 
-    rounds: int = 24
+    rounds: int = 20
+    """Of a case whose `share` is 1."""
     warm: float = 0.3
     seconds: float = 1.5
     rate_seconds: float = 3.0
     rate_every: int = 4
     """Each so many rounds latencies are measured as well."""
+
+    def rounds_of(self, case: Case) -> int:
+        """Rounds that a case gets."""
+        return max(1, round(self.rounds * case.share))
 
 
 @dataclass
@@ -53,13 +60,22 @@ class Series:
     """CPU per request at the fixed rate."""
     errors: int = 0
     """Wrong or missing answers, warm-up included."""
+    again: int = 0
+    """Requests sent anew because a kept connection was closed under them; their answers count."""
+    changes: list[float] = field(default_factory=list)
+    """Changes of the endpoints a second, where they change."""
     answered: int = 0
     log_lines_lost: int = 0
     """Answers without a line in the access log."""
 
-    def saturate(self, result: dict[str, Any], samples: list[Sample], others: list[Sample]) -> None:
+    def saturate(
+        self, case: Case, result: dict[str, Any], samples: list[Sample], others: list[Sample]
+    ) -> None:
         """Adds one closed-loop run."""
-        count = max(result["answered"], 1)
+        done = result["answered"]
+        if case.is_by_bytes:
+            done = result["moved"] / (case.size + case.sent)
+        count = max(done, 1e-3)
         begin, end = samples
         window = end.at - begin.at
         self.cpu_us.append((end.process - begin.process) / count * 1e6)
@@ -67,60 +83,100 @@ class Series:
         self.busy.append((end.core - begin.core) / window)
         self.load_busy.append((others[1].core - others[0].core) / window)
         self.stolen.append((end.stolen - begin.stolen) / window)
-        self.throughput.append(result["answered"] / result["seconds"])
+        self.throughput.append(done / result["seconds"])
         self._count(result)
 
     def at_rate(self, result: dict[str, Any], samples: list[Sample]) -> None:
         """Adds one run at the fixed rate."""
         begin, end = samples
         self.fixed_cpu_us.append((end.process - begin.process) / max(result["answered"], 1) * 1e6)
-        self.p50_us.append(result["p50_us"])
-        self.p99_us.append(result["p99_us"])
+        if result["answered"]:
+            self.p50_us.append(result["p50_us"])
+            self.p99_us.append(result["p99_us"])
         self._count(result)
 
     def _count(self, result: dict[str, Any]) -> None:
         self.errors += result["wrong_status"] + result["wrong_body"] + result["broken"]
+        self.again += result["again"]
         self.answered += result["answered"]
 
 
-def measure(load: Load, peer: Peer, cores: tuple[int, int], values: dict[str, Any]) -> tuple[Any, ...]:
-    """One run: the load tool's figures, and the counters of the proxy's and of the load tool's core."""
+def measure(
+    load: Load, peer: Peer, cores: tuple[int, int], case: Case, series: Series, **values: str | float
+) -> tuple[dict[str, Any], list[Sample], list[Sample]]:
+    """One run: the load tool's figures, and the counters of the proxy's and of the load tool's core.
+
+    What goes wrong beside the load is counted in `series`: idle connections that the proxy closed, changes
+    that it refused, an endpoint that was added and took nothing.
+    """
     pids = peer.pids()
     own: list[Sample] = []
     others: list[Sample] = []
 
     def moment(_: str) -> None:
-        own.append(Sample.take(pids, cores[0]))
+        # A reload starts processes; those that have ended count with their parent.
+        own.append(Sample.take(peer.pids() if case.churn else pids, cores[0]))
         others.append(Sample.take([load.pid], cores[1]))
 
-    result = load.run(moment, target=f"127.0.0.1:{peer.port}", **values)
+    target = f"127.0.0.1:{peer.port}"
+    if case.beside:
+        opened = load.idle(target=target, connections=case.beside, path=case.first_path("r0"), size=1)
+        series.errors += opened["errors"]
+    changing = Changing(peer.change, 1 / CHANGES) if case.churn else None
+    try:
+        result = load.run(moment, target=target, **{**case.values(), **values})
+    finally:
+        if changing:
+            changing.stop()
+    if changing:
+        series.changes.append(changing.done / changing.seconds)
+        series.errors += changing.refused + (result["origins"][2] == 0)
+    if case.beside:
+        series.errors += case.beside - load.drop()
     return result, own, others
 
 
 def run_case(
-    load: Load, peers: list[Peer], case: Case, clock: Clockwork, cores: tuple[int, int]
+    load: Load, peers: list[Peer], case: Case, clock: Clockwork, cores: tuple[int, int], failed: list[str]
 ) -> dict[str, Series]:
-    """All rounds of one case; every proxy runs throughout, idle while it is another's turn."""
+    """All rounds of one case; every proxy that can do it runs throughout, idle while it is another's turn.
+
+    One that does not start for it is added to `failed` and left out.
+    """
+    peers = [peer for peer in peers if peer.takes(case)]
     series = {peer.name: Series() for peer in peers}
     lines_before = load.lines()
     started: list[Peer] = []
     try:
-        for peer in peers:
-            peer.start(case.routes)
+        for peer in list(peers):
+            try:
+                peer.start(case)
+            except RuntimeError as error:
+                print(f"bench: {case.name}: {error}", file=sys.stderr)
+                peers.remove(peer)
+                del series[peer.name]
+                failed.append(f"{peer.name} in {case.title}")
+                continue
             started.append(peer)
-        for number in range(clock.rounds):
+        if not peers:
+            return series
+        for number in range(clock.rounds_of(case)):
             # The order turns each round: whoever follows a slow proxy must not always be the same.
             for peer in peers[number % len(peers) :] + peers[: number % len(peers)]:
                 own = series[peer.name]
-                values = {**case.values(), "warm": clock.warm, "seconds": clock.seconds, "rate": 0}
-                own.saturate(*measure(load, peer, cores, values))
+                seconds = clock.seconds * case.longer
+                found = measure(load, peer, cores, case, own, warm=clock.warm, seconds=seconds, rate=0)
+                own.saturate(case, *found)
             if number % clock.rate_every:
                 continue
             for peer in peers:
                 own = series[peer.name]
-                own.rate = case.slow_rate if peer.name == "asyncio" else case.rate
-                values = {**case.values(), "warm": 0.5, "seconds": clock.rate_seconds, "rate": own.rate}
-                own.at_rate(*measure(load, peer, cores, values)[:2])
+                own.rate = case.slow_rate if peer.is_slow else case.rate
+                seconds = clock.rate_seconds
+                result, samples, _ = measure(
+                    load, peer, cores, case, own, warm=0.5, seconds=seconds, rate=own.rate
+                )
+                own.at_rate(result, samples)
     finally:
         for peer in started:
             peer.stop()
@@ -138,10 +194,10 @@ def run_idle(
     found = {}
     for peer in peers:
         try:
-            peer.start(1, FEW_CONNECTIONS)
+            peer.start(SMALL, FEW_CONNECTIONS)
             without = warmed_up(load, peer)
             peer.stop()
-            peer.start(1)
+            peer.start(SMALL)
             before = warmed_up(load, peer)
             opened = load.idle(target=f"127.0.0.1:{peer.port}", connections=connections)
             with_idle = settled(peer)

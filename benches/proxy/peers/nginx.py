@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nginx."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from benches.proxy.cases import Case
+from benches.proxy.machine import output
+from benches.proxy.peers.peer import Peer, fill, route_names
+
+
+class Nginx(Peer):
+    """nginx, one worker process."""
+
+    name = "nginx"
+    program = "nginx"
+
+    def version(self) -> str:
+        return output(self.executable(), "-v").removeprefix("nginx version: ")
+
+    def command(self, case: Case) -> list[str]:
+        paths = [f"/{name}/" for name in route_names(case.routes)] or ["/"]
+        to = f"root {self._directory}/files;" if case.files else "proxy_pass http://origin;"
+        self._blocks = "\n".join(f"    location {path} {{ {to} }}" for path in paths)
+        self._write(is_there=False)
+        return [self.executable(), "-p", str(self._directory), "-c", str(self._directory / "nginx.conf")]
+
+    def _write(self, *, is_there: bool) -> None:
+        origins = self._load.origins[: 3 if is_there else 2]
+        text = fill(
+            "nginx.conf",
+            directory=self._directory,
+            port=self.port,
+            # Said by another than root it is a warning.
+            user="user root;" if os.geteuid() == 0 else "",
+            # Its limit counts connections to origin servers as well.
+            connections=self.connections + 384,
+            origins="\n".join(f"    server {origin};" for origin in origins),
+            routes=self._blocks,
+        )
+        (self._directory / "nginx.conf").write_text(text)
+
+    def change(self, is_there: bool) -> None:
+        """Writes the file anew and has it read, which is what `nginx -s reload` does."""
+        self._write(is_there=is_there)
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
