@@ -59,9 +59,11 @@ class Series:
     fixed_cpu_us: list[float] = field(default_factory=list)
     """CPU per request at the fixed rate."""
     errors: int = 0
-    """Wrong or missing answers, warm-up included."""
+    """Wrong or missing answers, warm-up included, and what else went wrong beside the load."""
+    wrong: dict[str, int] = field(default_factory=dict)
+    """Of the answers, how many for each reason."""
     again: int = 0
-    """Requests sent anew because a kept connection was closed under them; their answers count."""
+    """Requests sent anew because their connection was closed under them; their answers count."""
     changes: list[float] = field(default_factory=list)
     """Changes of the endpoints a second, where they change."""
     answered: int = 0
@@ -96,7 +98,10 @@ class Series:
         self._count(result)
 
     def _count(self, result: dict[str, Any]) -> None:
-        self.errors += result["wrong_status"] + result["wrong_body"] + result["broken"]
+        for kind in ("wrong_status", "wrong_body", "broken"):
+            self.errors += result[kind]
+            if result[kind]:
+                self.wrong[kind] = self.wrong.get(kind, 0) + result[kind]
         self.again += result["again"]
         self.answered += result["answered"]
 

@@ -11,6 +11,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use crate::shuttle::{Moved, Token, receive, transmit};
 use crate::wire;
 
+/// How often one request is sent again at most.
+const MOST_TRIES: usize = 3;
+
 /// Where a connection is in its exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -42,8 +45,7 @@ pub enum Progress {
     Over,
     /// The connection is over and an answer was owed.
     Broken,
-    /// The same of a connection that had answered before and gave no byte of this answer: it may have been closed
-    /// while the request was on its way, and the request may be sent again.
+    /// The same without a byte of the answer: the request may be sent again, if it can be repeated.
     Closed,
 }
 
@@ -58,8 +60,8 @@ pub struct Asked {
     close: bool,
     /// Bytes of the request that went out.
     gone: usize,
-    /// Whether it has answered before.
-    is_reused: bool,
+    /// How often the request was sent again.
+    tries: usize,
     /// Bytes that went out and came in; whoever counts them takes them.
     pub moved: u64,
     /// When the request was due (fixed rate) or sent (closed loop), by [`crate::shuttle::nanoseconds`].
@@ -81,7 +83,7 @@ impl Asked {
             right: true,
             close: false,
             gone: 0,
-            is_reused: false,
+            tries: 0,
             moved: 0,
             since: 0,
             request: 0,
@@ -257,7 +259,7 @@ impl Asked {
             self.state = State::Body(at);
             return Progress::More;
         }
-        self.is_reused = true;
+        self.tries = 0;
         self.state = if self.close {
             State::Closing
         } else {
@@ -269,10 +271,16 @@ impl Asked {
         }
     }
 
-    /// Whether the connection has answered before and given nothing of this answer.
+    /// Whether an answer is owed of which nothing has come.
     #[must_use]
     pub fn is_unanswered(&self) -> bool {
-        self.is_reused && self.state == State::Head && self.head.is_empty()
+        self.state == State::Head && self.head.is_empty()
+    }
+
+    /// Whether the request may be sent once more; counts that it was.
+    pub fn try_again(&mut self) -> bool {
+        self.tries += 1;
+        self.tries <= MOST_TRIES
     }
 
     /// Has its events come under another token, for a connection that is only kept.
@@ -303,7 +311,6 @@ impl Asked {
     /// Closes the connection; the next request opens another.
     pub fn shut(&mut self) {
         self.socket = None;
-        self.is_reused = false;
         self.state = State::Free;
     }
 }

@@ -297,6 +297,9 @@ impl Run {
             return false;
         };
         connection.shut();
+        if !connection.try_again() {
+            return false;
+        }
         self.report.again += 1;
         self.report.opened += 1;
         connection

@@ -35,8 +35,8 @@ pub struct Plan {
     pub close: bool,
     /// Keeps the connections that `idle` opened.
     pub beside: bool,
-    /// Asks again on a new connection when a kept one closes before the first byte of an answer, as RFC 9112 §9.5
-    /// has clients do; counted as `again`.
+    /// Asks again on a new connection, three times at most, when one closes before the first byte of an answer, as
+    /// RFC 9110 §9.2.2 lets clients do; counted as `again`.
     pub retry: bool,
     /// Only opens the connections, asks once on each and keeps them.
     pub idle: bool,

@@ -14,7 +14,7 @@ pub struct Report {
     pub wrong_body: u64,
     /// Connections that broke or were refused while an answer was owed.
     pub broken: u64,
-    /// Requests sent again because a kept connection closed before the first byte of an answer.
+    /// Requests sent again because the connection closed before the first byte of an answer.
     pub again: u64,
     /// Bytes that the client sent and received, heads included.
     pub moved: u64,
