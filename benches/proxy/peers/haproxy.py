@@ -10,6 +10,9 @@ from benches.proxy.machine import output
 from benches.proxy.peers.peer import Peer, fill, route_names
 
 
+LONG = 65_536
+
+
 class Haproxy(Peer):
     """HAProxy, one thread."""
 
@@ -40,6 +43,8 @@ class Haproxy(Peer):
             connections=self.connections,
             origin_1=self._load.origins[0],
             origin_2=self._load.origins[1],
+            # Long bodies by pieces of 64 KiB, as tidegate moves them; its own default is 16.
+            buffer="  tune.bufsize 65536" if case.size + case.sent >= LONG else "",
             slot=slot if case.churn else "",
             route=route,
             sink=self._load.sink,
