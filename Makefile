@@ -42,8 +42,9 @@ check: setup
 generate: setup
 	$(BIN)/python tools/generate.py
 
-## make bench     CPU per request against nginx, haproxy and a plain asyncio proxy (ARGS="--quick" for a look)
-bench: packages
+## make bench     CPU per request against nginx, haproxy, envoy, caddy (ARGS="--quick" for a look, "--all" for all)
+bench:
+	@$(PYTHON) tools/setup.py --packages --bench
 	$(BIN)/python -m benches.proxy $(ARGS)
 
 ## make fuzz      every parser for a minute by cargo-fuzz, where nightly Rust is (ARGS="--seconds 600 chunked")

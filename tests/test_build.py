@@ -10,10 +10,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benches.proxy import report
+from benches.proxy import page, report
+from benches.proxy.cases import CASES
 from tools import licences, setup
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -161,8 +163,57 @@ def test_figures_go_into_the_readme_between_its_marks():
     assert report.into_readme(once, results) == once
     with pytest.raises(ValueError, match="marks"):
         report.into_readme("no marks here", results)
-    # The ratio is to the better of nginx and HAProxy.
-    assert re.search(r"\| tidegate \| 15\.00 µs ±0\.0% \| 0\.938 \|", report.markdown(results))
+    # The ratio is to the best of the others.
+    assert re.search(r"\| tidegate \| 15\.00 µs ±0\.0% \| 0\.938 ±0\.0% \|", report.markdown(results))
+
+
+def whole_results() -> dict[str, Any]:
+    peers = ("tidegate", "nginx", "haproxy", "envoy", "caddy")
+    cases = {
+        case.name: {name: series(10 if name == "tidegate" else 20) for name in peers if case.name != "file1k"}
+        for case in CASES
+    }
+    cases["file1k"] = {"tidegate": series(22), "nginx": series(20), "caddy": series(40)}
+    cases["upload"]["caddy"] = series(9)
+    each = {"kept": 9000, "connections": 9000, "errors": 0, "bytes_on_arrival": 1.0, "resident_with": 1.0}
+    idle = {name: {**each, "bytes_per_connection": 100.0 + len(name)} for name in peers}
+    return {
+        "date": "2026-01-02 03:04 UTC",
+        "commit": "abc",
+        "machine": {"cpu": "some", "cores": 2, "kernel": "Linux 6"},
+        "versions": {name: f"{name}/1" for name in peers},
+        "titles": {case.name: case.title for case in CASES},
+        "cases": cases,
+        "idle": idle,
+        "profiles": {"upload": [[31.5, "kernel", "copy"], [2.0, "_engine.abi3.so", "tidegate::send"]]},
+        "command": 'make bench ARGS="--all"',
+        "rounds": 20,
+        "seconds": 1.5,
+    }
+
+
+def test_the_page_of_benchmarks_shows_losses_first_with_their_functions():
+    results = whole_results()
+    assert page.is_whole(results)
+    text = page.page(results)
+    assert "Of 13 cases tidegate loses 3 to at least one of the others, the most by 11.1%." in text
+    table = [line for line in text.splitlines() if line.startswith("| ")]
+    assert "**1.111, lost to caddy**" in table[1] and "10 MiB request bodies" in table[1]
+    assert "**1.100, lost to nginx**" in table[2] and "static file of 1 KiB" in table[2]
+    assert "memory per idle connection" in table[3]
+    # Its own table, and below it where the time goes.
+    _, _, lost = text.partition("### 10 MiB request bodies")
+    assert lost.index("| 31.5 % | kernel | `copy` |") < lost.index("###")
+    assert text.count("`copy`") == 1
+    del results["cases"]["churn"]
+    assert not page.is_whole(results)
+
+
+def test_the_page_of_benchmarks_shows_the_newest_whole_results():
+    found = [json.loads(path.read_text()) for path in sorted((ROOT / "benches" / "results").glob("*.json"))]
+    whole = [one for one in found if page.is_whole(one)]
+    if whole:
+        assert (ROOT / "docs" / "benchmarks.md").read_text() == page.page(whole[-1])
 
 
 def test_the_readme_shows_the_newest_results():

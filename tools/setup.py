@@ -219,14 +219,22 @@ def debian_packages() -> None:
         if own_policy:
             policy.write_text("#!/bin/sh\nexit 101\n")
             policy.chmod(0o755)
+        install = [*quiet, "install", "-y", "--no-install-recommends"]
+
+        def installs(*chosen: str) -> bool:
+            done = subprocess.run(
+                [*install, *chosen], env=environment, check=False, stdout=subprocess.DEVNULL
+            )
+            return done.returncode == 0
+
         try:
             subprocess.run([*quiet, "update"], env=environment, check=False, stdout=subprocess.DEVNULL)
-            install = [*quiet, "install", "-y", "--no-install-recommends", *names]
-            done = subprocess.run(install, env=environment, check=False, stdout=subprocess.DEVNULL)
+            # One that this release does not have must not keep the others away.
+            names = [] if installs(*names) else [name for name in names if not installs(name)]
         finally:
             if own_policy:
                 policy.unlink(missing_ok=True)
-        if done.returncode == 0:
+        if not names:
             return
     print(
         f"setup: not installed: {' '.join(names)}; tests that need them are skipped by name", file=sys.stderr
@@ -234,14 +242,29 @@ def debian_packages() -> None:
     print(f"       to have them: apt-get install {' '.join(names)}", file=sys.stderr)
 
 
+def bench_programs() -> None:
+    """Installs what only the bench runs from wheels; a proxy that is missing is left out by name."""
+    lock = ROOT / "requirements" / "bench.txt"
+    stamp_file = VENV / "tidegate-bench-stamp"
+    if stamp_file.exists() and stamp_file.read_text() == stamp_of(lock.read_bytes()):
+        return
+    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
+    if subprocess.run([*command, "-r", str(lock)], check=False).returncode == 0:
+        stamp_file.write_text(stamp_of(lock.read_bytes()))
+    else:
+        print("setup: requirements/bench.txt is not installed; the bench goes on without", file=sys.stderr)
+
+
 def main() -> None:
-    """Runs the steps named on the command line: `setup.py [--packages]`."""
+    """Runs the steps named on the command line: `setup.py [--packages] [--bench]`."""
     check_machine()
     make_environment()
     install_checkout()
     build_engine()
     if "--packages" in sys.argv[1:]:
         debian_packages()
+    if "--bench" in sys.argv[1:]:
+        bench_programs()
 
 
 if __name__ == "__main__":

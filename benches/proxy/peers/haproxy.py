@@ -9,7 +9,6 @@ from benches.proxy.cases import Case
 from benches.proxy.machine import output
 from benches.proxy.peers.peer import Peer, fill, route_names
 
-
 LONG = 65_536
 
 
