@@ -103,15 +103,16 @@ def profile_lines(results: Results, name: str) -> list[str]:
     return [*lines, ""]
 
 
-def page(results: Results) -> str:
-    """The whole page."""
+HEAD = ["# Benchmarks", "", "```sh", 'make bench ARGS="--all"', "```", ""]
+
+
+def page(results: Results | None) -> str:
+    """The whole page, of the newest whole run if there is one."""
+    if results is None:
+        text = "writes this page. Not measured yet: no whole run on a quiet machine is in `benches/results/`."
+        return "\n".join([*HEAD, text, "", "[How we measure](internals/benchmark.md)."]) + "\n"
     lines = [
-        "# Benchmarks",
-        "",
-        "```sh",
-        'make bench ARGS="--all"',
-        "```",
-        "",
+        *HEAD,
         "made this page; it is written by the benchmark, never by hand. "
         "[How we measure](internals/benchmark.md) says what a figure means, and what is the same for all.",
         "",
