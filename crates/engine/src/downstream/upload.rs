@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::connection::Downstream;
+use crate::thread::LARGE;
 use crate::upstream::MirrorCopy;
 use std::task::{Context, Poll};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::{ChunkDecoder, HeadLimits, encode_chunk_head, encode_last_chunk};
 use tidegate_request::{Framing, Reject};
+
+/// Bodies of which more is to come are read in large pieces.
+const LONG: u64 = 16 << 10;
 
 /// Why a request's body did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +138,49 @@ impl Upload {
         Ok(())
     }
 
+    /// Whether the body's bytes go to the endpoint as they come, out of the connection's own buffer.
+    pub(crate) fn is_raw(&self) -> bool {
+        self.decoder.is_none() && self.copy.is_none()
+    }
+
+    /// What is there of a body that [`Self::is_raw`].
+    pub(crate) fn piece<'a>(&self, downstream: &'a Downstream) -> &'a [u8] {
+        let count = (downstream.buffer.len() as u64).min(self.left) as usize;
+        downstream.buffer.data().get(..count).unwrap_or_default()
+    }
+
+    /// So many bytes of [`Self::piece`] were sent on.
+    pub(crate) fn took(&mut self, downstream: &mut Downstream, count: usize) {
+        downstream.buffer.consume(count);
+        self.left = self.left.saturating_sub(count as u64);
+        self.received += count as u64;
+        self.is_done = self.left == 0;
+    }
+
+    /// Reads more of a body that [`Self::is_raw`] into the connection's buffer, which is empty.
+    pub(crate) fn poll_fill(
+        &mut self,
+        downstream: &mut Downstream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), UploadError>> {
+        if self.left > LONG && downstream.buffer.size() < LARGE {
+            // The memory for it was asked for when the body began.
+            let buffers = &downstream.thread.buffers;
+            let large = buffers.take_large();
+            buffers.give(std::mem::replace(&mut downstream.buffer, large));
+        }
+        let room = downstream.buffer.room(LARGE);
+        match downstream.stream.poll_read(cx, room) {
+            Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => Poll::Ready(Err(UploadError::Gone)),
+            Poll::Ready(Ok(count)) => {
+                downstream.buffer.filled(count);
+                self.progress = downstream.thread.now();
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
     /// When the client counts as too slow: `body_stall` after the last byte, or once the whole body
     /// came at less than `body_rate` bytes a second after a grace of `body_stall`.
     pub(crate) fn deadline(&self, downstream: &Downstream) -> Moment {
@@ -176,7 +223,7 @@ impl Upload {
                 }
                 return Poll::Ready(Ok(()));
             }
-            let room = downstream.buffer.room(64 << 10);
+            let room = downstream.buffer.room(LARGE);
             match downstream.stream.poll_read(cx, room) {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
                     return Poll::Ready(Err(UploadError::Gone));

@@ -84,6 +84,25 @@ impl Sender {
             }
             self.out.clear();
             self.sent = 0;
+            if upload.is_raw() {
+                let piece = upload.piece(downstream);
+                if !piece.is_empty() {
+                    match connection.stream.poll_write(cx, piece) {
+                        Poll::Ready(Ok(count)) => {
+                            upload.took(downstream, count);
+                            self.progress = downstream.thread.now();
+                        }
+                        Poll::Ready(Err(_)) => self.is_broken = true,
+                        Poll::Pending => return Poll::Pending,
+                    }
+                    continue;
+                }
+                match upload.poll_fill(downstream, cx) {
+                    Poll::Ready(Ok(())) => continue,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
             match upload.poll_more(downstream, cx, &mut self.out, true) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -107,7 +126,8 @@ impl Sender {
                 ErrorKind::HttpResponseTimeout,
             );
         }
-        if self.sent < self.out.len() {
+        let is_full = upload.is_raw() && !upload.piece(downstream).is_empty();
+        if self.sent < self.out.len() || is_full {
             let stall = plan.config.timeouts.stall.0;
             return (
                 self.progress.after_millis(stall),

@@ -197,7 +197,7 @@ impl Download {
                     continue;
                 }
             }
-            match connection.stream.poll_read(cx, self.buffer.room(64 << 10)) {
+            match connection.stream.poll_read(cx, self.buffer.room(LARGE)) {
                 Poll::Ready(Ok(0)) => self.end()?,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(cut_short())),
                 Poll::Ready(Ok(count)) => {
