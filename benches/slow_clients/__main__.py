@@ -34,7 +34,8 @@ from typing import Any, Self
 
 from benches.proxy import engine, machine
 from benches.proxy import load as load_tool
-from benches.proxy.peers import SEARCH_PATH, Peer
+from benches.proxy.cases import SMALL
+from benches.proxy.peers.peer import SEARCH_PATH, Peer
 
 from . import peers
 from .attack import SIZE
@@ -139,7 +140,7 @@ def windows(load: load_tool.Load, values: dict[str, str | float]) -> dict[str, A
 
 def measure(peer: Peer, attack: str, count: int, load: load_tool.Load, seconds: float) -> dict[str, Any]:
     """The honest client's figures, without and with the attack."""
-    peer.start(1)
+    peer.start(SMALL)
     try:
         values: dict[str, str | float] = {
             "target": f"127.0.0.1:{peer.port}",

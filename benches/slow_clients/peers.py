@@ -6,11 +6,12 @@ from __future__ import annotations
 import getpass
 import os
 import resource
-import shutil
 import sys
 from pathlib import Path
 
-from benches.proxy import peers
+from benches.proxy.cases import Case
+from benches.proxy.peers import nginx, tidegate
+from benches.proxy.peers.peer import Peer, fill
 
 FOLDER = Path(__file__).parent
 package: Path | None = None
@@ -22,10 +23,10 @@ def descriptors() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
-class _Configured(peers.Peer):
+class _Configured(Peer):
     def configure(self, template: str) -> Path:
         """Fills in a file of this folder."""
-        text = peers.fill(
+        text = fill(
             str(FOLDER / template),
             directory=self._directory,
             port=self.port,
@@ -39,19 +40,18 @@ class _Configured(peers.Peer):
         return written
 
 
-class Nginx(_Configured, peers.Nginx):
+class Nginx(_Configured, nginx.Nginx):
     """nginx, one worker process."""
 
-    def command(self, routes: int) -> list[str]:
+    def command(self, case: Case) -> list[str]:
         """Writes the configuration; there is one route."""
-        program = shutil.which(self.program, path=peers.SEARCH_PATH) or self.program
-        return [program, "-p", str(self._directory), "-c", str(self.configure("nginx.conf"))]
+        return [self.executable(), "-p", str(self._directory), "-c", str(self.configure("nginx.conf"))]
 
 
-class Tidegate(_Configured, peers.Tidegate):
+class Tidegate(_Configured, tidegate.Tidegate):
     """tidegate as it is run, release profile, one thread."""
 
-    def command(self, routes: int) -> list[str]:
+    def command(self, case: Case) -> list[str]:
         """Writes the configuration; there is one route."""
         return [sys.executable, "-m", "tidegate", "run", str(self.configure("tidegate.yaml"))]
 
