@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import signal
 import subprocess
 import time
@@ -18,7 +17,6 @@ from websockets.sync.client import ClientConnection, connect
 
 DEADLINE = 90.0
 """Seconds for what takes one: the machine may be busy with other tests."""
-PROGRAM = shutil.which("chromium") or shutil.which("google-chrome")
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -170,9 +168,14 @@ def browser(folder: Path, host: str) -> Iterator[Page]:
         folder: For its profile.
         host: A name without a port.
     """
-    assert PROGRAM is not None
     rules = f"MAP {host} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-    command = [PROGRAM, *_FLAGS, f"--user-data-dir={folder}", f"--host-resolver-rules={rules}", "about:blank"]
+    command = [
+        "chromium",
+        *_FLAGS,
+        f"--user-data-dir={folder}",
+        f"--host-resolver-rules={rules}",
+        "about:blank",
+    ]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )

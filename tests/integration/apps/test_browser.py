@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.apps.browser import PROGRAM, Page, browser
+from tests.integration.apps.browser import Page, browser
 from tests.integration.apps.conftest import Site
 
 HOST = "apps.localhost"
 """A name that browsers trust without TLS, as they do in development."""
 
 
-@pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium")
+@pytest.mark.needs("chromium")
 def test_a_visit_with_a_browser(site: Site, tmp_path: Path) -> None:
     port = site.url.rpartition(":")[2]
     with browser(tmp_path / "profile", HOST) as page:
