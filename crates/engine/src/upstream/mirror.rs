@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tidegate_config::{HostField, Mirror};
 use tidegate_contract::Exchange;
+use tidegate_core::Draw;
 use tidegate_http::{Forwarding, encode_request};
 use tidegate_net::connect;
 use tidegate_request::Framing;
@@ -71,8 +72,11 @@ pub(crate) fn begin(
 ) {
     let route = journey.routed.route;
     let Some(mirror) = &route.mirror else { return };
-    let drawn = downstream.thread.draw.borrow_mut().below(100);
-    if drawn >= u64::from(mirror.config.percent) || exchange.request.upgrade().is_some() {
+    let is_drawn = is_drawn(
+        mirror.config.percent,
+        &mut downstream.thread.draw.borrow_mut(),
+    );
+    if !is_drawn || exchange.request.upgrade().is_some() {
         return;
     }
     let is_whole = journey.upload.is_done;
@@ -81,6 +85,11 @@ pub(crate) fn begin(
         Ok(copy) => journey.upload.copy = Some(Box::new(copy)),
         Err(outcome) => count(&downstream.thread, route, outcome),
     }
+}
+
+/// Whether this one is among the `percent` of all that are copied.
+fn is_drawn(percent: u8, draw: &mut Draw) -> bool {
+    draw.below(100) < u64::from(percent)
 }
 
 fn copy(
@@ -223,5 +232,28 @@ impl MirrorCopy {
 fn count(thread: &Thread, route: &RoutePlan, outcome: Mirrored) {
     if let Some(stats) = route.stats.of(thread.index) {
         stats.count_mirrored(outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_drawn;
+    use tidegate_core::Draw;
+
+    #[test]
+    fn the_share_is_within_four_standard_errors() {
+        let text = std::env::var("TIDEGATE_SEED").unwrap_or_else(|_| "20260101".into());
+        let seed: u64 = text.parse().unwrap();
+        println!("TIDEGATE_SEED={seed}");
+        for percent in [0, 1, 30, 99, 100] {
+            let mut draw = Draw::from_seed(seed);
+            let drawn = (0..100_000)
+                .filter(|_| is_drawn(percent, &mut draw))
+                .count();
+            let share = f64::from(percent) / 100.0;
+            let error = (100_000.0 * share * (1.0 - share)).sqrt();
+            let off = (drawn as f64 - 100_000.0 * share).abs();
+            assert!(off <= 4.0 * error, "seed {seed}: {drawn} at {percent} %");
+        }
     }
 }
