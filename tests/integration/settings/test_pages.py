@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.testing import Reply, RunningGateway, Wire, decide, endpoint, gateway
+from tidegate.testing import Reply, RunningGateway, Wire, decide, endpoint, gateway, wait_until
 
 from .kit import ask, error, shows, small
 
@@ -101,6 +101,60 @@ def test_answers_of_endpoints_are_replaced_on_request() -> None:
                 assert (answer.get("retry-after"), answer.get("set-cookie")) == ("7", "a=b")
             # What came whole costs no connection.
             assert len(upstream.connections) == 1
+
+
+_FUNCTIONS = """
+import asyncio
+import tidegate
+
+ended = []
+
+def plain(request):
+    return tidegate.Response("inner", status=503, headers={"Retry-After": "7", "X-Inner": "1"})
+
+async def stream(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    await send({"type": "http.response.start", "status": 500, "headers": [(b"x-inner", b"1")]})
+    try:
+        # Longer than what may be under way: it ends when it is told that nobody reads on.
+        for _ in range(100):
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+            await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        ended.append(1)
+
+def count(request):
+    return str(len(ended))
+"""
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_answers_of_functions_are_replaced_on_request(tmp_path: Path, intercept: bool) -> None:
+    (tmp_path / "inner.py").write_text(_FUNCTIONS)
+    pages = f"error_pages: {{ 5xx: {{ bodies: ours, intercept: {str(intercept).lower()} }} }}"
+    text = f"""
+listeners: {{ web: {{ port: 0 }} }}
+functions:
+  plain: {{ handler: "inner:plain", path: "{tmp_path}", pool: one }}
+  stream: {{ handler: "inner:stream", path: "{tmp_path}", kind: asgi, pool: one }}
+  count: {{ handler: "inner:count", path: "{tmp_path}", pool: one }}
+routes:
+  - {{ path: /plain, to: "function:plain", {pages} }}
+  - {{ path: /stream, to: "function:stream", {pages} }}
+  - {{ path: /count, to: "function:count", {pages} }}
+"""
+    with gateway(text, threads=1, processes=True) as running:
+        for path, status, inner in (("/plain", 503, b"inner"), ("/stream", 500, b"x" * 65536 * 100)):
+            for _ in range(2):
+                answer = ask(running, path)
+                assert answer.status == status
+                assert answer.body == (b"ours" if intercept else inner)
+                assert answer.get("x-inner") == (None if intercept else "1")
+        assert ask(running, "/plain").get("retry-after") == "7"
+        # A call whose answer nobody reads is not left to run on.
+        assert wait_until(lambda: ask(running, "/count").body == b"2", 30), ask(running, "/count")
 
 
 def test_an_answer_without_fault_is_never_replaced() -> None:

@@ -184,6 +184,10 @@ fn walk(root: &OwnedFd, name: &[u8], flags: OFlags, symlinks: Symlinks) -> Resul
     let mut held: Option<OwnedFd> = None;
     let mut segments = name.split(|byte| *byte == b'/').peekable();
     while let Some(segment) = segments.next() {
+        // No name has one; here it would lead out, where openat2 would refuse it.
+        if segment == b".." {
+            return Err(Errno::XDEV);
+        }
         let flags = if segments.peek().is_some() {
             folder
         } else {
@@ -261,3 +265,6 @@ fn read_some(
 fn read_some(fd: &OwnedFd, bytes: &mut [u8], offset: u64, _: Patience) -> Result<usize, Errno> {
     rustix::io::pread(fd, bytes, offset)
 }
+
+#[cfg(test)]
+mod tests;
