@@ -303,8 +303,8 @@ pub struct SlowStart {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoadReport {
-    /// The response field: a plain number, or an ORCA report as `TEXT` or `JSON`. The client never
-    /// sees it.
+    /// The response field or trailer: a number, or an ORCA report as `TEXT` or `JSON`; binary
+    /// reports are in this name and `-bin`. The client never sees either.
     pub header: String,
     /// The metric of an ORCA report that counts, such as `mem_utilization` or
     /// `named_metrics.queue`.

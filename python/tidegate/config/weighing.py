@@ -43,7 +43,8 @@ class LoadReport(Model):
     """Endpoints report their load in a field of their responses, and those with capacity left get more."""
 
     header: FieldName = "endpoint-load-metrics"
-    """The response field: a plain number, or an ORCA report as `TEXT` or `JSON`. The client never sees it."""
+    """The response field or trailer: a number, or an ORCA report as `TEXT` or `JSON`; binary reports are
+    in this name and `-bin`. The client never sees either."""
     metric: Annotated[str, Rule(metric_name, "name of a metric")] = "cpu_utilization"
     """The metric of an ORCA report that counts, such as `mem_utilization` or `named_metrics.queue`."""
     smoothing: Duration = Duration("5s")

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights that change while the gateway runs: slow start and reported load."""
 
+import struct
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
 
-from tidegate.testing import FakeEndpoint, Reply, RunningGateway, endpoint, gateway, wait_until
+from tidegate.testing import FakeEndpoint, Message, Reply, RunningGateway, endpoint, gateway, wait_until
 
 from .kit import ask, shows
 
@@ -125,6 +127,46 @@ def test_less_goes_where_more_load_is_reported_and_the_client_sees_no_report(
         for _ in range(100):
             ask(running)
         assert len(idle.messages) - len(busy.messages) > before
+
+
+def binary(load: float) -> str:
+    """`OrcaLoadReport` of xds.data.orca.v3 with `cpu_utilization` and a map, as gRPC writes it."""
+    member = b"\x0a\x01q\x11" + struct.pack("<d", load)
+    report = b"\x09" + struct.pack("<d", load) + b"\x42" + bytes([len(member)]) + member
+    return b64encode(report).decode().rstrip("=")
+
+
+def trailers(response: Message) -> set[str]:
+    return {name.decode().lower() for name, _ in response.trailers}
+
+
+@pytest.mark.parametrize("metric", ["cpu_utilization", "named_metrics.q"])
+@pytest.mark.parametrize("is_trailer", [False, True])
+def test_reports_may_be_binary_and_in_trailers(metric: str, is_trailer: bool) -> None:
+    name = "endpoint-load-metrics-bin"
+
+    def answer(load: float) -> Reply:
+        if not is_trailer:
+            return Reply(headers=[(name, binary(load))])
+        body = f"2\r\nok\r\n0\r\n{name}: {binary(load)}\r\nX-Sum: 1\r\n\r\n"
+        return Reply(headers=[("Transfer-Encoding", "chunked")], body=body.encode())
+
+    report = f"load_report: {{ metric: {metric}, smoothing: 50ms }}"
+    with (
+        endpoint(answer(0.2)) as idle,
+        endpoint(answer(0.8)) as busy,
+        gateway(configuration(report, idle, busy), threads=1) as running,
+    ):
+
+        def tells_apart() -> bool:
+            for _ in range(5):
+                response = ask(running)
+                assert response.get(name) is None and name not in trailers(response)
+                assert ("x-sum" in trailers(response)) is is_trailer
+            now = weights(running)
+            return now[idle.address] > 1.2 and now[busy.address] < 0.8
+
+        assert wait_until(tells_apart)
 
 
 @shows("LoadReport.most", "LoadReport.expire_after")

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A response's body on its way to the client.
 use super::attempt::Sender;
+use super::load;
 use crate::downstream::{Absence, Downstream, Expired, Upload};
 use crate::snapshot::BackendPlan;
 use crate::thread::{Buffer, Connection, LARGE};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
+use tidegate_config::LoadReport;
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::{ChunkDecoder, HeadLimits, encode_chunk_head, encode_last_chunk};
 use tidegate_request::ResponseFraming;
@@ -23,7 +25,7 @@ pub(crate) struct Cut {
 }
 
 /// The body of one response.
-pub(crate) struct Download {
+pub(crate) struct Download<'a> {
     framing: ResponseFraming,
     left: u64,
     decoder: Option<Box<ChunkDecoder>>,
@@ -39,9 +41,12 @@ pub(crate) struct Download {
     pub(crate) bytes: u64,
     progress: Moment,
     waits_for_client: bool,
+    /// What a load report in the trailers is to look like, and what one said.
+    report: Option<&'a LoadReport>,
+    pub(crate) load: Option<f64>,
 }
 
-impl Download {
+impl<'a> Download<'a> {
     /// `out` holds the encoded head. `is_chunked` says how the client is told where the body ends.
     pub(crate) fn new(
         framing: ResponseFraming,
@@ -50,6 +55,7 @@ impl Download {
         buffer: Buffer,
         limits: &HeadLimits,
         now: Moment,
+        report: Option<&'a LoadReport>,
     ) -> Self {
         let (left, decoder) = match framing {
             ResponseFraming::None => (0, None),
@@ -70,6 +76,8 @@ impl Download {
             bytes: 0,
             progress: now,
             waits_for_client: false,
+            report,
+            load: None,
         }
     }
 
@@ -129,8 +137,12 @@ impl Download {
             }
             if decoded.done {
                 self.is_done = true;
+                let mut trailers = decoder.take_trailers();
+                if let Some(report) = self.report {
+                    self.load = load::take(report, &mut trailers);
+                }
                 if self.is_chunked {
-                    encode_last_chunk(&mut self.out, &decoder.take_trailers());
+                    encode_last_chunk(&mut self.out, &trailers);
                 }
             }
             let consumed = decoded.consumed;

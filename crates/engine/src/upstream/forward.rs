@@ -308,7 +308,10 @@ async fn deliver(
     let now = downstream.thread.moment();
     record.entry.first_byte_us = now.micros_since(record.started).max(1);
     if let Some(report) = &plan.config.load_report {
-        load::take(report, &mut response, &place.endpoint.state, now);
+        let load = load::take(report, response.fields_mut());
+        if let Some(load) = load {
+            load::note(report, load, &place.endpoint.state, now);
+        }
     }
     if response.status() == 101 {
         return switch(
@@ -357,12 +360,21 @@ async fn deliver(
     record.responds(&response, journey.current);
     let is_chunked = told.framing == ResponseFraming::Chunked;
     let limits = head_limits_of(plan);
-    let mut download = Download::new(framing, is_chunked, out, buffer, &limits, now);
+    let report = plan.config.load_report.as_ref();
+    let mut download = Download::new(framing, is_chunked, out, buffer, &limits, now, report);
     let upload = &mut journey.upload;
     let outcome = download
         .run(downstream, upload, &mut sender, &connection, plan, until)
         .await;
     record.entry.bytes_out = download.bytes;
+    if let (Some(report), Some(load)) = (report, download.load) {
+        load::note(
+            report,
+            load,
+            &place.endpoint.state,
+            downstream.thread.moment(),
+        );
+    }
     let is_clean = outcome.is_ok()
         && !download.has_surplus()
         && !sender.is_broken

@@ -3,46 +3,58 @@
 //!
 //! Half trusted: a number out of bounds, or what is no number, changes nothing, and what a report
 //! may do to a weight is bounded where weights are worked out.
+use super::orca;
 use serde_json::Value;
 use tidegate_config::LoadReport;
 use tidegate_contract::{Average, EndpointState};
 use tidegate_core::Moment;
-use tidegate_request::Response;
+use tidegate_request::Fields;
 
 /// The longest report that is read.
 const LONGEST: usize = 4096;
 /// The greatest load that is believed.
 const MOST: f64 = 1e6;
 
-/// Takes the report out of the response and into the endpoint's average.
-pub(crate) fn take(
-    report: &LoadReport,
-    response: &mut Response,
-    state: &EndpointState,
-    now: Moment,
-) {
-    let name = report.header.as_bytes();
-    let mut values = response.fields().get_all_name(name);
-    let Some(value) = values.next() else {
-        return;
+/// Takes the report out of the fields of a response, or of its trailers, and says what it comes to.
+///
+/// A report is in the field of the configured name, or in binary form in that name and `-bin`. Of two
+/// reports neither is believed: they may contradict each other.
+pub(crate) fn take(report: &LoadReport, fields: &mut Fields) -> Option<f64> {
+    let binary = format!("{}-bin", report.header);
+    let mut reports = fields.get_all_name(report.header.as_bytes());
+    let mut binaries = fields.get_all_name(binary.as_bytes());
+    let (text, bytes) = (reports.next(), binaries.next());
+    let is_one = reports.next().is_none() && binaries.next().is_none();
+    let load = match (text, bytes) {
+        (Some(value), None) if is_one => read(value, &report.metric),
+        (None, Some(value)) if is_one => orca::read(value, &report.metric).filter(is_load),
+        _ => None,
     };
-    // Two reports contradict each other: neither is believed.
-    let load = match values.next() {
-        None => read(value, &report.metric),
-        Some(_) => None,
-    };
-    drop(values);
-    response.fields_mut().remove(name);
-    if let Some(load) = load {
-        let next = match state.load.get() {
-            Some((old, at)) => {
-                let kept = Average::kept(at, now, report.smoothing.0);
-                old * kept + load * (1.0 - kept)
-            }
-            None => load,
-        };
-        state.load.set(next, now);
+    let is_there = (text.is_some(), bytes.is_some());
+    drop((reports, binaries));
+    if is_there.0 {
+        fields.remove(report.header.as_bytes());
     }
+    if is_there.1 {
+        fields.remove(binary.as_bytes());
+    }
+    load
+}
+
+/// Takes a load into the endpoint's average.
+pub(crate) fn note(report: &LoadReport, load: f64, state: &EndpointState, now: Moment) {
+    let next = match state.load.get() {
+        Some((old, at)) => {
+            let kept = Average::kept(at, now, report.smoothing.0);
+            old * kept + load * (1.0 - kept)
+        }
+        None => load,
+    };
+    state.load.set(next, now);
+}
+
+fn is_load(load: &f64) -> bool {
+    (0.0..=MOST).contains(load)
 }
 
 /// The load in a field's value: a number, `TEXT name=number, ...` or `JSON {"name": number}`.
@@ -67,7 +79,7 @@ pub(crate) fn read(value: &[u8], metric: &str) -> Option<f64> {
     } else {
         text.parse().ok()?
     };
-    (0.0..=MOST).contains(&load).then_some(load)
+    is_load(&load).then_some(load)
 }
 
 #[cfg(test)]

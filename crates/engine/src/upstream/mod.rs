@@ -11,6 +11,7 @@ mod giving;
 mod load;
 mod mirror;
 mod open;
+mod orca;
 mod relay;
 mod switch;
 mod tunnel;
