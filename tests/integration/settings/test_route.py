@@ -79,7 +79,7 @@ def test_a_routes_policy_is_that_routes_alone() -> None:
         assert ask(running, "/other").get("x-r") is None
 
 
-@shows("Route.to", "Target.Forward", "WeightedBackend.backend", "WeightedBackend.weight")
+@shows("Route.to", "Forward.backends", "WeightedBackend.backend", "WeightedBackend.weight")
 def test_requests_are_split_by_weight() -> None:
     with endpoint(Reply(body=b"one")) as one, endpoint(Reply(body=b"two")) as two:
         text = f"""
@@ -94,7 +94,10 @@ routes: [{{ path: /, to: [{{ backend: a, weight: 3 }}, {{ backend: b, weight: 1 
         assert 125 <= len(one.messages) <= 175 and len(one.messages) + len(two.messages) == 200
 
 
-@shows("Target.Redirect", "Target.Respond", "Target.Internal")
+@shows(
+    "Redirect.status", "Redirect.location", "Redirect.scheme", "Redirect.host", "Redirect.port",
+    "Redirect.path", "Respond.status", "Respond.headers", "Respond.body", "Internal.page",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("to", "status", "location", "body"),
     [
