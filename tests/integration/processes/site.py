@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.integration.supervised import DEADLINE, Supervised, supervised
+from tests.integration.supervised import DEADLINE, Event, Supervised, supervised
 
 SERVER = Path(__file__).with_name("server.py")
 TEXT = """
@@ -47,10 +47,23 @@ def text(
 
 
 @contextlib.contextmanager
-def site(folder: Path, configuration: str, **options: Any) -> Iterator[Supervised]:
+def site(folder: Path, configuration: str) -> Iterator[Supervised]:
     """A gateway whose processes all serve."""
-    with supervised(folder, configuration, **options) as gateway:
+    with supervised(folder, configuration) as gateway:
+        wait_ready(gateway, told(gateway)["count"])
         yield gateway
+
+
+def printed(gateway: Supervised, beginning: str, count: int) -> list[Event]:
+    """Waits until processes have printed so many lines that begin so."""
+
+    def found() -> list[Event]:
+        gateway.log()
+        lines = [each for each in gateway.events if each.get("process") == "backend app"]
+        return [each for each in lines if each["message"].startswith(beginning)]
+
+    wait_until(lambda: len(found()) >= count, f"{beginning} was not printed {count} times")
+    return found()
 
 
 def told(gateway: Supervised) -> dict[str, Any]:

@@ -9,8 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes.site import THREADS, load, pids, site, text, told, wait_ready, wait_until
-from tests.integration.supervised import wait_gone
+from tests.integration.processes.site import (
+    THREADS,
+    load,
+    pids,
+    printed,
+    site,
+    text,
+    told,
+    wait_ready,
+    wait_until,
+)
+from tests.integration.supervised import supervised, wait_gone
 
 
 def test_they_serve_and_are_told(tmp_path: Path) -> None:
@@ -25,10 +35,9 @@ def test_they_serve_and_are_told(tmp_path: Path) -> None:
         shown = gateway.run("status").stdout
         assert "PROCESSES OF" in shown and told(gateway)["processes"][0]["address"] in shown
         # What they print, under the backend's name; they run where the file is.
-        gateway.log()
-        printed = [each for each in gateway.events if each.get("process") == "backend app"]
-        assert {each["message"] for each in printed} == {f"listening in {tmp_path.resolve()}"}
-        assert {each["number"] for each in printed} == {1, 2}
+        lines = printed(gateway, "", 2)
+        assert {each["message"] for each in lines} == {f"listening in {tmp_path.resolve()}"}
+        assert {each["number"] for each in lines} == {1, 2}
 
 
 def test_a_killed_process_costs_what_it_had_in_hand(tmp_path: Path) -> None:
@@ -120,12 +129,9 @@ def test_nothing_is_left_after_a_stop(tmp_path: Path) -> None:
     settings = "stop_timeout: 500ms"
     with site(tmp_path, text(environment='CHILD: "1", DEAF: "1"', settings=settings)) as gateway:
         found = pids(gateway)
-        gateway.log()
-        printed = [each for each in gateway.events if each["message"].startswith("child ")]
-        children = [int(each["message"].split()[1]) for each in printed]
-        assert len(children) == 2
+        children = [int(each["message"].split()[1]) for each in printed(gateway, "child ", 2)]
         assert gateway.stop() == 0
-        assert "process killed, it did not end in time" in gateway.log()
+        gateway.wait_event("process killed, it did not end in time")
         for pid in (*found, *children):
             wait_gone(pid)
 
@@ -133,8 +139,7 @@ def test_nothing_is_left_after_a_stop(tmp_path: Path) -> None:
 def test_what_a_dead_process_started_ends_with_it(tmp_path: Path) -> None:
     with site(tmp_path, text(count=1, environment='CHILD: "1"')) as gateway:
         [server] = pids(gateway)
-        gateway.log()
-        event = next(each for each in gateway.events if each["message"].startswith("child "))
+        [event] = printed(gateway, "child ", 1)
         os.kill(server, signal.SIGKILL)
         wait_gone(int(event["message"].split()[1]))
         wait_ready(gateway, 1)
@@ -152,10 +157,8 @@ def test_the_port_may_be_in_the_environment_and_programs_in_a_venv(tmp_path: Pat
     whole = whole.replace(f'[python, {server}, "{{port}}"]', "[serve-it]")
     with site(tmp_path, whole) as gateway:
         assert gateway.get() == "one"
-        gateway.log()
-        said = {each["message"] for each in gateway.events}
-        assert f"in {tmp_path / 'env'}" in said
-        assert f"listening in {(tmp_path / 'work').resolve()}" in said
+        assert printed(gateway, f"in {tmp_path / 'env'}", 1)
+        assert printed(gateway, f"listening in {(tmp_path / 'work').resolve()}", 1)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run as another user")
@@ -167,6 +170,6 @@ def test_they_run_as_the_user_that_is_named(tmp_path: Path, settings: str, user:
         for line in whole.splitlines()
     ]
     tmp_path.chmod(0o755)
-    with site(tmp_path, "\n".join(lines)) as gateway:
-        event = next((each for each in gateway.events if each.get("process") == "backend app"), None)
-        assert (event or gateway.wait_event(user))["message"] == user
+    # It never serves, but says who it is.
+    with supervised(tmp_path, "\n".join(lines)) as gateway:
+        assert printed(gateway, "", 1)[0]["message"] == user

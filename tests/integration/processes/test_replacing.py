@@ -63,7 +63,8 @@ def test_one_that_stays_unwell_keeps_the_old_one(tmp_path: Path) -> None:
         reloaded = gateway.run("reload", "--json")
         assert reloaded.returncode == 1
         [backend] = json.loads(reloaded.stdout)["backends"]
-        assert backend["problem"].startswith("the new process did not pass its health check within 2 s")
+        # It may not even have come so far as to be asked.
+        assert "the new process did not" in backend["problem"] and "within 2 s" in backend["problem"]
         assert wait_ready(gateway, 2) == before
     assert seen.failures == [] and seen.answers == {"one"}
 
@@ -117,6 +118,7 @@ def test_a_request_that_takes_too_long_is_not_waited_for(tmp_path: Path) -> None
 
 def test_a_replacement_that_control_dies_in_is_finished_by_the_next(tmp_path: Path) -> None:
     with site(tmp_path, text(count=3)) as gateway, load(gateway) as seen:
+        gateway.log()
         gateway.write(text("two", count=3, environment='SLOW_START: "1"'))
         restart = threading.Thread(target=lambda: gateway.run("reload"))
         restart.start()

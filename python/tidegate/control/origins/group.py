@@ -185,8 +185,11 @@ class Group:
         member = self.members.get(str(entry["address"]))
         if entry["leaving"] or member is None:
             return "stopping"
-        if not member.pid:
+        if not entry["pid"]:
             return "waiting"
+        if entry["pid"] != member.pid:
+            # It was started a moment ago.
+            return "starting"
         if member.is_leaving:
             return "draining"
         return "ready" if member.is_ready and member.is_admitted else "starting"
