@@ -324,3 +324,26 @@ def test_code_that_the_workers_user_cannot_read_is_told(open_folder: Path) -> No
         assert "choose gateway.function_user" in gateway.log()
     finally:
         gateway.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_processes_of_backends_run_as_neither_root_nor_the_node(open_folder: Path) -> None:
+    interpreter = Path(sys._base_executable)  # type: ignore[attr-defined]
+    if not is_readable_by_all(interpreter):
+        pytest.skip(f"{interpreter} can be read by root only")
+    text = """
+gateway: { threads: 2, graceful_stop: 5s }
+listeners: { web: { address: 127.0.0.1, port: PORT } }
+backends:
+  app: { processes: { command: [sh, -c, "id -u; exec sleep 60 # {port}"] } }
+routes: [{ path: /, to: app }]
+"""
+    gateway = Supervised(open_folder, text, "--user", "nobody", packages=copied_packages(open_folder))
+    try:
+        gateway.wait_ready()
+        while (event := gateway.wait_event("")).get("process") != "backend app":
+            pass
+        assert int(event["message"]) not in (0, pwd.getpwnam("nobody").pw_uid)
+        assert gateway.stop() == 0
+    finally:
+        gateway.close()

@@ -163,9 +163,15 @@ class Provision:
         """Whom users' code runs as: the account called `name`, or the ordinary one.
 
         Raises:
-            IdentityError: There is no such user, or only root may choose one.
+            IdentityError: There is no such user, only root may choose one, or it is root although root's
+                rights were given up: control, which asks, must not get them back in this way.
         """
         if self._identity is None and os.geteuid() == 0:
             # Told to keep root's rights: the workers keep them too unless told otherwise.
             return identities.resolve(name) if name else None
-        return identities.resolve(name) if name else identities.for_workers(self._identity)
+        identity = identities.resolve(name) if name else identities.for_workers(self._identity)
+        if identity is None and os.geteuid() == 0:
+            raise IdentityError(
+                "users' code does not run as root; choose another user, or start with `--user root`"
+            )
+        return identity

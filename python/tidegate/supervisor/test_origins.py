@@ -7,11 +7,17 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tidegate.supervisor import output
+from tidegate.supervisor.binding import Sockets
+from tidegate.supervisor.identity import Identity, IdentityError
 from tidegate.supervisor.loop import Loop
 from tidegate.supervisor.output import LONGEST, Output
 from tidegate.supervisor.ports import free_port, is_free
+from tidegate.supervisor.provision import Provision
 
 
 def test_a_port_is_none_that_the_kernel_gives_away() -> None:
@@ -32,6 +38,24 @@ def test_a_port_that_is_taken_is_passed_over() -> None:
         assert not is_free(first)
         assert free_port((), random.Random(7)) != first
     assert is_free(first)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_nobody_gets_roots_rights_that_were_given_up() -> None:
+    def provision(identity: Identity | None) -> Provision:
+        crew: Any = None
+        return Provision(Sockets(), crew, identity, lambda: None, has_user_option=False)
+
+    main = Identity("nobody", 65534, 65534)
+    for root in ("root", "0"):
+        with pytest.raises(IdentityError, match="does not run as root"):
+            provision(main).worker_identity(root)
+    daemon = provision(main).worker_identity("daemon")
+    assert daemon is not None and daemon.name == "daemon"
+    ordinary = provision(main).worker_identity(None)
+    assert ordinary is not None and ordinary.uid not in (0, main.uid)
+    # Told to keep them: then users' code does unless it is told otherwise.
+    assert provision(None).worker_identity(None) is None
 
 
 class Reading:
