@@ -77,16 +77,39 @@ CASES = [
     Case("connect", "new connection per request", close=True, rate=4_000, slow_rate=1_000, is_usual=True),
     Case("routes10k", "10,000 routes", routes=10_000, slow_rate=500),
     Case("body", "4 KiB request bodies", sent=4_096, rate=8_000),
-    Case("download", "10 MiB answers", size=10 * MEBIBYTE, connections=8, rate=20, slow_rate=20, longer=2),
     Case(
-        "upload", "10 MiB request bodies", sent=10 * MEBIBYTE, connections=8, rate=20, slow_rate=20, longer=2
+        "download",
+        "10 MiB answers",
+        size=10 * MEBIBYTE,
+        connections=8,
+        rate=20,
+        slow_rate=20,
+        longer=2,
+        share=0.3,
     ),
-    Case("beside", "5,000 idle connections beside 64 busy", beside=5_000),
+    Case(
+        "upload",
+        "10 MiB request bodies",
+        sent=10 * MEBIBYTE,
+        connections=8,
+        rate=20,
+        slow_rate=20,
+        longer=2,
+        share=0.3,
+    ),
+    Case("beside", "5,000 idle connections beside 64 busy", beside=5_000, share=0.3),
     Case("file1k", "static file of 1 KiB", size=1_024, files=True),
     Case(
         "file1m", "static file of 1 MiB", size=MEBIBYTE, files=True, connections=16, rate=200, slow_rate=100
     ),
-    Case("churn", "an endpoint added or removed ten times a second", churn=True, rate=5_000, longer=2),
+    Case(
+        "churn",
+        "an endpoint added or removed ten times a second",
+        churn=True,
+        rate=5_000,
+        longer=2,
+        share=0.3,
+    ),
 ]
 CHANGES = 10
 """Changes of the endpoints a second in a case with `churn`."""

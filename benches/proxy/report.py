@@ -26,8 +26,12 @@ def spread(values: list[float]) -> float:
 
 
 def ratios(own: list[float], other: list[float]) -> list[float]:
-    """Each round's ratio: what slows the machine down for a minute slows both turns of a round."""
-    return [mine / its for mine, its in zip(own, other, strict=True)]
+    """Each round's ratio: what slows the machine down for a minute slows both turns of a round.
+
+    A round in which one of them got no time at all, as on a machine that stood still, says nothing.
+    """
+    both = [(mine, its) for mine, its in zip(own, other, strict=True) if mine > 0 and its > 0]
+    return [mine / its for mine, its in both] or [0.0]
 
 
 def best_of_peers(series: dict[str, dict[str, Any]]) -> list[float] | None:

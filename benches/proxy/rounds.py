@@ -28,7 +28,7 @@ class Clockwork:
     warm: float = 0.3
     seconds: float = 1.5
     rate_seconds: float = 3.0
-    rate_every: int = 4
+    rate_every: int = 5
     """Each so many rounds latencies are measured as well."""
 
     def rounds_of(self, case: Case) -> int:
