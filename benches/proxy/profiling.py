@@ -70,8 +70,9 @@ def functions(data: Path, limit: int = 20) -> list[tuple[float, str, str]]:
     done = subprocess.run([*command, "-t", "|"], capture_output=True, text=True, check=False)
     found = []
     for line in done.stdout.splitlines():
-        parts = [part.strip() for part in line.split("|", 2)]
-        if len(parts) == 3 and parts[0].endswith("%"):
+        parts = [part.strip() for part in line.split("|")]
+        # Some perfs add columns of their own.
+        if len(parts) >= 3 and parts[0].endswith("%"):
             symbol = re.sub(r"^\[[.k]\]\s*|::h[0-9a-f]{16}$", "", parts[2]).strip()
             where = "kernel" if "kernel" in parts[1] else parts[1]
             found.append((float(parts[0].rstrip("%")), where, symbol))

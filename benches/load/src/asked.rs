@@ -182,13 +182,13 @@ impl Asked {
     ) -> Progress {
         if self.state == State::Connecting {
             if flags.intersects(EventFlags::ERR | EventFlags::HUP) {
-                return Progress::Broken;
+                return Progress::Closed;
             }
             if !flags.contains(EventFlags::OUT) {
                 return Progress::More;
             }
             if self.send(bytes).is_err() {
-                return Progress::Broken;
+                return Progress::Closed;
             }
         } else if self.state == State::Head && flags.contains(EventFlags::OUT) {
             // When it breaks, an answer may have come before that; reading tells.

@@ -34,8 +34,8 @@ class Envoy(Peer):
         return not case.files
 
     def version(self) -> str:
-        # `envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`
-        parts = output(self.executable(), "--version").split("/")
+        # `PROGRAM  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`
+        parts = output(self.executable(), "--version").partition("version:")[2].split("/")
         return f"envoy/{parts[1]}" if len(parts) > 1 else ""
 
     def command(self, case: Case) -> list[str]:
