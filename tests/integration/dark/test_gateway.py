@@ -54,7 +54,9 @@ def site_of(folder: Path, places: Places, number: int) -> Site:
 
 def answered(site: Site) -> Counter[int]:
     """The requests of the load that an instance has logged."""
-    paths = (json.loads(line)["path"] for line in (site.file.parent / "access.log").read_text().splitlines())
+    # The last line may be half written.
+    written = (site.file.parent / "access.log").read_text().split("\n")[:-1]
+    paths = (json.loads(line)["path"] for line in written)
     return Counter(int(path.rpartition("/")[2]) for path in paths if path.startswith((GET, POST)))
 
 
