@@ -24,11 +24,14 @@ from tidegate.testing import FakeEndpoint, endpoint
 CONFIG = """
 gateway: { threads: 1, trusted_proxies: [127.0.0.1] }
 listeners: { web: { address: 127.0.0.1, port: PORT } }
+backends:
+  app: { processes: { command: [PYTHON, -m, http.server, --bind, 127.0.0.1, "{port}"] } }
 routes:
   - { name: home, path: /home, to: { respond: home } }
   - { name: app1, path: /app1, to: "http://localhost:9" }
+  - { name: app, path: /app, to: app }
   - { name: pay, path: /payments, hosts: [api.myapp.com], to: "http://localhost:9" }
-"""
+""".replace("PYTHON", sys.executable)
 SHOP = """
 from tidegate import Gateway, Listener, Route
 gateway = Gateway(
@@ -164,7 +167,7 @@ def test_bash_completes_what_is_typed_once_the_script_is_sourced(
     gateway, given = edge
     script = (
         "source <(tidegate completion bash)\n"
-        "COMP_WORDS=(tidegate re) COMP_CWORD=1\n"
+        "COMP_WORDS=(tidegate rel) COMP_CWORD=1\n"
         "_tidegate_completion tidegate\n"
         'echo "${COMPREPLY[@]}"\n'
     )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -79,6 +80,25 @@ def test_it_serves_and_stops_clean(tmp_path: Path) -> None:
         assert not list((tmp_path / "run").glob("t/*"))
         with pytest.raises(ConnectionRefusedError):
             gateway.get()
+
+
+def test_the_node_uses_no_huge_pages_unless_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(gateway: Supervised) -> list[bytes]:
+        variables = Path(f"/proc/{gateway.pid('node')}/environ").read_bytes().split(b"\0")
+        return sorted(variable for variable in variables if variable.startswith(b"MIMALLOC_"))
+
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    with supervised(folders[0], ONE) as gateway:
+        assert told(gateway) == [b"MIMALLOC_ALLOW_THP=0", b"MIMALLOC_PURGE_DELAY=100"]
+        memory = Path(f"/proc/{gateway.pid('node')}/smaps_rollup").read_text()
+        assert re.search(r"^AnonHugePages: +0 kB$", memory, re.MULTILINE)
+    monkeypatch.setenv("MIMALLOC_ALLOW_THP", "1")
+    with supervised(folders[1], ONE) as gateway:
+        assert told(gateway) == [b"MIMALLOC_ALLOW_THP=1", b"MIMALLOC_PURGE_DELAY=100"]
 
 
 def test_a_killed_node_is_replaced_and_no_connection_is_refused(tmp_path: Path) -> None:

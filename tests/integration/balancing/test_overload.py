@@ -59,8 +59,9 @@ def test_a_limit_of_requests_is_kept_and_the_rest_waits_in_order(limit: str) -> 
         with placed((one, ""), backend=more) as running:
             targets = [f"/{number}" for number in range(8)]
             with sent(running, *targets) as wires:
-                assert counts(one) == [1]
                 assert _backend(running)["pending"] == 7
+                assert one.wait_for(1)
+                assert counts(one) == [1]
                 held.set()
                 for wire in wires:
                     assert wire.wait_final(1) and wire.final_responses[0].status == 200
