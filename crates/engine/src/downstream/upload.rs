@@ -2,7 +2,7 @@
 use super::connection::Downstream;
 use crate::thread::LARGE;
 use crate::upstream::MirrorCopy;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::{ChunkDecoder, HeadLimits, encode_chunk_head, encode_last_chunk};
 use tidegate_request::{Framing, Reject};
@@ -169,15 +169,22 @@ impl Upload {
             let large = buffers.take_large();
             buffers.give(std::mem::replace(&mut downstream.buffer, large));
         }
+        self.poll_read(downstream, cx)
+    }
+
+    fn poll_read(
+        &mut self,
+        downstream: &mut Downstream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), UploadError>> {
         let room = downstream.buffer.room(LARGE);
-        match downstream.stream.poll_read(cx, room) {
-            Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => Poll::Ready(Err(UploadError::Gone)),
-            Poll::Ready(Ok(count)) => {
+        match ready!(downstream.stream.poll_read(cx, room)) {
+            Ok(0) | Err(_) => Poll::Ready(Err(UploadError::Gone)),
+            Ok(count) => {
                 downstream.buffer.filled(count);
-                self.progress = downstream.thread.now();
+                self.progress = downstream.thread.moment();
                 Poll::Ready(Ok(()))
             }
-            Poll::Pending => Poll::Pending,
         }
     }
 
@@ -223,17 +230,7 @@ impl Upload {
                 }
                 return Poll::Ready(Ok(()));
             }
-            let room = downstream.buffer.room(LARGE);
-            match downstream.stream.poll_read(cx, room) {
-                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
-                    return Poll::Ready(Err(UploadError::Gone));
-                }
-                Poll::Ready(Ok(count)) => {
-                    downstream.buffer.filled(count);
-                    self.progress = downstream.thread.moment();
-                }
-                Poll::Pending => return Poll::Pending,
-            }
+            ready!(self.poll_read(downstream, cx))?;
         }
         Poll::Ready(Ok(()))
     }

@@ -90,7 +90,7 @@ impl Sender {
                     match connection.stream.poll_write(cx, piece) {
                         Poll::Ready(Ok(count)) => {
                             upload.took(downstream, count);
-                            self.progress = downstream.thread.now();
+                            self.progress = downstream.thread.moment();
                         }
                         Poll::Ready(Err(_)) => self.is_broken = true,
                         Poll::Pending => return Poll::Pending,
