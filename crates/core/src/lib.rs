@@ -5,12 +5,14 @@
 //! the log, the metrics and `Proxy-Status`.
 #![forbid(unsafe_code)]
 
+mod base64;
 mod clock;
 mod draw;
 mod error;
 mod hash;
 mod padded;
 
+pub use base64::base64_decoded;
 pub use clock::{Clock, Moment};
 pub use draw::Draw;
 pub use error::{ErrorKind, Side};

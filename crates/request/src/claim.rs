@@ -3,6 +3,7 @@
 //! nothing that grants anything.
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use std::fmt;
+use tidegate_core::base64_decoded;
 
 /// Payloads that are longer are not read.
 const MOST_BYTES: usize = 16 << 10;
@@ -26,42 +27,11 @@ pub fn bearer_claim(value: &[u8], name: &str) -> Option<String> {
     if parts.next().is_some() || payload.len() > MOST_BYTES / 3 * 4 {
         return None;
     }
-    let payload = decoded(payload)?;
+    let payload = base64_decoded(payload, *b"-_")?;
     let mut reader = serde_json::Deserializer::from_slice(&payload);
     let found = Claim { name }.deserialize(&mut reader).ok()?;
     reader.end().ok()?;
     found.filter(|text| !text.is_empty())
-}
-
-/// Base64url without padding, of any length: RFC 4648 §5. Bits beyond the last byte are passed over:
-/// writers of tokens differ in them, and nothing is signed by what comes out here.
-fn decoded(text: &[u8]) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
-    for group in text.chunks(4) {
-        if group.len() == 1 {
-            return None;
-        }
-        let mut bits: u32 = 0;
-        for &digit in group {
-            bits = bits << 6 | u32::from(value_of(digit)?);
-        }
-        bits <<= 6 * (4 - group.len());
-        let [_, first, second, third] = bits.to_be_bytes();
-        let all = [first, second, third];
-        bytes.extend_from_slice(all.get(..group.len() - 1)?);
-    }
-    Some(bytes)
-}
-
-fn value_of(digit: u8) -> Option<u8> {
-    Some(match digit {
-        b'A'..=b'Z' => digit - b'A',
-        b'a'..=b'z' => digit - b'a' + 26,
-        b'0'..=b'9' => digit - b'0' + 52,
-        b'-' => 62,
-        b'_' => 63,
-        _ => return None,
-    })
 }
 
 /// Reads an object and keeps one of its members.

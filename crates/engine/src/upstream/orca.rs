@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The binary form of an Open Request Cost Aggregation report: the message `OrcaLoadReport` of
 //! `xds.data.orca.v3` in protocol buffers, base64 in a field, as gRPC writes `endpoint-load-metrics-bin`.
+use tidegate_core::base64_decoded;
 
 /// The longest field that is read, as text.
 const LONGEST: usize = 4096;
@@ -116,24 +117,7 @@ fn decoded(text: &[u8]) -> Option<Vec<u8>> {
     if text.len() > LONGEST || text.len() - end > 2 {
         return None;
     }
-    let mut bytes = Vec::with_capacity(text.len());
-    for group in text.get(..end)?.chunks(4) {
-        let mut bits: u32 = 0;
-        for &digit in group {
-            let value = match digit {
-                b'A'..=b'Z' => digit - b'A',
-                b'a'..=b'z' => digit - b'a' + 26,
-                b'0'..=b'9' => digit - b'0' + 52,
-                b'+' => 62,
-                b'/' => 63,
-                _ => return None,
-            };
-            bits = bits << 6 | u32::from(value);
-        }
-        let [_, all @ ..] = (bits << (6 * (4 - group.len()))).to_be_bytes();
-        bytes.extend_from_slice(all.get(..group.len().checked_sub(1).filter(|count| *count > 0)?)?);
-    }
-    Some(bytes)
+    base64_decoded(text.get(..end)?, *b"+/")
 }
 
 #[cfg(test)]
