@@ -120,22 +120,26 @@ fn format_span(out: &mut Vec<u8>, batch: &LogBatch, entry: &LogEntry, format: &L
         (None, 500..) => text(out, "error.type", entry.status.to_string().as_bytes()),
         _ => {}
     }
-    for (name, number) in [
+    let numbers = [
         ("http.response.status_code", u64::from(entry.status)),
         ("http.request.body.size", entry.bytes_in),
         ("http.response.body.size", entry.bytes_out),
         ("http.request.resend_count", u64::from(entry.retries)),
-    ] {
-        if number > 0 {
-            let _ = write!(
-                out,
-                "{{\"key\":\"{name}\",\"value\":{{\"intValue\":\"{number}\"}}}},"
-            );
-        }
+    ];
+    end(out, &numbers, entry.status >= 500 || entry.status == 0);
+}
+
+/// The last attributes, without those that are 0, and the end of a span.
+pub(crate) fn end(out: &mut Vec<u8>, numbers: &[(&str, u64)], is_failure: bool) {
+    for (name, number) in numbers.iter().filter(|(_, number)| *number > 0) {
+        let _ = write!(
+            out,
+            "{{\"key\":\"{name}\",\"value\":{{\"intValue\":\"{number}\"}}}},"
+        );
     }
     out.pop(); // the last comma
     out.extend_from_slice(b"],\"status\":{");
-    if entry.status >= 500 || entry.status == 0 {
+    if is_failure {
         out.extend_from_slice(b"\"code\":2");
     }
     out.extend_from_slice(b"}}");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::format::escape;
-use crate::spans::{method_of, text, url_of};
+use crate::spans::{end, method_of, text, url_of};
 use crate::{LogBatch, LogEntry, LogFormat, Text};
 use std::io::Write;
 use std::str::FromStr;
@@ -138,6 +138,7 @@ fn format_try(
     text(out, "tidegate.backend", batch.text(entry, Text::Backend));
     text(out, "tidegate.endpoint", each.endpoint.as_bytes());
     let status = each.status.to_string();
+    // A client's span is an error from 400 on, a server's from 500.
     let is_failure = !each.error.is_empty() || each.status >= 400;
     if is_failure {
         let why = if each.error.is_empty() {
@@ -147,25 +148,12 @@ fn format_try(
         };
         text(out, "error.type", why.as_bytes());
     }
-    for (name, number) in [
+    let numbers = [
         ("server.port", port.parse().unwrap_or(0)),
         ("http.response.status_code", u64::from(each.status)),
         ("http.request.resend_count", count as u64),
-    ] {
-        if number > 0 {
-            let _ = write!(
-                out,
-                "{{\"key\":\"{name}\",\"value\":{{\"intValue\":\"{number}\"}}}},"
-            );
-        }
-    }
-    out.pop(); // the last comma
-    out.extend_from_slice(b"],\"status\":{");
-    // A client's span is an error from 400 on, a server's from 500.
-    if is_failure {
-        out.extend_from_slice(b"\"code\":2");
-    }
-    out.extend_from_slice(b"}}");
+    ];
+    end(out, &numbers, is_failure);
 }
 
 #[cfg(test)]
