@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tidegate.cli.asking import ask
+from tidegate.cli.asking import ask, stop_refused
 from tidegate.cli.codes import FAILED, stop
 from tidegate.cli.live import find
 from tidegate.cli.output import plain, print_json, table
-from tidegate.events import fail
 from tidegate.protocol import Refused
 from tidegate.runtime import Instance
 
@@ -133,10 +132,5 @@ def _asked(instance: Instance, kind: str, *, as_json: bool, **fields: Any) -> di
     try:
         reply = ask(instance.control_socket, kind, timeout=30.0, **fields)
     except Refused as refusal:
-        if as_json:
-            print_json({"ok": False, "problems": refusal.problems})
-        for problem in refusal.problems if not as_json else ():
-            where = problem["where"]
-            fail(f"{where}: {problem['message']}" if where else problem["message"])
-        raise SystemExit(FAILED) from None
+        stop_refused(refusal, as_json=as_json, code=FAILED)
     return {key: value for key, value in reply.items() if key not in ("id", "ok")}

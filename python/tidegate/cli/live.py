@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tidegate import runtime
-from tidegate.cli.asking import ask
-from tidegate.cli.codes import FAILED, NOT_RUNNING, REFUSED, stop
+from tidegate.cli.asking import ask, stop_refused
+from tidegate.cli.codes import FAILED, NOT_RUNNING, stop
 from tidegate.cli.output import paint, plain, print_json, table
 from tidegate.cli.processes import process_table, settled, tell_problems
 from tidegate.events import fail
@@ -32,13 +32,8 @@ def reload(name: str | None, base: Path | None, *, as_json: bool) -> None:
     try:
         reply = ask(instance.control_socket, "reload", timeout=RELOAD_TIMEOUT)
     except Refused as refusal:
-        if as_json:
-            print_json({"ok": False, "problems": refusal.problems})
-        for problem in refusal.problems if not as_json else ():
-            fail(f"{problem['where']}: {problem['message']}" if problem["where"] else problem["message"])
-        if not as_json:
-            fail(f"{instance.name} goes on with the configuration it had")
-        raise SystemExit(REFUSED) from None
+        after = f"{instance.name} goes on with the configuration it had"
+        stop_refused(refusal, as_json=as_json, after=after)
     backends = settled(instance)
     if as_json:
         print_json({**reply, "backends": backends})

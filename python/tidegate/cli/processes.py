@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tidegate.cli.asking import ask
-from tidegate.cli.codes import FAILED, REFUSED
+from tidegate.cli.asking import ask, stop_refused
+from tidegate.cli.codes import FAILED
 from tidegate.cli.output import paint, plain, print_json, table
 from tidegate.events import fail
 from tidegate.protocol import Refused
@@ -52,11 +52,7 @@ def restart(backend: str, instance: Instance, *, as_json: bool) -> None:
     try:
         ask(instance.control_socket, "processes.restart", backend=backend)
     except Refused as refusal:
-        if as_json:
-            print_json({"ok": False, "problems": refusal.problems})
-        for problem in refusal.problems if not as_json else ():
-            fail(f"{problem['where']}: {problem['message']}")
-        raise SystemExit(REFUSED) from None
+        stop_refused(refusal, as_json=as_json)
     found = settled(instance, backend)
     if as_json:
         print_json({"backends": found})

@@ -3,11 +3,9 @@
 
 from pathlib import Path
 
-from tidegate.cli.asking import ask
-from tidegate.cli.codes import REFUSED
+from tidegate.cli.asking import ask, stop_refused
 from tidegate.cli.live import find
 from tidegate.cli.output import plain, print_json
-from tidegate.events import fail
 from tidegate.protocol import Refused
 
 
@@ -17,11 +15,7 @@ def set_drained(zone: str, name: str | None, base: Path | None, *, drained: bool
     try:
         reply = ask(instance.node_socket, "zone.set", zone=zone, drained=drained)
     except Refused as refusal:
-        if as_json:
-            print_json({"ok": False, "problems": refusal.problems})
-        for problem in refusal.problems if not as_json else ():
-            fail(f"{problem['where']}: {problem['message']}")
-        raise SystemExit(REFUSED) from None
+        stop_refused(refusal, as_json=as_json)
     if as_json:
         print_json(reply)
         return

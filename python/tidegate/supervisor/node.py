@@ -25,8 +25,8 @@ START_TIMEOUT = 15.0
 ENTRY = "tidegate._node"
 ALLOCATOR = {"MIMALLOC_ALLOW_THP": "0", "MIMALLOC_PURGE_DELAY": "100"}
 """Read by the node's allocator: no huge pages, of which a few bytes keep 2 MiB, and what is free goes back to
-the kernel after 100 ms. 9,000 connections that came at once and fell silent then cost 0.5 KiB each, not 2.1.
-What the operator's environment says of it goes first."""
+the kernel after 100 ms. 9,000 connections that came at once and fell silent then cost under 0.5 KiB each,
+not 2.1. What the operator's environment says of it goes first."""
 
 
 class AdoptionError(Exception):
