@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::Stream;
 use crate::watch::watch;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrAny, SocketFlags};
+use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -52,6 +54,8 @@ pub enum Accepted {
 #[derive(Debug)]
 pub struct Listener {
     fd: AsyncFd<OwnedFd>,
+    /// Whether a connection was accepted since the runtime said that some wait.
+    is_begun: Cell<bool>,
 }
 
 impl Listener {
@@ -65,6 +69,7 @@ impl Listener {
         let _ = rustix::net::sockopt::set_tcp_nodelay(&fd, true); // not a TCP socket: nothing to do
         Ok(Self {
             fd: watch(fd, Interest::READABLE)?,
+            is_begun: Cell::new(false),
         })
     }
 
@@ -88,17 +93,35 @@ impl Listener {
     }
 
     /// Accepts the next connection.
+    ///
+    /// The runtime says once that some wait, and one is there then. Whether there is another is asked
+    /// before it is accepted: `accept` makes a socket and a file before it looks, so one in vain costs
+    /// 3 µs, as much as a tenth of a request; the question costs 0.2.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Accepted> {
         loop {
             let mut guard = match ready!(self.fd.poll_read_ready(cx)) {
                 Ok(guard) => guard,
                 Err(error) => return Poll::Ready(Accepted::Exhausted(error)),
             };
-            match self.accept_now() {
-                Some(accepted) => return Poll::Ready(accepted),
-                None => guard.clear_ready(),
+            if (!self.is_begun.replace(true) || self.has_waiting())
+                && let Some(accepted) = self.accept_now()
+            {
+                return Poll::Ready(accepted);
             }
+            self.is_begun.set(false);
+            guard.clear_ready();
         }
+    }
+
+    /// Whether a connection waits to be accepted.
+    fn has_waiting(&self) -> bool {
+        let mut asked = [PollFd::new(self.fd.get_ref(), PollFlags::IN)];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // What cannot be asked is tried.
+        !matches!(rustix::event::poll(&mut asked, Some(&now)), Ok(0))
     }
 
     /// Accepts a connection that waits already; `None` when none does.
