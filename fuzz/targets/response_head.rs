@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A response's head: never two responses, and framed for the client as it was framed here.
-use tidegate_http::{HeadLimits, HeadScanner, ResponseContext, encode_response, parse_response};
+use tidegate_http::{
+    HeadLimits, HeadScanner, HttpDate, ResponseContext, encode_response, parse_response,
+};
 use tidegate_request::{Method, Response, Storage, Version};
 
 /// What heads of this kind are made of.
@@ -73,7 +75,7 @@ fn passed_on(response: &Response, method: Method) {
             version,
             keep_alive: true,
             pseudonym: "gateway",
-            now: 0,
+            date: HttpDate::at(0),
             is_local: false,
         };
         let mut out = Vec::new();

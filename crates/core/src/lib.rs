@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What every other crate of the engine may use: error kinds, the clock and randomness.
 //!
-//! No I/O and no dependencies. Start with [`ErrorKind`], the one vocabulary for what went wrong in
+//! No I/O. Start with [`ErrorKind`], the one vocabulary for what went wrong in
 //! the log, the metrics and `Proxy-Status`.
 #![forbid(unsafe_code)]
 
 mod base64;
+mod calendar;
 mod clock;
+pub mod digits;
 mod draw;
 mod error;
 mod hash;
 mod padded;
 
 pub use base64::base64_decoded;
+pub use calendar::civil;
 pub use clock::{Clock, Moment};
 pub use draw::Draw;
 pub use error::{ErrorKind, Side};

@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use tidegate_core::Clock;
 use tidegate_http::{
-    ChunkDecoder, Forwarding, HeadLimits, HeadScanner, ResponseContext, encode_request,
+    ChunkDecoder, Forwarding, HeadLimits, HeadScanner, HttpDate, ResponseContext, encode_request,
     encode_response, parse_request, parse_response,
 };
 use tidegate_request::{Method, Options, Scheme, Storage, Version};
@@ -122,7 +122,7 @@ fn measure_response() {
         version: Version::Http11,
         keep_alive: true,
         pseudonym: "gateway",
-        now: 784_111_777,
+        date: HttpDate::at(784_111_777),
         is_local: false,
     };
     let mut out = Vec::new();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::format::{civil, is_plain, write_query};
-use crate::{LogBatch, LogEntry, LogFormat, Text, digits};
+use crate::format::{is_plain, write_query};
+use crate::{LogBatch, LogEntry, LogFormat, Text};
 use std::io::Write;
+use tidegate_core::{civil, digits};
 
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",

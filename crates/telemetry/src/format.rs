@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::{LogBatch, LogEntry, Text, digits};
+use crate::{LogBatch, LogEntry, Text};
 use std::io::Write;
+use tidegate_core::{civil, digits};
 
 /// What log lines show, and which are written.
 #[derive(Clone, Debug, Default)]
@@ -270,19 +271,4 @@ fn write_time(out: &mut Vec<u8>, micros: u64) {
     out.push(b'.');
     digits::push_padded::<6>(out, fraction);
     out.push(b'Z');
-}
-
-/// Year, month from 1 and day of a count of days since 1970, after Hinnant, "chrono-compatible
-/// low-level date algorithms".
-pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }

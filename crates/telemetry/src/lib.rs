@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 mod combined;
-mod digits;
 mod entry;
 mod format;
 mod kept;

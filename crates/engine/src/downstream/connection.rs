@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tidegate_core::digits::push_address;
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::HeadScanner;
 use tidegate_net::{Peer, Stream};
@@ -29,11 +30,13 @@ const BASE: usize = BUFFER + (8 << 10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stalled;
 
-fn peer_text(peer: Peer) -> Box<str> {
-    match peer {
-        Peer::Ip(address) => address.ip().to_string().into(),
-        Peer::Unix => "unknown".into(),
-    }
+fn peer_text(peer: Peer) -> String {
+    let Peer::Ip(address) = peer else {
+        return "unknown".into();
+    };
+    let mut text = Vec::with_capacity("255.255.255.255".len());
+    push_address(&mut text, address.ip());
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// A connection's place among its listener's connections, given back when it is dropped.
@@ -63,7 +66,7 @@ pub(crate) struct Downstream {
     /// Bytes read and not used yet.
     pub(crate) buffer: Buffer,
     /// The peer's address as the endpoint is told it.
-    pub(crate) peer_text: Box<str>,
+    pub(crate) peer_text: String,
     /// The snapshot that `index` and `is_trusted` are true of.
     number: u64,
     /// The listener's place in it.

@@ -106,13 +106,16 @@ impl Serving {
             match (waited, self.idle.take()) {
                 (Waited::Request, Some(connection)) => {
                     let mut under_way = UnderWay(Some(connection));
-                    self.busy = Some(Box::pin(async move {
+                    let busy = async move {
                         let stays = match &mut under_way.0 {
                             Some(connection) => connection.busy().await,
                             None => false,
                         };
                         (under_way.0.take(), stays)
-                    }));
+                    };
+                    // Into its place: `Box::pin` would copy all of it, though one word is all it is yet.
+                    let busy = Box::write(Box::new_uninit(), busy);
+                    self.busy = Some(Box::into_pin(busy));
                 }
                 (Waited::Quiet, Some(connection)) => {
                     let thread = connection.thread.clone();

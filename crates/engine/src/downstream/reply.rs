@@ -57,14 +57,13 @@ impl Downstream {
             return keep_alive && sent.is_ok();
         }
         let mut out = self.thread.buffers.take_output();
-        let now = self.wall_seconds();
         write_error(
             &mut out,
             kind,
             keep_alive,
             head_only,
             status.as_deref(),
-            now,
+            self.thread.date(),
         );
         record.entry.status = kind.status();
         let sent = self.write_all(&out).await;
@@ -112,11 +111,6 @@ impl Downstream {
             let name = &self.thread.current().snapshot.settings.config.name;
             format!("{name}; error={}", kind.name())
         })
-    }
-
-    /// Seconds since 1970, for `Date`.
-    pub(crate) fn wall_seconds(&self) -> u64 {
-        self.thread.clock.wall_micros(self.thread.now()) / 1_000_000
     }
 
     /// Writes a whole response made here; one that reports a failure as the configured page for it.
@@ -171,7 +165,7 @@ impl Downstream {
             version: asked.version,
             keep_alive,
             pseudonym: &current.snapshot.settings.config.name,
-            now: self.wall_seconds(),
+            date: self.thread.date(),
             is_local: true,
         };
         encode_response(&mut out, &response, &context);

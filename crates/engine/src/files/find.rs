@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use tidegate_config::ContentCoding;
 use tidegate_files::condition::Validators;
 use tidegate_files::{name, pattern, types};
-use tidegate_http::write_http_date;
+use tidegate_http::HttpDate;
 
 /// A file changed within so many seconds before it was looked at may change again without its time
 /// telling: its tag is weak (RFC 9110 §8.8.1).
@@ -132,7 +132,8 @@ impl Body {
         // A time to come is no time to tell (RFC 9110 §8.8.2.1).
         let told = modified.min(wall);
         self.modified = Some(told);
-        write_http_date(&mut self.last_modified, told);
+        self.last_modified
+            .extend_from_slice(HttpDate::at(told).as_bytes());
     }
 }
 

@@ -5,7 +5,7 @@ use super::plan::FilesPlan;
 use rustix::fs::{Dir, fstat};
 use tidegate_files::listing::{self, Item};
 use tidegate_files::name;
-use tidegate_http::write_http_date;
+use tidegate_http::HttpDate;
 
 /// Names that are shown of one folder, and names that are looked at.
 const MOST_SHOWN: usize = 10_000;
@@ -48,13 +48,12 @@ pub(crate) fn read(plan: &FilesPlan, name: &[u8], wall: u64) -> Result<(Vec<Item
             Err(_) => continue,
         };
         let changed = u64::try_from(identity.modified.0).unwrap_or_default();
-        let mut modified = Vec::new();
-        write_http_date(&mut modified, changed.min(wall));
+        let modified = HttpDate::at(changed.min(wall));
         items.push(Item {
             name: own.to_vec(),
             is_folder,
             length: identity.length,
-            modified: String::from_utf8_lossy(&modified).into_owned(),
+            modified: String::from_utf8_lossy(modified.as_bytes()).into_owned(),
         });
     }
     listing::sort(&mut items);

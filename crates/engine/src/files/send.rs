@@ -67,7 +67,7 @@ pub(crate) async fn send(
         version: exchange.request.version(),
         keep_alive,
         pseudonym: &journey.current.snapshot.settings.config.name,
-        now: downstream.wall_seconds(),
+        date: downstream.thread.date(),
         is_local: true,
     };
     encode_response(&mut out, &response, &context);

@@ -148,7 +148,7 @@ async fn find(
     if let Some(answer) = other_method(request) {
         return Found::Answer(answer);
     }
-    let wall = downstream.wall_seconds();
+    let wall = downstream.thread.wall_seconds();
     let path = below_route(request.path(), journey.routed.prefix_len);
     let mut found = look_up(&downstream.thread, plan, path, wall).await;
     if let Ok(entry) = &found
@@ -236,7 +236,7 @@ async fn list(
     plan: &Arc<FilesPlan>,
     name: Vec<u8>,
 ) -> Result<Answer, Trouble> {
-    let wall = downstream.wall_seconds();
+    let wall = downstream.thread.wall_seconds();
     let plan = plan.clone();
     let reading = tokio::task::spawn_blocking(move || folder::read(&plan, &name, wall)).await;
     let (items, has_more) = reading.unwrap_or(Err(Trouble::Failed("a folder was not read")))?;
@@ -278,7 +278,7 @@ async fn send_file(
     entry: &Arc<Entry>,
     file: &FileEntry,
 ) -> bool {
-    let wall = downstream.wall_seconds();
+    let wall = downstream.thread.wall_seconds();
     let boundary = || {
         let mut draw = downstream.thread.draw.borrow_mut();
         format!("{:016x}{:016x}", draw.bits(), draw.bits())

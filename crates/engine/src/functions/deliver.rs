@@ -102,7 +102,7 @@ pub(super) async fn deliver(
         version: exchange.request.version(),
         keep_alive,
         pseudonym: &journey.current.snapshot.settings.config.name,
-        now: downstream.wall_seconds(),
+        date: downstream.thread.date(),
         is_local: false,
     };
     let told = encode_response(&mut out, &response, &context);

@@ -18,7 +18,9 @@ use crate::snapshot::Snapshot;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
+use tidegate_core::digits::hex;
 use tidegate_core::{Clock, Draw, Moment};
+use tidegate_http::HttpDate;
 use tidegate_request::Storage;
 use tidegate_telemetry::{LogBatch, LogEntry, LogSender, RouteStats, TEXTS, ThreadStats};
 
@@ -60,6 +62,8 @@ pub(crate) struct Thread {
     /// Folders of which something is remembered here.
     files: RefCell<Vec<Weak<FilesPlan>>>,
     request_prefix: String,
+    /// The last second asked for, and its text.
+    date: Cell<(u64, HttpDate)>,
     request_count: Cell<u64>,
 }
 
@@ -98,6 +102,7 @@ impl Thread {
             storages: RefCell::default(),
             files: RefCell::default(),
             request_prefix,
+            date: Cell::new((0, HttpDate::at(0))),
             request_count: Cell::new(0),
             clock,
             node,
@@ -130,12 +135,29 @@ impl Thread {
 
     /// A name no other request has: 14 characters of this thread, 12 of a count.
     pub(crate) fn request_id(&self, out: &mut String) {
-        use std::fmt::Write;
         let count = self.request_count.get();
         self.request_count.set(count + 1);
         out.clear();
+        out.reserve_exact(self.request_prefix.len() + 12);
         out.push_str(&self.request_prefix);
-        let _ = write!(out, "{count:012x}");
+        out.push_str(std::str::from_utf8(&hex::<12>(count)).unwrap_or_default());
+    }
+
+    /// Seconds since 1970.
+    pub(crate) fn wall_seconds(&self) -> u64 {
+        self.clock.wall_micros(self.now()) / 1_000_000
+    }
+
+    /// The time now, for `Date`.
+    pub(crate) fn date(&self) -> HttpDate {
+        let seconds = self.clock.wall_micros(self.moment()) / 1_000_000;
+        let (known, date) = self.date.get();
+        if known == seconds {
+            return date;
+        }
+        let date = HttpDate::at(seconds);
+        self.date.set((seconds, date));
+        date
     }
 
     /// Memory for the fields of a message, left from an earlier one if there is some.

@@ -237,7 +237,7 @@ impl Attempt<'_> {
                     version: Version::Http11,
                     keep_alive: true,
                     pseudonym: self.pseudonym,
-                    now: downstream.wall_seconds(),
+                    date: downstream.thread.date(),
                     is_local: false,
                 };
                 encode_response(&mut out, &response, &context);
@@ -245,6 +245,9 @@ impl Attempt<'_> {
                 downstream.thread.buffers.give_output(out);
                 sent?;
             }
+            downstream
+                .thread
+                .give_storage(Some(response.into_storage()));
         }
     }
 

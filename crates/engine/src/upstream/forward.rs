@@ -353,7 +353,7 @@ async fn deliver(
         version,
         keep_alive: journey.keep_alive && journey.upload.is_done,
         pseudonym: &journey.current.snapshot.settings.config.name,
-        now: downstream.wall_seconds(),
+        date: downstream.thread.date(),
         is_local: false,
     };
     let told = encode_response(&mut out, &response, &context);
@@ -390,6 +390,7 @@ async fn deliver(
         .give_output(std::mem::take(&mut download.out));
     thread.buffers.give_output(std::mem::take(&mut sender.out));
     thread.buffers.give(std::mem::take(&mut download.buffer));
+    thread.give_storage(Some(response.into_storage()));
     match outcome {
         Ok(()) => {
             place.answered(plan, status, || downstream.thread.now());

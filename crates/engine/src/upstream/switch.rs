@@ -38,7 +38,7 @@ pub(crate) async fn switch(
         version: Version::Http11,
         keep_alive: true,
         pseudonym: &journey.current.snapshot.settings.config.name,
-        now: downstream.wall_seconds(),
+        date: downstream.thread.date(),
         is_local: false,
     };
     encode_response(&mut out, &response, &context);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::response::{write_connection, write_date, write_status_line};
-use super::{push_length, push_text, reason};
+use super::{HttpDate, push_length, push_text, reason};
 use tidegate_core::ErrorKind;
 use tidegate_request::Version;
 
@@ -8,19 +8,19 @@ use tidegate_request::Version;
 /// internal.
 ///
 /// `head_only` leaves out the content, for HEAD. `proxy_status` is the value of `Proxy-Status` (RFC
-/// 9209), if the listener shows it. `now` is in seconds since 1970. An HTTP/1.0 client whose
-/// connection is to go on gets no word of it and closes, as it may.
+/// 9209), if the listener shows it. An HTTP/1.0 client whose connection is to go on gets no word of it
+/// and closes, as it may.
 pub fn write_error(
     out: &mut Vec<u8>,
     kind: ErrorKind,
     keep_alive: bool,
     head_only: bool,
     proxy_status: Option<&str>,
-    now: u64,
+    date: HttpDate,
 ) {
     let status = kind.status();
     write_status_line(out, status);
-    write_date(out, now);
+    write_date(out, date);
     // Caches may keep some of these statuses on their own (RFC 9110 §15.1), but the next try may succeed.
     out.extend_from_slice(
         b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n",

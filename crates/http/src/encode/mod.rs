@@ -11,7 +11,7 @@ mod response;
 mod tests;
 mod write;
 
-pub use date::write_http_date;
+pub use date::HttpDate;
 pub use error::write_error;
 pub use forwarding::Forwarding;
 pub use reason::reason;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::{push_field, push_length, push_text, reason, write_http_date};
+use super::{HttpDate, push_field, push_length, push_text, reason};
 use tidegate_request::{CONNECTION_FIELDS, FieldId, FieldSet, Response, ResponseFraming, Version};
 
 /// What a response's head depends on beside the response.
@@ -11,8 +11,8 @@ pub struct ResponseContext<'a> {
     pub keep_alive: bool,
     /// Who we are in `Via`: a token.
     pub pseudonym: &'a str,
-    /// Seconds since 1970, for a missing `Date`.
-    pub now: u64,
+    /// For a missing `Date`.
+    pub date: HttpDate,
     /// Made here: nothing was received that `Via` could tell of.
     pub is_local: bool,
 }
@@ -70,7 +70,7 @@ pub fn encode_response(
         out.extend_from_slice(b"Connection: upgrade\r\n");
     } else if !is_interim {
         if response.fields().get(FieldId::Date).is_none() {
-            write_date(out, context.now);
+            write_date(out, context.date);
         }
         write_connection(out, context.version, keep_alive);
     }
@@ -101,9 +101,9 @@ pub(super) fn write_status_line(out: &mut Vec<u8>, status: u16) {
     out.extend_from_slice(b"\r\n");
 }
 
-pub(super) fn write_date(out: &mut Vec<u8>, now: u64) {
+pub(super) fn write_date(out: &mut Vec<u8>, date: HttpDate) {
     out.extend_from_slice(b"Date: ");
-    write_http_date(out, now);
+    out.extend_from_slice(date.as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 

@@ -5,7 +5,7 @@ mod request;
 mod response;
 mod round;
 
-use super::{Forwarding, ResponseContext, encode_request, encode_response};
+use super::{Forwarding, HttpDate, ResponseContext, encode_request, encode_response};
 use crate::{HeadLimits, parse_request, parse_response};
 use tidegate_request::{Framing, Method, Options, Request, Response, Scheme, Storage, Version};
 
@@ -24,13 +24,15 @@ pub(crate) const FORWARDING: Forwarding<'static> = Forwarding {
     passes_expect: false,
 };
 
-pub(crate) const CONTEXT: ResponseContext<'static> = ResponseContext {
-    version: Version::Http11,
-    keep_alive: true,
-    pseudonym: "gateway",
-    now: 784_111_777,
-    is_local: false,
-};
+pub(crate) fn context() -> ResponseContext<'static> {
+    ResponseContext {
+        version: Version::Http11,
+        keep_alive: true,
+        pseudonym: "gateway",
+        date: HttpDate::at(784_111_777),
+        is_local: false,
+    }
+}
 
 /// The request that `head` is, from a peer trusted or not. Lines are divided by LF here for the
 /// reader's sake.

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::{CONTEXT, answer, has, lines, response};
-use crate::encode::{ResponseContext, Sent, encode_response, reason, write_error, write_http_date};
+use super::{answer, context, has, lines, response};
+use crate::encode::{HttpDate, ResponseContext, Sent, encode_response, reason, write_error};
 use tidegate_core::ErrorKind;
 use tidegate_request::{Fields, Method, Response, ResponseFraming, Version};
 
-const OLD: ResponseContext<'static> = ResponseContext {
-    version: Version::Http10,
-    ..CONTEXT
-};
+fn old() -> ResponseContext<'static> {
+    ResponseContext {
+        version: Version::Http10,
+        ..context()
+    }
+}
 
 fn sent(head: &str, context: ResponseContext<'_>) -> Sent {
     encode_response(&mut Vec::new(), &response(head, Method::Get), &context)
@@ -26,19 +28,19 @@ fn a_response_is_written_from_its_canonical_form() {
         "Content-Length: 3",
         "Via: 1.1 gateway",
     ];
-    assert_eq!(answer(head, CONTEXT), expected);
+    assert_eq!(answer(head, context()), expected);
 }
 
 #[test]
 fn rfc9110_6_6_1_a_missing_date_is_added() {
-    let lines = answer("HTTP/1.1 200 OK\nContent-Length: 3", CONTEXT);
+    let lines = answer("HTTP/1.1 200 OK\nContent-Length: 3", context());
     assert!(lines.contains(&"Date: Sun, 06 Nov 1994 08:49:37 GMT".to_owned()));
 }
 
 #[test]
 fn rfc9112_4_a_status_without_reason_keeps_its_space() {
     assert_eq!(
-        answer("HTTP/1.1 299 Odd\nContent-Length: 0", CONTEXT)
+        answer("HTTP/1.1 299 Odd\nContent-Length: 0", context())
             .first()
             .map(String::as_str),
         Some("HTTP/1.1 299 ")
@@ -49,21 +51,21 @@ fn rfc9112_4_a_status_without_reason_keeps_its_space() {
 #[test]
 fn rfc9112_9_3_the_client_is_told_what_differs_from_its_default() {
     let length = "HTTP/1.1 200 OK\nContent-Length: 3";
-    assert!(!has(&answer(length, CONTEXT), "Connection"));
+    assert!(!has(&answer(length, context()), "Connection"));
     let close = answer(
         length,
         ResponseContext {
             keep_alive: false,
-            ..CONTEXT
+            ..context()
         },
     );
     assert!(close.contains(&"Connection: close".to_owned()));
-    assert!(answer(length, OLD).contains(&"Connection: keep-alive".to_owned()));
+    assert!(answer(length, old()).contains(&"Connection: keep-alive".to_owned()));
     let close = answer(
         length,
         ResponseContext {
             keep_alive: false,
-            ..OLD
+            ..old()
         },
     );
     assert!(close.contains(&"Connection: close".to_owned()));
@@ -77,21 +79,21 @@ fn rfc9112_7_1_content_of_unknown_length_is_chunked_or_ends_with_the_connection(
         "HTTP/1.1 200 OK\nTransfer-Encoding: chunked",
     ] {
         assert_eq!(
-            sent(head, CONTEXT),
+            sent(head, context()),
             Sent {
                 framing: ResponseFraming::Chunked,
                 keep_alive: true
             }
         );
-        assert!(answer(head, CONTEXT).contains(&"Transfer-Encoding: chunked".to_owned()));
+        assert!(answer(head, context()).contains(&"Transfer-Encoding: chunked".to_owned()));
         assert_eq!(
-            sent(head, OLD),
+            sent(head, old()),
             Sent {
                 framing: ResponseFraming::Close,
                 keep_alive: false
             }
         );
-        let lines = answer(head, OLD);
+        let lines = answer(head, old());
         assert!(
             !has(&lines, "Transfer-Encoding") && lines.contains(&"Connection: close".to_owned())
         );
@@ -103,21 +105,21 @@ fn rfc9110_8_6_answers_to_head_and_304_keep_their_length() {
     let mut out = Vec::new();
     let head = response("HTTP/1.1 200 OK\nContent-Length: 3", Method::Head);
     assert_eq!(
-        encode_response(&mut out, &head, &CONTEXT).framing,
+        encode_response(&mut out, &head, &context()).framing,
         ResponseFraming::None
     );
     assert!(lines(&out).contains(&"Content-Length: 3".to_owned()));
     assert!(
-        answer("HTTP/1.1 304 Not Modified\nContent-Length: 3", CONTEXT)
+        answer("HTTP/1.1 304 Not Modified\nContent-Length: 3", context())
             .contains(&"Content-Length: 3".to_owned())
     );
     assert!(!has(
-        &answer("HTTP/1.1 204 No Content\nContent-Length: 3", CONTEXT),
+        &answer("HTTP/1.1 204 No Content\nContent-Length: 3", context()),
         "Content-Length"
     ));
     let chunked = answer(
         "HTTP/1.1 304 Not Modified\nTransfer-Encoding: chunked",
-        CONTEXT,
+        context(),
     );
     assert!(!has(&chunked, "Transfer-Encoding"));
 }
@@ -128,7 +130,7 @@ fn rfc9110_15_2_interim_responses_say_nothing_of_the_connection() {
         "HTTP/1.1 103 Early Hints\nLink: </a>\nContent-Length: 5",
         ResponseContext {
             keep_alive: false,
-            ..CONTEXT
+            ..context()
         },
     );
     assert_eq!(
@@ -141,7 +143,7 @@ fn rfc9110_15_2_interim_responses_say_nothing_of_the_connection() {
 fn rfc9110_15_2_2_a_switch_names_its_protocol() {
     let lines = answer(
         "HTTP/1.1 101 Switching Protocols\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Accept: x",
-        CONTEXT,
+        context(),
     );
     let expected = [
         "HTTP/1.1 101 Switching Protocols",
@@ -171,7 +173,7 @@ fn a_local_response_has_no_via_and_only_its_own_framing() {
         &local,
         &ResponseContext {
             is_local: true,
-            ..CONTEXT
+            ..context()
         },
     );
     let expected = [
@@ -186,7 +188,14 @@ fn a_local_response_has_no_via_and_only_its_own_framing() {
 #[test]
 fn errors_are_short_and_name_nothing_internal() {
     let mut out = Vec::new();
-    write_error(&mut out, ErrorKind::ConnectionRefused, true, false, None, 0);
+    write_error(
+        &mut out,
+        ErrorKind::ConnectionRefused,
+        true,
+        false,
+        None,
+        HttpDate::at(0),
+    );
     let text = String::from_utf8(out).unwrap();
     let expected = "HTTP/1.1 502 Bad Gateway\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
                     Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\nContent-Length: 16\r\n\r\n\
@@ -205,7 +214,7 @@ fn every_error_declares_the_length_it_has_and_head_gets_none() {
                 false,
                 head_only,
                 Some("gateway; error=x"),
-                0,
+                HttpDate::at(0),
             );
             let text = String::from_utf8(out).unwrap();
             let (head, content) = text.split_once("\r\n\r\n").unwrap();
@@ -235,11 +244,7 @@ fn every_error_declares_the_length_it_has_and_head_gets_none() {
 
 #[test]
 fn rfc9110_5_6_7_dates_are_fixed_length() {
-    let date = |seconds| {
-        let mut out = Vec::new();
-        write_http_date(&mut out, seconds);
-        String::from_utf8(out).unwrap()
-    };
+    let date = |seconds| String::from_utf8(HttpDate::at(seconds).as_bytes().to_vec()).unwrap();
     let known = [
         (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
         (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is written is read again as the same message.
-use super::{CONTEXT, FORWARDING, LIMITS};
+use super::{FORWARDING, LIMITS, context};
 use crate::encode::{Forwarding, encode_request, encode_response};
 use crate::{HeadScanner, parse_request, parse_response};
 use proptest::prelude::*;
@@ -148,7 +148,7 @@ proptest! {
         let head = format!("HTTP/1.1 {status} Any\r\n{}{framing}\r\n", fields.concat());
         let Ok(response) = parse_response(head.as_bytes(), Storage::new(), &LIMITS, method) else { return Ok(()) };
         let mut out = Vec::new();
-        let sent = encode_response(&mut out, &response, &CONTEXT);
+        let sent = encode_response(&mut out, &response, &context());
         let read = respond_again(&out, method);
         prop_assert_eq!(read.status(), status);
         prop_assert_eq!(read.framing(), sent.framing);

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Numbers as text, without the machinery of `write!`, which took a third of the log's time.
+//! Numbers as text, without the machinery of `write!`: it took a third of the log's time,
+//! and a twentieth of a request's.
 use std::io::Write;
 use std::net::IpAddr;
 
 /// Appends `number`.
 #[inline]
-pub(crate) fn push(out: &mut Vec<u8>, number: u64) {
+pub fn push(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Appends the last `WIDTH` digits of `number`, with zeros before it.
 #[inline]
-pub(crate) fn push_padded<const WIDTH: usize>(out: &mut Vec<u8>, mut number: u64) {
+pub fn push_padded<const WIDTH: usize>(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [b'0'; WIDTH];
     for digit in digits.iter_mut().rev() {
         *digit += (number % 10) as u8;
@@ -22,7 +23,7 @@ pub(crate) fn push_padded<const WIDTH: usize>(out: &mut Vec<u8>, mut number: u64
 
 /// Appends microseconds as milliseconds with three decimals.
 #[inline]
-pub(crate) fn push_millis(out: &mut Vec<u8>, micros: u64) {
+pub fn push_millis(out: &mut Vec<u8>, micros: u64) {
     push(out, micros / 1000);
     out.push(b'.');
     push_padded::<3>(out, micros % 1000);
@@ -30,7 +31,7 @@ pub(crate) fn push_millis(out: &mut Vec<u8>, micros: u64) {
 
 /// Appends `HOUR:MINUTE:SECOND` of a second of the day.
 #[inline]
-pub(crate) fn push_clock(out: &mut Vec<u8>, second: u64) {
+pub fn push_clock(out: &mut Vec<u8>, second: u64) {
     push_padded::<2>(out, second / 3600);
     out.push(b':');
     push_padded::<2>(out, second / 60 % 60);
@@ -38,9 +39,25 @@ pub(crate) fn push_clock(out: &mut Vec<u8>, second: u64) {
     push_padded::<2>(out, second % 60);
 }
 
+/// The last `WIDTH` hexadecimal digits of `number`, in lower case, with zeros before it.
+#[inline]
+pub fn hex<const WIDTH: usize>(mut number: u64) -> [u8; WIDTH] {
+    let mut digits = [b'0'; WIDTH];
+    for digit in digits.iter_mut().rev() {
+        let value = (number & 15) as u8;
+        *digit = if value < 10 {
+            b'0' + value
+        } else {
+            b'a' + value - 10
+        };
+        number >>= 4;
+    }
+    digits
+}
+
 /// Appends an address.
 #[inline]
-pub(crate) fn push_address(out: &mut Vec<u8>, address: IpAddr) {
+pub fn push_address(out: &mut Vec<u8>, address: IpAddr) {
     let IpAddr::V4(address) = address else {
         let _ = write!(out, "{address}");
         return;
@@ -75,6 +92,12 @@ mod tests {
             assert_eq!(
                 written(|out| push_millis(out, number)),
                 format!("{whole}.{rest:03}")
+            );
+        }
+        for number in [0, 9, 10, 0xabc_def0, u64::MAX] {
+            assert_eq!(
+                String::from_utf8_lossy(&hex::<12>(number)),
+                format!("{:012x}", number & 0xffff_ffff_ffff)
             );
         }
         assert_eq!(written(|out| push_clock(out, 86_399)), "23:59:59");
