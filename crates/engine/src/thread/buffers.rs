@@ -3,10 +3,11 @@ use std::cell::RefCell;
 
 /// Bytes of a buffer as it is taken.
 pub(crate) const BUFFER: usize = 16 << 10;
-/// Bytes of a buffer for a body that is known to be long: the most that the kernel makes one packet of, which it
-/// cuts late or, between programs of one machine, never. IP counts a packet's bytes in 16 bits, and 45 segments
-/// of an Ethernet with timestamps fit. 64 KiB would always end in a second packet, of a few bytes.
-pub(crate) const LARGE: usize = 45 * 1448;
+/// Bytes of a buffer for a body that is known to be long: two of the most that the kernel makes one packet of, which
+/// it cuts late or, between programs of one machine, never. IP counts a packet's bytes in 16 bits, and 45 segments
+/// of an Ethernet with timestamps fit. A whole number of them leaves no packet of a few bytes behind each read, and
+/// two take 64 KiB and its head at once, which one does not.
+pub(crate) const LARGE: usize = 2 * 45 * 1448;
 /// Buffers a thread keeps of each size.
 const KEPT: usize = 128;
 
