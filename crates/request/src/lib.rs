@@ -28,7 +28,7 @@ pub use build::{Options, Parts};
 pub use claim::bearer_claim;
 pub use fields::{
     CONNECTION_FIELDS, FieldError, FieldId, FieldRef, FieldSet, Fields, FieldsMut, PROTECTED,
-    SectionError, folds_to, recognise_folded,
+    SectionError, UNTRUSTED, folds_to, recognise_folded,
 };
 pub use framing::{Framing, ResponseFraming};
 pub use method::{Method, Scheme, Version};

@@ -2,32 +2,18 @@
 use crate::HeadLimits;
 use tidegate_core::ErrorKind;
 use tidegate_request::{
-    CONNECTION_FIELDS, FieldId, FieldSet, Fields, Reject, SectionError, recognise_folded,
+    CONNECTION_FIELDS, FieldId, FieldSet, Fields, Reject, SectionError, UNTRUSTED, recognise_folded,
 };
 
 /// What must not come in a trailer: framing, routing, request modifiers, authentication and how the
-/// content is to be read. RFC 9110 §6.5.1.
-const FORBIDDEN: FieldSet = FieldSet::of(&[
+/// content is to be read (RFC 9110 §6.5.1); and what only proxies may say.
+const FORBIDDEN: FieldSet = UNTRUSTED.with(FieldSet::of(&[
     FieldId::ContentLength,
     FieldId::Host,
     FieldId::Trailer,
     FieldId::Expect,
     FieldId::MaxForwards,
     FieldId::Via,
-    FieldId::Forwarded,
-    FieldId::XForwardedFor,
-    FieldId::XForwardedProto,
-    FieldId::XForwardedHost,
-    FieldId::XForwardedPort,
-    FieldId::XForwardedPrefix,
-    FieldId::XRealIp,
-    FieldId::XClientIp,
-    FieldId::TrueClientIp,
-    FieldId::XRequestId,
-    FieldId::XOriginalUrl,
-    FieldId::XRewriteUrl,
-    FieldId::XHttpMethodOverride,
-    FieldId::XMiddlewareSubrequest,
     FieldId::Authorization,
     FieldId::Cookie,
     FieldId::SetCookie,
@@ -51,7 +37,7 @@ const FORBIDDEN: FieldSet = FieldSet::of(&[
     FieldId::XPoweredBy,
     FieldId::Traceparent,
     FieldId::Tracestate,
-]);
+]));
 
 /// A trailer section as it arrives.
 #[derive(Clone, Debug)]

@@ -34,7 +34,7 @@ pub const PROTECTED: FieldSet = FieldSet::of(&[
 ]);
 
 /// What only a trusted proxy may say about the client, or about the request before it came here.
-pub(crate) const UNTRUSTED: FieldSet = FieldSet::of(&[
+pub const UNTRUSTED: FieldSet = FieldSet::of(&[
     FieldId::Forwarded,
     FieldId::XForwardedFor,
     FieldId::XForwardedProto,
