@@ -12,7 +12,7 @@ use crate::downstream::{Downstream, Journey, Record, UploadError};
 use crate::pages;
 use crate::snapshot::BackendPlan;
 use smallvec::SmallVec;
-use tidegate_config::HostField;
+use tidegate_config::{HostField, Retries};
 use tidegate_contract::{Answer, Exchange};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::{Forwarding, ResponseContext, encode_request, encode_response};
@@ -61,6 +61,54 @@ pub(crate) async fn forward(
     outcome
 }
 
+/// What the tries of an exchange have come to.
+struct Tries<'a> {
+    retries: &'a Retries,
+    /// Whether the exchange can and may be sent again: what has left the client's connection for good
+    /// cannot be sent a second time.
+    is_repeatable: bool,
+    /// Places of endpoints that are not asked again.
+    tried: SmallVec<[u16; 8]>,
+    /// Retries left.
+    left: u8,
+}
+
+impl<'a> Tries<'a> {
+    fn new(retries: &'a Retries, method: &str, is_whole: bool) -> Self {
+        let is_listed = retries.methods.iter().any(|listed| listed == method);
+        Self {
+            retries,
+            is_repeatable: is_whole && is_listed,
+            tried: SmallVec::new(),
+            left: retries.attempts,
+        }
+    }
+
+    /// Goes on to another endpoint; false when retries or the backend's budget of them are used up.
+    fn goes_on(
+        &mut self,
+        downstream: &Downstream,
+        place: &Place,
+        plan: &BackendPlan,
+        record: &mut Record,
+    ) -> bool {
+        let may = self.left > 0 && plan.spend(downstream.thread.now());
+        if may {
+            self.left -= 1;
+            self.tried.push(place.index as u16);
+            record.entry.retries = record.entry.retries.saturating_add(1);
+        }
+        may
+    }
+
+    /// Whether an answer with `status` is worth another try, and another endpoint is left for it.
+    fn wants_better(&self, status: u16, place: &Place) -> bool {
+        self.is_repeatable
+            && self.retries.statuses.contains(&status)
+            && self.tried.len() + 1 < place.list.endpoints.len()
+    }
+}
+
 async fn tries(
     downstream: &mut Downstream,
     journey: &mut Journey<'_>,
@@ -71,18 +119,14 @@ async fn tries(
     body: &[u8],
 ) -> Outcome {
     let retries = &journey.routed.route.retries;
-    let method = exchange.request.method();
-    // What has left the client's connection for good cannot be sent a second time.
-    let is_repeatable = journey.upload.is_done;
-    let is_listed = retries.methods.iter().any(|listed| listed == method);
+    let is_whole = journey.upload.is_done;
+    let mut tries = Tries::new(retries, exchange.request.method(), is_whole);
     let key = decide::key(plan, &exchange.request, exchange.client.address);
-    let mut tried: SmallVec<[u16; 8]> = SmallVec::new();
     let mut again = None;
-    let mut budget = retries.attempts;
     loop {
         let place = match again.take() {
             Some(place) => place,
-            None => match Place::take(downstream, plan, &tried, &key, until).await {
+            None => match Place::take(downstream, plan, &tries.tried, &key, until).await {
                 Ok(place) => place,
                 // What the first try came to says more than that no other endpoint is left.
                 Err((kind, detail)) => {
@@ -103,15 +147,12 @@ async fn tries(
                 record.end_try(span, &exchange.request, &downstream.thread, Err(kind));
                 // Out of descriptors is our fault, not the endpoint's.
                 if kind != ErrorKind::ConnectionLimitReached {
-                    place.failed(plan, downstream.thread.now());
-                    if plan.observes {
-                        place.observe(plan, downstream.thread.now(), 0, true);
-                    }
+                    place.failed_after(plan, downstream.thread.now(), 0);
                 }
-                tried.push(place.index as u16);
+                tries.tried.push(place.index as u16);
                 record.last_failure = Some((kind, detail));
                 // Nothing was sent: another endpoint costs no retry.
-                if tried.len() >= MAX_CONNECTS {
+                if tries.tried.len() >= MAX_CONNECTS {
                     return Outcome::Failed { kind, detail };
                 }
                 record.entry.retries = record.entry.retries.saturating_add(1);
@@ -147,17 +188,11 @@ async fn tries(
                     let is_failure = matches!(status, 502..=504);
                     place.observe(plan, now, now.micros_since(sent), is_failure);
                 }
-                let may_repeat =
-                    budget > 0 && is_listed && is_repeatable && retries.statuses.contains(&status);
-                if may_repeat
-                    && tried.len() + 1 < place.list.endpoints.len()
-                    && plan.spend(downstream.thread.now())
+                if tries.wants_better(status, &place)
+                    && tries.goes_on(downstream, &place, plan, record)
                 {
                     record.end_try(span, &exchange.request, &downstream.thread, Ok(status));
-                    budget -= 1;
                     place.failed(plan, downstream.thread.now());
-                    tried.push(place.index as u16);
-                    record.entry.retries = record.entry.retries.saturating_add(1);
                     continue;
                 }
                 bind(
@@ -194,13 +229,10 @@ async fn tries(
                 record.end_try(span, &exchange.request, &downstream.thread, Err(kind));
                 if is_fault && !is_stale {
                     let now = downstream.thread.now();
-                    place.failed(plan, now);
-                    if plan.observes {
-                        place.observe(plan, now, now.micros_since(sent), true);
-                    }
+                    place.failed_after(plan, now, now.micros_since(sent));
                 }
                 record.last_failure = Some((kind, detail));
-                if !is_repeatable || !is_listed || kind == ErrorKind::RequestDeadline {
+                if !tries.is_repeatable || kind == ErrorKind::RequestDeadline {
                     return Outcome::Failed { kind, detail };
                 }
                 if is_stale {
@@ -209,12 +241,9 @@ async fn tries(
                     again = Some(place);
                     continue;
                 }
-                tried.push(place.index as u16);
-                if budget == 0 || !plan.spend(downstream.thread.now()) {
+                if !tries.goes_on(downstream, &place, plan, record) {
                     return Outcome::Failed { kind, detail };
                 }
-                budget -= 1;
-                record.entry.retries = record.entry.retries.saturating_add(1);
             }
         }
     }

@@ -272,6 +272,14 @@ impl Place {
         }
     }
 
+    /// The endpoint failed, `latency_us` after the request was sent; 0 for one that was not.
+    pub(crate) fn failed_after(&self, plan: &BackendPlan, now: Moment, latency_us: u64) {
+        self.failed(plan, now);
+        if plan.observes {
+            self.observe(plan, now, latency_us, true);
+        }
+    }
+
     /// The endpoint answered in full, with this status. The clock is read only for a failure.
     pub(crate) fn answered(&self, plan: &BackendPlan, status: u16, now: impl FnOnce() -> Moment) {
         match plan.config.passive_health.statuses.contains(&status) {
