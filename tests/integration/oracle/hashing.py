@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from ipaddress import IPv6Address, ip_address
@@ -79,27 +78,40 @@ def in_table(slots: Sequence[int], point: int, is_usable: Callable[[int], bool])
     return slots[point % len(slots)]
 
 
-def ring(addresses: Sequence[str], weights: Sequence[int], points: int) -> list[tuple[int, int]]:
-    """Points and their endpoints, in the order of the circle."""
-    total = points * sum(weight > 0 for weight in weights)
-    return sorted(
-        (mix(stable(name.encode()) ^ number), position)
+def _bids(address: str, weight: int, size: int) -> list[float]:
+    """When the endpoint bids for each slot for the first time: so many bids after the start, by its weight."""
+    times: dict[int, float] = {}
+    number = 0
+    while len(times) < size:
+        number += 1
+        times.setdefault(mix(stable(address.encode()) ^ number) * size >> 64, number * (1 / weight))
+    return [times[slot] for slot in range(size)]
+
+
+def ring(addresses: Sequence[str], weights: Sequence[int], size: int) -> list[list[int]]:
+    """Who bids for each slot, the first first."""
+    bids = {
+        position: _bids(name, weight, size)
         for position, (name, weight) in enumerate(zip(addresses, weights, strict=True))
         if weight
-        for number in range(max(total * weight // sum(weights), 1))
-    )
+    }
+    return [
+        sorted(bids, key=lambda position: (bids[position][slot], stable(addresses[position].encode())))
+        for slot in range(size)
+    ]
 
 
 def on_ring(
-    points: Sequence[tuple[int, int]],
+    slots: Sequence[Sequence[int]],
     point: int,
     loads: Sequence[int],
     weights: Sequence[int],
     percent: int | None,
 ) -> int:
-    """The next endpoint on the ring that has room for one more within the bound."""
-    first = bisect_left(points, (point, 0))
-    around = [endpoint for _, endpoint in [*points[first:], *points[:first]]]
+    """The first that bid for the key's slot, or the next that has room for one more within the bound: the second,
+    then those of the next slots."""
+    first = point * len(slots) >> 64
+    around = [endpoint for bids in [*slots[first:], *slots[:first]] for endpoint in bids[:2]]
     for endpoint in around:
         share = Fraction(percent or 0, 100) * (sum(loads) + 1) * Fraction(weights[endpoint], sum(weights))
         if percent is None or loads[endpoint] < ceil(share):

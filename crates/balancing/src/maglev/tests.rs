@@ -61,18 +61,47 @@ fn of_an_endpoint_that_goes_down_only_its_own_keys_move_and_to_all_others() {
     }
 }
 
-#[test]
-fn when_an_endpoint_is_removed_few_other_keys_move() {
-    let endpoints = endpoints(&[1, 1, 1, 1, 1]);
+/// The homes of keys when the endpoints with weight 0 are not there.
+fn homes_by(weights: &[u32]) -> Vec<usize> {
+    let there: Vec<_> = endpoints(weights)
+        .into_iter()
+        .filter(|endpoint| endpoint.weight > 0)
+        .collect();
+    let usable = all(&there);
     let state = maglev().new_state();
-    let usable = all(&endpoints);
-    let whole = Candidates::new(&endpoints, &usable).at(Moment(0), 1);
-    let before = homes(&maglev(), &*state, &whole, KEYS);
-    let fewer = &endpoints[..4];
-    let rest = Candidates::new(fewer, &usable[..4]).at(Moment(0), 2);
-    let after = homes(&maglev(), &*state, &rest, KEYS);
-    let part = moved(&before, &after);
-    assert!((0.19..0.25).contains(&part), "{part}");
+    let positions: Vec<usize> = (0..weights.len())
+        .filter(|index| weights[*index] > 0)
+        .collect();
+    let homes = homes(&maglev(), &*state, &Candidates::new(&there, &usable), KEYS);
+    homes.into_iter().map(|home| positions[home]).collect()
+}
+
+#[test]
+fn when_an_endpoint_goes_comes_or_weighs_something_else_few_other_keys_move() {
+    for (before, after) in [
+        ([1, 1, 1, 1, 1], [1, 1, 1, 1, 0]),
+        ([1, 2, 5, 10, 4], [1, 2, 5, 10, 0]),
+        ([1, 2, 5, 10, 4], [1, 2, 5, 0, 4]),
+        ([1, 2, 5, 10, 4], [0, 2, 5, 10, 4]),
+        ([1, 2, 5, 10, 4], [1, 2, 7, 10, 4]),
+        ([1, 2, 5, 10, 4], [1, 2, 5, 9, 4]),
+        ([1, 2, 5, 10, 4], [1, 2, 5, 20, 4]),
+    ] {
+        let share = |weights: [u32; 5], index: usize| {
+            f64::from(weights[index]) / f64::from(weights.iter().sum::<u32>())
+        };
+        let index = (0..5)
+            .find(|index| before[*index] != after[*index])
+            .unwrap();
+        let due = (share(before, index) - share(after, index)).abs();
+        let there = moved(&homes_by(&before), &homes_by(&after));
+        let back = moved(&homes_by(&after), &homes_by(&before));
+        assert!((there - back).abs() < 1e-9);
+        assert!(
+            (due - 0.01..due + 0.05).contains(&there),
+            "{after:?} {due} {there}"
+        );
+    }
 }
 
 #[test]

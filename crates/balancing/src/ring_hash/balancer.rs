@@ -9,7 +9,7 @@ use tidegate_contract::{Candidates, Endpoint};
 /// Sends each key to the next endpoint on a ring that has room within the load bound.
 #[derive(Clone, Copy, Debug)]
 pub struct RingHash {
-    points: u32,
+    size: u32,
     load_bound_percent: Option<u16>,
 }
 
@@ -19,10 +19,10 @@ impl RingHash {
     /// # Errors
     /// A setting is out of bounds.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        let (points, bound) = (settings.points, settings.load_bound_percent);
-        if !(1..=10_000).contains(&points) {
+        let (size, bound) = (settings.ring_size, settings.load_bound_percent);
+        if !(16..=1_048_576).contains(&size) {
             return Err(format!(
-                "ring_hash: `points` is {points}; write a number from 1 to 10000"
+                "ring_hash: `ring_size` is {size}; write a number from 16 to 1048576"
             ));
         }
         if let Some(bound) = bound.filter(|bound| !(101..=10_000).contains(bound)) {
@@ -31,7 +31,7 @@ impl RingHash {
             ));
         }
         Ok(Self {
-            points: points.into(),
+            size,
             load_bound_percent: bound,
         })
     }
@@ -74,7 +74,7 @@ impl KeyTable for RingHash {
     type Table = Ring;
 
     fn make(&self, endpoints: &[Arc<Endpoint>]) -> Ring {
-        Ring::new(endpoints, self.points)
+        Ring::new(endpoints, self.size)
     }
 
     fn find(&self, ring: &Ring, candidates: &Candidates<'_>, key: u64) -> Option<usize> {

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Points of an endpoint of average weight on the ring. More spread the keys better and cost
-    /// memory.
-    pub points: u16,
+    /// Slots of the ring, best a hundred times the number of endpoints or more. More spread the
+    /// keys better and cost memory. Another size moves most keys.
+    pub ring_size: u32,
     /// The most an endpoint may have in flight, of its fair share; a key beyond it goes on to the
     /// next endpoint. `null` is no bound: a key then never leaves a healthy endpoint.
     pub load_bound_percent: Option<u16>,

@@ -5,53 +5,144 @@ use crate::by_key::ByKey;
 use crate::testing::{all, endpoints, homes, moved, occupy, tally};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tidegate_config::Room;
-use tidegate_contract::{Balancer, Candidates};
-use tidegate_core::{Draw, Moment, StableHash};
+use tidegate_contract::{Balancer, Candidates, Endpoint};
+use tidegate_core::{Draw, StableHash};
 
 const KEYS: u64 = 100_000;
 
 fn ring(load_bound_percent: Option<u16>) -> ByKey<RingHash> {
     let settings = Settings {
-        points: 512,
+        ring_size: 32_768,
         load_bound_percent,
     };
     ByKey(RingHash::new(&settings).unwrap())
 }
 
+fn homes_of(endpoints: &[Arc<Endpoint>], usable: &[u16]) -> Vec<usize> {
+    let balancer = ring(None);
+    let state = balancer.new_state();
+    homes(
+        &balancer,
+        &*state,
+        &Candidates::new(endpoints, usable),
+        KEYS,
+    )
+}
+
+/// The share of each weight.
+fn shares(weights: &[u32]) -> Vec<f64> {
+    let total: u32 = weights.iter().sum();
+    let each = weights.iter();
+    each.map(|weight| f64::from(*weight) / f64::from(total))
+        .collect()
+}
+
+const WEIGHTS: [&[u32]; 5] = [
+    &[1, 1, 1, 1],
+    &[1, 2, 5, 10],
+    &[100, 200, 500, 1000],
+    &[3, 1, 4, 1, 5, 9, 2, 6],
+    &[1; 50],
+];
+
 #[test]
 fn keys_are_spread_by_weight() {
-    for weights in [[1, 1, 1, 1], [1, 2, 3, 4]] {
-        let endpoints = endpoints(&weights);
-        let usable = all(&endpoints);
-        let candidates = Candidates::new(&endpoints, &usable);
-        let state = ring(None).new_state();
-        let counts = tally(&homes(&ring(None), &*state, &candidates, KEYS), 4);
-        let total: u32 = weights.iter().sum();
-        for (count, weight) in counts.iter().zip(weights) {
-            let share = KEYS as f64 * f64::from(weight) / f64::from(total);
-            assert!((*count as f64) < 1.25 * share, "{counts:?}");
-            assert!((*count as f64) > 0.75 * share, "{counts:?}");
+    for weights in WEIGHTS {
+        let endpoints = endpoints(weights);
+        let counts = tally(&homes_of(&endpoints, &all(&endpoints)), weights.len());
+        for (count, share) in counts.iter().zip(shares(weights)) {
+            // Slots fall as coins do, and keys into them as well: four standard errors of both.
+            let spread = 4.0 * (share * (1.0 / 32_768.0 + 1.0 / KEYS as f64)).sqrt();
+            let found = *count as f64 / KEYS as f64;
+            assert!((found - share).abs() < spread, "{weights:?} {counts:?}");
         }
     }
 }
 
 #[test]
-fn when_an_endpoint_goes_only_its_own_keys_move() {
-    let endpoints = endpoints(&[1, 1, 1, 1, 1]);
-    let usable = all(&endpoints);
-    let state = ring(None).new_state();
-    let whole = Candidates::new(&endpoints, &usable).at(Moment(0), 1);
-    let before = homes(&ring(None), &*state, &whole, KEYS);
-    let down = Candidates::new(&endpoints, &usable[..4]).at(Moment(0), 1);
-    let removed = Candidates::new(&endpoints[..4], &usable[..4]).at(Moment(0), 2);
-    for rest in [down, removed] {
-        let after = homes(&ring(None), &*state, &rest, KEYS);
-        assert!(moved(&before, &after) < 0.25);
-        for (before, after) in before.iter().zip(&after) {
-            assert!(before == after || *before == 4);
+fn when_an_endpoint_goes_or_comes_back_only_its_own_keys_move() {
+    for weights in WEIGHTS {
+        let endpoints = endpoints(weights);
+        let usable = all(&endpoints);
+        let before = homes_of(&endpoints, &usable);
+        let shares = shares(weights);
+        for gone in 0..weights.len().min(4) {
+            let mut left = endpoints.clone();
+            let _ = left.remove(gone);
+            let removed: Vec<usize> = homes_of(&left, &all(&left))
+                .into_iter()
+                .map(|home| home + usize::from(home >= gone))
+                .collect();
+            let mut up = usable.clone();
+            let _ = up.remove(gone);
+            let down = homes_of(&endpoints, &up);
+            for after in [&removed, &down] {
+                for (before, after) in before.iter().zip(after) {
+                    assert!(before == after || *before == gone);
+                }
+                let moved = moved(&before, after);
+                assert!((moved - shares[gone]).abs() < 0.01, "{weights:?} {moved}");
+            }
+            // Down or removed, its keys go to the same; not all do where weights are far apart.
+            assert!(self::moved(&removed, &down) < 0.2 * shares[gone]);
         }
+    }
+}
+
+#[test]
+fn a_weight_that_changes_moves_only_what_its_endpoint_wins_or_loses() {
+    for (weights, changed, weight) in [
+        (&[1, 2, 5, 10][..], 1, 3),
+        (&[1, 2, 5, 10], 3, 5),
+        (&[1, 2, 5, 10], 0, 1000),
+        (&[1, 1, 1, 1], 2, 2),
+        (&[100, 200, 500, 1000], 3, 900),
+    ] {
+        let before = homes_of(&endpoints(weights), &[0, 1, 2, 3]);
+        let mut others = weights.to_vec();
+        others[changed] = weight;
+        let after = homes_of(&endpoints(&others), &[0, 1, 2, 3]);
+        let is_more = weight > weights[changed];
+        for (before, after) in before.iter().zip(&after) {
+            assert!(before == after || changed == if is_more { *after } else { *before });
+        }
+        let due = (shares(&others)[changed] - shares(weights)[changed]).abs();
+        let moved = moved(&before, &after);
+        assert!((moved - due).abs() < 0.01, "{weights:?} {moved} {due}");
+    }
+}
+
+#[test]
+fn a_slow_start_takes_keys_step_by_step_and_gives_none_back() {
+    let endpoints = endpoints(&[1, 2, 5, 10]);
+    let mut before = homes_of(&endpoints, &[0, 1, 2, 3]);
+    let first = before.clone();
+    endpoints[2].state.factor.set(0.1);
+    before = homes_of(&endpoints, &[0, 1, 2, 3]);
+    for factor in [0.2, 0.35, 0.5, 0.7, 0.9, 1.0] {
+        endpoints[2].state.factor.set(factor);
+        let after = homes_of(&endpoints, &[0, 1, 2, 3]);
+        for (before, after) in before.iter().zip(&after) {
+            assert!(before == after || *after == 2);
+        }
+        before = after;
+    }
+    assert_eq!(before, first);
+}
+
+#[test]
+fn the_order_in_which_endpoints_are_listed_changes_nothing() {
+    let endpoints = endpoints(&[1, 2, 5, 10]);
+    let mut turned = endpoints.clone();
+    turned.reverse();
+    let usable = all(&endpoints);
+    let ours = homes_of(&endpoints, &usable);
+    let theirs = homes_of(&turned, &usable);
+    for (ours, theirs) in ours.iter().zip(theirs) {
+        assert_eq!(*ours, 3 - theirs);
     }
 }
 
@@ -106,20 +197,23 @@ fn settings_are_checked() {
         settings: RawValue::from_string(settings.into()).unwrap(),
     };
     for (settings, says) in [
-        (r#"{"points": 0, "load_bound_percent": null}"#, "1 to 10000"),
         (
-            r#"{"points": 10001, "load_bound_percent": null}"#,
-            "1 to 10000",
+            r#"{"ring_size": 15, "load_bound_percent": null}"#,
+            "16 to 1048576",
         ),
         (
-            r#"{"points": 1, "load_bound_percent": 100}"#,
+            r#"{"ring_size": 1048577, "load_bound_percent": null}"#,
+            "16 to 1048576",
+        ),
+        (
+            r#"{"ring_size": 16, "load_bound_percent": 100}"#,
             "101 to 10000",
         ),
-        (r#"{"load_bound_percent": 125}"#, "points"),
+        (r#"{"load_bound_percent": 125}"#, "ring_size"),
     ] {
         assert!(build(&room(settings)).err().unwrap().contains(says));
     }
-    assert!(build(&room(r#"{"points": 1, "load_bound_percent": null}"#)).is_ok());
+    assert!(build(&room(r#"{"ring_size": 16, "load_bound_percent": null}"#)).is_ok());
 }
 
 proptest! {

@@ -10,7 +10,7 @@ from tidegate.config.problem import ConfigError
 
 def test_the_load_is_bounded_unless_said() -> None:
     assert Settings is RingHash
-    assert (RingHash().points, RingHash().load_bound_percent) == (512, 125)
+    assert (RingHash().ring_size, RingHash().load_bound_percent) == (32_768, 125)
     assert RingHash(load_bound_percent=None).load_bound_percent is None
     assert Backend(balancing="ring_hash").balancing == RingHash()
 
@@ -18,8 +18,8 @@ def test_the_load_is_bounded_unless_said() -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"points": 0}, "points: .*at least 1"),
-        ({"points": 10_001}, "points: .*at most 10000"),
+        ({"ring_size": 15}, "ring_size: .*at least 16"),
+        ({"ring_size": 1_048_577}, "ring_size: .*at most 1048576"),
         ({"load_bound_percent": 100}, "load_bound_percent: .*at least 101"),
         ({"load_bound_percent": 1.25}, "load_bound_percent: .*whole number"),
         ({"load_bound": 125}, "load_bound: no such setting; did you mean `load_bound_percent`"),
