@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tidegate.config.compile import Snapshot, compile_gateway
 from tidegate.config.gateway import Gateway
@@ -48,6 +49,39 @@ def test_both_forms_of_an_example_are_the_same_snapshot(page: Path, monkeypatch:
         from_python = snapshot_of(names["gateway"])
         assert from_yaml.changed(from_python) == []
         assert from_yaml.endpoints == from_python.endpoints
+
+
+PEERS = ROOT / "docs" / "guides" / "from-other-proxies.md"
+ROWS = [
+    (place, text)
+    for line in PEERS.read_text().splitlines()
+    if line.startswith("| ")
+    for place, text in re.findall(r"`(listener|backend|route|gateway|policies): ({.*?})`(?= \||,)", line)
+]
+
+
+@pytest.mark.parametrize(("place", "text"), ROWS, ids=lambda value: value)
+def test_what_stands_for_a_directive_of_another_proxy_is_accepted(place: str, text: str):
+    part = yaml.safe_load(text)
+    whole: dict[str, Any] = {
+        "listeners": {"web": {"port": 8080}},
+        "backends": {"app": {"endpoints": ["127.0.0.1:1"]}, "next": ["127.0.0.1:2"]},
+        "routes": [{"path": "/", "to": "app"}],
+    }
+    match place:
+        case "listener":
+            whole["listeners"]["web"] |= part
+        case "backend":
+            whole["backends"]["app"] |= part
+        case "route":
+            whole["routes"][0] |= part
+        case _:
+            whole[place] = part
+    snapshot_of(loads(yaml.safe_dump(whole), name="row.yaml").gateway)
+
+
+def test_the_table_of_other_proxies_has_rows():
+    assert len(ROWS) > 80
 
 
 def test_there_are_examples():
