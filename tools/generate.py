@@ -15,10 +15,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "python"), str(ROOT)]
 
-from tidegate.config.backend import Backend  # noqa: E402
 from tidegate.config.rooms import AREAS, room, tags  # noqa: E402
 from tidegate.config.route import Route  # noqa: E402
-from tidegate.config.wire import EndpointWire, FunctionWire, GatewayWire, ListenerWire, RouteOrder  # noqa: E402
+from tidegate.config.wire import (  # noqa: E402
+    BackendWire,
+    EndpointWire,
+    FunctionWire,
+    GatewayWire,
+    ListenerWire,
+    RouteOrder,
+)
 from tools._generate import pages, rooms, seeds  # noqa: E402
 from tools._generate.rust import RustFile  # noqa: E402
 
@@ -28,7 +34,7 @@ COMMAND = "python tools/generate.py"
 def outputs() -> Iterator[tuple[str, str]]:
     """Every generated file: path from the root, content."""
     snapshot = RustFile()
-    for model in (GatewayWire, ListenerWire, Backend, EndpointWire, RouteOrder, Route, FunctionWire):
+    for model in (GatewayWire, ListenerWire, BackendWire, EndpointWire, RouteOrder, Route, FunctionWire):
         snapshot.model(model)
     # Rooms that only function workers run have no folder in Rust; the engine itself reads their settings.
     for area in AREAS:

@@ -251,6 +251,9 @@ pub struct Backend {
     pub pass_server: bool,
     /// What happens to every message, after the route's own policies.
     pub policies: Vec<Room>,
+    /// How long requests wait for the first endpoint of a backend that has lost its last; not at
+    /// all without it.
+    pub start_wait: Option<Millis>,
 }
 
 /// What is spoken to endpoints.

@@ -51,7 +51,7 @@ fn backend(limit: u32) -> Value {
            "affinity": null,
            "zones": {"prefer": "local", "spill_at": null},
            "failover": {"overprovisioning_percent": 140, "panic_percent": 1},
-           "retry_budget": {"percent": 20, "floor_per_second": 1}})
+           "retry_budget": {"percent": 20, "floor_per_second": 1}, "start_wait": null})
 }
 
 fn route(path: &str, rewrite: Value) -> Value {

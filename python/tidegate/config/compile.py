@@ -295,7 +295,8 @@ class _Compilation:
         self._add("listener", name, value, path, listener)
 
     def _backend(self, name: str, backend: Backend, path: Path) -> None:
-        self._add("backend", name, self._value(backend), path, backend)
+        wait = None if backend.processes is None else int(backend.processes.wait)
+        self._add("backend", name, self._value(backend) | {"start_wait": wait}, path, backend)
         source = "function" if backend.protocol == "function" else CONFIGURATION
         endpoints = [{**endpoint.model_dump(), "found_by": source} for endpoint in backend.endpoints]
         self.snapshot.endpoints[name] = _json(endpoints)

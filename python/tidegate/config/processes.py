@@ -36,6 +36,8 @@ class Processes(Model):
     """Whom they run as when tidegate was started as root; as function workers without it."""
     start_timeout: Duration = Duration("30s")
     """How long a new one may take until it answers, and passes the health check if there is one."""
+    wait: Duration = Duration("10s")
+    """How long requests wait while none serves, from when the last one was gone; after that a 503 at once."""
     drain_timeout: Duration = Duration("30s")
     """How long requests may take that one has when it is to be replaced; then it gets SIGTERM."""
     stop_timeout: Duration = Duration("10s")

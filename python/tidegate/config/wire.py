@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from tidegate.config.backend import Endpoint
+from tidegate.config.backend import Backend, Endpoint
 from tidegate.config.base import Model
 from tidegate.config.function import FunctionKind
 from tidegate.config.gateway_settings import GatewaySettings
@@ -33,6 +33,16 @@ class ListenerWire(Listener):
 
     named_only: Flag = False
     """Whether routes that name no listener leave it alone: the one of tidegate's own pages."""
+
+
+class BackendWire(Backend):
+    """Endpoints that stand for each other, and how they are used."""
+
+    rust_name: ClassVar[str] = "Backend"
+
+    start_wait: Duration | None
+    """How long requests wait for the first endpoint of a backend that has lost its last; not at all without
+    it."""
 
 
 class EndpointWire(Endpoint):

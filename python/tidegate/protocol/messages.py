@@ -28,6 +28,7 @@ class OriginSpec(TypedDict):
     directory: str
     venv: str
     user: str | None
+    drain_timeout_ms: int
     stop_timeout_ms: int
 
 

@@ -224,6 +224,10 @@ class Crew:
         workers = (self.team.workers, *self._dismissed)
         return not self.draining and not self.team.node.process and all(each.is_empty for each in workers)
 
+    def has_another(self) -> bool:
+        """Whether a node other than `team`'s has requests, perhaps of a configuration before."""
+        return bool(self.draining) or self.before is not None
+
     def nodes(self) -> list[Node]:
         """All that may be asked something."""
         nodes = [self.team.node, *(each.node for each in self.draining)]

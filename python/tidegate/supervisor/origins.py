@@ -78,6 +78,7 @@ class Origin:
             "ended": self.ended,
             "how": self.how,
             "leaving": self.is_leaving,
+            "drain_timeout_ms": self.spec["drain_timeout_ms"],
         }
 
     def entry(self) -> dict[str, Any]:
@@ -111,7 +112,7 @@ class Origins:
             events: Where to say what happens.
             identify: Whom they run as.
             on_change: Called when a process started or ended.
-            is_draining: Whether a node that was replaced still has requests, perhaps with them.
+            is_draining: Whether another node than the one control talks to has requests, perhaps with them.
         """
         self._loop = loop
         self._events = events
@@ -150,11 +151,11 @@ class Origins:
         reply()
 
     def _patience_told(self, message: Message, reply: Reply) -> None:
-        """`{"stop_timeouts": {backend: ms}}`: how long those may take that end from now on."""
+        """How long the ends may take: `{"patience": {backend: {"drain_timeout_ms", "stop_timeout_ms"}}}`."""
         for origin in self._origins:
-            found = message["stop_timeouts"].get(origin.backend)
-            if found is not None:
-                origin.spec = {**origin.spec, "stop_timeout_ms": int(found)}
+            found = message["patience"].get(origin.backend, origin.spec)
+            origin.spec["drain_timeout_ms"] = int(found["drain_timeout_ms"])
+            origin.spec["stop_timeout_ms"] = int(found["stop_timeout_ms"])
         reply()
 
     def _list_asked(self, _message: Message, reply: Reply) -> None:
@@ -279,7 +280,10 @@ class Origins:
             is_serving: Whether there is a node that may use them: what ended meanwhile is started again.
         """
         for entry in entries:
-            origin = Origin(entry["backend"], entry["number"], entry["spec"], entry["port"])
+            # A supervisor of a version before knew no time for requests.
+            spec: OriginSpec = entry["spec"]
+            spec.setdefault("drain_timeout_ms", 0)
+            origin = Origin(entry["backend"], entry["number"], spec, entry["port"])
             origin.ended, origin.how = entry["ended"], entry["how"]
             found = adopt(origin.role, entry["pid"], entry["start_time"]) if entry["pid"] else None
             if found is not None:

@@ -93,7 +93,7 @@ class Supervisor:
             events,
             self._provision.worker_identity,
             on_change=self._origins_changed,
-            is_draining=lambda: bool(self._crew.draining),
+            is_draining=self._crew.has_another,
         )
         self._is_stopping = False
         self._exit_code = 0
@@ -219,6 +219,8 @@ class Supervisor:
         self._save()
 
     def _drained(self, status: dict[str, Any]) -> None:
+        if self._is_stopping:
+            self._nodes_may_have_ended()
         self._upgrades.drained(status, is_last=not self._crew.draining)
 
     # What control asks
@@ -299,8 +301,7 @@ class Supervisor:
                 self._trial_failed([{"where": "the new node", "message": self._node.problem}])
             return
         if self._is_stopping:
-            self._workers.stop()
-            self._stop_origins()
+            self._nodes_may_have_ended()
             self._finish()
         else:
             self._give_up("node", how, failures)
@@ -388,10 +389,15 @@ class Supervisor:
                 self._sockets.drop(key)
         self._crew.stop(self._provision.graceful_stop)
         self._deadline = self._loop.after(self._provision.graceful_stop + 5, self._kill)
+        self._nodes_may_have_ended()
+        self._finish()
+
+    def _nodes_may_have_ended(self) -> None:
+        """Ends whom nodes ask, once none is left that could."""
         if self._node.process is None:
             self._workers.stop()
-            self._stop_origins()
-        self._finish()
+            if not self._crew.draining:
+                self._stop_origins()
 
     def _stop_origins(self) -> None:
         """Ends the processes of backends, once nobody asks them any more."""

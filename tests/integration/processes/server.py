@@ -2,8 +2,9 @@
 """A server of a user's own: `python server.py PORT`. What it does is in its environment.
 
 `ANSWER` is the body of every answer; `/pid` answers with its process, `/slow` once there is a file `gate`.
-`UNWELL`: its health check fails. `DIES`: it ends at once. `DEAF`: it does not end on SIGTERM. `ABRUPT`: it
-ends on SIGTERM whatever it has to do. `SLOW_START`: it takes its time. `CHILD`: it has one.
+`UNWELL`: its health check fails. `DIES`, or a file `gone`: it ends at once. `DEAF`: it does not end on
+SIGTERM. `ABRUPT`: it ends on SIGTERM whatever it has to do. `SLOW_START`: it takes its time. `CHILD`: it has
+one.
 """
 
 import os
@@ -42,7 +43,7 @@ class Server(ThreadingHTTPServer):
 
 
 def main() -> None:
-    if "DIES" in os.environ:
+    if "DIES" in os.environ or os.path.exists("gone"):
         sys.exit("this one never starts")
     if "SLOW_START" in os.environ:
         time.sleep(1)

@@ -66,6 +66,14 @@ def printed(gateway: Supervised, beginning: str, count: int) -> list[Event]:
     return found()
 
 
+def status_of(gateway: Supervised) -> int:
+    """The status of one answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=DEADLINE)
+    with contextlib.closing(connection):
+        connection.request("GET", "/")
+        return connection.getresponse().status
+
+
 def told(gateway: Supervised) -> dict[str, Any]:
     """What `tidegate status` says of the processes of `app`."""
     status = json.loads(gateway.run("status", "--json").stdout)

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,15 @@ from tests.integration.processes.site import (
     pids,
     printed,
     site,
+    status_of,
     text,
     told,
     wait_ready,
     wait_until,
 )
 from tests.integration.supervised import supervised, wait_gone
+
+SHORT = "timeouts: { pending: 100ms }"
 
 
 def test_they_serve_and_are_told(tmp_path: Path) -> None:
@@ -51,9 +55,46 @@ def test_a_killed_process_costs_what_it_had_in_hand(tmp_path: Path) -> None:
     assert seen.answers == {"one"} and seen.count > 100
 
 
+def test_with_one_process_alone_requests_wait_for_the_next(tmp_path: Path) -> None:
+    # A second to start, and longer than the ordinary wait for an endpoint.
+    slow = text(count=1, environment='SLOW_START: "1"', settings="wait: 25s", backend=SHORT)
+    with site(tmp_path, slow) as gateway, load(gateway) as seen:
+        [victim] = pids(gateway)
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: pids(gateway) not in ([], [victim]), "no other came")
+        # The ones that come now, and the ones that had begun before it died.
+        so_far = seen.count
+        wait_until(lambda: seen.count > so_far + THREADS, "requests wait for ever")
+    assert seen.failures == [] and seen.answers == {"one"}
+
+
+def test_nobody_waits_longer_for_a_process_than_is_said(tmp_path: Path) -> None:
+    with site(tmp_path, text(count=1, settings="wait: 300ms")) as gateway:
+        # No other comes up in its place.
+        (tmp_path / "gone").touch()
+        os.kill(pids(gateway)[0], signal.SIGKILL)
+        wait_until(lambda: status_of(gateway) == 503, "requests wait for ever")
+        # Nobody waits anew for what has been away for so long.
+        begun = time.monotonic()
+        assert [status_of(gateway) for _ in range(10)] == [503] * 10
+        assert time.monotonic() - begun < 10 * 0.3
+
+
+def test_only_so_many_requests_wait_for_a_process(tmp_path: Path) -> None:
+    limited = text(
+        count=1, environment='SLOW_START: "1"', settings="wait: 25s", backend="limits: { pending: 1 }"
+    )
+    with site(tmp_path, limited) as gateway, load(gateway) as seen:
+        os.kill(pids(gateway)[0], signal.SIGKILL)
+        wait_until(lambda: bool(seen.failures), "all of them wait")
+        wait_ready(gateway, 1)
+    # What the process had in hand when it died may be a 502.
+    assert "503 " in {each[:4] for each in seen.failures} <= {"502 ", "503 "}
+
+
 def test_one_that_never_starts_costs_its_own_routes_only(tmp_path: Path) -> None:
     broken = """
-  broken: { processes: { command: [no-such-program, "{port}"] } }
+  broken: { processes: { command: [no-such-program, "{port}"], wait: 1ms } }
 routes:
   - { path: /broken, to: broken }
   - { path: /, to: app }"""

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes of a backend are replaced one by one, and what is no good takes nobody's place."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.integration.processes.site import load, pids, site, text, told, wait_ready, wait_until
-from tests.integration.supervised import Supervised
+from tests.integration.supervised import DEADLINE, Supervised, wait_gone
 
 CHECK = "health_check: { type: http, path: /healthz, interval: 200ms }"
 
@@ -131,17 +136,103 @@ def test_a_replacement_that_control_dies_in_is_finished_by_the_next(tmp_path: Pa
     assert seen.failures == [] and seen.answers == {"one", "two"}
 
 
-def test_a_backend_that_goes_takes_its_processes_along(tmp_path: Path) -> None:
-    with site(tmp_path, text()) as gateway:
+NONE = """
+gateway: { threads: 2, graceful_stop: 5s }
+listeners: { web: { address: 127.0.0.1, port: PORT } }
+routes: [{ path: /, to: { respond: none } }]
+"""
+OTHER = """
+gateway: { threads: 2, graceful_stop: 5s }
+listeners: { web: { address: 127.0.0.1, port: PORT } }
+backends: { app: ["127.0.0.1:9"] }
+routes: [{ path: /other, to: app }, { path: /, to: { respond: none } }]
+"""
+
+
+@pytest.mark.parametrize("after", [NONE, OTHER], ids=["backend", "processes"])
+def test_what_is_wanted_no_more_ends_after_its_requests(tmp_path: Path, after: str) -> None:
+    with site(tmp_path, text(environment='ABRUPT: "1"')) as gateway:
         before = pids(gateway)
-        gateway.write(
-            "listeners: { web: { address: 127.0.0.1, port: PORT } }\n"
-            "gateway: { threads: 2, graceful_stop: 5s }\n"
-            "routes: [{ path: /, to: { respond: none } }]\n"
-        )
-        assert gateway.run("reload").returncode == 0
-        assert gateway.get() == "none"
-        wait_until(lambda: not [each for each in before if Path(f"/proc/{each}").exists()], "they go on")
+        with slow(gateway, 4) as answers:
+            gateway.write(after)
+            assert gateway.run("reload").returncode == 0
+            # It returns at once, and nothing new comes to them.
+            assert gateway.get() == "none" and not answers
+            assert _states(gateway) <= {"draining", "stopping"}
+            # A control that dies meanwhile leaves it to the next.
+            os.kill(gateway.pid("control"), signal.SIGKILL)
+            gateway.wait_ready()
+            assert not answers
+            (tmp_path / "gate").touch()
+        assert answers == ["one"] * 4
+        for pid in before:
+            wait_gone(pid)
+
+
+def test_what_is_wanted_no_more_ends_when_its_requests_take_too_long(tmp_path: Path) -> None:
+    settings = "drain_timeout: 100ms\n      wait: 1ms"
+    with site(tmp_path, text(settings=settings, environment='ABRUPT: "1"')) as gateway:
+        before = pids(gateway)
+        with slow(gateway, 1) as answers:
+            gateway.write(NONE)
+            assert gateway.run("reload").returncode == 0
+            for pid in before:
+                wait_gone(pid)
+        assert len(answers) == 1 and "one" not in answers
+
+
+def test_what_is_wanted_again_stays(tmp_path: Path) -> None:
+    with site(tmp_path, text(environment='ABRUPT: "1"')) as gateway:
+        before = pids(gateway)
+        # Enough for both to have one.
+        with slow(gateway, 4) as answers:
+            gateway.write(NONE)
+            assert gateway.run("reload").returncode == 0
+            gateway.write(text(environment='ABRUPT: "1"'))
+            assert gateway.run("reload").returncode == 0
+            assert wait_ready(gateway, 2) == before
+            assert gateway.get() == "one"
+            (tmp_path / "gate").touch()
+        assert answers == ["one"] * 4
+
+
+def test_fewer_are_left_after_the_requests_of_the_others(tmp_path: Path) -> None:
+    with site(tmp_path, text(environment='ABRUPT: "1"')) as gateway:
+        first, second = pids(gateway)
+        with slow(gateway, 4) as answers:
+            gateway.write(text(count=1, environment='ABRUPT: "1"'))
+            assert gateway.run("reload").returncode == 0
+            wait_until(lambda: "draining" in _states(gateway), "it was not taken out")
+            assert gateway.get("/pid") == str(first) and not answers
+            (tmp_path / "gate").touch()
+        assert answers == ["one"] * 4
+        wait_gone(second)
+        assert wait_ready(gateway, 1) == [first]
+
+
+def test_a_stop_ends_them_after_their_requests(tmp_path: Path) -> None:
+    with site(tmp_path, text(environment='ABRUPT: "1"').replace("5s", "25s")) as gateway:
+        before = pids(gateway)
+        with slow(gateway, 4) as answers:
+            gateway.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: _refuses(gateway), "it goes on accepting")
+            assert not answers
+            (tmp_path / "gate").touch()
+        assert answers == ["one"] * 4
+        assert gateway.wait() == 0
+        for pid in before:
+            wait_gone(pid)
+
+
+def test_one_process_alone_is_replaced_under_load_and_loses_nothing(tmp_path: Path) -> None:
+    with site(tmp_path, text(count=1, environment='SLOW_START: "1", ABRUPT: "1"')) as gateway:
+        with load(gateway) as seen:
+            for _ in range(2):
+                before = pids(gateway)
+                restarted = gateway.run("restart", "app")
+                assert (restarted.returncode, restarted.stderr) == (0, "")
+                assert wait_ready(gateway, 1) != before
+        assert seen.failures == [] and seen.answers == {"one"}
 
 
 def test_what_has_no_processes_is_told_so(tmp_path: Path) -> None:
@@ -159,3 +250,24 @@ def _in_flight(gateway: Supervised) -> int:
     run = gateway.run("status", "--json")
     [backend] = json.loads(run.stdout)["node"]["backends"]
     return int(backend["in_flight"])
+
+
+def _refuses(gateway: Supervised) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", gateway.port), DEADLINE).close()
+    except ConnectionError:
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def slow(gateway: Supervised, count: int) -> Iterator[list[str]]:
+    """Requests that are under way at processes, which answer once there is a file `gate`; their answers."""
+    answers: list[str] = []
+    threads = [threading.Thread(target=lambda: answers.append(gateway.get("/slow"))) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: _in_flight(gateway) == count, "they did not get there")
+    yield answers
+    for thread in threads:
+        thread.join(DEADLINE)

@@ -23,6 +23,15 @@ pub(crate) fn status(service: &Service) -> Value {
     let mut plans: Vec<_> = snapshot.backends.values().collect();
     plans.sort_by(|a, b| a.name.cmp(&b.name));
     let backends: Vec<Value> = plans.into_iter().map(|plan| backend(plan, now)).collect();
+    let departed = node
+        .registry
+        .departed(|name| snapshot.backends.contains_key(name));
+    let departed: Vec<Value> = departed
+        .into_iter()
+        .map(|(backend, address, in_flight)| {
+            json!({"backend": backend, "address": address, "in_flight": in_flight})
+        })
+        .collect();
     let threads = node.all_thread_stats();
     let sum = |counter: fn(&tidegate_telemetry::ThreadStats) -> u64| -> u64 {
         threads.iter().map(|thread| counter(thread)).sum()
@@ -64,6 +73,7 @@ pub(crate) fn status(service: &Service) -> Value {
         "drained_zones": &*node.registry.drained_zones(),
         "listeners": listeners,
         "backends": backends,
+        "departed": departed,
     })
 }
 

@@ -8,10 +8,10 @@ use crate::adaptive::Adaptive;
 use crate::affinity::AffinityPlan;
 use crate::levels::{Levels, Terms};
 use arc_swap::ArcSwap;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tidegate_config::{Backend, EndpointSet, ZonePreference};
 use tidegate_contract::{Balancer, BalancerState, Check, Endpoint, EndpointState};
 use tidegate_core::{Moment, Padded};
@@ -104,6 +104,10 @@ pub(crate) struct BackendShared {
     /// Grows when an endpoint is excluded: a division of requests made before is out of date.
     pub(crate) changes: AtomicU64,
     drained: Mutex<Arc<BTreeSet<String>>>,
+    /// Since when no endpoint takes requests, in microseconds of the engine's clock; 0 while one does.
+    absent_since: AtomicU64,
+    /// Endpoints that are in the list no more and may still have requests, by address.
+    departed: Mutex<Vec<(String, Weak<EndpointState>)>>,
     sequence: AtomicU64,
     versions: AtomicU64,
     balancers: Mutex<HashMap<String, BalancerState>>,
@@ -122,6 +126,8 @@ impl BackendShared {
             room: Notify::new(),
             changes: AtomicU64::new(0),
             drained: Mutex::new(drained),
+            absent_since: AtomicU64::new(now.0.max(1)),
+            departed: Mutex::default(),
             sequence: AtomicU64::new(0),
             versions: AtomicU64::new(0),
             balancers: Mutex::new(HashMap::new()),
@@ -177,10 +183,50 @@ impl BackendShared {
         }
         list.mark(&self.drained.lock().unwrap_or_else(PoisonError::into_inner));
         list.version = AtomicU64::new(self.next_version());
+        self.note_departed(&old, &list);
+        self.note_absence(&list, now);
         self.list.store(Arc::new(list));
         self.room.notify_waiters();
         self.line.tell();
         true
+    }
+
+    fn note_departed(&self, old: &EndpointList, fresh: &EndpointList) {
+        let stay: HashSet<&str> = fresh
+            .endpoints
+            .iter()
+            .map(|each| each.address.as_str())
+            .collect();
+        let gone = old.endpoints.iter();
+        let gone = gone.filter(|each| !stay.contains(each.address.as_str()));
+        let mut departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
+        departed.retain(|(_, state)| busy(state) > 0);
+        departed.extend(gone.map(|each| (each.address.clone(), Arc::downgrade(&each.state))));
+    }
+
+    fn note_absence(&self, list: &EndpointList, now: Moment) {
+        let is_open = |each: &Arc<Endpoint>| each.weight > 0 && !each.is_draining;
+        if list.endpoints.iter().any(is_open) {
+            self.absent_since.store(0, Ordering::Relaxed);
+        } else if self.absent_since.load(Ordering::Relaxed) == 0 {
+            self.absent_since.store(now.0.max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Since when no endpoint takes requests; `None` while one does.
+    pub(crate) fn absent_since(&self) -> Option<Moment> {
+        match self.absent_since.load(Ordering::Relaxed) {
+            0 => None,
+            since => Some(Moment(since)),
+        }
+    }
+
+    /// Requests in flight, by address, at endpoints that are in the list no more.
+    pub(crate) fn departed(&self) -> Vec<(String, u32)> {
+        let departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
+        let each = departed.iter();
+        let each = each.map(|(address, state)| (address.clone(), busy(state)));
+        each.filter(|(_, busy)| *busy > 0).collect()
     }
 
     /// Makes effective weights that have changed known to balancers that keep tables.
@@ -253,6 +299,12 @@ impl BackendShared {
             .or_insert_with(|| balancer.new_state())
             .clone()
     }
+}
+
+/// Requests in flight at an endpoint that only they may hold.
+fn busy(state: &Weak<EndpointState>) -> u32 {
+    let state = state.upgrade();
+    state.map_or(0, |state| state.in_flight.load(Ordering::Relaxed))
 }
 
 /// The address of an endpoint that needs no resolving.
@@ -350,6 +402,13 @@ impl BackendPlan {
     #[inline]
     pub(crate) fn is_full(&self, list: &EndpointList) -> bool {
         self.has_total && list.in_flight() >= self.total_limit()
+    }
+
+    /// Until when requests wait for an endpoint where none takes requests; `None` where one does, or
+    /// where nobody waits for one.
+    pub(crate) fn start_until(&self) -> Option<Moment> {
+        let wait = self.config.start_wait?;
+        Some(self.shared.absent_since()?.after_millis(wait.0))
     }
 
     fn total_limit(&self) -> u32 {

@@ -119,6 +119,29 @@ impl Registry {
         }
     }
 
+    /// Requests that are under way at endpoints which no list has any more: `(backend, address, requests)`.
+    ///
+    /// Those that wait at a backend that is in no snapshot count at each of its endpoints.
+    pub(crate) fn departed(&self, is_there: impl Fn(&str) -> bool) -> Vec<(String, String, u32)> {
+        let mut found = Vec::new();
+        for (name, shared) in &*lock(&self.backends) {
+            let mut add = |address: String, busy: u32| found.push((name.clone(), address, busy));
+            for (address, busy) in shared.departed() {
+                add(address, busy);
+            }
+            if is_there(name) {
+                continue;
+            }
+            let waiting = shared.pending.load(Ordering::Relaxed);
+            for endpoint in &shared.list.load().endpoints {
+                let busy = endpoint.state.in_flight.load(Ordering::Relaxed);
+                add(endpoint.address.clone(), busy.saturating_add(waiting));
+            }
+        }
+        found.retain(|(_, _, busy)| *busy > 0);
+        found
+    }
+
     /// Forgets what nothing but the registry holds any more.
     pub(crate) fn sweep(&self) {
         lock(&self.backends).retain(|_, shared| Arc::strong_count(shared) > 1);

@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Tries endpoints until one answers, and passes the answer on.
 use super::attempt::{Attempt, Begun, Failed, Sender, head_limits_of};
+use super::bind::bind;
 use super::download::Download;
 use super::giving::give_back;
 use super::load;
 use super::mirror;
 use super::open::Place;
 use super::switch::switch;
+use super::tries::Tries;
+use super::wait::{Lost, Wait};
 use crate::decide;
 use crate::downstream::{Downstream, Journey, Record, UploadError};
 use crate::pages;
 use crate::snapshot::BackendPlan;
-use smallvec::SmallVec;
-use tidegate_config::{HostField, Retries};
+use tidegate_config::HostField;
 use tidegate_contract::{Answer, Exchange};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::{Forwarding, ResponseContext, encode_request, encode_response};
-use tidegate_request::{Framing, Response, ResponseFraming};
+use tidegate_request::{Framing, ResponseFraming};
 
 /// Endpoints a request is offered to before its connects count as failed for good.
 const MAX_CONNECTS: usize = 4;
@@ -61,54 +63,6 @@ pub(crate) async fn forward(
     outcome
 }
 
-/// What the tries of an exchange have come to.
-struct Tries<'a> {
-    retries: &'a Retries,
-    /// Whether the exchange can and may be sent again: what has left the client's connection for good
-    /// cannot be sent a second time.
-    is_repeatable: bool,
-    /// Places of endpoints that are not asked again.
-    tried: SmallVec<[u16; 8]>,
-    /// Retries left.
-    left: u8,
-}
-
-impl<'a> Tries<'a> {
-    fn new(retries: &'a Retries, method: &str, is_whole: bool) -> Self {
-        let is_listed = retries.methods.iter().any(|listed| listed == method);
-        Self {
-            retries,
-            is_repeatable: is_whole && is_listed,
-            tried: SmallVec::new(),
-            left: retries.attempts,
-        }
-    }
-
-    /// Goes on to another endpoint; false when retries or the backend's budget of them are used up.
-    fn goes_on(
-        &mut self,
-        downstream: &Downstream,
-        place: &Place,
-        plan: &BackendPlan,
-        record: &mut Record,
-    ) -> bool {
-        let may = self.left > 0 && plan.spend(downstream.thread.now());
-        if may {
-            self.left -= 1;
-            self.tried.push(place.index as u16);
-            record.entry.retries = record.entry.retries.saturating_add(1);
-        }
-        may
-    }
-
-    /// Whether an answer with `status` is worth another try, and another endpoint is left for it.
-    fn wants_better(&self, status: u16, place: &Place) -> bool {
-        self.is_repeatable
-            && self.retries.statuses.contains(&status)
-            && self.tried.len() + 1 < place.list.endpoints.len()
-    }
-}
-
 async fn tries(
     downstream: &mut Downstream,
     journey: &mut Journey<'_>,
@@ -123,14 +77,28 @@ async fn tries(
     let mut tries = Tries::new(retries, exchange.request.method(), is_whole);
     let key = decide::key(plan, &exchange.request, exchange.client.address);
     let mut again = None;
+    let mut lost = None;
     loop {
         let place = match again.take() {
             Some(place) => place,
             None => match Place::take(downstream, plan, &tries.tried, &key, until).await {
                 Ok(place) => place,
                 // What the first try came to says more than that no other endpoint is left.
-                Err((kind, detail)) => {
-                    let (kind, detail) = record.last_failure.take().unwrap_or((kind, detail));
+                Err(error) => {
+                    let wait = Wait {
+                        downstream,
+                        plan,
+                        tried: &tries.tried,
+                        key: &key,
+                        until,
+                    };
+                    if let Some(lost) = lost
+                        && wait.restarted(lost).await
+                    {
+                        tries.tried.clear();
+                        continue;
+                    }
+                    let (kind, detail) = record.last_failure.take().unwrap_or(error);
                     return Outcome::Failed { kind, detail };
                 }
             },
@@ -149,10 +117,11 @@ async fn tries(
                 if kind != ErrorKind::ConnectionLimitReached {
                     place.failed_after(plan, downstream.thread.now(), 0);
                 }
+                lost = Lost::note(lost, kind, &place, downstream.thread.now());
                 tries.tried.push(place.index as u16);
                 record.last_failure = Some((kind, detail));
                 // Nothing was sent: another endpoint costs no retry.
-                if tries.tried.len() >= MAX_CONNECTS {
+                if tries.tried.len() >= MAX_CONNECTS && plan.config.start_wait.is_none() {
                     return Outcome::Failed { kind, detail };
                 }
                 record.entry.retries = record.entry.retries.saturating_add(1);
@@ -244,17 +213,9 @@ async fn tries(
                 if !tries.goes_on(downstream, &place, plan, record) {
                     return Outcome::Failed { kind, detail };
                 }
+                lost = Lost::note(lost, kind, &place, downstream.thread.now());
             }
         }
-    }
-}
-
-impl BackendPlan {
-    /// Takes one retry from the budget.
-    fn spend(&self, now: Moment) -> bool {
-        let budget = &self.config.retry_budget;
-        self.shared
-            .spend_retry(now, budget.percent, budget.floor_per_second)
     }
 }
 
@@ -292,29 +253,6 @@ fn begin(
     encode_request(&mut out, &exchange.request, &forwarding);
     out.extend_from_slice(body);
     Sender::new(out, downstream.thread.moment())
-}
-
-/// Has the client bring a session back to the endpoint that answered.
-fn bind(
-    downstream: &Downstream,
-    exchange: &Exchange,
-    plan: &BackendPlan,
-    place: &Place,
-    key: &decide::Key,
-    response: &mut Response,
-) {
-    let Some(affinity) = &plan.affinity else {
-        return;
-    };
-    let draw = &mut downstream.thread.draw.borrow_mut();
-    let request = &exchange.request;
-    let cookie = affinity.binding(plan, &place.list, place.index, key.session, request, draw);
-    if let Some(cookie) = cookie {
-        // Without room for one more field the session is bound by a later response.
-        let _ = response
-            .fields_mut()
-            .append(b"Set-Cookie", cookie.as_bytes());
-    }
 }
 
 #[allow(clippy::too_many_arguments)] // everything an exchange consists of, at its last step

@@ -5,6 +5,7 @@
 //! exchange of its own kind, a switched protocol, ends in [`switch`].
 
 mod attempt;
+mod bind;
 mod download;
 mod forward;
 mod giving;
@@ -14,6 +15,7 @@ mod open;
 mod orca;
 mod relay;
 mod switch;
+mod tries;
 mod tunnel;
 mod wait;
 

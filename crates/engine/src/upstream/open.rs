@@ -60,6 +60,8 @@ impl Place {
         }
         match Self::pick(downstream, plan, tried, key) {
             Ok(place) => return Ok(place),
+            // Its endpoints are being started: one is worth waiting for.
+            Err(NoEndpoint::Nothing) if tried.is_empty() && wait.is_worth_it() => {}
             Err(NoEndpoint::Nothing) if plan.shared.list.load().endpoints.is_empty() => {
                 return Err((
                     ErrorKind::DestinationUnavailable,

@@ -12,7 +12,6 @@ use tidegate_core::{ErrorKind, Moment};
 
 /// How long somebody waits without looking: health and limits that change tell nobody.
 const LOOK_AGAIN_MS: u64 = 100;
-
 type Waited = Result<Place, (ErrorKind, &'static str)>;
 
 /// A wait counted at its backend.
@@ -44,6 +43,33 @@ impl Drop for Pending<'_> {
     }
 }
 
+/// An endpoint that a request has found gone.
+#[derive(Clone, Copy)]
+pub(super) struct Lost {
+    /// How it was found out last.
+    pub(super) kind: ErrorKind,
+    /// Of the list that the endpoint is in.
+    pub(super) version: u64,
+    /// When the request found the first one gone.
+    pub(super) began: Moment,
+}
+
+impl Lost {
+    /// One more, after those `before`.
+    pub(super) fn note(
+        before: Option<Self>,
+        kind: ErrorKind,
+        place: &Place,
+        now: Moment,
+    ) -> Option<Self> {
+        Some(Self {
+            kind,
+            version: place.list.version.load(Ordering::Acquire),
+            began: before.map_or(now, |before| before.began),
+        })
+    }
+}
+
 /// A request that waits for room.
 pub(super) struct Wait<'a> {
     pub(super) downstream: &'a Downstream,
@@ -54,12 +80,19 @@ pub(super) struct Wait<'a> {
 }
 
 impl Wait<'_> {
+    /// Whether an endpoint is expected where there is none.
+    pub(super) fn is_worth_it(&self) -> bool {
+        let start = self.plan.start_until();
+        start.is_some_and(|start| self.downstream.thread.now() < start)
+    }
+
     /// Waits behind those that came before, as whoever would take any endpoint does.
     pub(super) async fn in_line(self) -> Waited {
         let _counted = Pending::count(self.plan)?;
         let turn = self.plan.shared.line.enter();
-        let deadline = self.deadline();
+        let mut deadline = self.deadline();
         loop {
+            deadline = self.prolonged(deadline);
             self.set_timer(deadline);
             let is_told = poll_fn(|cx| {
                 if turn.poll_told(cx).is_ready() {
@@ -83,8 +116,9 @@ impl Wait<'_> {
     /// Waits for certain endpoints, whoever waits for others.
     pub(super) async fn aside(self) -> Waited {
         let _counted = Pending::count(self.plan)?;
-        let deadline = self.deadline();
+        let mut deadline = self.deadline();
         loop {
+            deadline = self.prolonged(deadline);
             let mut room = pin!(self.plan.shared.room.notified());
             // Listens before it looks: room that comes up in between is not missed.
             room.as_mut().enable();
@@ -105,6 +139,40 @@ impl Wait<'_> {
         }
     }
 
+    /// Waits until endpoints that were found gone may be tried again, where they are started anew when they
+    /// end: until control has said that they are others, and a moment at most. Returns whether they may.
+    pub(super) async fn restarted(self, lost: Lost) -> bool {
+        let Some(wait) = &self.plan.config.start_wait else {
+            return false;
+        };
+        let is_gone = matches!(
+            lost.kind,
+            ErrorKind::ConnectionRefused | ErrorKind::ConnectionTerminated
+        );
+        // What is too slow, or speaks no HTTP, is there.
+        if !is_gone {
+            return false;
+        }
+        let Ok(_counted) = Pending::count(self.plan) else {
+            return false;
+        };
+        let deadline = lost.began.after_millis(wait.0);
+        let deadline = self.until.map_or(deadline, |until| until.min(deadline));
+        let shared = &self.plan.shared;
+        let mut told = pin!(shared.room.notified());
+        told.as_mut().enable();
+        if shared.list.load().version.load(Ordering::Acquire) == lost.version {
+            self.set_timer(deadline);
+            let timer = &self.downstream.timer;
+            poll_fn(|cx| match told.as_mut().poll(cx).is_ready() {
+                true => Poll::Ready(()),
+                false => timer.poll_expired(cx),
+            })
+            .await;
+        }
+        self.downstream.thread.now() < deadline
+    }
+
     fn pick(&self) -> Result<Place, crate::decide::NoEndpoint> {
         Place::pick(self.downstream, self.plan, self.tried, self.key)
     }
@@ -113,6 +181,15 @@ impl Wait<'_> {
         let now = self.downstream.thread.now();
         let deadline = now.after_millis(self.plan.config.timeouts.pending.0);
         self.until.map_or(deadline, |until| until.min(deadline))
+    }
+
+    /// A deadline that is no sooner than what a backend without endpoints has for its next one.
+    fn prolonged(&self, deadline: Moment) -> Moment {
+        let Some(start) = self.plan.start_until() else {
+            return deadline;
+        };
+        let start = self.until.map_or(start, |until| until.min(start));
+        deadline.max(start)
     }
 
     fn set_timer(&self, deadline: Moment) {
@@ -126,6 +203,12 @@ impl Wait<'_> {
         }
         let late = &self.plan.shared.refused_late;
         late.fetch_add(1, Ordering::Relaxed);
+        if self.plan.shared.absent_since().is_some() {
+            return Err((
+                ErrorKind::DestinationUnavailable,
+                "the backend had no endpoint in time",
+            ));
+        }
         Err((ErrorKind::PendingTimeout, "no endpoint had room in time"))
     }
 }

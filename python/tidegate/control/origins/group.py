@@ -8,33 +8,23 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from tidegate.config.backend import Endpoint
+from tidegate.control.origins import parting
 from tidegate.control.origins.answers import serves
+from tidegate.control.origins.parting import idle
 from tidegate.control.origins.wanted import Wanted
 from tidegate.events import Events
-from tidegate.protocol import Message, ProtocolError, Refused
-
-_LOOK: Final = 0.1
-"""Seconds between two looks at what the node knows."""
+from tidegate.protocol import ProtocolError, Refused
 
 
-class Hands(Protocol):
+class Hands(parting.Hands, Protocol):
     """What a group works with."""
 
     events: Events
     turn: asyncio.Lock
     """Held while the list of the supervisor, or one change of it, is asked for and taken."""
-
-    async def supervisor(self, kind: str, /, **fields: Any) -> Message:
-        """Asks the supervisor."""
-
-    async def node_says(self, backend: str, address: str) -> dict[str, Any] | None:
-        """What the node knows of an endpoint; None when it does not have it, or is not there."""
-
-    async def is_draining(self) -> bool:
-        """Whether a node that was replaced still has requests."""
 
     async def publish(self, backend: str) -> None:
         """Gives the node the endpoints of a backend; it has them afterwards, if it is there."""
@@ -175,8 +165,7 @@ class Group:
             "rolling": self.is_rolling,
             "problem": self.problem,
             "processes": [
-                {key: each[key] for key in ("number", "address", "pid", "ended", "how")}
-                | {"state": self._state(each)}
+                _shown(each) | {"state": self._state(each)}
                 for each in sorted(entries, key=lambda each: (each["number"], each["leaving"]))
             ],
         }
@@ -336,7 +325,7 @@ class Group:
                 break
             if time.monotonic() > deadline:
                 return f"did not pass its health check within {seconds:g} s"
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(parting.LOOK)
         if is_over():
             return f"ended ({fresh.how}); what it printed is in the log"
         fresh.is_admitted = True
@@ -355,13 +344,9 @@ class Group:
             await self._hands.publish(self.backend)
 
     async def _until_idle(self, member: Member) -> None:
-        deadline = time.monotonic() + self.wanted["drain_timeout_ms"] / 1000
-        while member.is_ready and time.monotonic() < deadline:
-            said = await self._hands.node_says(self.backend, member.address)
-            is_idle = said is None or (said["draining"] and not said["in_flight"])
-            if is_idle and not await self._hands.is_draining():
-                return
-            await asyncio.sleep(_LOOK)
+        deadline = time.monotonic() + self.wanted["spec"]["drain_timeout_ms"] / 1000
+        if member.is_ready:
+            await idle(self._hands, self.backend, member.address, deadline)
 
     async def _until(self, is_so: Callable[[], bool], seconds: float) -> bool:
         """Waits for something that the supervisor tells or a probe finds."""
@@ -374,6 +359,23 @@ class Group:
             except TimeoutError:
                 return is_so()
         return True
+
+
+def leaving(backend: str, entries: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """As `Group.told`, for processes that no backend wants any more."""
+    return {
+        "backend": backend,
+        "count": 0,
+        "rolling": False,
+        "problem": "",
+        "processes": [
+            _shown(each) | {"state": "stopping" if each["leaving"] else "draining"} for each in entries
+        ],
+    }
+
+
+def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: entry[key] for key in ("number", "address", "pid", "ended", "how")}
 
 
 def _all_serve(members: list[Member]) -> bool:

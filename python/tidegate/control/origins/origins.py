@@ -11,8 +11,9 @@ from typing import Any, Final
 from tidegate.control.apply import Node
 from tidegate.control.endpoints.desk import Desk
 from tidegate.control.endpoints.roster import refused
-from tidegate.control.origins.group import Group
-from tidegate.control.origins.wanted import Wanted
+from tidegate.control.origins.group import Group, leaving
+from tidegate.control.origins.parting import Partings
+from tidegate.control.origins.wanted import Wanted, patience_of
 from tidegate.events import Events
 from tidegate.protocol import Message, ProtocolError, Refused
 from tidegate.protocol.async_channel import AsyncChannel
@@ -39,6 +40,7 @@ class Origins:
         self._groups: dict[str, Group] = {}
         self._fresh: dict[str, Group] = {}
         self._entries: list[dict[str, Any]] = []
+        self._partings = Partings(self)
         self.events = events
         self.turn = asyncio.Lock()
 
@@ -57,6 +59,8 @@ class Origins:
             for name, each in wanted.items()
             if name not in self._groups
         }
+        for name in self._fresh:
+            await self._partings.stay(name)
         await self.refresh()
         await asyncio.gather(*(each.begin(FIRST) for each in self._fresh.values()))
         for name, group in self._fresh.items():
@@ -69,24 +73,26 @@ class Origins:
             for group in fresh.values():
                 # Those that were there before serve whatever is in force.
                 await (group.end() if group.is_new else group.close())
+            await self._part_strangers()
             return
         self._groups |= fresh
         for name in set(self._groups) - set(wanted):
-            await self._groups.pop(name).end()
-        if self._groups or self._entries:
-            await self._end_strangers()
-            stop_timeouts = {name: each["spec"]["stop_timeout_ms"] for name, each in wanted.items()}
-            await self.supervisor("process.patience", stop_timeouts=stop_timeouts)
+            await self._groups.pop(name).close()
+        # Asked in any case: the control before may have left some.
+        await self._part_strangers()
+        if self._groups:
+            patience = {name: patience_of(each["spec"]) for name, each in wanted.items()}
+            await self.supervisor("process.patience", patience=patience)
         for name, group in self._groups.items():
             group.follow(wanted[name])
 
-    async def _end_strangers(self) -> None:
-        """Ends processes of backends that are not there any more."""
+    async def _part_strangers(self) -> None:
+        """Has processes end, after their requests, that no backend wants any more."""
         async with self.turn:
             self._entries = (await self.supervisor("process.list"))["processes"]
             for each in self._entries:
-                if each["backend"] not in self._groups and not each["leaving"]:
-                    await self.supervisor("process.stop", address=each["address"])
+                if each["backend"] not in self._groups:
+                    self._partings.begin(each)
 
     def _known(self, backend: str) -> dict[str, bool]:
         return {
@@ -120,9 +126,13 @@ class Origins:
 
     async def told(self) -> list[dict[str, Any]]:
         """For `tidegate status`, by backend."""
-        if self._groups:
+        parting = self._partings.backends() - set(self._groups)
+        if self._groups or parting:
             self._entries = (await self.supervisor("process.list"))["processes"]
-        return [group.told(self._of(name)) for name, group in self._groups.items()]
+        return [
+            *(group.told(self._of(name)) for name, group in self._groups.items()),
+            *(leaving(name, self._of(name)) for name in sorted(parting) if self._of(name)),
+        ]
 
     async def status(self, _message: Message) -> Message:
         """`processes.status`: `{"backends": [...]}`, as `told`."""
@@ -140,6 +150,7 @@ class Origins:
 
     async def close(self) -> None:
         """Looks after them no more."""
+        await self._partings.close()
         for group in (*self._groups.values(), *self._fresh.values()):
             await group.close()
 
@@ -150,7 +161,10 @@ class Origins:
         return await self._channel.call(kind, **fields)
 
     async def node_says(self, backend: str, address: str) -> dict[str, Any] | None:
-        """What the node knows of an endpoint; None when it has none, or there is no node."""
+        """What the node knows of an endpoint, one with requests though it is in no list any more included.
+
+        None when it has none, or there is no node.
+        """
         if not self._node.is_up():
             return None
         try:
@@ -161,7 +175,13 @@ class Origins:
         found: Sequence[dict[str, Any]] = next(
             (each["endpoints"] for each in reply["backends"] if each["name"] == backend), []
         )
-        return next((each for each in found if each["address"] == address), None)
+        # A request goes on at what its backend has no more, or whose backend is gone.
+        departed = [
+            {**each, "health": "unchecked", "draining": True}
+            for each in reply.get("departed", ())
+            if each["backend"] == backend
+        ]
+        return next((each for each in (*found, *departed) if each["address"] == address), None)
 
     async def is_draining(self) -> bool:
         """Whether a node that was replaced still has requests."""

@@ -21,7 +21,6 @@ class Wanted(TypedDict):
     spec: OriginSpec
     count: int
     start_timeout_ms: int
-    drain_timeout_ms: int
     has_check: bool
 
 
@@ -38,7 +37,6 @@ def wanted(backends: Mapping[str, Backend], folder: Path, user: str | None) -> d
             spec=_spec(backend.processes, folder, user),
             count=backend.processes.count,
             start_timeout_ms=int(backend.processes.start_timeout),
-            drain_timeout_ms=int(backend.processes.drain_timeout),
             has_check=backend.health_check is not None,
         )
         for name, backend in backends.items()
@@ -63,5 +61,11 @@ def _spec(processes: Processes, folder: Path, user: str | None) -> OriginSpec:
         directory=directory,
         venv=venv,
         user=account,
+        drain_timeout_ms=int(processes.drain_timeout),
         stop_timeout_ms=int(processes.stop_timeout),
     )
+
+
+def patience_of(spec: OriginSpec) -> dict[str, int]:
+    """What of a process may change while it runs: how long its end may take."""
+    return {"drain_timeout_ms": spec["drain_timeout_ms"], "stop_timeout_ms": spec["stop_timeout_ms"]}
