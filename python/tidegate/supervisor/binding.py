@@ -4,6 +4,7 @@
 import errno
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,12 @@ class Sockets:
             held.close()
         if key.startswith("unix:"):
             Path(key.removeprefix("unix:")).unlink(missing_ok=True)
+
+    def part(self, keys: Iterable[str]) -> "Sockets":
+        """Takes those of `keys` out, into a holder of their own."""
+        taken = Sockets()
+        taken._held = {key: self._held.pop(key) for key in list(keys)}
+        return taken
 
     def close(self) -> None:
         """Closes all sockets and leaves files alone: the node may still accept on them."""

@@ -16,7 +16,7 @@ from tidegate.supervisor.draining import Draining, remove_folder
 from tidegate.supervisor.identity import Identity
 from tidegate.supervisor.loop import Loop
 from tidegate.supervisor.node import AdoptionError, Node, Owner
-from tidegate.supervisor.processes import Process, adopt
+from tidegate.supervisor.processes import adopt
 from tidegate.supervisor.workers import Workers
 
 
@@ -79,6 +79,7 @@ class Crew:
         self._on_change = on_change
         self._on_drained = on_drained
         self._before_workers: list[dict[str, Any]] = []
+        self._before_sockets = Sockets()
         self._dismissed: list[Workers] = []
         self.team = self._make(0)
         self.before: Team | None = None
@@ -94,16 +95,18 @@ class Crew:
             on_end=self._on_end,
             path=path,
         )
-        workers = Workers(
+        return Team(node, self._make_workers(generation, self._sockets), generation)
+
+    def _make_workers(self, generation: int, sockets: Sockets) -> Workers:
+        return Workers(
             self._loop,
-            self._sockets,
+            sockets,
             self._events,
             owner=self._identity,
             on_change=self._on_change,
             base=self._instance.directory,
             generation=generation,
         )
-        return Team(node, workers, generation)
 
     def follow(self, last: dict[str, Any]) -> bool:
         """Takes over what the supervisor before has left, as it says in `state.json`.
@@ -122,8 +125,9 @@ class Crew:
             node = self._make(0, Path(entry["path"])).node
             with contextlib.suppress(AdoptionError):
                 if node.adopt(with_sockets=False):
-                    found = [adopt("worker", each["pid"], each["start_time"]) for each in entry["workers"]]
-                    self._drain(node, found, entry["generation"]).follow(entry["deadline"])
+                    # Their sockets went with the supervisor that held them.
+                    draining = self._drain(node, entry["workers"], entry["generation"], Sockets())
+                    draining.follow(entry["deadline"])
         for entry in last.get("leaving", []):
             process = adopt("leaving", entry["pid"], entry["start_time"])
             if process is not None:
@@ -138,10 +142,10 @@ class Crew:
     def try_out(self) -> None:
         """Brings up a node beside the adopted one; its workers and what it serves come from control."""
         old = self.before = self.team
-        for key in self._sockets.names():
-            if key.startswith("worker:"):
-                # The old node's business.
-                self._sockets.drop(key)
+        # The old node's business.
+        self._before_sockets = self._sockets.part(
+            key for key in self._sockets.names() if key.startswith("worker:")
+        )
         team = self.team = self._make(old.generation + 1, self._fresh_path())
         # Known before it is up: what control asks for meanwhile waits for it.
         team.node.threads = old.node.threads
@@ -167,8 +171,8 @@ class Crew:
         self.team.node.promote()
         self.before = None
         entries, self._before_workers = self._before_workers, []
-        found = [adopt("worker", int(each["pid"]), int(each["start_time"])) for each in entries]
-        self._drain(old.node, found, old.generation).begin(seconds)
+        sockets, self._before_sockets = self._before_sockets, Sockets()
+        self._drain(old.node, entries, old.generation, sockets).begin(seconds)
 
     def step_back(self, seconds: float) -> None:
         """Goes back to the node that serves; the other has `seconds` to finish, should it have begun."""
@@ -177,29 +181,35 @@ class Crew:
         failed.workers.stop()
         self._dismissed.append(failed.workers)
         if failed.node.process is not None:
-            self._drain(failed.node, [], failed.generation).begin(seconds)
+            self._drain(failed.node, [], failed.generation, Sockets()).begin(seconds)
         else:
             failed.node.close()
             failed.node.path.unlink(missing_ok=True)
             remove_folder(self._instance.workers_folder(failed.generation))
         # What was bound for the other is forgotten; this one has what it needs.
         self._sockets.close()
+        self._before_sockets.close()
         try:
             self.team.node.take_sockets()
         except (OSError, ProtocolError) as error:
             self._events.error(f"the node does not give its sockets back: {error}")
         self.keep_workers()
 
-    def _drain(self, node: Node, workers: list[Process | None], generation: int) -> Draining:
-        known = [each for each in workers if each is not None]
-        draining = Draining(self._loop, node, known, generation, self._events, self._drained)
+    def _drain(
+        self, node: Node, entries: list[dict[str, Any]], generation: int, sockets: Sockets
+    ) -> Draining:
+        workers = self._make_workers(generation, sockets)
+        workers.identity = self.team.workers.identity
+        workers.resume(entries)
+        draining = Draining(self._loop, node, workers, sockets, generation, self._events, self._drained)
         self.draining.append(draining)
         return draining
 
     def _drained(self, draining: Draining) -> None:
         self.draining.remove(draining)
-        for process in draining.workers:
-            self.team.workers.leave(process)
+        draining.workers.stop()
+        draining.sockets.close()
+        self._dismissed.append(draining.workers)
         if draining.generation != self.team.generation:
             remove_folder(self._instance.workers_folder(draining.generation) / "workers")
         self._on_drained(draining.status())
@@ -215,14 +225,21 @@ class Crew:
         """Ends every process at once."""
         for node in (self.team.node, *(each.node for each in self.draining)):
             node.kill()
-        for workers in (self.team.workers, *self._dismissed):
+        for workers in self._all_workers():
             workers.kill()
 
     @property
     def is_empty(self) -> bool:
         """Whether no process is left."""
-        workers = (self.team.workers, *self._dismissed)
-        return not self.draining and not self.team.node.process and all(each.is_empty for each in workers)
+        is_idle = all(each.is_empty for each in self._all_workers())
+        return not self.draining and not self.team.node.process and is_idle
+
+    def _all_workers(self) -> list[Workers]:
+        return [self.team.workers, *(each.workers for each in self.draining), *self._dismissed]
+
+    def reap(self, pid: int) -> bool:
+        """As process 1: handles the end of `pid` if it is a function worker."""
+        return any(each.reap(pid) for each in self._all_workers())
 
     def has_another(self) -> bool:
         """Whether a node other than `team`'s has requests, perhaps of a configuration before."""
@@ -237,7 +254,7 @@ class Crew:
         """For `state.json`; of a replacement under way, what the next supervisor can begin anew from."""
         serving = self.before or self.team
         process = serving.node.process
-        leaving = [each for one in (self.team.workers, *self._dismissed) for each in one.leaving()]
+        leaving = [each for one in self._all_workers() for each in one.leaving()]
         workers = self.team.workers.entries()
         if self.before is not None:
             trial = self.team.node.process

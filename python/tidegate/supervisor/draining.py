@@ -10,9 +10,10 @@ from typing import Any
 
 from tidegate.events import Events
 from tidegate.protocol import Message
+from tidegate.supervisor.binding import Sockets
 from tidegate.supervisor.loop import Loop, Timer
 from tidegate.supervisor.node import Node
-from tidegate.supervisor.processes import Process
+from tidegate.supervisor.workers import Workers
 
 IDLE = 10.0
 """Seconds a kept connection has for its next request, which is answered as the last one."""
@@ -30,6 +31,7 @@ class Draining:
     Attributes:
         node: The node.
         workers: Its function workers; they are told to end when it has ended.
+        sockets: What those listen on.
         generation: Whose sockets those workers listen on.
         deadline: When what is left is cut, on the monotonic clock.
         connections: How many client connections it had when last asked; None before.
@@ -40,7 +42,8 @@ class Draining:
         self,
         loop: Loop,
         node: Node,
-        workers: list[Process],
+        workers: Workers,
+        sockets: Sockets,
         generation: int,
         events: Events,
         on_end: Callable[["Draining"], None],
@@ -54,6 +57,7 @@ class Draining:
         self._is_asked = False
         self.node = node
         self.workers = workers
+        self.sockets = sockets
         self.generation = generation
         self.pid = node.process.pid if node.process is not None else 0
         self.deadline = time.monotonic()
@@ -132,7 +136,7 @@ class Draining:
             "path": str(self.node.path),
             "deadline": self.deadline,
             "generation": self.generation,
-            "workers": [{"pid": each.pid, "start_time": each.start_time} for each in self.workers],
+            "workers": self.workers.entries(),
         }
 
     def status(self) -> dict[str, Any]:

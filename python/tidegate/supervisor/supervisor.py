@@ -372,7 +372,7 @@ class Supervisor:
                 self._node.ended()
             elif self._control.process is not None and self._control.process.pid == pid:
                 self._control.ended()
-            elif not self._workers.reap(pid) and not self._origins.reap(pid):
+            elif not self._crew.reap(pid) and not self._origins.reap(pid):
                 os.waitpid(pid, 0)
 
     # The end

@@ -110,6 +110,28 @@ class Workers:
             if process is not None:
                 self._orphans[key] = (process, entry)
 
+    def resume(self, entries: list[dict[str, Any]]) -> None:
+        """Goes on with the workers of a node that drains: those that end are started again.
+
+        Args:
+            entries: As `entries` gave them. Of those whose socket is not held, or of which a version before
+                did not say how they are started, none is started again; they end with the others.
+        """
+        for entry in entries:
+            pid = int(entry["pid"])
+            key = key_of(entry.get("pool", f"process {pid}"), entry.get("number", 0), self._generation)
+            process = adopt(key, pid, int(entry["start_time"]))
+            if "spec" not in entry or key not in self._sockets:
+                if process is not None:
+                    self._orphans[key] = (process, entry)
+                continue
+            worker = self._workers[key] = _Worker(entry["spec"], entry["number"], self._generation)
+            if process is None:
+                self._start(worker)
+            else:
+                worker.process = process
+                self._watch(worker, process)
+
     def bind(self, pools: list[Pool]) -> list[str]:
         """Binds the sockets of `pools` that are not bound yet; returns their keys.
 
@@ -375,6 +397,7 @@ class Workers:
                 "hash": worker.pool["hash"],
                 "pid": worker.process.pid,
                 "start_time": worker.process.start_time,
+                "spec": worker.pool,
             }
             for worker in self._workers.values()
             if worker.process is not None

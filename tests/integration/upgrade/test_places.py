@@ -23,7 +23,7 @@ from tests.integration.test_supervisor_places import (
     is_readable_by_all,
     status_of,
 )
-from tidegate.testing import Reply, endpoint, wait_until
+from tidegate.testing import Reply, Wire, endpoint, wait_until
 
 from .packages import NEW, OLD, Upgraded, finished, upgraded
 
@@ -88,6 +88,33 @@ def test_new_workers_serve_the_new_node_and_the_old_finish_for_the_old(tmp_path:
         gateway.again()
         gateway.wait_control()
         assert int(gateway.get("/pid")) in {gateway.pid(f"worker:hello:{number}") for number in range(2)}
+        assert gateway.stop() == 0
+        assert not list((tmp_path / "run").glob("t/*"))
+
+
+def test_a_worker_that_dies_while_its_node_drains_is_replaced_for_that_node(tmp_path: Path) -> None:
+    (tmp_path / "hello.py").write_text(CODE)
+    patient = FUNCTION.replace("workers: 2", "workers: 1, pending: 25s")
+    with upgraded(tmp_path, patient) as gateway:
+        old = gateway.pid("worker:hello:0")
+        with Wire(("127.0.0.1", gateway.port), timeout=DEADLINE) as kept:
+            kept.send(b"GET /pid HTTP/1.1\r\nhost: a\r\n\r\n", "GET")
+            assert kept.wait_final(1)
+            gateway.packages.install(NEW)
+            command = gateway.begin_upgrade()
+            gateway.wait_draining()
+            os.kill(old, signal.SIGKILL)
+            gateway.wait_event("function worker ended, starting another")
+            kept.send(b"GET /pid HTTP/1.1\r\nhost: a\r\n\r\n", "GET")
+            assert kept.wait_final(2)
+            first, second = kept.final_responses
+            assert (first.status, int(first.body)) == (200, old)
+            assert second.status == 200
+            # One for the old node alone, which goes with it.
+            successor = int(second.body)
+            assert successor not in (old, gateway.pid("worker:hello:0"))
+        assert finished(command)["drained"][0]["cut"] == 0
+        wait_gone(successor)
         assert gateway.stop() == 0
         assert not list((tmp_path / "run").glob("t/*"))
 
