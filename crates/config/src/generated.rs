@@ -622,6 +622,8 @@ pub struct Match {
     pub cookies: Vec<FieldMatch>,
     /// Networks, one of which must hold the client's address.
     pub clients: Vec<String>,
+    /// Networks, one of which must hold the address of this machine that the client dialled.
+    pub local_addresses: Vec<String>,
 }
 
 /// How the path must look. A text is a prefix by segment, or a template if it has braces.

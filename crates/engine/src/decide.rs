@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use tidegate_contract::{Candidates, Client, Endpoint, Parameters};
 use tidegate_core::{Draw, Moment, StableHash};
 use tidegate_request::{FieldId, Reject, Request};
+use tidegate_routing::Ends;
 
 /// A route that takes the request, and what its path match found.
 pub(crate) struct Routed<'a> {
@@ -79,9 +80,9 @@ pub(crate) fn route<'a>(
     snapshot: &'a Snapshot,
     listener: usize,
     request: &Request,
-    client: IpAddr,
+    ends: Ends,
 ) -> Option<Routed<'a>> {
-    let found = snapshot.table.find(listener, request, client)?;
+    let found = snapshot.table.find(listener, request, ends)?;
     let route = snapshot.routes.get(found.route)?;
     let parameters = found
         .parameters

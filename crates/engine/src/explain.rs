@@ -16,6 +16,7 @@ use tidegate_contract::{Answer, Client, Exchange, Flow};
 use tidegate_core::{Clock, Draw, Moment};
 use tidegate_http::{Forwarding, encode_request};
 use tidegate_request::{Options, Request};
+use tidegate_routing::Ends;
 
 /// What becomes of a request, or of each of an array of them, under a snapshot given as a delta on
 /// nothing: JSON in, JSON out. All endpoints count as healthy.
@@ -111,9 +112,13 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
         Err(refused) => return Ok(refused),
     };
     let client = decide::client(&snapshot.settings, peer, 0, is_trusted, &request);
+    let ends = Ends {
+        client: client.address,
+        local: question.local_address(&listener.config.address),
+    };
     let considered: Vec<Value> = snapshot
         .table
-        .explain(index, &request, client.address)
+        .explain(index, &request, ends)
         .into_iter()
         .map(|considered| {
             let name = snapshot
@@ -126,10 +131,11 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
     let mut told = json!({
         "listener": &*listener.name,
         "client": client.address.to_string(),
+        "local_address": ends.local.map(|local| local.to_string()),
         "path": request.path(),
         "considered": considered,
     });
-    let rest = match decide::route(snapshot, index, &request, client.address) {
+    let rest = match decide::route(snapshot, index, &request, ends) {
         None => json!({"outcome": "not_found", "status": 404}),
         Some(routed) => Way {
             snapshot,

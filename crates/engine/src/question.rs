@@ -18,12 +18,26 @@ pub(crate) struct Question {
     /// The client's address; 127.0.0.1 when left out.
     #[serde(default)]
     pub(crate) client: Option<IpAddr>,
+    /// The address that is dialled; the listener's when left out, and 127.0.0.1 where it is at all.
+    #[serde(default)]
+    pub(crate) local_address: Option<IpAddr>,
     /// The listener's name; the first when left out.
     #[serde(default)]
     pub(crate) listener: Option<String>,
 }
 
 impl Question {
+    /// The address that is dialled where a listener has `written` as its own; `None` for a Unix
+    /// socket, which has none.
+    pub(crate) fn local_address(&self, written: &str) -> Option<IpAddr> {
+        let own: IpAddr = written.parse().ok()?;
+        let dialled = self.local_address.unwrap_or(match own.is_unspecified() {
+            true => IpAddr::from([127, 0, 0, 1]),
+            false => own,
+        });
+        Some(dialled.to_canonical())
+    }
+
     /// The question as a request, through the parser of the wire.
     pub(crate) fn canonical(
         &self,

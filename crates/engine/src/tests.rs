@@ -12,6 +12,7 @@ use tidegate_contract::Health;
 use tidegate_core::{Clock, Draw};
 use tidegate_http::{HeadLimits, parse_request, parse_response};
 use tidegate_request::{FieldId, Method, Options, Request, Response, Scheme};
+use tidegate_routing::Ends;
 
 const LIMITS: HeadLimits = HeadLimits {
     header_size: 32 << 10,
@@ -57,7 +58,7 @@ fn backend(limit: u32) -> Value {
 fn route(path: &str, rewrite: Value) -> Value {
     json!({"listeners": [], "hosts": [], "policies": [],
            "match": {"path": {"kind": if path.contains('{') { "template" } else { "prefix" }, "value": path},
-                     "methods": [], "headers": [], "query": [], "cookies": [], "clients": []},
+                     "methods": [], "headers": [], "query": [], "cookies": [], "clients": [], "local_addresses": []},
            "to": {"type": "forward", "backends": [{"backend": "b", "weight": 1}]},
            "rewrite": rewrite,
            "timeouts": {"request": null, "first_byte": null, "upgraded_idle": 1000, "upgraded_life": null},
@@ -111,7 +112,11 @@ fn rewritten(path: &str, rewrite: Value, target: &str) -> (String, Option<decide
     let registry = Registry::new(Clock::fake(), 1);
     let snapshot = Snapshot::apply(None, &shop(rewrite, path, &[]), &registry).unwrap();
     let mut request = request(&format!("GET {target} HTTP/1.1\r\nHost: shop.test\r\n\r\n"));
-    let routed = decide::route(&snapshot, 0, &request, IpAddr::from([127, 0, 0, 1])).unwrap();
+    let ends = Ends {
+        client: IpAddr::from([127, 0, 0, 1]),
+        local: None,
+    };
+    let routed = decide::route(&snapshot, 0, &request, ends).unwrap();
     let mapping = decide::rewrite(&routed, &mut request).unwrap();
     (request.path().to_owned(), mapping)
 }

@@ -5,6 +5,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, sockopt};
 use std::cell::OnceCell;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -208,6 +209,14 @@ impl Stream {
         let _ = sockopt::set_tcp_keepidle(fd, PROBE);
         let _ = sockopt::set_tcp_keepintvl(fd, PROBE);
         let _ = sockopt::set_socket_keepalive(fd, true);
+    }
+
+    /// The address of this machine that the peer dialled, one of IPv4 as such over IPv6 as well;
+    /// `None` on a Unix socket.
+    pub fn local_address(&self) -> Option<IpAddr> {
+        let own = rustix::net::getsockname(&self.fd).ok()?;
+        let own = SocketAddr::try_from(own).ok()?;
+        Some(own.ip().to_canonical())
     }
 
     /// Tells the peer that nothing more will be written.

@@ -13,10 +13,13 @@ use tidegate_config::{
 };
 use tidegate_core::Clock;
 use tidegate_request::{Options, Parts, Request, Scheme, Storage, Version};
-use tidegate_routing::{CompiledRoute, RouteTable};
+use tidegate_routing::{CompiledRoute, Ends, RouteTable};
 
 const ROUTES: usize = 10_000;
-const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const CLIENT: Ends = Ends {
+    client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    local: None,
+};
 
 fn main() {
     let clock = Clock::system();
@@ -141,6 +144,7 @@ fn routes(
                 query: vec![],
                 cookies: vec![],
                 clients: vec![],
+                local_addresses: vec![],
             },
             policies: vec![],
             to: Target::Internal(Internal {

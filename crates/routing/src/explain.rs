@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::host::HostPattern;
 use crate::pattern::PathPattern;
+use crate::route::Ends;
 use crate::visit::{Decide, Outcome, Record};
 use crate::{CompiledRoute, RouteTable};
-use std::net::IpAddr;
 use tidegate_request::Request;
 
 /// What became of one route when a request was judged.
@@ -23,9 +23,9 @@ impl RouteTable {
     /// First the routes that the search came across, in order of precedence and ending with the
     /// one taken: this part is the search of [`RouteTable::find`] itself, writing down what it
     /// does. Then all others, in the order of the file, judged one by one.
-    pub fn explain(&self, listener: usize, request: &Request, client: IpAddr) -> Vec<Considered> {
+    pub fn explain(&self, listener: usize, request: &Request, ends: Ends) -> Vec<Considered> {
         let mut record = Record {
-            decide: Decide { request, client },
+            decide: Decide { request, ends },
             outcomes: Vec::new(),
         };
         let hit = self.search(listener, request, &mut record);
@@ -44,7 +44,7 @@ impl RouteTable {
                 considered.push(Considered {
                     route: position,
                     is_taken: outcome == Outcome::Taken,
-                    verdict: describe(route, outcome, request, client),
+                    verdict: describe(route, outcome, request, ends),
                 });
             }
         }
@@ -60,7 +60,7 @@ impl RouteTable {
                 route: position,
                 is_taken: false,
                 verdict: self
-                    .judge_alone(listener, route, request, client)
+                    .judge_alone(listener, route, request, ends)
                     .unwrap_or_else(|| match taken {
                         Some(taken) => format!("fits, but `{}` goes first", taken.name()),
                         None => "fits".into(), // cannot be: the search finds what fits
@@ -76,7 +76,7 @@ impl RouteTable {
         listener: usize,
         route: &CompiledRoute,
         request: &Request,
-        client: IpAddr,
+        ends: Ends,
     ) -> Option<String> {
         let listener = self.listeners.get(listener)?;
         if !listener.has(route) {
@@ -96,18 +96,18 @@ impl RouteTable {
             });
         }
         if !route.path().matches(request.path()) {
-            return Some(describe(route, Outcome::Path, request, client));
+            return Some(describe(route, Outcome::Path, request, ends));
         }
-        let miss = route.admits(request, client).err()?;
-        Some(describe(route, Outcome::Missed(miss), request, client))
+        let miss = route.admits(request, ends).err()?;
+        Some(describe(route, Outcome::Missed(miss), request, ends))
     }
 }
 
-fn describe(route: &CompiledRoute, outcome: Outcome, request: &Request, client: IpAddr) -> String {
+fn describe(route: &CompiledRoute, outcome: Outcome, request: &Request, ends: Ends) -> String {
     match outcome {
         Outcome::Taken => "taken".into(),
         Outcome::Path => format!("path: {} {}", request.path(), mismatch(route.path())),
-        Outcome::Missed(miss) => route.describe(miss, request, client),
+        Outcome::Missed(miss) => route.describe(miss, request, ends),
     }
 }
 

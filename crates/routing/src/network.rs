@@ -2,7 +2,7 @@
 use ipnet::{IpNet, Ipv4Net};
 use std::net::IpAddr;
 
-/// Reads the addresses of clients: `10.0.0.0/8`, `2001:db8::/32`, or one address.
+/// Reads addresses of clients or of this machine: `10.0.0.0/8`, `2001:db8::/32`, or one address.
 ///
 /// # Errors
 /// What is wrong with it, and what to write instead.
@@ -25,11 +25,10 @@ pub fn parse(value: &str) -> Result<IpNet, String> {
     Ok(network)
 }
 
-/// Whether `client` is in one of `networks`. A client that came as IPv4 over an IPv6 socket is
-/// judged as IPv4.
-pub(crate) fn contains(networks: &[IpNet], client: IpAddr) -> bool {
-    let client = client.to_canonical();
-    networks.iter().any(|network| network.contains(&client))
+/// Whether `address` is in one of `networks`. One of IPv4 over an IPv6 socket is judged as IPv4.
+pub(crate) fn contains(networks: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|network| network.contains(&address))
 }
 
 fn describe(value: &str) -> String {

@@ -21,6 +21,7 @@ pub struct CompiledRoute {
     query: Vec<FieldMatcher>,
     cookies: Vec<FieldMatcher>,
     clients: Vec<IpNet>,
+    local_addresses: Vec<IpNet>,
     rank: Rank,
 }
 
@@ -33,6 +34,7 @@ pub(crate) struct Rank {
     query: usize,
     cookies: usize,
     has_clients: bool,
+    has_local_addresses: bool,
 }
 
 /// The first part, after host and path, in which a request differs from what a route asks.
@@ -43,6 +45,17 @@ pub(crate) enum Miss {
     Query(usize, Misfit),
     Cookie(usize, Misfit),
     Client,
+    LocalAddress,
+}
+
+/// The addresses of a connection's two ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// Who asks: the peer, or whom trusted proxies name.
+    pub client: IpAddr,
+    /// The address that was dialled. `None` where there is none, on a Unix socket, and where nobody
+    /// has looked, which [`crate::RouteTable::asks_local_address`] must have allowed.
+    pub local: Option<IpAddr>,
 }
 
 impl CompiledRoute {
@@ -72,6 +85,9 @@ impl CompiledRoute {
         let path =
             PathPattern::compile(&asked.path).map_err(|error| format!("match.path: {error}"))?;
         let clients = each("clients", &asked.clients, |client| network::parse(client))?;
+        let local_addresses = each("local_addresses", &asked.local_addresses, |address| {
+            network::parse(address)
+        })?;
         each("methods", &asked.methods, |method| check_method(method))?;
         Ok(Self {
             name: name.into(),
@@ -83,6 +99,7 @@ impl CompiledRoute {
             query: each("query", &asked.query, FieldMatcher::compile)?,
             cookies: each("cookies", &asked.cookies, FieldMatcher::compile)?,
             clients,
+            local_addresses,
             rank: Rank::of(asked),
         })
     }
@@ -125,11 +142,17 @@ impl CompiledRoute {
             && self.query.is_empty()
             && self.cookies.is_empty()
             && self.clients.is_empty()
+            && self.local_addresses.is_empty()
+    }
+
+    /// Whether it asks for the address that was dialled.
+    pub(crate) fn asks_local_address(&self) -> bool {
+        !self.local_addresses.is_empty()
     }
 
     /// Judges everything but host and path.
     #[inline]
-    pub(crate) fn admits(&self, request: &Request, client: IpAddr) -> Result<(), Miss> {
+    pub(crate) fn admits(&self, request: &Request, ends: Ends) -> Result<(), Miss> {
         if !self.methods.is_empty() && !self.methods.iter().any(|method| method == request.method())
         {
             return Err(Miss::Method);
@@ -158,14 +181,21 @@ impl CompiledRoute {
                 .judge(values, Spelling::Plain)
                 .map_err(|misfit| Miss::Cookie(index, misfit))?;
         }
-        if !self.clients.is_empty() && !network::contains(&self.clients, client) {
+        if !self.clients.is_empty() && !network::contains(&self.clients, ends.client) {
             return Err(Miss::Client);
+        }
+        if !self.local_addresses.is_empty()
+            && !ends
+                .local
+                .is_some_and(|local| network::contains(&self.local_addresses, local))
+        {
+            return Err(Miss::LocalAddress);
         }
         Ok(())
     }
 
     /// Says in words what a [`Miss`] of this route means for a request.
-    pub(crate) fn describe(&self, miss: Miss, request: &Request, client: IpAddr) -> String {
+    pub(crate) fn describe(&self, miss: Miss, request: &Request, ends: Ends) -> String {
         let name = |fields: &[FieldMatcher], index: usize| {
             fields
                 .get(index)
@@ -188,8 +218,15 @@ impl CompiledRoute {
             }
             Miss::Client => format!(
                 "client: {} is in none of the networks",
-                client.to_canonical()
+                ends.client.to_canonical()
             ),
+            Miss::LocalAddress => match ends.local {
+                Some(local) => format!(
+                    "local address: {} is in none of the networks",
+                    local.to_canonical()
+                ),
+                None => "local address: the connection has none".into(),
+            },
         }
     }
 }
@@ -202,6 +239,7 @@ impl Rank {
             query: asked.query.len(),
             cookies: asked.cookies.len(),
             has_clients: !asked.clients.is_empty(),
+            has_local_addresses: !asked.local_addresses.is_empty(),
         }
     }
 }

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::CompiledRoute;
 use crate::change::Change;
 use crate::hosts::Hosts;
 use crate::paths::Hit;
@@ -7,7 +6,7 @@ use crate::pattern::PathPattern;
 use crate::slots::Slots;
 use crate::template::Parameters;
 use crate::visit::{Decide, Visit};
-use std::net::IpAddr;
+use crate::{CompiledRoute, Ends};
 use std::sync::Arc;
 use tidegate_request::Request;
 
@@ -20,6 +19,7 @@ use tidegate_request::Request;
 pub struct RouteTable {
     pub(crate) slots: Slots,
     pub(crate) listeners: Vec<Listener>,
+    asks_local_address: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +80,7 @@ impl RouteTable {
         Self {
             slots: Slots::default(),
             listeners,
+            asks_local_address: false,
         }
         .update(routes)
     }
@@ -89,6 +90,12 @@ impl RouteTable {
         self.listeners
             .iter()
             .map(|listener| (&*listener.name, listener.named_only))
+    }
+
+    /// Whether some route asks for the address that was dialled. Without one, nobody has to look.
+    #[inline]
+    pub fn asks_local_address(&self) -> bool {
+        self.asks_local_address
     }
 
     /// The same for another list of routes, with all that did not change shared with this table.
@@ -118,6 +125,7 @@ impl RouteTable {
         let mut table = Self {
             slots,
             listeners: Vec::with_capacity(self.listeners.len()),
+            asks_local_address: routes.iter().any(|route| route.asks_local_address()),
         };
         let mut done: Vec<Edited> = Vec::new();
         for listener in &self.listeners {
@@ -149,8 +157,8 @@ impl RouteTable {
 
     /// The route that takes a request which came in on the listener with this index in the list
     /// that the table was made of; `None` when no route does.
-    pub fn find(&self, listener: usize, request: &Request, client: IpAddr) -> Option<Found> {
-        let hit = self.search(listener, request, &mut Decide { request, client })?;
+    pub fn find(&self, listener: usize, request: &Request, ends: Ends) -> Option<Found> {
+        let hit = self.search(listener, request, &mut Decide { request, ends })?;
         let place = self.slots.place(hit.slot)?;
         let parameters = match place.is_template.then(|| place.route.path()) {
             Some(PathPattern::Template(template)) => template.parameters(request.path()),

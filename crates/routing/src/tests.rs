@@ -8,7 +8,7 @@ mod precedence;
 mod property;
 mod update;
 
-use crate::{CompiledRoute, Found, RouteTable};
+use crate::{CompiledRoute, Ends, Found, RouteTable};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tidegate_config::{
@@ -17,7 +17,15 @@ use tidegate_config::{
 };
 use tidegate_request::{Options, Parts, Request, Scheme, Storage, Version};
 
-pub(crate) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+pub(crate) const CLIENT: Ends = from(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+
+/// The client at an address, to 127.0.0.1.
+pub(crate) const fn from(client: IpAddr) -> Ends {
+    Ends {
+        client,
+        local: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+    }
+}
 
 /// A route for every host with this path.
 pub(crate) fn route(kind: PathKind, path: &str) -> Route {
@@ -34,6 +42,7 @@ pub(crate) fn route(kind: PathKind, path: &str) -> Route {
             query: vec![],
             cookies: vec![],
             clients: vec![],
+            local_addresses: vec![],
         },
         policies: vec![],
         to: Target::Internal(Internal {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::route::Miss;
+use crate::route::{Ends, Miss};
 use crate::slots::Place;
-use std::net::IpAddr;
 use tidegate_request::Request;
 
 /// Judges the routes that a search comes across, in order of precedence. The live path and
@@ -14,13 +13,13 @@ pub(crate) trait Visit {
 /// Decides and forgets.
 pub(crate) struct Decide<'r> {
     pub(crate) request: &'r Request,
-    pub(crate) client: IpAddr,
+    pub(crate) ends: Ends,
 }
 
 impl Visit for Decide<'_> {
     #[inline]
     fn route(&mut self, _slot: u32, place: &Place, path_fits: bool) -> bool {
-        let admits = || place.route.admits(self.request, self.client).is_ok();
+        let admits = || place.route.admits(self.request, self.ends).is_ok();
         path_fits && (place.is_plain || admits())
     }
 }
@@ -42,7 +41,7 @@ pub(crate) enum Outcome {
 
 impl Visit for Record<'_> {
     fn route(&mut self, slot: u32, place: &Place, path_fits: bool) -> bool {
-        let outcome = match place.route.admits(self.decide.request, self.decide.client) {
+        let outcome = match place.route.admits(self.decide.request, self.decide.ends) {
             _ if !path_fits => Outcome::Path,
             Ok(()) => Outcome::Taken,
             Err(miss) => Outcome::Missed(miss),

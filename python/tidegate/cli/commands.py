@@ -113,6 +113,10 @@ def explain(
     listener: Annotated[
         str | None, typer.Option(help="The listener it comes in by, if there are several.")
     ] = None,
+    local_address: Annotated[
+        str | None,
+        typer.Option(help="The IP address it was sent to; the listener's without it, or 127.0.0.1."),
+    ] = None,
     runtime_directory: Runtime = None,
     as_json: Json = False,
 ) -> None:
@@ -122,7 +126,7 @@ def explain(
     """
     from tidegate.cli.explain import Question, explain
 
-    question = Question(method, url, tuple(header or ()), client, listener)
+    question = Question(method, url, tuple(header or ()), client, listener, local_address)
     explain(question, files=file, live=live, name=name, base=runtime_directory, as_json=as_json)
 
 

@@ -30,6 +30,7 @@ class Question:
     headers: Sequence[str] = ()
     client: str | None = None
     listener: str | None = None
+    local_address: str | None = None
 
     def request(self, ports: dict[str, int]) -> dict[str, Any]:
         """As the engine takes it; ends the command when it is no request.
@@ -55,6 +56,8 @@ class Question:
             request["listener"] = listener
         if self.client is not None:
             request["client"] = self.client
+        if self.local_address is not None:
+            request["local_address"] = self.local_address
         return request
 
 

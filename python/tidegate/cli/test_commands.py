@@ -213,6 +213,15 @@ def test_explain_takes_fields_and_refuses_what_is_none(folder: Path) -> None:
     )
 
 
+def test_explain_takes_the_address_that_is_dialled(folder: Path) -> None:
+    routes = "[{ match: { local_addresses: 10.0.0.5 }, to: { respond: 204 } }]"
+    (folder / "local.yaml").write_text(f"listeners: {{ web: {{ port: 8080 }} }}\nroutes: {routes}\n")
+    asked = ("explain", "GET", "/", "--file", "local.yaml")
+    assert "204 answered here" in tidegate_command(folder, *asked, "--local-address", "10.0.0.5").stdout
+    said = tidegate_command(folder, *asked).stdout
+    assert "local address: 127.0.0.1 is in none of the networks" in said
+
+
 @pytest.mark.parametrize(
     "command", [["reload"], ["status"], ["top"], ["slow"], ["why", "x"], ["explain", "GET", "/", "--live"]]
 )

@@ -153,6 +153,8 @@ class Match(Model):
     """Cookies by name."""
     clients: Annotated[list[Network], Reads(one_or_more, "item")] = Field(default_factory=list)
     """Networks, one of which must hold the client's address."""
+    local_addresses: Annotated[list[Network], Reads(one_or_more, "item")] = Field(default_factory=list)
+    """Networks, one of which must hold the address of this machine that the client dialled."""
 
     not_yet: ClassVar[dict[str, str]] = {
         "body": "", "version": "", "jwt": "", "claims": "", "expression": "", "graphql": "", "grpc": "",
@@ -164,6 +166,10 @@ class Match(Model):
         "hosts": "write `hosts` on the route",
         "method": "write `methods`",
         "client": "write `clients`",
+        "local_address": "write `local_addresses`",
+        "destination": "write `local_addresses`",
+        "listener": "write `listeners` on the route",
+        "listeners": "write `listeners` on the route",
     }
 
     @model_validator(mode="before")

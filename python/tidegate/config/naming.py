@@ -46,6 +46,8 @@ def match_text(match: Match) -> str:
     parts += [f"cookie:{_condition(field)}" for field in match.cookies]
     if match.clients:
         parts.append("from:" + ",".join(match.clients))
+    if match.local_addresses:
+        parts.append("at:" + ",".join(match.local_addresses))
     return " ".join(parts)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 
 from tidegate.config.draft import Draft, Mistake
 from tidegate.config.match import FieldMatch, Match
@@ -31,21 +32,32 @@ class _Taker:
     methods: frozenset[str]
     conditions: frozenset[tuple[str, str, str, str | Secret]]
     clients: frozenset[str]
+    local_addresses: frozenset[str]
 
     def covers(self, other: _Taker) -> bool:
         """Whether every request that fits `other`'s conditions fits these; paths apart."""
         return (
             (not self.methods or (bool(other.methods) and self.methods >= other.methods))
             and self.conditions <= other.conditions
-            and (not self.clients or (bool(other.clients) and self.clients >= other.clients))
+            and _holds(self.clients, other.clients)
+            and _holds(self.local_addresses, other.local_addresses)
         )
+
+    @property
+    def alike(self) -> object:
+        """What is equal in takers that differ by their methods alone."""
+        return self.conditions, self.clients, self.local_addresses
+
+
+def _holds(networks: frozenset[str], others: frozenset[str]) -> bool:
+    return not networks or (bool(others) and networks >= others)
 
 
 @dataclass(slots=True)
 class _Index:
     """What stands at one listener and host."""
 
-    alike: dict[tuple[str, object, object], list[_Taker]] = field(default_factory=dict)
+    alike: dict[tuple[str, object], list[_Taker]] = field(default_factory=dict)
     """Routes with the same path and, methods apart, the same conditions."""
     rests: dict[str, list[_Taker]] = field(default_factory=dict)
     """Templates of literals and a final `{rest*}`, by their literals."""
@@ -59,6 +71,9 @@ def unreachable(draft: Draft) -> Iterator[Mistake]:
     judged: list[tuple[Route, _Taker, list[_Index], str]] = []
     for number, route in enumerate(draft.routes):
         if route is None or ("routes", number) in draft.mended:
+            continue
+        if (dialled := _never_dialled(draft, route)) is not None:
+            yield ("routes", number), dialled
             continue
         shape = _shape(route.match)
         taker = _taker(number, route.match)
@@ -77,6 +92,34 @@ def unreachable(draft: Draft) -> Iterator[Mistake]:
             winner = draft.routes[found[0]] if found[0] is not None else None
             if winner is not None:
                 yield ("routes", taker.number), _says(route, winner, found[0] or 0)
+
+
+def _never_dialled(draft: Draft, route: Route) -> str | None:
+    """What is wrong with the route's local addresses, if no connection to its listeners has one of them."""
+    if not route.match.local_addresses:
+        return None
+    networks = [ip_network(network) for network in route.match.local_addresses]
+    at: list[str] = []
+    for name in route.listeners or draft.listeners:
+        listener = draft.listeners.get(name)
+        if listener is None or listener.address == "::":
+            # What is wrong with the listener is said there.
+            return None
+        at.append(listener.address)
+        if listener.address.startswith("unix:"):
+            continue
+        own = ip_address(listener.address)
+        if any(
+            own in network or (own.is_unspecified and network.version == own.version) for network in networks
+        ):
+            return None
+    if not at:
+        return None
+    written = ", ".join(dict.fromkeys(at))
+    return (
+        f"is never reached: its `local_addresses` hold no address of its listeners ({written}); "
+        "write one of these, or let a listener have the address `::`, which is every one"
+    )
 
 
 def _says(route: Route, winner: Route, number: int) -> str:
@@ -104,11 +147,17 @@ def _taker(number: int, match: Match) -> _Taker:
         *_conditions("query", match.query),
         *_conditions("cookie", match.cookies),
     )
-    return _Taker(number, frozenset(match.methods), frozenset(conditions), frozenset(match.clients))
+    return _Taker(
+        number,
+        frozenset(match.methods),
+        frozenset(conditions),
+        frozenset(match.clients),
+        frozenset(match.local_addresses),
+    )
 
 
 def _add(index: _Index, match: Match, shape: str, taker: _Taker) -> None:
-    index.alike.setdefault((shape, taker.conditions, taker.clients), []).append(taker)
+    index.alike.setdefault((shape, taker.alike), []).append(taker)
     if match.path.kind == "prefix":
         index.prefixes.setdefault(match.path.value.rstrip("/"), []).append(taker)
     elif match.path.kind == "template":
@@ -120,7 +169,7 @@ def _add(index: _Index, match: Match, shape: str, taker: _Taker) -> None:
 def _taken_by(index: _Index, match: Match, shape: str, taker: _Taker) -> int | None:
     """The number of a route that takes every request at this place before `taker` could."""
     missing = set(taker.methods)
-    for other in index.alike[(shape, taker.conditions, taker.clients)]:
+    for other in index.alike[(shape, taker.alike)]:
         if other.number >= taker.number:
             break
         # A route with methods is more precise than one without, wherever it stands.

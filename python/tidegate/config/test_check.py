@@ -221,6 +221,11 @@ def test_the_more_precise_path_wins_wherever_it_stands() -> None:
         [{"path": "/a"}, {"path": "/a", "match": {"headers": {"x": "1"}}}],
         [{"path": "/a"}, {"path": "/a", "match": {"query": {"x": "1"}}}],
         [{"path": "/a"}, {"path": "/a", "match": {"clients": "10.0.0.0/8"}}],
+        [{"path": "/a"}, {"path": "/a", "match": {"local_addresses": "10.0.0.0/8"}}],
+        [
+            {"path": "/a", "match": {"local_addresses": "10.0.0.1"}},
+            {"path": "/a", "match": {"local_addresses": "10.0.0.2"}},
+        ],
         [{"path": "/a", "hosts": "h"}, {"path": "/a"}],
         [{"path": "/a"}, {"path": "/a", "hosts": "h"}],
         [{"path": "/a", "hosts": "*.h"}, {"path": "/a", "hosts": "a.h"}],
@@ -238,6 +243,37 @@ def test_the_more_precise_path_wins_wherever_it_stands() -> None:
 )
 def test_a_route_that_some_request_reaches_is_left_alone(given: list[dict[str, Any]]) -> None:
     assert unreached(*given) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "networks", "is_reached"),
+    [
+        ("::", ["10.0.0.5"], True),
+        ("::", ["2001:db8::5"], True),
+        ("0.0.0.0", ["10.0.0.5"], True),
+        ("0.0.0.0", ["2001:db8::5"], False),
+        ("0.0.0.0", ["2001:db8::5", "10.0.0.5"], True),
+        ("10.0.0.5", ["10.0.0.0/8"], True),
+        ("10.0.0.5", ["10.0.0.6", "192.0.2.0/24"], False),
+        ("unix:/run/web", ["127.0.0.1"], False),
+    ],
+)
+def test_a_route_for_addresses_that_no_listener_has_is_said(
+    address: str, networks: list[str], is_reached: bool
+) -> None:
+    web = {"address": address} if address.startswith("unix:") else {"address": address, "port": 80}
+    route = {"path": "/a", "match": {"local_addresses": networks}, "to": {"respond": 200}}
+    said = found(listeners={"web": web}, routes=[route])
+    if is_reached:
+        assert said == []
+    else:
+        [(path, words)] = said
+        assert path == "routes.0"
+        assert f"hold no address of its listeners ({address})" in words
+    # Another listener may have it, if the route is there.
+    both = {"web": web, "all": {"port": 81}}
+    assert found(listeners=both, routes=[route]) == []
+    assert bool(found(listeners=both, routes=[{**route, "listeners": ["web"]}])) is not is_reached
 
 
 def test_routes_on_other_listeners_are_not_in_the_way() -> None:

@@ -255,6 +255,7 @@ def test_urls_of_one_address_are_one_backend() -> None:
             "/ x=1 ?q cookie:c~a",
         ),
         ({"match": {"clients": ["10.0.0.0/8"]}}, "/ from:10.0.0.0/8"),
+        ({"match": {"local_addresses": "10.0.0.5"}}, "/ at:10.0.0.5/32"),
     ],
 )
 def test_routes_without_a_name_are_named_from_what_they_take(parts: dict[str, Any], name: str) -> None:

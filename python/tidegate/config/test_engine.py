@@ -56,6 +56,13 @@ routes = st.one_of(
     ),
     st.fixed_dictionaries(
         {
+            "match": st.fixed_dictionaries(
+                {"local_addresses": st.lists(pieces(*"01./:af", "10.0.0.0/8", "::/0"), max_size=2)}
+            )
+        }
+    ),
+    st.fixed_dictionaries(
+        {
             "path": st.just("/a/{x}"),
             "rewrite": st.one_of(
                 templates.map(lambda each: {"path": each}), hosts.map(lambda each: {"host": each})

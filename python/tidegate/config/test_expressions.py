@@ -122,6 +122,7 @@ _FIELDS: dict[str, tuple[st.SearchStrategy[str], Callable[[str], dict[str, Any]]
     "template": (of("/a", "/{x}", "/{y*}", "/..", "/;b", "/%3B", "/", "{z}"), lambda text: {"path": text}),
     "host": (_hosts, lambda text: {"hosts": [text]}),
     "client": (_networks, lambda text: {"match": {"clients": [text]}}),
+    "local_address": (_networks, lambda text: {"match": {"local_addresses": [text]}}),
     "method": (
         of("G", "ET", "-", "!", " ", "é", "TRACE", "connect"),
         lambda text: {"match": {"methods": [text]}},

@@ -455,6 +455,7 @@ keys = st.sampled_from(
         "query",
         "cookies",
         "clients",
+        "local_addresses",
         "hosts",
         "to",
         "listeners",

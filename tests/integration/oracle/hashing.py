@@ -79,7 +79,7 @@ def in_table(slots: Sequence[int], point: int, is_usable: Callable[[int], bool])
 
 
 def _bids(address: str, weight: int, size: int) -> list[float]:
-    """When the endpoint bids for each slot for the first time: so many bids after the start, by its weight."""
+    """When the endpoint first bids for each slot: so many bids after the start, by its weight."""
     times: dict[int, float] = {}
     number = 0
     while len(times) < size:
@@ -108,8 +108,8 @@ def on_ring(
     weights: Sequence[int],
     percent: int | None,
 ) -> int:
-    """The first that bid for the key's slot, or the next that has room for one more within the bound: the second,
-    then those of the next slots."""
+    """The first that bid for the key's slot, or the next that has room for one more within the bound: the
+    second, then those of the next slots."""
     first = point * len(slots) >> 64
     around = [endpoint for bids in [*slots[first:], *slots[:first]] for endpoint in bids[:2]]
     for endpoint in around:

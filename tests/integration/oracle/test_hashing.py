@@ -156,7 +156,7 @@ def test_keys_counted_by_the_services_are_as_explained_spread_and_stay_when_one_
     print(counts, moved)
     for count, share in zip(counts, shares(weights), strict=True):
         due = float(_KEYS * share)
-        # Tables are exact to their slots or, of a ring, to four standard errors of them; keys fall as they do.
+        # Tables are exact to their slots, a ring's to four standard errors of them; keys fall as they do.
         assert abs(count - due) <= 0.04 * due + 4 * due**0.5, counts
     gone = [one == 3 for one in before]
     stayed = [one == other for one, other in zip(before, after, strict=True)]

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
 import threading
+from http.client import HTTPConnection
 
 import pytest
 
+from tidegate import Gateway, Listener, Match, Route
 from tidegate.testing import FakeEndpoint, Reply, RunningGateway, Wire, endpoint, gateway
 
+from ..supervised import free_port
 from .kit import ask, error, shows, small
 
 _OTHER = "  - { name: other, path: /other, to: { respond: { status: 204 } } }"
@@ -69,6 +73,47 @@ routes: [{{ match: {{ {match} }}, to: {{ respond: {{ status: 204 }} }} }}]
         for request, status in [*((one, 204) for one in taken), *((one, 404) for one in left)]:
             method, target, *header = request.split(" ", 2)
             assert ask(running, target, method=method, headers=header).status == status, request
+
+
+_ONE, _TWO, _SIX = "127.0.0.1", "127.0.0.2", "::1"
+
+
+@shows("Match.local_addresses")
+def test_a_match_tells_the_addresses_of_a_listener_apart_that_has_all() -> None:
+    def gateway_of(*routes: tuple[list[str], str]) -> Gateway:
+        return Gateway(
+            listeners={"all": Listener(port=ports[0]), "four": Listener(address="0.0.0.0", port=ports[1])},
+            routes=[
+                Route(name=text, match=Match(local_addresses=networks), to={"respond": text})
+                for networks, text in routes
+            ],
+        )
+
+    def ask_each() -> list[str]:
+        told = []
+        for wire in wires:
+            wire.request("GET", "/")
+            told.append(wire.getresponse().read().decode())
+        return told
+
+    ports = [free_port(), free_port()]
+    dialled = [(_ONE, 0), (_TWO, 0), (_SIX, 0), (_ONE, 1), (_TWO, 1)]
+    with gateway_of(([], "any")).running(threads=1) as running, contextlib.ExitStack() as open_ones:
+        wires = [
+            open_ones.enter_context(contextlib.closing(HTTPConnection(host, ports[index], timeout=30)))
+            for host, index in dialled
+        ]
+        assert ask_each() == ["any"] * 5
+        running.reload(gateway_of((["127.0.0.0/8"], "four"), ([_TWO], "never"), ([_SIX], "six")))
+        # In the order of the file; connections that were there before are judged alike.
+        assert ask_each() == ["four", "four", "six", "four", "four"]
+        running.reload(gateway_of(([_TWO], "two"), (["127.0.0.0/8"], "four"), ([], "any")))
+        assert ask_each() == ["four", "two", "any", "four", "two"]
+        for (host, index), body in zip(dialled, ask_each(), strict=True):
+            listener = ["all", "four"][index]
+            asked = {"method": "GET", "url": "http://h/", "listener": listener, "local_address": host}
+            told = running.explain(asked)
+            assert (told["local_address"], told["route"]) == (host, body), told
 
 
 @shows("Route.policies")

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::memory::Level;
-use crate::snapshot::{Counted, ListenerPlan};
+use crate::snapshot::{Counted, ListenerPlan, Snapshot};
 use crate::thread::{BUFFER, Buffer, Current, Holding, Thread, Timer};
+use std::cell::OnceCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
@@ -67,6 +68,8 @@ pub(crate) struct Downstream {
     pub(crate) buffer: Buffer,
     /// The peer's address as the endpoint is told it.
     pub(crate) peer_text: String,
+    /// The address that was dialled, once a route has asked for it.
+    local: OnceCell<Option<IpAddr>>,
     /// The snapshot that `index` and `is_trusted` are true of.
     number: u64,
     /// The listener's place in it.
@@ -174,6 +177,7 @@ impl Downstream {
             peer,
             buffer: Buffer::default(),
             peer_text: peer_text(peer),
+            local: OnceCell::new(),
             // No snapshot has this number: the first request looks everything up.
             number: u64::MAX,
             index: 0,
@@ -213,6 +217,15 @@ impl Downstream {
             self.number = snapshot.number;
         }
         Some(self.index as usize)
+    }
+
+    /// The address that was dialled, if some route asks for it and it has one.
+    #[inline]
+    pub(crate) fn local_address(&self, snapshot: &Snapshot) -> Option<IpAddr> {
+        if !snapshot.table.asks_local_address() {
+            return None;
+        }
+        *self.local.get_or_init(|| self.stream.local_address())
     }
 
     /// A request is over: the wait for another one begins.

@@ -24,6 +24,7 @@ use tidegate_http::{HeadLimits, parse_request};
 use tidegate_request::{
     FieldId, Fields, Framing, Method, Options, Reject, Request, Response, Scheme,
 };
+use tidegate_routing::Ends;
 use tidegate_telemetry::LogEntry;
 
 /// Requests that came through more gateways than this go round in circles.
@@ -127,7 +128,11 @@ impl Downstream {
             return (keep.await, request);
         }
         let snapshot = &current.snapshot;
-        let Some(routed) = decide::route(snapshot, index, &request, client.address) else {
+        let ends = Ends {
+            client: client.address,
+            local: self.local_address(snapshot),
+        };
+        let Some(routed) = decide::route(snapshot, index, &request, ends) else {
             let keep = self.fail(
                 record,
                 &request,

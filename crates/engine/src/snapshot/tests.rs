@@ -245,7 +245,7 @@ fn two_routes(base: u64, number: u64, value: &str, set: &[&str]) -> Delta {
             "listeners": [], "hosts": [], "body_size": null,
             "buffer_request": null, "mirror": null, "media_types": [], "clients": {"allow": [], "deny": []}, "error_pages": [], "maintenance": null, "rewrite": null, "policies": policies,
             "match": {"path": {"kind": "prefix", "value": "/"}, "methods": [], "headers": [],
-                      "query": [], "cookies": [], "clients": []},
+                      "query": [], "cookies": [], "clients": [], "local_addresses": []},
             "to": {"type": "respond", "status": 200, "headers": [], "body": ""},
             "timeouts": {"request": null, "first_byte": null, "upgraded_idle": 1, "upgraded_life": null},
             "retries": {"attempts": 0, "methods": [], "statuses": []}})

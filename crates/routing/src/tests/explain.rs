@@ -57,17 +57,20 @@ fn misses_are_named_with_what_is_wrong() {
         prefix("/"),
         prefix("/"),
         regex("/b+"),
+        prefix("/"),
     ];
     routes[0].matches.headers = vec![is("x-a", "1")];
     routes[1].matches.query = vec![is("q", "1")];
     routes[2].matches.cookies = vec![is("c", "1")];
     routes[3].matches.clients = vec!["10.0.0.0/8".into()];
+    routes[5].matches.local_addresses = vec!["10.0.0.0/8".into()];
     let said = explained(&routes, &get("a.test", "/?q=1&q=2", &[("cookie", "c=2")]));
     let wanted = [
         (0, "header `x-a` is absent"),
         (1, "query `q` occurs several times"),
         (2, "cookie `c` has another value"),
         (3, "client: 192.0.2.1 is in none of the networks"),
+        (5, "local address: 127.0.0.1 is in none of the networks"),
         (4, "path: / does not match /b+"),
     ];
     assert_eq!(

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What each match takes and what it leaves.
 use super::{
-    CLIENT, exact, find, for_methods, get, is, like, on_hosts, prefix, present, regex, request,
-    table, taken,
+    CLIENT, exact, find, for_methods, from, get, is, like, on_hosts, prefix, present, regex,
+    request, table, taken,
 };
 use super::{compile, template};
+use crate::Ends;
 use tidegate_config::Route;
 
 #[track_caller]
@@ -227,11 +228,36 @@ fn clients_are_matched_by_network_and_mapped_addresses_as_ipv4() {
     let table = table(&[route]);
     let found = |client: &str| {
         table
-            .find(0, &get("a.test", "/", &[]), client.parse().unwrap())
+            .find(0, &get("a.test", "/", &[]), from(client.parse().unwrap()))
             .is_some()
     };
     assert!(found("192.0.2.77") && found("::ffff:192.0.2.77") && found("2001:db8::1"));
     assert!(!found("192.0.3.1") && !found("2001:db9::1") && !found("::1"));
+}
+
+#[test]
+fn local_addresses_are_matched_by_network_and_asked_for_only_where_a_route_does() {
+    let mut route = prefix("/");
+    assert!(!table(&[route.clone()]).asks_local_address());
+    route.matches.local_addresses = vec!["192.0.2.0/24".into(), "2001:db8::/32".into()];
+    let asking = table(&[route]);
+    assert!(asking.asks_local_address());
+    assert!(!asking.update(&compile(&[prefix("/")])).asks_local_address());
+    let found = |local: Option<&str>| {
+        let ends = Ends {
+            local: local.map(|local| local.parse().unwrap()),
+            ..CLIENT
+        };
+        asking.find(0, &get("a.test", "/", &[]), ends).is_some()
+    };
+    for inside in ["192.0.2.77", "::ffff:192.0.2.77", "2001:db8::1"] {
+        assert!(found(Some(inside)));
+    }
+    for outside in ["192.0.3.1", "2001:db9::1", "::1"] {
+        assert!(!found(Some(outside)));
+    }
+    // A Unix socket.
+    assert!(!found(None));
 }
 
 #[test]

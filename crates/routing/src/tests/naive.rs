@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The router as one would write it for clarity alone: judge every route, take the best. The
 //! oracle of the property tests; shares no code with the tables.
+use crate::Ends;
 use std::cmp::Reverse;
 use std::net::IpAddr;
 use tidegate_config::{FieldMatch, FieldMatchKind, PathKind, PathMatch, Route};
@@ -9,7 +10,7 @@ use tidegate_request::Request;
 /// Where a request came in.
 pub(crate) struct At<'a> {
     pub(crate) listener: &'a str,
-    pub(crate) client: IpAddr,
+    pub(crate) ends: Ends,
 }
 
 /// The index of the route that takes the request.
@@ -70,9 +71,19 @@ pub(crate) fn first_miss(route: &Route, at: &At<'_>, request: &Request) -> &'sta
     {
         "cookie"
     } else if !asked.clients.is_empty()
-        && !asked.clients.iter().any(|net| in_network(net, at.client))
+        && !asked
+            .clients
+            .iter()
+            .any(|net| in_network(net, at.ends.client))
     {
         "client"
+    } else if !asked.local_addresses.is_empty()
+        && !asked
+            .local_addresses
+            .iter()
+            .any(|net| at.ends.local.is_some_and(|local| in_network(net, local)))
+    {
+        "local address"
     } else {
         "fits"
     }
@@ -143,6 +154,7 @@ fn precedence(route: &Route, request: &Request) -> impl Ord {
         !asked.methods.is_empty(),
         counts,
         !asked.clients.is_empty(),
+        !asked.local_addresses.is_empty(),
     )
 }
 

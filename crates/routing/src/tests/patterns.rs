@@ -169,6 +169,10 @@ fn networks_are_written_in_full() {
     ] {
         route.matches.clients = vec![client.into()];
         refused(&route, &["match.clients[0]: ", wanted]);
+        route.matches.clients.clear();
+        route.matches.local_addresses = vec![client.into()];
+        refused(&route, &["match.local_addresses[0]: ", wanted]);
+        route.matches.local_addresses.clear();
     }
     route.matches.clients = vec![
         "10.0.0.0/8".into(),

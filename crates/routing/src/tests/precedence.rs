@@ -118,14 +118,16 @@ fn then_method_headers_query_cookies_client_and_order_decide() {
         prefix("/"),
         prefix("/"),
         prefix("/"),
+        prefix("/"),
     ];
-    routes[1].matches.clients = vec!["192.0.2.0/24".into()];
-    routes[2].matches.cookies = vec![present("c")];
-    routes[3].matches.query = vec![present("q")];
-    routes[4].matches.headers = vec![present("x-a")];
-    routes[5].matches.methods = vec!["GET".into()];
+    routes[1].matches.local_addresses = vec!["127.0.0.1".into()];
+    routes[2].matches.clients = vec!["192.0.2.0/24".into()];
+    routes[3].matches.cookies = vec![present("c")];
+    routes[4].matches.query = vec![present("q")];
+    routes[5].matches.headers = vec![present("x-a")];
+    routes[6].matches.methods = vec!["GET".into()];
     let all = get("a.test", "/?q", &[("x-a", "1"), ("cookie", "c=1")]);
-    for count in (1..=6).rev() {
+    for count in (1..=7).rev() {
         assert_eq!(find(&routes[..count], &all).unwrap().route, count - 1);
     }
     routes.truncate(1);

@@ -4,10 +4,9 @@ use super::naive::{self, At};
 use super::{compile, is, like, present, request, route};
 use crate::hosts::Hosts;
 use crate::slots::Slots;
-use crate::{CompiledRoute, RouteTable};
+use crate::{CompiledRoute, Ends, RouteTable};
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
-use std::net::IpAddr;
 use std::sync::Arc;
 use tidegate_config::{FieldMatch, PathKind, Route};
 use tidegate_request::Request;
@@ -116,9 +115,18 @@ fn any_route() -> impl Strategy<Value = Route> {
         rarely(subsequence(&["GET", "POST"][..], 1..=2)),
         fields,
         rarely(subsequence(&NETWORKS[..], 1..2)),
+        rarely(subsequence(&NETWORKS[..], 1..2)),
     )
         .prop_map(
-            |((kind, path), listeners, hosts, methods, (headers, query, cookies), clients)| {
+            |(
+                (kind, path),
+                listeners,
+                hosts,
+                methods,
+                (headers, query, cookies),
+                clients,
+                local,
+            )| {
                 let mut route = route(kind, path);
                 route.listeners = owned(listeners);
                 route.hosts = owned(hosts);
@@ -127,6 +135,7 @@ fn any_route() -> impl Strategy<Value = Route> {
                 route.matches.query = query;
                 route.matches.cookies = cookies;
                 route.matches.clients = owned(clients);
+                route.matches.local_addresses = owned(local);
                 route
             },
         )
@@ -135,7 +144,7 @@ fn any_route() -> impl Strategy<Value = Route> {
 #[derive(Clone, Debug)]
 struct Asked {
     listener: usize,
-    client: IpAddr,
+    ends: Ends,
     request: Request,
 }
 
@@ -151,7 +160,10 @@ fn any_request() -> impl Strategy<Value = Asked> {
     );
     (
         0..LISTENERS.len(),
-        select(&CLIENTS[..]),
+        (
+            select(&CLIENTS[..]),
+            proptest::option::weighted(0.9, select(&CLIENTS[..])),
+        ),
         select(&["GET", "GET", "POST", "PUT"][..]),
         proptest::option::weighted(
             0.9,
@@ -168,9 +180,12 @@ fn any_request() -> impl Strategy<Value = Asked> {
         fields,
     )
         .prop_map(
-            |(listener, client, method, host, (path, query), fields)| Asked {
+            |(listener, (client, local), method, host, (path, query), fields)| Asked {
                 listener,
-                client: client.parse().unwrap(),
+                ends: Ends {
+                    client: client.parse().unwrap(),
+                    local: local.map(|local| local.parse().unwrap()),
+                },
                 request: request(method, host, &format!("{path}{query}"), &fields),
             },
         )
@@ -179,13 +194,13 @@ fn any_request() -> impl Strategy<Value = Asked> {
 fn at(asked: &Asked) -> At<'static> {
     At {
         listener: LISTENERS[asked.listener],
-        client: asked.client,
+        ends: asked.ends,
     }
 }
 
 fn found(table: &RouteTable, asked: &Asked) -> Option<usize> {
     table
-        .find(asked.listener, &asked.request, asked.client)
+        .find(asked.listener, &asked.request, asked.ends)
         .map(|found| found.route)
 }
 
@@ -258,7 +273,7 @@ proptest! {
     ) {
         let table = RouteTable::build(&compile(&routes), &LISTENERS);
         let taken = found(&table, &asked);
-        let considered = table.explain(asked.listener, &asked.request, asked.client);
+        let considered = table.explain(asked.listener, &asked.request, asked.ends);
         let mut seen: Vec<_> = considered.iter().map(|one| one.route).collect();
         seen.sort_unstable();
         prop_assert_eq!(seen, (0..routes.len()).collect::<Vec<_>>());
