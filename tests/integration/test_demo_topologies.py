@@ -5,7 +5,12 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -13,6 +18,7 @@ from tidegate.config.load import Loaded, load, loads
 from tidegate.demo import files
 from tidegate.demo.places import LOCK_PORT, NoPlaceError, Places
 from tidegate.demo.topology import SERVICE_PORT, TOPOLOGIES, Instance, Topology
+from tidegate.testing import endpoint, gateway
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((files.root() / "topologies").glob("*/*.yaml"))
@@ -47,12 +53,57 @@ def test_endpoints_are_the_services_and_instances_of_the_topology(topology: Topo
     written = {}
     for instance in topology.instances:
         for backend in loaded(topology, instance).gateway.backends.values():
-            for endpoint in backend.endpoints:
-                written[endpoint.address] = endpoint.zone
+            for each in backend.endpoints:
+                written[each.address] = each.zone
     services = {f"{one.address}:{SERVICE_PORT}": one.zone for one in topology.services}
     inner = {one.address for one in topology.instances[1:]}
     assert {address: zone for address, zone in written.items() if address not in inner} == services
     assert inner <= set(written)
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES.values(), ids=lambda topology: topology.name)
+def test_outer_tiers_wait_longer_than_inner_ones_take_for_all_their_tries(topology: Topology):
+    outer, *inner = (loaded(topology, instance).gateway for instance in topology.instances)
+    for tier in inner:
+        tries = 1 + max(route.retries.attempts for route in tier.routes)
+        for backend in tier.backends.values():
+            times = backend.timeouts
+            longest = tries * (times.connect + times.first_byte) + times.pending
+            for one in outer.backends.values():
+                assert longest < one.timeouts.first_byte and times.stall < one.timeouts.stall
+
+
+INNER = """
+gateway: {{ name: inner, trusted_proxies: [127.0.0.1] }}
+listeners: {{ web: {{ port: 0, proxy_status: true }} }}
+backends: {{ app: {{ endpoints: [{first}, {second}], timeouts: {{ first_byte: 200ms }} }} }}
+routes: [{{ path: /, to: app }}]
+"""
+OUTER = """
+gateway: {{ name: outer }}
+listeners: {{ web: {{ port: 0 }} }}
+backends: {{ gateways: {{ endpoints: [{first}, {second}], timeouts: {{ first_byte: 25s }} }} }}
+routes: [{{ path: /, to: gateways }}]
+"""
+
+
+def test_the_innermost_tier_tries_again_and_says_what_went_wrong():
+    never = threading.Event()
+    with ExitStack() as stack:
+        stack.callback(never.set)
+        slow = [stack.enter_context(endpoint(delay=never)) for _ in range(2)]
+        first, second = (f'"{each.address}"' for each in slow)
+        inner = [stack.enter_context(gateway(INNER.format(first=first, second=second))) for _ in range(2)]
+        first, second = (f'"{urlsplit(each.url).netloc}"' for each in inner)
+        outer = stack.enter_context(gateway(OUTER.format(first=first, second=second)))
+        with pytest.raises(HTTPError) as failed:
+            urlopen(outer.url, timeout=25)
+        with failed.value as answer:
+            assert answer.status == 504
+            assert answer.headers["Proxy-Status"].startswith("inner; error=http_response_timeout")
+        # Each instance once, by one of the two gateways.
+        assert [len(each.messages) for each in slow] == [1, 1]
+        assert sorted(each.status()["requests"] for each in inner) == [0, 1]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
