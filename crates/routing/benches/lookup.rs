@@ -4,13 +4,14 @@
 //! `cargo bench -p tidegate-routing`: prints the best of several rounds in nanoseconds (lookups)
 //! and microseconds (updates).
 #![allow(clippy::unwrap_used)] // a broken benchmark should stop
+#[path = "../src/tests/fixture.rs"]
+mod fixture;
+
+use fixture::route;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use tidegate_config::{
-    Admission, Internal, InternalPage, Match, Millis, PathKind, PathMatch, Retries, Route,
-    RouteTimeouts, Target,
-};
+use tidegate_config::{PathKind, Route};
 use tidegate_core::Clock;
 use tidegate_request::{Options, Parts, Request, Scheme, Storage, Version};
 use tidegate_routing::{CompiledRoute, Ends, RouteTable};
@@ -132,46 +133,8 @@ fn routes(
 ) -> Vec<Route> {
     (0..ROUTES)
         .map(|index| Route {
-            listeners: vec![],
             hosts: hosts(index),
-            matches: Match {
-                path: PathMatch {
-                    kind,
-                    value: path(index),
-                },
-                methods: vec![],
-                headers: vec![],
-                query: vec![],
-                cookies: vec![],
-                clients: vec![],
-                local_addresses: vec![],
-            },
-            policies: vec![],
-            to: Target::Internal(Internal {
-                page: InternalPage::Health,
-            }),
-            rewrite: None,
-            timeouts: RouteTimeouts {
-                request: None,
-                first_byte: None,
-                upgraded_idle: Millis(1),
-                upgraded_life: None,
-            },
-            retries: Retries {
-                attempts: 0,
-                methods: vec![],
-                statuses: vec![],
-            },
-            body_size: None,
-            buffer_request: None,
-            mirror: None,
-            media_types: Vec::new(),
-            clients: Admission {
-                allow: Vec::new(),
-                deny: Vec::new(),
-            },
-            error_pages: vec![],
-            maintenance: None,
+            ..route(kind, &path(index))
         })
         .collect()
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the tests of this crate share: short ways to write routes and requests.
 mod explain;
+mod fixture;
 mod matches;
 mod naive;
 mod patterns;
@@ -11,11 +12,10 @@ mod update;
 use crate::{CompiledRoute, Ends, Found, RouteTable};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use tidegate_config::{
-    Admission, FieldMatch, FieldMatchKind, Internal, InternalPage, Match, Millis, PathKind,
-    PathMatch, Retries, Route, RouteTimeouts, Target,
-};
+use tidegate_config::{FieldMatch, FieldMatchKind, PathKind, Route};
 use tidegate_request::{Options, Parts, Request, Scheme, Storage, Version};
+
+pub(crate) use fixture::route;
 
 pub(crate) const CLIENT: Ends = from(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
 
@@ -24,52 +24,6 @@ pub(crate) const fn from(client: IpAddr) -> Ends {
     Ends {
         client,
         local: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-    }
-}
-
-/// A route for every host with this path.
-pub(crate) fn route(kind: PathKind, path: &str) -> Route {
-    Route {
-        listeners: vec![],
-        hosts: vec![],
-        matches: Match {
-            path: PathMatch {
-                kind,
-                value: path.into(),
-            },
-            methods: vec![],
-            headers: vec![],
-            query: vec![],
-            cookies: vec![],
-            clients: vec![],
-            local_addresses: vec![],
-        },
-        policies: vec![],
-        to: Target::Internal(Internal {
-            page: InternalPage::Health,
-        }),
-        rewrite: None,
-        timeouts: RouteTimeouts {
-            request: None,
-            first_byte: None,
-            upgraded_idle: Millis(1),
-            upgraded_life: None,
-        },
-        retries: Retries {
-            attempts: 0,
-            methods: vec![],
-            statuses: vec![],
-        },
-        body_size: None,
-        buffer_request: None,
-        mirror: None,
-        media_types: Vec::new(),
-        clients: Admission {
-            allow: Vec::new(),
-            deny: Vec::new(),
-        },
-        error_pages: vec![],
-        maintenance: None,
     }
 }
 
