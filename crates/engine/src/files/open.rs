@@ -253,12 +253,22 @@ fn read_some(
     if patience == Patience::Now {
         let mut slices = [IoSliceMut::new(bytes)];
         match preadv2(fd, &mut slices, offset, ReadWriteFlags::NOWAIT) {
-            // A file system that can not say; most of those are in memory anyway.
+            // A file system that can not say, such as one over a network or over another.
+            Err(Errno::OPNOTSUPP) if !is_in_memory(fd) => return Err(Errno::AGAIN),
             Err(Errno::OPNOTSUPP) => {}
             outcome => return outcome,
         }
     }
     rustix::io::pread(fd, bytes, offset)
+}
+
+/// Whether the file system has no disk at all.
+#[cfg(target_os = "linux")]
+fn is_in_memory(fd: &OwnedFd) -> bool {
+    /// Of tmpfs and ramfs (statfs(2)).
+    const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+    #[allow(clippy::unnecessary_cast)] // the width differs by platform
+    rustix::fs::fstatfs(fd).is_ok_and(|told| IN_MEMORY.contains(&(told.f_type as u64)))
 }
 
 #[cfg(not(target_os = "linux"))]
