@@ -8,8 +8,10 @@ descriptor 3 and its settings in TIDEGATE_NODE.
 import json
 import os
 import sys
+from datetime import datetime
 
 from tidegate._build import build, version
+from tidegate.events import FORMS, resolve
 
 
 def main() -> int:
@@ -28,7 +30,17 @@ def main() -> int:
         )
         return 1
     # Said by the code that runs, not by the supervisor: that may be of another version.
-    return _engine.run_node(json.dumps({**json.loads(settings), "version": version(), "build": build()}))
+    own = {"version": version(), "build": build(), "log_offset_s": _log_offset()}
+    return _engine.run_node(json.dumps(json.loads(settings) | own))
+
+
+def _log_offset() -> int | None:
+    """How far local time is east of UTC, in seconds, where the log is for people; none where it is JSON."""
+    asked = os.environ.get("TIDEGATE_LOG_FORMAT")
+    if resolve(next((form for form in FORMS if form == asked), "auto")) == "json":
+        return None
+    offset = datetime.now().astimezone().utcoffset()
+    return round(offset.total_seconds()) if offset else 0
 
 
 if __name__ == "__main__":

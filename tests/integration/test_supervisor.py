@@ -328,6 +328,20 @@ def test_logs_are_reopened_on_a_signal(tmp_path: Path) -> None:
     assert "/before" in (tmp_path / "old.jsonl").read_text()
 
 
+def test_a_log_that_can_not_be_opened_is_told_in_the_form_of_the_other_processes(tmp_path: Path) -> None:
+    text = ONE.replace("threads: 2", f'threads: 2, access_log: "{tmp_path}/none/access.jsonl"')
+    with supervised(tmp_path, text) as gateway:
+        event = gateway.wait_event("access log")
+        assert "none/access.jsonl can not be opened: No such file" in event["message"]
+        assert (event["process"], event["level"], event["time"][-1]) == ("node", "warning", "Z")
+        assert gateway.get("/") == "one"
+        gateway.stop()
+    with supervised(tmp_path, text, "--log-format", "human") as gateway:
+        line = gateway.wait_event("access log")["message"]
+        assert re.match(r"\d\d:\d\d:\d\d node: warning: access log: ", line)
+        gateway.stop()
+
+
 def test_a_unix_socket_listener_serves_and_is_removed_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "web.sock"
     text = ONE.replace("{ address: 127.0.0.1, port: PORT }", f'{{ address: "unix:{path}" }}')

@@ -33,6 +33,8 @@ pub struct NodeConfig {
     pub version: String,
     /// Names the compiled module, so that a supervisor can tell its own from another.
     pub build: String,
+    /// Where lines on standard error are for people: local time, in seconds east of UTC. JSON without it.
+    pub log_offset_s: Option<i64>,
 }
 
 /// What every thread of the node may reach.
@@ -49,11 +51,14 @@ pub(crate) struct Node {
 
 impl Node {
     fn new(config: NodeConfig) -> io::Result<Arc<Self>> {
+        if let Some(offset) = config.log_offset_s {
+            crate::service::for_people(offset);
+        }
         let clock = Clock::system();
         Ok(Arc::new(Self {
             started: clock.now(),
             registry: Registry::new(clock.clone(), config.threads),
-            log: LogWriter::start()?,
+            log: LogWriter::start(crate::service::warn)?,
             store: Store::new(&config.runtime_directory),
             memory: Budget::new(),
             stats: (0..config.threads).map(|_| Arc::default()).collect(),

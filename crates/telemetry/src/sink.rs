@@ -2,6 +2,7 @@
 use crate::{LogBatch, LogEntry, Text};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
@@ -31,7 +32,12 @@ impl Sink {
         let mut options = OpenOptions::new();
         options.append(true);
         match text {
-            "-" => options.open("/dev/stdout"),
+            // As it was handed over, where its name is closed to us: the user who started the program
+            // may be another one than we became.
+            "-" => options.open("/dev/stdout").or_else(|_| {
+                let handed = io::stdout().as_fd().try_clone_to_owned()?;
+                Ok(File::from(handed))
+            }),
             _ => options.create(true).open(path),
         }
         .map(Self::File)

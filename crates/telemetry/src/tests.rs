@@ -83,7 +83,7 @@ fn a_long_text_is_cut_and_its_neighbours_stay_whole() {
 
 #[test]
 fn the_writer_survives_a_sink_that_fails_and_counts_what_is_lost() {
-    let writer = LogWriter::start().unwrap();
+    let writer = LogWriter::start(|_| {}).unwrap();
     writer.set_output(Some("/dev/full".into()), LogFormat::default());
     let mut batch = LogBatch::default();
     let entry = LogEntry::new(IpAddr::from([127, 0, 0, 1]));
@@ -98,6 +98,44 @@ fn the_writer_survives_a_sink_that_fails_and_counts_what_is_lost() {
     assert_eq!(writer.dropped(), 1);
     assert!(writer.find("req-1").is_some_and(|line| line.contains("/p")));
     assert!(writer.find("req-2").is_none());
+}
+
+#[test]
+fn an_output_that_fails_is_told_once_and_again_when_it_is_opened_anew() {
+    let (told, hear) = std::sync::mpsc::channel();
+    let writer = LogWriter::start(move |text| drop(told.send(text.to_owned()))).unwrap();
+    let lose = |count: u64| {
+        for index in 0..count {
+            writer.sender().send(large(&format!("req-{index}")));
+        }
+        assert!(writer.flush(PATIENCE));
+        assert_eq!(writer.dropped(), count);
+        hear.try_iter().collect::<Vec<_>>()
+    };
+    writer.set_output(Some("/nowhere/access.log".into()), LogFormat::default());
+    let heard = lose(3);
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(
+        heard[0].contains("access log: /nowhere/access.log can not be opened: No such file"),
+        "{heard:?}"
+    );
+    writer.reopen();
+    assert!(writer.flush(PATIENCE));
+    assert_eq!(hear.try_iter().count(), 1);
+
+    let (told, hear) = std::sync::mpsc::channel();
+    let writer = LogWriter::start(move |text| drop(told.send(text.to_owned()))).unwrap();
+    writer.set_output(Some("/dev/full".into()), LogFormat::default());
+    for _ in 0..3 {
+        writer.sender().send(large("req"));
+        assert!(writer.flush(PATIENCE));
+    }
+    let heard: Vec<_> = hear.try_iter().collect();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(
+        heard[0].contains("/dev/full takes no more lines"),
+        "{heard:?}"
+    );
 }
 
 #[test]
@@ -144,7 +182,7 @@ fn large(id: &str) -> LogBatch {
 
 #[test]
 fn what_is_kept_for_why_is_limited_in_bytes_too() {
-    let writer = LogWriter::start().unwrap();
+    let writer = LogWriter::start(|_| {}).unwrap();
     for index in 0..3000 {
         writer.sender().send(large(&format!("req-{index}")));
         if index % 100 == 99 {
@@ -159,7 +197,7 @@ fn what_is_kept_for_why_is_limited_in_bytes_too() {
 fn a_sink_that_blocks_blocks_nobody_else() {
     // A pipe that nobody reads takes 64 KiB and then no more.
     let (reader, end) = std::io::pipe().unwrap();
-    let writer = LogWriter::start().unwrap();
+    let writer = LogWriter::start(|_| {}).unwrap();
     let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&end));
     writer.set_output(Some(path.into()), LogFormat::default());
     for index in 0..600 {
@@ -185,7 +223,7 @@ fn logged(path: &[u8], agent: &[u8], format: LogFormat, count: usize) -> String 
         std::process::id(),
         tidegate_core::Draw::from_entropy().bits()
     ));
-    let writer = LogWriter::start().unwrap();
+    let writer = LogWriter::start(|_| {}).unwrap();
     writer.set_output(Some(file.clone()), format);
     for _ in 0..count {
         let mut batch = LogBatch::default();

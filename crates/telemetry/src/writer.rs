@@ -5,7 +5,7 @@ use crate::sink::Sink;
 use crate::spans::Spans;
 use crate::{LogBatch, LogEntry, LogFormat, format_entry};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,9 +59,12 @@ pub struct LogWriter {
 impl LogWriter {
     /// Starts the thread, writing nowhere until [`Self::set_output`].
     ///
+    /// `tell` hears, on that thread, of an output that can not be opened or written: once for each trouble,
+    /// not for each line that is lost by it.
+    ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(tell: impl Fn(&str) + Send + 'static) -> io::Result<Self> {
         let (queue, messages) = sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
         let kept = Arc::new(Mutex::new(Kept::default()));
@@ -75,6 +78,8 @@ impl LogWriter {
             spans: spans.clone(),
             path: None,
             sink: None,
+            trouble: None,
+            tell: Box::new(tell),
             format: Arc::default(),
             draw: Draw::from_entropy(),
         };
@@ -176,6 +181,9 @@ struct Worker {
     spans: Arc<Mutex<Spans>>,
     path: Option<PathBuf>,
     sink: Option<Sink>,
+    /// What was told last, until the output is another one or is opened anew.
+    trouble: Option<String>,
+    tell: Box<dyn Fn(&str) + Send>,
     format: Arc<LogFormat>,
     draw: Draw,
 }
@@ -201,12 +209,31 @@ impl Worker {
             (self.path, self.format) = (path, Arc::new(format));
         }
         if is_new || reopen {
+            self.trouble = None;
             self.open();
         }
     }
 
     fn open(&mut self) {
-        self.sink = self.path.as_ref().and_then(|path| Sink::open(path).ok());
+        self.sink = None;
+        let Some(path) = &self.path else { return };
+        match Sink::open(path) {
+            Ok(sink) => self.sink = Some(sink),
+            Err(error) => self.complain(&format!(
+                "can not be opened: {error}; no request is logged until the user that the node runs as \
+                 may write there"
+            )),
+        }
+    }
+
+    /// Tells what is wrong with the output unless that was the last thing told of it.
+    fn complain(&mut self, trouble: &str) {
+        if self.trouble.as_deref() == Some(trouble) {
+            return;
+        }
+        let path = self.path.as_deref().unwrap_or(Path::new("")).display();
+        (self.tell)(&format!("access log: {path} {trouble}"));
+        self.trouble = Some(trouble.into());
     }
 
     fn write(&mut self, batch: LogBatch, lines: &mut Vec<u8>) {
@@ -221,7 +248,12 @@ impl Worker {
                 // A full disk: the lines are lost, the next batch tries again.
                 let lost = (entries.len() - written) as u64;
                 self.dropped.fetch_add(lost, Ordering::Relaxed);
-                self.sink = None;
+                if self.sink.take().is_some() {
+                    self.complain(
+                        "takes no more lines; they are lost, and counted in \
+                         tidegate_log_dropped_entries: is the disk full?",
+                    );
+                }
             }
         }
         if batch.has_spans() {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands and their options. Nothing heavy is imported before a command runs."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +10,13 @@ import typer
 from tidegate.cli.codes import TEXT
 from tidegate.cli.endpoint_commands import app as endpoint_app
 from tidegate.cli.options import Json, Name, Runtime, epilog
+from tidegate.cli.words import Commands
 from tidegate.cli.zone_commands import app as zone_app
 from tidegate.events import FORMS, Form
 
 app = typer.Typer(
     name="tidegate",
+    cls=Commands,
     help="Load balancer, reverse proxy and API gateway in one program.",
     epilog=TEXT,
     no_args_is_help=True,
@@ -24,8 +27,13 @@ app = typer.Typer(
 )
 
 Sources = Annotated[
-    list[str], typer.Argument(metavar="FILE...", help="YAML files or folders, or one module:object.")
+    list[str] | None,
+    typer.Argument(
+        metavar="FILE", help="YAML files or folders, or one module:object; tidegate.yaml without any."
+    ),
 ]
+ORDINARY = ["tidegate.yaml"]
+"""What is read where no file is named."""
 NewName = Annotated[
     str | None,
     typer.Option("--name", "-n", help="The instance's name; made from the file's path without it."),
@@ -45,10 +53,30 @@ Header = Annotated[
 
 
 def _form(text: str) -> Form:
+    """The form by its name; the node, which writes lines of its own, inherits it."""
     for form in FORMS:
         if text == form:
+            os.environ["TIDEGATE_LOG_FORMAT"] = form
             return form
     raise typer.BadParameter(f"{text!r} is not one of auto, human, json", param_hint="--log-format")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from tidegate.cli.check import version
+
+        version(as_json=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _tidegate(
+    show_version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    # The group's own options; its help is above.
+    pass
 
 
 @app.command(
@@ -60,7 +88,7 @@ def _form(text: str) -> Form:
     )
 )
 def run(
-    sources: Sources,
+    sources: Sources = None,
     name: NewName = None,
     watch: Annotated[bool, typer.Option("--watch", help="Apply changes of the files by themselves.")] = False,
     threads: Threads = None,
@@ -75,20 +103,20 @@ def run(
     from tidegate import supervisor
 
     options = supervisor.Options(
-        sources, name, watch, threads, runtime_directory, user or None, _form(log_format)
+        sources or ORDINARY, name, watch, threads, runtime_directory, user or None, _form(log_format)
     )
     raise SystemExit(supervisor.run(options))
 
 
 @app.command(epilog=epilog("tidegate check tidegate.yaml", "tidegate check shop:gateway --json"))
-def check(sources: Sources, as_json: Json = False) -> None:
+def check(sources: Sources = None, as_json: Json = False) -> None:
     """Check a configuration.
 
     Every mistake is printed at once, with its file, line and column.
     """
     from tidegate.cli.check import check
 
-    check(sources, as_json=as_json)
+    check(sources or ORDINARY, as_json=as_json)
 
 
 @app.command(
@@ -100,7 +128,7 @@ def check(sources: Sources, as_json: Json = False) -> None:
 )
 def explain(
     method: Annotated[str, typer.Argument(help="GET, POST, ...")],
-    url: Annotated[str, typer.Argument(help="A URL, or a path with its query.")],
+    url: Annotated[str | None, typer.Argument(help="A URL, or a path with its query.")] = None,
     header: Header = None,
     file: Annotated[
         list[str] | None, typer.Option("--file", "-f", help="Decide by this file or module:object, offline.")
@@ -126,6 +154,9 @@ def explain(
     """
     from tidegate.cli.explain import Question, explain
 
+    if url is None:
+        example = method if "/" in method else "http://localhost:8080/"
+        raise typer.BadParameter(f"write a method and a URL, as in `tidegate explain GET {example}`")
     question = Question(method, url, tuple(header or ()), client, listener, local_address)
     explain(question, files=file, live=live, name=name, base=runtime_directory, as_json=as_json)
 

@@ -7,7 +7,16 @@ import typer
 
 from tidegate.cli.options import Json, Name, Runtime, epilog
 
-app = typer.Typer(help="List, add, drain and remove endpoints of a running instance.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, add, drain and remove endpoints of a running instance.",
+    epilog=epilog(
+        "tidegate endpoint list",
+        "tidegate endpoint add shop 10.0.1.12:8080",
+        "tidegate endpoint drain shop 10.0.1.12:8080 --wait",
+        "tidegate endpoint remove shop 10.0.1.12:8080",
+    ),
+    no_args_is_help=True,
+)
 
 Backend = Annotated[str, typer.Argument(help="As the configuration calls it.")]
 Address = Annotated[str, typer.Argument(help="IP:port, [IPv6]:port, name:port or unix:/path.")]

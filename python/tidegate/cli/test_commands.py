@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 import tidegate
 from tidegate.cli import codes, init, proxy
@@ -14,6 +15,7 @@ from tidegate.cli.chain import milliseconds, percent
 from tidegate.cli.commands import app
 from tidegate.cli.live import duration
 from tidegate.cli.output import paint, plain, table
+from tidegate.cli.words import WORDS
 
 GOOD = """
 listeners: { web: { port: 8080 } }
@@ -234,10 +236,35 @@ def test_without_an_instance_commands_say_so_with_code_4(command: list[str], fol
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["check"], ["run", "x", "--threads", "0"], ["explain", "GET"]]
+    "arguments", [["nonsense"], ["check", "--nonsense"], ["run", "x", "--threads", "0"], ["explain", "GET"]]
 )
 def test_wrong_usage_has_code_2(arguments: list[str], folder: Path) -> None:
     assert tidegate_command(folder, *arguments).returncode == 2
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_word_of_other_programs_is_answered_with_ours(word: str) -> None:
+    said = CliRunner().invoke(app, [word])
+    assert said.exit_code == 2
+    assert f"No such command '{word}'; use {WORDS[word]}." in said.output
+    assert word not in COMMANDS
+
+
+def test_tidegate_yaml_is_read_where_no_file_is_named(folder: Path) -> None:
+    assert tidegate_command(folder, "check").stdout == "ok: 1 listener, 2 routes, 2 backends\n"
+    (folder / "tidegate.yaml").unlink()
+    said = tidegate_command(folder, "check")
+    assert said.returncode == 3 and "tidegate init" in said.stderr
+
+
+def test_the_version_is_an_option_too(folder: Path) -> None:
+    said = tidegate_command(folder, "--version")
+    assert (said.stdout, said.returncode) == (tidegate_command(folder, "version").stdout, 0)
+
+
+def test_explain_without_a_method_says_how_it_is_written() -> None:
+    said = CliRunner().invoke(app, ["explain", "http://localhost:8080/a"])
+    assert said.exit_code == 2 and "tidegate explain GET http://localhost:8080/a" in said.output
 
 
 @pytest.mark.parametrize("template", init.TEMPLATES)

@@ -194,6 +194,28 @@ class Backend(Model):
         "subset": "", "proxy_protocol": "",
     }  # fmt: skip
 
+    elsewhere: ClassVar[dict[str, str]] = {
+        "server": "write `endpoints`",
+        "servers": "write `endpoints`",
+        "hosts": "write `endpoints`",
+        "targets": "write `endpoints`",
+        "url": 'write `endpoints: ["host:port"]`',
+        "balance": "write `balancing`",
+        "algorithm": "write `balancing`",
+        "lb": "write `balancing`",
+        "lb_policy": "write `balancing`",
+        "check": "write `health_check: { type: tcp }`",
+        "httpchk": "write `health_check: { type: http, path: ... }`",
+        "cookie": "write `affinity: { by: cookie, name: ... }`",
+        "sticky": "write `affinity: cookie`",
+        "session_affinity": "write `affinity: cookie`",
+        "keepalive": "write `pool: { idle: ... }`",
+        "maxconn": "write `limits: { connections: ... }`",
+        "circuit_breaker": "write `passive_health`, or `limits`",
+        "outlier_detection": "write `passive_health`",
+        "retries": "write `retries` on the routes",
+    }
+
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:

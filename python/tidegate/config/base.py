@@ -124,6 +124,9 @@ def unknown_key(model: type[Model], key: str) -> str:
         return f"`{key}` does not exist yet in this version" + (f"; {instead}" if instead else "")
     if key in model.elsewhere:
         return f"`{key}` is no setting here; {model.elsewhere[key]}"
+    name, colon, value = key.partition(":")
+    if colon and name in model.model_fields:
+        return f"a blank is missing behind the `:`; write `{name}: {value}`"
     return f"no such setting{did_you_mean(key, model.model_fields)}"
 
 

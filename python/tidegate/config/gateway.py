@@ -45,6 +45,25 @@ class Gateway(Model):
         "portal": "", "fleet": "",
     }  # fmt: skip
 
+    elsewhere: ClassVar[dict[str, str]] = {
+        "server": "write sections `listeners` and `routes`",
+        "servers": "write sections `listeners` and `routes`",
+        "http": "write sections `listeners`, `backends` and `routes`",
+        "frontend": "write section `listeners`, and `routes` for its rules",
+        "frontends": "write section `listeners`, and `routes` for its rules",
+        "entryPoints": "write section `listeners`",
+        "entrypoints": "write section `listeners`",
+        "upstream": "write section `backends`",
+        "upstreams": "write section `backends`",
+        "clusters": "write section `backends`",
+        "services": "write section `backends`",
+        "routers": "write section `routes`",
+        "rules": "write section `routes`",
+        "middlewares": "write section `policies`",
+        "global": "write section `gateway`",
+        "kind": "this is a Kubernetes resource; write sections `listeners`, `backends` and `routes`",
+    }
+
     def decide(
         self,
         method: str,

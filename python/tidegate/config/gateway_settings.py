@@ -104,6 +104,11 @@ class AccessLog(Model):
     @field_validator("path", mode="after")
     @classmethod
     def _known_journal(cls, path: str) -> str:
+        if path.lower() in ("off", "on", "none", "false", "true", "stdout", "stderr"):
+            raise refuse(
+                f"`{path}` is no place; write a path or `-` (standard output), or leave `access_log` out",
+                "rule",
+            )
         if path.startswith("journald:") and not path.startswith("journald:/"):
             raise refuse("write `journald`, or `journald:/path` of the journal's socket", "rule")
         return path

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -87,12 +87,28 @@ class Listener(Model):
 
     not_yet: ClassVar[dict[str, str]] = {
         "tls": "write `protocol: http`", "proxy_protocol": "", "http2": "", "http3": "",
+        "ssl": "write `protocol: http`",
     }  # fmt: skip
 
     elsewhere: ClassVar[dict[str, str]] = {
         "hosts": "write `hosts` on the routes",
+        "hostname": "write `hosts` on the routes",
+        "server_name": "write `hosts` on the routes",
+        "listen": "write `address` and `port`",
+        "bind": "write `address` and `port`",
+        "mode": "write `protocol`",
+        "maxconn": "write `limits: { connections: ... }`",
+        "default_backend": "write a route: `{ path: /, to: name }` in section `routes`",
         "routes": "write them in section `routes`",
     }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_port_alone(cls, value: Any) -> Any:
+        port = str(value).removeprefix(":") if isinstance(value, int | str) else ""
+        if port.isdecimal():
+            raise refuse(f"must be a mapping; write `{{ port: {port} }}`")
+        return value
 
     @model_validator(mode="after")
     def _has_place(self) -> Listener:

@@ -100,4 +100,6 @@ class Maintenance(Model):
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise refuse("must be `true` or `false`, or a mapping such as `{ retry_after: 30m }`")
         return {"enabled": value} if isinstance(value, bool) else value

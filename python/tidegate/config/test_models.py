@@ -7,6 +7,7 @@ import pytest
 
 import tidegate
 from tidegate.config.backend import Backend, Endpoint
+from tidegate.config.base import Model
 from tidegate.config.function import Function
 from tidegate.config.gateway import Gateway
 from tidegate.config.gateway_settings import AccessLog, GatewaySettings
@@ -124,6 +125,8 @@ def test_other_short_forms() -> None:
         ({"match": {"headers": {"x y": "1"}}}, "`x y` is no field name"),
         ({"match": {"methods": ["CONNECT"]}}, "`CONNECT` is always refused"),
         ({"match": {"methods": ["TRACK"]}}, "`TRACK` is always refused"),
+        ({"proxy_pass": "http://h"}, "`proxy_pass` is no setting here; write `to`"),
+        ({"waf": "on"}, "`waf` does not exist yet in this version"),
         ({"match": {"host": "a"}}, "`host` is no setting here; write `hosts` on the route"),
         ({"to": {"redirect": {}}}, "leads to itself"),
         ({"to": {"redirect": {"location": "/a", "path": "/b"}}}, "`location` is the whole; leave `path` out"),
@@ -235,3 +238,37 @@ def test_problems_read_as_file_line_column_path_and_message() -> None:
 
 def test_rewrites_are_spelled_canonically() -> None:
     assert Rewrite(prefix="/a//b/", host="H.example:80") == Rewrite(prefix="/a/b/", host="h.example:80")
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "says"),
+    [
+        (Gateway, "upstreams", "write section `backends`"),
+        (Gateway, "entryPoints", "write section `listeners`"),
+        (Listener, "bind", "write `address` and `port`"),
+        (Backend, "servers", "write `endpoints`"),
+        (Backend, "httpchk", "write `health_check: { type: http, path: ... }`"),
+    ],
+)
+def test_words_of_other_proxies_are_answered_with_ours(model: type[Model], key: str, says: str) -> None:
+    assert f"`{key}` is no setting here; {says}" in message(lambda: model(**{key: 1}))
+
+
+@pytest.mark.parametrize("model", [Gateway, Listener, Backend, Route])
+def test_no_word_of_others_hides_a_setting_of_ours(model: type[Model]) -> None:
+    assert not set(model.elsewhere) & (set(model.model_fields) | set(model.not_yet))
+
+
+def test_forms_that_are_nearly_right_are_answered_with_the_right_one() -> None:
+    assert "write `{ port: 8080 }`" in message(lambda: Gateway(listeners={"web": 8080}))
+    assert "write `{ port: 8080 }`" in message(lambda: Gateway(listeners={"web": ":8080"}))
+    assert "must be `true` or `false`, or a mapping" in message(
+        lambda: Route(to="http://h", maintenance="on")
+    )
+    blank = "a blank is missing behind the `:`; write `port: 8080`"
+    assert blank in message(lambda: Listener(**{"port:8080": None}))
+
+
+@pytest.mark.parametrize("text", ["off", "on", "OFF", "none"])
+def test_an_access_log_is_left_out_and_not_switched_off(text: str) -> None:
+    assert "leave `access_log` out" in message(lambda: GatewaySettings(access_log=text))

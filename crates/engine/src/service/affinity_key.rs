@@ -22,7 +22,7 @@ fn kept_or_made(path: &Path) -> Vec<u8> {
     let key = kept(path).or_else(|_| {
         let fresh = random()?;
         if let Err(error) = write_private(path, &fresh) {
-            super::say(&format!(
+            super::warn(&format!(
                 "{}: {error}: sessions by cookie end with this node",
                 path.display()
             ));
@@ -30,7 +30,7 @@ fn kept_or_made(path: &Path) -> Vec<u8> {
         Ok::<_, io::Error>(fresh)
     });
     key.unwrap_or_else(|error| {
-        super::say(&format!("no key for cookies can be made: {error}"));
+        super::warn(&format!("no key for cookies can be made: {error}"));
         Vec::new()
     })
 }
@@ -65,7 +65,7 @@ pub(super) fn warn(before: &Snapshot, fresh: &Snapshot) {
         let old = before.backends.get(&plan.name);
         let said = old.is_some_and(|old| old.affinity.as_ref().is_some_and(|own| own.is_own_key));
         if has_own && !said {
-            super::say(&format!(
+            super::warn(&format!(
                 "backend {}: the cookie of its `affinity` is signed with a key of this instance \
                  alone; where several gateways serve it, write the same `affinity.keys` for all",
                 plan.name

@@ -126,7 +126,7 @@ async fn watch(asker: Asker, check: Arc<dyn Check>, endpoint: Arc<Endpoint>, tar
                 Verdict::Unhealthy(why) => why,
                 Verdict::Healthy => String::new(),
             };
-            super::say(&format!("endpoint {} is down: {why}", endpoint.address));
+            super::warn(&format!("endpoint {} is down: {why}", endpoint.address));
         }
         let is_settled = match endpoint.state.health() {
             Health::Up => failed == 0,

@@ -71,7 +71,7 @@ impl Watch {
             .is_none_or(|told| now >= told.after_millis(TELL_AGAIN))
         {
             self.told = Some(now);
-            super::say(&format!(
+            super::warn(&format!(
                 "{} of {} bytes of memory are used ({}): {}",
                 reading.used,
                 reading.limit,

@@ -14,6 +14,7 @@ mod otlp_metrics;
 mod outliers;
 mod resolve;
 mod retries;
+mod say;
 mod state;
 mod status;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::node::Node;
 use crate::snapshot::Snapshot;
 use crate::thread::Command;
 pub(crate) use drain::Wish;
+pub(crate) use say::{for_people, say, warn};
 use state::Service;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -88,15 +90,4 @@ async fn until_stopped(service: &Rc<Service>, stop: &mut Signal, reopen: &mut Si
             }
         }
     }
-}
-
-/// One line on standard error, where the supervisor's log is.
-pub(crate) fn say(text: &str) {
-    use std::io::Write;
-    // Nobody reads it any more: nothing to do.
-    let _ = writeln!(
-        std::io::stderr(),
-        "{{\"process\":\"node\",\"message\":{}}}",
-        serde_json::Value::from(text)
-    );
 }

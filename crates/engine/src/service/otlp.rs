@@ -133,7 +133,7 @@ fn tell(outcome: Result<(), Refused>, what: &str, is_failing: &mut bool) {
     match outcome {
         Ok(()) if *is_failing => super::say(&format!("the collector takes {what} again")),
         Err(refused) if !*is_failing => {
-            super::say(&format!(
+            super::warn(&format!(
                 "the collector does not take {what}: {}",
                 refused.why
             ));

@@ -74,7 +74,7 @@ fn judge(plan: &BackendPlan, interval: Option<&Interval>, now: Moment) -> Interv
                 continue;
             };
             if let Some(millis) = exclude(plan, &list, &endpoint.state, now) {
-                super::say(&format!(
+                super::warn(&format!(
                     "endpoint {} is left out for {} s: {why}",
                     endpoint.address,
                     millis as f64 / 1000.0

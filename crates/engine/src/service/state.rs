@@ -274,7 +274,7 @@ impl Service {
         let store = &self.node.store;
         let saved = store.until_dealt_with(store.offered());
         if tokio::time::timeout(SLOW_DISK, saved).await.is_err() {
-            super::say("the disk is slow: a snapshot is in force and not yet kept");
+            super::warn("the disk is slow: a snapshot is in force and not yet kept");
         }
     }
 
@@ -289,7 +289,7 @@ impl Service {
         tokio::task::spawn_blocking(move || {
             while let Some(outcome) = node.store.write_offered() {
                 if let Err(error) = outcome {
-                    super::say(&format!("the snapshot could not be kept on disk: {error}"));
+                    super::warn(&format!("the snapshot could not be kept on disk: {error}"));
                 }
             }
         });

@@ -22,7 +22,7 @@ pub(super) fn restore(service: &Service) {
     match read {
         Ok(zones) => service.node.registry.drain_zones(zones),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => super::say(&format!(
+        Err(error) => super::warn(&format!(
             "{}: which zones were drained is not to be read ({error}): none is",
             path.display()
         )),
