@@ -48,6 +48,9 @@ routes:
 
             with asking("/live") as first:
                 assert first.wait_final(1)
+            if kind == READ:
+                # The name is known, so that the content alone is waited for.
+                assert (root / name).stat().st_size == len(_FILES[name])
             disk.hold(kind)
             try:
                 with asking(f"/{name}") as waiting:
