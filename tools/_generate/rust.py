@@ -13,6 +13,7 @@ from tidegate.config.base import Model
 from tidegate.config.marks import Choice, MaySecret
 from tidegate.config.rooms import Rooms
 from tidegate.config.secret import Secret
+from tidegate.config.texts import field_texts
 from tidegate.config.units import ByteSize, Duration
 
 KEYWORDS = {"match": "matches"}
@@ -86,7 +87,7 @@ class RustFile:
             raise Unknown(f"{model.__name__}.{key}: {error}") from None
         name = KEYWORDS.get(key, key)
         rename = f'    #[serde(rename = "{key}")]\n' if name != key else ""
-        return f"{docs(field.description, '    ')}{rename}    pub {name}: {rust},\n"
+        return f"{docs(field_texts(model).get(key), '    ')}{rename}    pub {name}: {rust},\n"
 
     def _type(self, annotation: Any, metadata: list[Any]) -> str:
         origin, arguments = get_origin(annotation), get_args(annotation)

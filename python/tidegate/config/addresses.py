@@ -6,6 +6,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
@@ -88,6 +89,7 @@ def host_name(text: str) -> str:
     return name
 
 
+@lru_cache(maxsize=4096)
 def host_pattern(text: str) -> str:
     """A host of a route: a name, an IP address, or `*.` and a name; lower case.
 

@@ -92,14 +92,15 @@ class Reader:
 
     def _mapping(self, node: Mapping) -> dict[str, Any]:
         result: dict[str, Any] = {}
-        first: dict[str, Node] = {}
         for key, value in node.pairs:
             if type(key) is not Scalar:
                 self.mistakes.append((key, "a key must be a text"))
                 continue
             name = key.text
-            if name in first:
-                line = first[name].line + 1
+            if name in result:
+                line = 1 + next(
+                    each.line for each, _ in node.pairs if type(each) is Scalar and each.text == name
+                )
                 self.mistakes.append((key, f"`{name[:100]}` is given twice, first on line {line}; keep one"))
                 continue
             if name == "<<" and key.plain:
@@ -110,7 +111,6 @@ class Reader:
                     )
                 )
                 continue
-            first[name] = key
             result[name] = self.data(value)
         return result
 

@@ -12,10 +12,11 @@ from typing import Any, Final
 import yaml
 from yaml.events import (
     AliasEvent,
-    CollectionEndEvent,
     DocumentStartEvent,
+    MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
+    SequenceEndEvent,
     SequenceStartEvent,
     StreamEndEvent,
 )
@@ -69,11 +70,10 @@ class Sequence:
 class Mapping:
     """Pairs of nodes in the order of the file, equal keys included."""
 
-    __slots__ = ("column", "line", "pairs", "pending")
+    __slots__ = ("column", "line", "pairs")
 
     def __init__(self, line: int, column: int) -> None:
         self.pairs: list[tuple[Node, Node]] = []
-        self.pending: Node | None = None
         self.line = line
         self.column = column
 
@@ -98,60 +98,38 @@ def compose(text: str) -> Node | None:
         raise Malformed(f"is no YAML: {str(error)[:200]}", 0, 0) from None
 
 
-class _Composer:
-    """Puts the nodes of one document together, with a stack of its own."""
+class _Anchors:
+    """Nodes by the names that were given to them."""
 
     def __init__(self) -> None:
-        self.root: Node | None = None
-        self.stack: list[Sequence | Mapping] = []
-        self.anchors: dict[str, Node] = {}
+        self.nodes: dict[str, Node] = {}
         self.aliases = 0
 
-    def place(self, node: Node) -> None:
-        """Puts a node where the document stands."""
-        if not self.stack:
-            self.root = node
-            return
-        top = self.stack[-1]
-        if type(top) is Sequence:
-            top.items.append(node)
-        elif type(top) is Mapping:
-            if top.pending is None:
-                top.pending = node
-            else:
-                top.pairs.append((top.pending, node))
-                top.pending = None
-
-    def open(self, node: Sequence | Mapping, anchor: str | None) -> None:
-        """Begins a collection."""
-        self.place(node)
-        self.stack.append(node)
-        if len(self.stack) > DEEPEST:
-            raise Malformed(f"is nested deeper than {DEEPEST}", node.line, node.column)
-        if anchor is not None:
-            self.anchors[anchor] = node
-
-    def alias(self, event: Any) -> None:
-        """Puts an anchor's node where its alias stands."""
+    def node(self, event: Any, opened: list[tuple[Sequence | Mapping, list[Node]]]) -> Node:
+        """The node that an alias inside the collections of `opened` stands for."""
         line, column = event.start_mark.line, event.start_mark.column
         self.aliases += 1
         if self.aliases > MOST_ALIASES:
             raise Malformed(f"has more than {MOST_ALIASES} aliases", line, column)
-        node = self.anchors.get(event.anchor)
+        node = self.nodes.get(event.anchor)
         if node is None:
             raise Malformed(f"`*{event.anchor}` has no anchor `&{event.anchor}` before it", line, column)
-        if any(node is opened for opened in self.stack):
+        if any(node is collection for collection, _ in opened):
             raise Malformed(f"`*{event.anchor}` stands inside what it stands for", line, column)
-        self.place(node)
+        return node
 
 
-def _compose(loader: yaml.CLoader) -> Node | None:
-    composer = _Composer()
-    put = composer.place
+def _compose(parser: yaml.CLoader) -> Node | None:
+    """With a stack of its own; a large file has a million events, so little is done for each."""
+    anchors = _Anchors()
+    # The nodes of the innermost collection; of a mapping, keys and values in turn.
+    inside: list[Node] = []
+    # The open collections, and the nodes of the one around each.
+    opened: list[tuple[Sequence | Mapping, list[Node]]] = []
     documents = 0
     while True:
         # PyYAML's stubs say every event and mark may be missing.
-        event: Any = loader.get_event()
+        event: Any = parser.get_event()
         kind = type(event)
         if kind is ScalarEvent:
             mark = event.start_mark
@@ -159,25 +137,36 @@ def _compose(loader: yaml.CLoader) -> Node | None:
             if tag is not None and tag not in (_STR_TAG, "!"):
                 raise Malformed(_tag_message(tag), mark.line, mark.column)
             node = Scalar(event.value, not event.style and tag is None, mark.line, mark.column)
-            put(node)
+            inside.append(node)
             if event.anchor is not None:
-                composer.anchors[event.anchor] = node
+                anchors.nodes[event.anchor] = node
         elif kind is MappingStartEvent or kind is SequenceStartEvent:
             mark = event.start_mark
             if event.tag is not None and event.tag not in _COLLECTION_TAGS and event.tag != "!":
                 raise Malformed(_tag_message(event.tag), mark.line, mark.column)
-            opened = Mapping if kind is MappingStartEvent else Sequence
-            composer.open(opened(mark.line, mark.column), event.anchor)
-        elif isinstance(event, CollectionEndEvent):
-            composer.stack.pop()
+            collection = (Mapping if kind is MappingStartEvent else Sequence)(mark.line, mark.column)
+            inside.append(collection)
+            opened.append((collection, inside))
+            inside = []
+            if len(opened) > DEEPEST:
+                raise Malformed(f"is nested deeper than {DEEPEST}", mark.line, mark.column)
+            if event.anchor is not None:
+                anchors.nodes[event.anchor] = collection
+        elif kind is MappingEndEvent or kind is SequenceEndEvent:
+            ended, around = opened.pop()
+            if type(ended) is Mapping:
+                ended.pairs = list(zip(inside[::2], inside[1::2], strict=True))
+            elif type(ended) is Sequence:
+                ended.items = inside
+            inside = around
         elif kind is AliasEvent:
-            composer.alias(event)
+            inside.append(anchors.node(event, opened))
         elif kind is DocumentStartEvent:
             documents += 1
             if documents > 1:
                 raise Malformed("is a second document; write one per file", event.start_mark.line, 0)
         elif kind is StreamEndEvent:
-            return composer.root
+            return inside[0] if inside else None
 
 
 def _tag_message(tag: str) -> str:

@@ -14,6 +14,8 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 _PATH_CHARACTERS = _UNRESERVED | frozenset("!$&'()*+,;=:@/")
 # As in `crates/routing`, whose tree of templates they deepen.
 _MOST_SEGMENTS = 128
+# What `path` gives back as it is; most paths are of this kind.
+_PLAIN = re.compile(r"/|(?:/[A-Za-z0-9~_-][A-Za-z0-9~._-]*)+/?", re.ASCII)
 _PARAMETERS = re.compile(";|%3B")
 # A careless decoder reads `/`, `.` or NUL in it (RFC 3629 §10).
 _OVERLONG = re.compile("%C[01]%[89AB]|%E0%[89]|%F0%8")
@@ -28,6 +30,8 @@ def path(text: str) -> str:
     Raises:
         ValueError: No `/` at the start, a query, a fragment, a broken escape, a `.` or `..` segment.
     """
+    if _PLAIN.fullmatch(text):
+        return str(text)
     if not text.startswith("/"):
         raise ValueError(f"`{text[:100]}` does not begin with `/`; write `/{text[:100].lstrip('*')}`")
     if "?" in text:

@@ -21,6 +21,8 @@ from tidegate.config.secret import Secret
 
 Place = tuple[str, str]
 """A listener and a host; the empty host is every host."""
+_NO_CONDITIONS: frozenset[tuple[str, str, str, str | Secret]] = frozenset()
+_PARAMETER = re.compile(r"(?<=\{)[A-Za-z0-9_]+")
 _LITERAL_HEAD = re.compile(r"\^?((?:[A-Za-z0-9_/~%@:=,;!&-]|\\[.\-/])*)(.?)", re.DOTALL)
 
 
@@ -80,8 +82,12 @@ def unreachable(draft: Draft) -> Iterator[Mistake]:
         places = [
             (listener, host) for listener in route.listeners or everywhere for host in route.hosts or ("",)
         ]
-        indexes = [known.setdefault(place, _Index()) for place in places]
-        for index in indexes:
+        indexes = []
+        for place in places:
+            index = known.get(place)
+            if index is None:
+                index = known[place] = _Index()
+            indexes.append(index)
             _add(index, route.match, shape, taker)
         judged.append((route, taker, indexes, shape))
     for route, taker, indexes, shape in judged:
@@ -133,7 +139,7 @@ def _shape(match: Match) -> str:
     """Equal for paths that take the same requests: templates differ by the names of parameters alone."""
     path = match.path
     if path.kind == "template":
-        return "template " + re.sub(r"\{[A-Za-z0-9_]+(\*?)\}", r"{\1}", path.value)
+        return "template " + _PARAMETER.sub("", path.value)
     return f"{path.kind} {path.value}"
 
 
@@ -142,15 +148,19 @@ def _conditions(kind: str, fields: list[FieldMatch]) -> Iterator[tuple[str, str,
 
 
 def _taker(number: int, match: Match) -> _Taker:
-    conditions = (
-        *_conditions("header", match.headers),
-        *_conditions("query", match.query),
-        *_conditions("cookie", match.cookies),
-    )
+    conditions = _NO_CONDITIONS
+    if match.headers or match.query or match.cookies:
+        conditions = frozenset(
+            (
+                *_conditions("header", match.headers),
+                *_conditions("query", match.query),
+                *_conditions("cookie", match.cookies),
+            )
+        )
     return _Taker(
         number,
         frozenset(match.methods),
-        frozenset(conditions),
+        conditions,
         frozenset(match.clients),
         frozenset(match.local_addresses),
     )
@@ -168,7 +178,7 @@ def _add(index: _Index, match: Match, shape: str, taker: _Taker) -> None:
 
 def _taken_by(index: _Index, match: Match, shape: str, taker: _Taker) -> int | None:
     """The number of a route that takes every request at this place before `taker` could."""
-    missing = set(taker.methods)
+    missing = taker.methods
     for other in index.alike[(shape, taker.alike)]:
         if other.number >= taker.number:
             break

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds rooms: the folder `tidegate.<area>.<tag>`, or a third party's entry point `tidegate.<area>`.
+"""Finds rooms: the folder `tidegate.<area>.<tag>`, or a third party's entry point
+`tidegate.<area>` of another name.
 
 A room is imported when a configuration names it first; listing the tags imports nothing.
 """
@@ -9,7 +10,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler
@@ -72,9 +72,25 @@ _NOT_YET = {
 @cache
 def tags(area: str) -> tuple[str, ...]:
     """The tags of all rooms of an area, sorted; nothing is imported but the area itself."""
+    return tuple(sorted(_own(area) | {point.name for point in _foreign(area)}))
+
+
+@cache
+def _own(area: str) -> frozenset[str]:
     package = importlib.import_module(f"tidegate.{area}")
-    own = {module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg}
-    return tuple(sorted(own | {point.name for point in entry_points(group=f"tidegate.{area}")}))
+    return frozenset(module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg)
+
+
+def _is_known(area: str, tag: str) -> bool:
+    return tag in _own(area) or tag in tags(area)
+
+
+@cache
+def _foreign(area: str) -> Any:
+    # Reads the metadata of all that is installed, which takes a while.
+    from importlib.metadata import entry_points
+
+    return entry_points(group=f"tidegate.{area}")
 
 
 @cache
@@ -85,10 +101,13 @@ def room(area: str, tag: str) -> type[Model]:
         KeyError: There is no such room.
         TypeError: The room's package does not name its model `Settings`.
     """
-    if tag not in tags(area):
-        raise KeyError(tag)
-    foreign = entry_points(group=f"tidegate.{area}", name=tag)
-    module = next(iter(foreign)).load() if foreign else importlib.import_module(f"tidegate.{area}.{tag}")
+    if tag in _own(area):
+        module = importlib.import_module(f"tidegate.{area}.{tag}")
+    else:
+        foreign = [point for point in _foreign(area) if point.name == tag]
+        if not foreign:
+            raise KeyError(tag)
+        module = foreign[0].load()
     settings = getattr(module, "Settings", None)
     if not (isinstance(settings, type) and issubclass(settings, Model)):
         raise TypeError(f"the room {area}/{tag} has no model named `Settings`")
@@ -124,7 +143,7 @@ class Rooms:
         tag = value.get("type")
         if not isinstance(tag, str):
             raise refuse(f"has no `type`; {self._examples()}", "room")
-        if tag not in tags(self.area):
+        if not _is_known(self.area, tag):
             if tag in _NOT_YET[self.area]:
                 raise refuse(f"`{tag}` does not exist yet in this version; {self._examples()}", "room_type")
             raise refuse(f"no such type `{tag}`{did_you_mean(tag, tags(self.area))}", "room_type")
@@ -134,7 +153,7 @@ class Rooms:
         tag = getattr(value, "type", None)
         if (
             not isinstance(tag, str)
-            or tag not in tags(self.area)
+            or not _is_known(self.area, tag)
             or not isinstance(value, room(self.area, tag))
         ):
             raise refuse(f"`{type(value).__name__}` does not belong here; {self._examples()}", "room")
@@ -154,4 +173,5 @@ def _dump(value: Model | str | None, info: core_schema.SerializationInfo) -> Any
     """As the snapshot has it: `{kind, settings}`; a set's name stays for `compile.py` to expand."""
     if not isinstance(value, Model):
         return value
-    return {"kind": value.type, "settings": value.model_dump(mode=info.mode, exclude={"type"})}  # type: ignore[attr-defined]
+    settings = value.model_dump(mode=info.mode, exclude={"type"}, context=info.context)
+    return {"kind": value.type, "settings": settings}  # type: ignore[attr-defined]

@@ -17,6 +17,7 @@ from tidegate.config.gateway import Gateway
 from tidegate.config.marks import Choice, MaySecret, Reads, Rule
 from tidegate.config.rooms import Rooms, room, tags
 from tidegate.config.secret import Secret
+from tidegate.config.texts import field_texts
 from tidegate.config.units import ByteSize, Duration
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -87,7 +88,7 @@ class _Builder:
                     properties[key] = {"const": tag}
                     required.append(key)
                 continue
-            properties[key] = self.field(field)
+            properties[key] = self.field(field, field_texts(model).get(key))
             if field.is_required():
                 required.append(key)
         result: Json = {"type": "object", "description": _text(model.__doc__), "properties": properties}
@@ -95,11 +96,11 @@ class _Builder:
             result["required"] = required
         return {**result, "additionalProperties": False}
 
-    def field(self, field: FieldInfo) -> Json:
+    def field(self, field: FieldInfo, description: str | None) -> Json:
         """A field with its description and default."""
         result = self.type(field.annotation, field.metadata)
-        if field.description:
-            result = {**result, "description": _text(field.description)}
+        if description:
+            result = {**result, "description": _text(description)}
         default = written_default(field)
         if default is not None:
             result = {**result, "default": default}

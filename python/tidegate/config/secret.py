@@ -124,10 +124,16 @@ class Secret:
         return core_schema.no_info_plain_validator_function(cls._validate, serialization=SERIALIZATION)
 
 
+def _to_json(value: Any, info: core_schema.SerializationInfo) -> Any:
+    if not isinstance(value, Secret):
+        return value
+    return str(value) if info.context is None else info.context(value)
+
+
 SERIALIZATION: Final = core_schema.plain_serializer_function_ser_schema(
-    lambda value: str(value) if isinstance(value, Secret) else value, when_used="json"
+    _to_json, info_arg=True, when_used="json"
 )
-"""To JSON as it may be seen; `compile.py` dumps to Python and finds the secrets themselves."""
+"""To JSON as it may be seen; `compile.py` says as the context what is written in the place of a secret."""
 
 
 def shown(sources: tuple[str, ...]) -> str:
