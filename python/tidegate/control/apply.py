@@ -8,7 +8,7 @@ refused undoes those before it, and what was in force stays in force.
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -101,8 +101,13 @@ class Node:
         except TimeoutError:
             raise ProtocolError("no node came up in time") from None
 
-    async def call(self, kind: str, timeout: float = NODE_TIMEOUT, **fields: Any) -> Message:
+    async def call(
+        self, kind: str, timeout: float = NODE_TIMEOUT, texts: Mapping[str, str] | None = None, **fields: Any
+    ) -> Message:
         """Asks the node, waiting for it to come up if need be.
+
+        Args:
+            texts: More fields, whose values are JSON already.
 
         Raises:
             Refused: It said no.
@@ -110,7 +115,7 @@ class Node:
         """
         await self.wait(timeout)
         assert self._channel is not None
-        return await self._channel.call(kind, timeout=timeout, **fields)
+        return await self._channel.call(kind, timeout=timeout, texts=texts, **fields)
 
 
 class CannotBind(Refused):
@@ -201,7 +206,7 @@ class Applier:
             return await self._whole(fresh, names)
         delta = _delta(fresh.snapshot, before.snapshot, base)
         try:
-            reply = await self._node.call("snapshot.delta", delta=delta)
+            reply = await self._node.call("snapshot.delta", texts=delta)
         except Refused as refusal:
             if not _is_mismatch(refusal):
                 raise
@@ -222,7 +227,7 @@ class Applier:
         for key in differ:
             del before.resources[key]
         delta = _delta(fresh.snapshot, before, self._node.number)
-        return self._taken(await self._node.call("snapshot.delta", delta=delta), _names(differ))
+        return self._taken(await self._node.call("snapshot.delta", texts=delta), _names(differ))
 
     async def _other_secrets(self, snapshot: Snapshot) -> list[Key]:
         """Resources that the node has with other secrets: hashes say nothing of those."""
@@ -237,7 +242,7 @@ class Applier:
     ) -> Applied:
         base = self._node.number if number is None else number
         delta = _delta(fresh.snapshot, None, 0, number=base + 1)
-        reply = await self._node.call("snapshot.delta", delta=delta)
+        reply = await self._node.call("snapshot.delta", texts=delta)
         return self._taken(reply, names or _names(fresh.snapshot.resources))
 
     def _taken(self, reply: Message, names: list[str]) -> Applied:
@@ -283,11 +288,11 @@ def hashes_of(snapshot: Snapshot) -> str:
     return "".join(snapshot.resources[key].hash for key in order)
 
 
-def _delta(snapshot: Snapshot, before: Snapshot | None, base: int, number: int | None = None) -> Message:
-    delta = snapshot.delta(before, base=base, number=number or base + 1)
-    for each in delta["endpoints"]:
-        each["sequence"] = sequence()
-    return delta
+def _delta(
+    snapshot: Snapshot, before: Snapshot | None, base: int, number: int | None = None
+) -> dict[str, str]:
+    text = snapshot.delta_json(before, base=base, number=number or base + 1, sequence=sequence())
+    return {"delta": text}
 
 
 def _names(keys: Iterable[Key]) -> list[str]:

@@ -4,7 +4,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from tidegate.protocol.frames import MAX_FRAME, Decoder, Message, ProtocolError, Refused, check, encode
@@ -42,8 +42,13 @@ class AsyncChannel:
         reader, writer = await asyncio.open_unix_connection(sock=connection)
         return cls(reader, writer, handler)
 
-    async def call(self, kind: str, /, timeout: float = 30.0, **fields: Any) -> Message:
+    async def call(
+        self, kind: str, /, timeout: float = 30.0, texts: Mapping[str, str] | None = None, **fields: Any
+    ) -> Message:
         """Sends a request and returns its reply; cancelling it leaves the peer to its work.
+
+        Args:
+            texts: More fields, whose values are JSON already.
 
         Raises:
             Refused: The peer answered with problems.
@@ -56,7 +61,7 @@ class AsyncChannel:
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._calls[number] = future
         try:
-            self._writer.write(encode({"id": number, "type": kind, **fields}))
+            self._writer.write(encode({"id": number, "type": kind, **fields}, texts))
             async with asyncio.timeout(timeout):
                 with contextlib.suppress(ConnectionError):
                     await self._writer.drain()

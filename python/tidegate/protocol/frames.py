@@ -9,7 +9,7 @@ the first byte of the frame that names them in `keys`, in the same order.
 import json
 import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 MAX_FRAME = 64 << 20
@@ -45,13 +45,18 @@ class Refused(Exception):
         super().__init__("; ".join(f"{problem['where']}: {problem['message']}" for problem in problems))
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Message, texts: Mapping[str, str] | None = None) -> bytes:
     """Returns the frame of `message`.
+
+    Args:
+        texts: More fields, whose values are JSON already; `message` must not be empty.
 
     Raises:
         ProtocolError: It is longer than `MAX_FRAME`.
     """
-    body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    more = "".join(f",{json.dumps(key)}:{value}" for key, value in (texts or {}).items())
+    body = f"{text[:-1]}{more}}}".encode()
     if len(body) > MAX_FRAME:
         raise ProtocolError(f"a message of {len(body)} bytes is over the limit of {MAX_FRAME}")
     return len(body).to_bytes(4, "big") + body
