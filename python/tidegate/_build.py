@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which tidegate this is: the version of the package, and the very build of its engine."""
+"""Which tidegate this is: the version of the package, and the very build of its engine.
 
-import hashlib
-from importlib import metadata, util
+The supervisor asks for neither before it serves, so what they need is imported then.
+"""
 
 
 def version() -> str:
     """The installed package's version; `0+checkout` where it runs without being installed."""
+    from importlib import metadata
+
     try:
         return metadata.version("tidegate")
     except metadata.PackageNotFoundError:
@@ -18,6 +20,9 @@ def build() -> str:
 
     Two builds of one version differ, and the same file installed twice does not.
     """
+    import hashlib
+    from importlib import util
+
     found = util.find_spec("tidegate._engine")
     if found is None or found.origin is None:
         return ""

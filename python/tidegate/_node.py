@@ -2,7 +2,8 @@
 """The node's entry: hands over to the compiled module and does not come back before the end.
 
 Run by the supervisor as `python -m tidegate._node`, with the listening socket of `node.sock` as
-descriptor 3 and its settings in TIDEGATE_NODE.
+descriptor 3 and its settings in TIDEGATE_NODE. Those that are not known yet when it is started come through
+descriptor 4.
 """
 
 import json
@@ -16,8 +17,8 @@ from tidegate.events import FORMS, resolve
 
 def main() -> int:
     """Runs the node until it has drained; returns its exit code."""
-    settings = os.environ.pop("TIDEGATE_NODE", "")
-    if not settings:
+    text = os.environ.pop("TIDEGATE_NODE", "")
+    if not text:
         print("error: the node is started by `tidegate run`, not by hand", file=sys.stderr)
         return 2
     try:
@@ -31,7 +32,15 @@ def main() -> int:
         return 1
     # Said by the code that runs, not by the supervisor: that may be of another version.
     own = {"version": version(), "build": build(), "log_offset_s": _log_offset()}
-    return _engine.run_node(json.dumps(json.loads(settings) | own))
+    settings = json.loads(text) | own
+    if "threads" not in settings:
+        with open(4, "rb") as pipe:
+            rest = pipe.read()
+        if not rest:
+            # The configuration was refused, or the supervisor is gone.
+            return 0
+        settings |= json.loads(rest)
+    return _engine.run_node(json.dumps(settings))
 
 
 def _log_offset() -> int | None:

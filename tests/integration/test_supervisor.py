@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -219,6 +219,36 @@ def test_a_mistake_at_the_start_is_told_with_its_place_and_exit_code_3(tmp_path:
         assert ":5:1: typo: no such setting" in gateway.log()
     finally:
         gateway.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_node_that_waits_for_the_configuration_ends_with_its_supervisor(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    text = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.05)\n"
+    (tmp_path / "late.py").write_text(text)
+    gateway = Supervised(tmp_path, "", command=["run", "late:gateway"])
+    try:
+        node = waiting_node(gateway.process.pid)
+        gateway.process.send_signal(number)
+        wait_gone(node)
+    finally:
+        go.touch()
+        gateway.close()
+
+
+def waiting_node(supervisor: int) -> int:
+    """The node that a supervisor has started, though nothing is known of the configuration."""
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        for child in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
+            # A child that has just ended, or that is not yet what it is to be, has another text or none.
+            with suppress(OSError):
+                if b"tidegate._node" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    return int(child)
+        time.sleep(0.01)
+    raise AssertionError("no node was started")
 
 
 def test_a_refused_change_leaves_everything_as_it_was(tmp_path: Path) -> None:

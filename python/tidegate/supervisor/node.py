@@ -86,6 +86,7 @@ class Node:
         self._backoff = Backoff()
         self._restart: Timer | None = None
         self._is_stopping = False
+        self._prepared: tuple[Process, int] | None = None
         self.process: Process | None = None
         self.threads = 0
         self.is_up = False
@@ -225,29 +226,53 @@ class Node:
         if self._restart is not None:
             self._restart.cancel()
 
+    def prepare(self) -> None:
+        """Starts the process of a node whose threads are not known yet: it loads, and waits for `start`."""
+        read, write = os.pipe2(os.O_CLOEXEC)
+        try:
+            self._prepared = self._launch({}, {4: read}), write
+        except OSError:
+            # `start` tries again, and says what is wrong.
+            os.close(write)
+        finally:
+            os.close(read)
+
+    def _prepared_process(self) -> Process | None:
+        """The process that waits, told how many threads it has; None without one, or if it has ended."""
+        if self._prepared is None:
+            return None
+        (process, write), self._prepared = self._prepared, None
+        try:
+            os.write(write, json.dumps({"threads": self.threads}).encode())
+        except OSError:
+            process.reap()
+            return None
+        finally:
+            os.close(write)
+        return process
+
+    def _launch(self, settings: dict[str, Any], descriptors: dict[int, int]) -> Process:
+        owner = self._owner
+        if self._listener is None:
+            self._listener = listen(self.path, 0o600, replace=True)
+            if owner.identity is not None:
+                os.chown(self.path, owner.identity.uid, owner.identity.gid)
+        settings |= {"instance": owner.instance.name, "runtime_directory": str(owner.instance.directory)}
+        return start(
+            Spec(
+                "node",
+                ENTRY,
+                environment=_allocator() | {"TIDEGATE_NODE": json.dumps(settings)},
+                descriptors={3: self._listener.fileno(), **descriptors},
+                identity=owner.identity,
+                keeps_limit=True,
+            )
+        )
+
     def _start(self) -> None:
         self._restart = None
-        owner = self._owner
         try:
-            if self._listener is None:
-                self._listener = listen(self.path, 0o600, replace=True)
-                if owner.identity is not None:
-                    os.chown(self.path, owner.identity.uid, owner.identity.gid)
-            settings = {
-                "instance": owner.instance.name,
-                "runtime_directory": str(owner.instance.directory),
-                "threads": self.threads,
-            }
-            process = start(
-                Spec(
-                    "node",
-                    ENTRY,
-                    environment=_allocator() | {"TIDEGATE_NODE": json.dumps(settings)},
-                    descriptors={3: self._listener.fileno()},
-                    identity=owner.identity,
-                    keeps_limit=True,
-                )
-            )
+            process = self._prepared_process() or self._launch({"threads": self.threads}, {})
         except OSError as error:
             self._events.error(f"the node cannot be started: {error}")
             self._again(0.0, str(error))
@@ -400,7 +425,12 @@ class Node:
             self.process.signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """Closes what is left open."""
+        """Closes what is left open, and ends a process that still waits for `start`."""
+        if self._prepared is not None:
+            (process, write), self._prepared = self._prepared, None
+            process.signal(signal.SIGKILL)
+            process.reap()
+            os.close(write)
         if self._peer is not None:
             self._peer.close()
         if self._listener is not None:

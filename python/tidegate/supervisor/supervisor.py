@@ -157,6 +157,9 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self._save()
         self._control.start()
+        if not is_serving:
+            # It loads while control reads the configuration.
+            self._node.prepare()
         # An error here leaves the files: node and workers go on, and the next supervisor adopts them.
         self._loop.run()
         self._close()
