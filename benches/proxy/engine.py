@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -45,4 +47,11 @@ def staged() -> Path:
     left_out = shutil.ignore_patterns("__pycache__", "*.so", "test_*.py")
     shutil.copytree(ROOT / "python" / "tidegate", folder / "tidegate", ignore=left_out)
     shutil.copy2(library, folder / "tidegate" / "_engine.abi3.so")
+    # As pip leaves it; else every start compiles the sources wherever Python is told to write no bytecode.
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(folder)], check=True, env=environment())
     return folder
+
+
+def environment() -> dict[str, str]:
+    """Ours, without what would put bytecode elsewhere."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPYCACHEPREFIX"}
