@@ -91,7 +91,12 @@ class SlowDisk:
             return
         told = self._told(kind, node, message[_IN.size :])
         error, body = (told, b"") if isinstance(told, int) else (0, told)
-        os.write(self._device, _OUT.pack(_OUT.size + len(body), -error, unique) + body)
+        try:
+            os.write(self._device, _OUT.pack(_OUT.size + len(body), -error, unique) + body)
+        except OSError as failure:
+            # Whoever asked is gone, or the mount is.
+            if failure.errno not in (errno.ENOENT, errno.ENODEV):
+                raise
 
     def _told(self, kind: int, node: int, asked: bytes) -> bytes | int:
         if kind == _INIT:
