@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use super::head::Head;
 use crate::memory::Level;
 use crate::snapshot::{Counted, ListenerPlan, Snapshot};
 use crate::thread::{BUFFER, Buffer, Current, Holding, Thread, Timer};
@@ -10,11 +11,10 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tidegate_core::Moment;
 use tidegate_core::digits::push_address;
-use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::HeadScanner;
 use tidegate_net::{Peer, Stream};
-use tidegate_request::Reject;
 
 /// Bytes and milliseconds spent on reading what a client still sends after its last response: a
 /// close with unread bytes would be a reset, and take the response with it.
@@ -118,14 +118,15 @@ impl Rest {
     }
 }
 
-/// What reading a head came to.
-pub(crate) enum Head {
-    /// The buffer begins with a head of this many bytes.
-    Complete(usize),
-    /// The client is gone.
-    Closed,
-    /// What was sent is no head.
-    Refused(Reject),
+/// How it goes on after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// The wait for another one begins.
+    Idle,
+    /// Another one has begun.
+    Begun,
+    /// The connection is over.
+    Over,
 }
 
 /// What the wait for a request came to.
@@ -308,82 +309,35 @@ impl Downstream {
         waited
     }
 
-    /// Serves requests as long as their bytes are there; true when the connection is idle, false
-    /// when it is over.
-    pub(crate) async fn busy(&mut self) -> bool {
-        if self.buffer.is_empty() {
-            self.buffer = self.thread.buffers.take();
-        }
+    /// Serves the request that begins with `head`, and those of which the bytes are there as well.
+    pub(crate) async fn busy(&mut self, mut head: Head) -> After {
         self.hold(0);
-        let stays = loop {
-            match self.read_head().await {
+        let after = loop {
+            match head {
                 Head::Complete(length) => {
                     if !self.exchange(length).await {
-                        break false;
+                        break After::Over;
                     }
                     if self.buffer.is_empty() {
-                        break true;
+                        break After::Idle;
                     }
                 }
-                Head::Closed => break false,
+                Head::Closed => break After::Over,
                 Head::Refused(reject) => {
                     let is_head = self.buffer.data().starts_with(b"HEAD ");
                     self.refuse(&reject, is_head).await;
-                    break false;
+                    break After::Over;
                 }
+            }
+            let limits = super::exchange::head_limits(&self.listener.config.limits);
+            match self.scan(&mut HeadScanner::new(), &limits) {
+                Some(next) => head = next,
+                None => return After::Begun,
             }
         };
         self.thread.buffers.give(std::mem::take(&mut self.buffer));
         self.holding.hold(0);
-        stays
-    }
-
-    async fn read_head(&mut self) -> Head {
-        let mut scanner = HeadScanner::new();
-        let limits = super::exchange::head_limits(&self.listener.config.limits);
-        let most = limits.header_size + limits.target_size;
-        let mut started: Option<Moment> = None;
-        loop {
-            if !self.buffer.is_empty() {
-                match scanner.scan(self.buffer.data(), &limits) {
-                    Ok(Some(end)) => return Head::Complete(end),
-                    Ok(None) => {}
-                    Err(reject) => return Head::Refused(reject),
-                }
-            }
-            let outcome = poll_fn(|cx| {
-                if let Poll::Ready(outcome) = self.stream.poll_read(cx, self.buffer.room(most)) {
-                    return Poll::Ready(Some(outcome));
-                }
-                if started.is_none() {
-                    let now = self.thread.moment();
-                    started = Some(now);
-                    self.timer
-                        .set(now.after_millis(self.listener.config.timeouts.header.0));
-                }
-                // The bytes that made it busy may have been the end of the request before.
-                if self.buffer.is_empty() && self.is_unwanted() {
-                    return Poll::Ready(Some(Ok(0)));
-                }
-                self.timer.poll_expired(cx).map(|()| None)
-            });
-            match outcome.await {
-                // Line ends after the last message are no request (RFC 9112 §2.2).
-                Some(Ok(0)) if self.buffer.data().iter().all(|byte| b"\r\n".contains(byte)) => {
-                    return Head::Closed;
-                }
-                Some(Ok(0)) => {
-                    let reject = Reject::new(ErrorKind::HttpRequestError, "the head was cut short");
-                    return Head::Refused(reject);
-                }
-                Some(Ok(count)) => self.buffer.filled(count),
-                Some(Err(_)) => return Head::Closed,
-                None => {
-                    let reject = Reject::new(ErrorKind::RequestTimeout, "the head took too long");
-                    return Head::Refused(reject);
-                }
-            }
-        }
+        after
     }
 
     /// Hands all of `bytes` to the kernel.

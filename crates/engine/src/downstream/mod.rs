@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The client's side of the request path.
 //!
-//! [`Serving`] is one connection's task. While it is idle it owns no buffer and no request: those
-//! live in [`Downstream::busy`], which is boxed when the first byte arrives and dropped after the
-//! last one.
+//! [`Serving`] is one connection's task. While it is idle it owns no buffer and no request. The
+//! request lives in [`Downstream::busy`], which is boxed when a head is whole and dropped after the
+//! last byte of the response; a head of which more is to come lies in memory of its own size.
 
 mod absence;
 mod body;
@@ -11,6 +11,7 @@ mod connection;
 mod cookies;
 mod exchange;
 mod filters;
+mod head;
 mod internal;
 mod journey;
 mod mapping;
@@ -27,9 +28,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 pub(crate) use absence::{Absence, Expired};
-use connection::Waited;
+use connection::{After, Waited};
 pub(crate) use connection::{Downstream, Rest};
 pub(crate) use exchange::head_limits;
+use head::{Head, Reading};
 pub(crate) use internal::metrics_text;
 pub(crate) use journey::Journey;
 #[cfg(test)]
@@ -38,9 +40,9 @@ pub(crate) use record::Record;
 pub(crate) use reply::fixed_answer;
 pub(crate) use upload::{Upload, UploadError};
 
-type Busy = Pin<Box<dyn Future<Output = (Option<Box<Downstream>>, bool)>>>;
+type Busy = Pin<Box<dyn Future<Output = (Option<Box<Downstream>>, After)>>>;
 
-/// A connection with a request under way. Dropped before its end, by a defect or for want of
+/// A connection with a request begun. Dropped before its end, by a defect or for want of
 /// memory, it is reset: after half a response, a close could pass for its end.
 struct UnderWay(Option<Box<Downstream>>);
 
@@ -57,6 +59,8 @@ impl Drop for UnderWay {
 pub(crate) struct Serving {
     /// Here while the connection is idle.
     idle: Option<Box<Downstream>>,
+    /// Here while more of a head is to come.
+    begun: Option<(UnderWay, Reading)>,
     /// Requests under way.
     busy: Option<Busy>,
     /// Whether nothing has been read since it came, or came back from its rest.
@@ -71,6 +75,7 @@ impl Serving {
         let place = connection.holding.place();
         let task = tokio::task::spawn_local(Self {
             idle: Some(connection),
+            begun: None,
             busy: None,
             is_fresh: true,
             thread: thread.clone(),
@@ -81,13 +86,22 @@ impl Serving {
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if let Some(busy) = &mut self.busy {
-                let (connection, stays) = ready!(busy.as_mut().poll(cx));
+                let (connection, after) = ready!(busy.as_mut().poll(cx));
                 self.busy = None;
-                let Some(mut connection) = connection.filter(|_| stays) else {
-                    return Poll::Ready(());
-                };
-                connection.become_idle();
-                self.idle = Some(connection);
+                match (connection, after) {
+                    (Some(mut connection), After::Idle) => {
+                        connection.become_idle();
+                        self.idle = Some(connection);
+                    }
+                    (Some(connection), After::Begun) => {
+                        self.begun = Some((UnderWay(Some(connection)), Reading::default()));
+                    }
+                    _ => return Poll::Ready(()),
+                }
+            }
+            if let Some((connection, reading)) = self.begun.take() {
+                ready!(self.read(connection, reading, cx));
+                continue;
             }
             let Some(connection) = &mut self.idle else {
                 return Poll::Ready(());
@@ -105,17 +119,8 @@ impl Serving {
             };
             match (waited, self.idle.take()) {
                 (Waited::Request, Some(connection)) => {
-                    let mut under_way = UnderWay(Some(connection));
-                    let busy = async move {
-                        let stays = match &mut under_way.0 {
-                            Some(connection) => connection.busy().await,
-                            None => false,
-                        };
-                        (under_way.0.take(), stays)
-                    };
-                    // Into its place: `Box::pin` would copy all of it, though one word is all it is yet.
-                    let busy = Box::write(Box::new_uninit(), busy);
-                    self.busy = Some(Box::into_pin(busy));
+                    let connection = UnderWay(Some(connection));
+                    ready!(self.read(connection, Reading::default(), cx));
                 }
                 (Waited::Quiet, Some(connection)) => {
                     let thread = connection.thread.clone();
@@ -129,6 +134,41 @@ impl Serving {
             }
         }
     }
+
+    /// Reads a head; ready when the connection is idle, busy or over.
+    #[inline]
+    fn read(
+        &mut self,
+        mut under_way: UnderWay,
+        mut reading: Reading,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let Some(connection) = &mut under_way.0 else {
+            return Poll::Ready(());
+        };
+        match connection.poll_head(&mut reading, cx) {
+            Poll::Ready(Head::Closed) => drop(under_way.0.take()),
+            Poll::Ready(head) => {
+                let busy = async move {
+                    let after = match &mut under_way.0 {
+                        Some(connection) => connection.busy(head).await,
+                        None => After::Over,
+                    };
+                    (under_way.0.take(), after)
+                };
+                // Into its place: `Box::pin` would copy all of it, though little of it is yet.
+                let busy = Box::write(Box::new_uninit(), busy);
+                self.busy = Some(Box::into_pin(busy));
+            }
+            // Woken for nothing.
+            Poll::Pending if connection.buffer.is_empty() => self.idle = under_way.0.take(),
+            Poll::Pending => {
+                self.begun = Some((under_way, reading));
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
 }
 
 impl Future for Serving {
@@ -140,7 +180,7 @@ impl Future for Serving {
         self.thread.timers.look();
         catch_unwind(AssertUnwindSafe(|| self.advance(cx))).unwrap_or_else(|_| {
             self.thread.stats.count(|stats| &stats.panics);
-            (self.idle, self.busy) = (None, None);
+            (self.idle, self.begun, self.busy) = (None, None, None);
             Poll::Ready(())
         })
     }

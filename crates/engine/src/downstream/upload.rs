@@ -177,13 +177,24 @@ impl Upload {
         downstream: &mut Downstream,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), UploadError>> {
+        let buffers = &downstream.thread.buffers;
+        if downstream.buffer.size() == 0 {
+            downstream.buffer = buffers.take();
+        }
         let room = downstream.buffer.room(LARGE);
-        match ready!(downstream.stream.poll_read(cx, room)) {
-            Ok(0) | Err(_) => Poll::Ready(Err(UploadError::Gone)),
-            Ok(count) => {
+        match downstream.stream.poll_read(cx, room) {
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(UploadError::Gone)),
+            Poll::Ready(Ok(count)) => {
                 downstream.buffer.filled(count);
                 self.progress = downstream.thread.moment();
                 Poll::Ready(Ok(()))
+            }
+            Poll::Pending => {
+                // Thousands of clients may send a byte every ten seconds: one buffer does for all.
+                if downstream.buffer.is_empty() {
+                    buffers.give(std::mem::take(&mut downstream.buffer));
+                }
+                Poll::Pending
             }
         }
     }

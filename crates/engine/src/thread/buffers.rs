@@ -35,6 +35,11 @@ impl Buffer {
         self.bytes.len()
     }
 
+    /// Bytes of memory that are taken for it.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }
@@ -64,6 +69,23 @@ impl Buffer {
         self.bytes.get_mut(self.end..).unwrap_or_default()
     }
 
+    /// What is held, in a buffer that has no room for more.
+    pub(crate) fn shrunk(&self) -> Self {
+        let bytes = self.data().to_vec();
+        Self {
+            start: 0,
+            end: bytes.len(),
+            bytes,
+        }
+    }
+
+    /// Adds `bytes`, whatever room there is.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.bytes.truncate(self.end);
+        self.bytes.extend_from_slice(bytes);
+        self.end = self.bytes.len();
+    }
+
     /// `count` bytes were read into [`Self::room`].
     #[inline]
     pub(crate) fn filled(&mut self, count: usize) {
@@ -91,6 +113,18 @@ impl Buffers {
             start: 0,
             end: 0,
         }
+    }
+
+    /// One that holds `data` already.
+    pub(crate) fn take_with(&self, data: &[u8]) -> Buffer {
+        let mut buffer = self.take();
+        if let Some(room) = buffer.room(BUFFER).get_mut(..data.len()) {
+            room.copy_from_slice(data);
+            buffer.filled(data.len());
+        } else {
+            buffer.append(data);
+        }
+        buffer
     }
 
     pub(crate) fn take_large(&self) -> Buffer {

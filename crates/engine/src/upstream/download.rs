@@ -294,6 +294,11 @@ impl<'a> Download<'a> {
                     is_fault: false,
                 };
             }
+            if self.waits_for_client {
+                // The wait for room to write ends when the client resets.
+                downstream.timer.set(at);
+                return downstream.timer.poll_expired(cx).map(|()| Err(cut));
+            }
             let expired = absence.poll(downstream, cx, at);
             expired.map(|expired| match expired {
                 Expired::ClientGone => Err(client_gone()),
