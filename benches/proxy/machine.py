@@ -85,10 +85,19 @@ def resident_bytes(pids: list[int]) -> int:
     return total
 
 
-def raise_descriptors() -> None:
-    """Lets this process open as many files as its hard limit says."""
+def raise_descriptors(wanted: int = 0) -> int:
+    """Lets this process, and those it starts, open as many files as its hard limit says; returns how many.
+
+    Where it may (CAP_SYS_RESOURCE) and `wanted` is more, the hard limit is raised to that.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    most = max(hard, wanted)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (ValueError, OSError):
+        most = hard
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
 
 
 @dataclass(frozen=True)

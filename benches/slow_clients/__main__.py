@@ -4,15 +4,16 @@
     python -m benches.slow_clients [--connections N] [--seconds S] [--attack NAME] [--package FOLDER]
                                    [--json FILE]
 
-For each attack and each proxy, on a core of its own: 200 requests a second with nobody else there, then the
-same while the slow clients hold their connections. Slow headers, slow bodies and slow readers, by our own
+For each proxy, on a core of its own: 200 requests a second with nobody else there, then the same under each
+attack, while the slow clients hold their connections. Slow headers, slow bodies and slow readers, by our own
 attacker and by slowhttptest (Debian's) where it is installed. Limits and patience of both proxies are raised
-so far that they hold the attack instead of cutting it (`tidegate.yaml`, `nginx.conf` in this folder).
+so far that they hold the attack instead of cutting it (`tidegate.yaml`, `nginx.conf` in this folder). The
+limit of open files is raised where we may, and is stated.
 
-Proxies and honest client are real-time processes, where we may say so (root), and go before whatever else
-runs on the machine, attackers included. Prints a table; the exit status is 1 if an honest request failed at
-tidegate, or if its p99 is above the better of twice its own without the attack and 1.2 times that of nginx
-under the same.
+Proxies, honest client and its origin servers are real-time processes, where we may say so (root), and go
+before whatever else runs on the machine; attackers and the origin servers that these ask are not. Prints a
+table. The exit status is 1 if an honest request failed at tidegate, or if its p99 is above the better of
+twice its own without the attack and 1.2 times that of nginx under the same.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from benches.proxy.cases import SMALL
 from benches.proxy.peers.peer import SEARCH_PATH, Peer
 
 from . import peers
-from .attack import SIZE
+from .attack import PATH, SIZE
 
 RATE = 200
 WINDOWS = 3
@@ -47,6 +48,8 @@ SLOWHTTPTEST_MOST = 6_000
 """Connections that slowhttptest, which looks at each of them again and again, drives on part of a core."""
 KINDS = ["headers", "body", "read"]
 ATTACKS = [*KINDS, *(f"slowhttptest {kind}" for kind in KINDS)]
+SPARE = 2_000
+"""Descriptors left over: nginx closes kept connections when a sixteenth of them is."""
 CORES = (1, 0)
 """Of the proxy, and of everybody else."""
 
@@ -92,7 +95,7 @@ class Slowhttptest:
             "body": ["-B", "-i", "10", "-x", "8", "-s", "4096"],
             "read": ["-X", "-n", "10", "-z", "16", "-w", "512", "-y", "1024", "-k", "1"],
         }
-        path = f"/b/{SIZE}" if kind == "read" else "/b/128"
+        path = f"{PATH}/{SIZE if kind == 'read' else 128}"
         program = shutil.which("slowhttptest", path=SEARCH_PATH) or "slowhttptest"
         command = [program, *modes[kind], "-c", str(count), "-r", "2000", "-l", "600", "-p", "60", "-v", "1"]
         self._said = folder / "slowhttptest.log"
@@ -138,35 +141,50 @@ def windows(load: load_tool.Load, values: dict[str, str | float]) -> dict[str, A
     return {"p99_us": statistics.median(latencies), "errors": sum(map(errors, each)), "windows": each}
 
 
-def measure(peer: Peer, attack: str, count: int, load: load_tool.Load, seconds: float) -> dict[str, Any]:
-    """The honest client's figures, without and with the attack."""
+def quiet(peer: Peer, load: load_tool.Load, seconds: float) -> dict[str, Any]:
+    """The honest client's figures without an attack."""
     peer.start(SMALL)
     try:
-        values: dict[str, str | float] = {
-            "target": f"127.0.0.1:{peer.port}",
-            "host": "bench.example",
-            "path": "/b/128",
-            "size": 128,
-            "connections": 32,
-            "rate": RATE,
-            "warm": 2,
-            "seconds": seconds,
-        }
-        quiet = windows(load, values)
+        return windows(load, honest(peer, seconds))
+    finally:
+        peer.stop()
+
+
+def attacked(peer: Peer, attack: str, count: int, load: load_tool.Load, seconds: float) -> dict[str, Any]:
+    """The honest client's figures with the attack."""
+    peer.start(SMALL)
+    try:
+        # So much that memory which every load takes is taken.
+        load.run(lambda phase: None, **honest(peer, 1))
         before = machine.resident_bytes(peer.pids())
         kind = attack.split()[-1]
-        own = attack in KINDS
         with tempfile.TemporaryDirectory() as folder:
             attacker = (
-                Own(kind, peer.port, count) if own else Slowhttptest(kind, peer.port, count, Path(folder))
+                Own(kind, peer.port, count)
+                if attack in KINDS
+                else Slowhttptest(kind, peer.port, count, Path(folder))
             )
             with attacker as slow:
                 held = slow.held
-                under = windows(load, values)
+                under = windows(load, honest(peer, seconds))
                 memory = machine.resident_bytes(peer.pids()) - before
-        return {"quiet": quiet, "under": under, "held": held, "cut": slow.cut, "memory": memory}
+        return {"under": under, "held": held, "cut": slow.cut, "memory": memory}
     finally:
         peer.stop()
+
+
+def honest(peer: Peer, seconds: float) -> dict[str, str | float]:
+    """What the honest client does for so long."""
+    return {
+        "target": f"127.0.0.1:{peer.port}",
+        "host": "bench.example",
+        "path": "/b/128",
+        "size": 128,
+        "connections": 32,
+        "rate": RATE,
+        "warm": 1,
+        "seconds": seconds,
+    }
 
 
 def errors(figures: dict[str, Any]) -> int:
@@ -174,13 +192,13 @@ def errors(figures: dict[str, Any]) -> int:
     return int(figures["wrong_status"] + figures["wrong_body"] + figures["broken"])
 
 
-def judge(found: dict[str, dict[str, Any]]) -> bool:
+def judge(quiet: dict[str, dict[str, Any]], attacked: dict[str, dict[str, Any]]) -> bool:
     """Whether tidegate did as promised under one attack."""
-    mine = found["tidegate"]
-    limits = [2 * mine["quiet"]["p99_us"]]
-    if "nginx" in found:
-        limits.append(1.2 * found["nginx"]["under"]["p99_us"])
-    return bool(mine["under"]["errors"] == 0 and mine["under"]["p99_us"] <= min(limits))
+    mine = attacked["tidegate"]["under"]
+    limits = [2 * quiet["tidegate"]["p99_us"]]
+    if "nginx" in attacked:
+        limits.append(1.2 * attacked["nginx"]["under"]["p99_us"])
+    return bool(mine["errors"] == 0 and mine["p99_us"] <= min(limits))
 
 
 def main() -> int:
@@ -195,57 +213,67 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()
     peers.package = options.package.resolve() if options.package else None
-    machine.raise_descriptors()
+    # A slow reader takes two, its endpoint's connection being one.
+    descriptors = machine.raise_descriptors(2 * options.connections + SPARE)
+    attacks = options.attack or ATTACKS
+    if shutil.which("slowhttptest", path=SEARCH_PATH) is None:
+        attacks = [attack for attack in attacks if attack in KINDS]
+        print("slowhttptest is not on this machine", file=sys.stderr)
     program = load_tool.build()
     if peers.package is None:
         engine.staged()
+    os.sched_setaffinity(0, {CORES[1]})
+    slow = load_tool.Load(program, CORES[1])
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     load = load_tool.Load(program, CORES[1])
-    os.sched_setaffinity(0, {CORES[1]})
-    has_slowhttptest = shutil.which("slowhttptest", path=SEARCH_PATH) is not None
-    results: dict[str, Any] = {
-        "machine": machine.describe(),
-        "descriptors": peers.descriptors(),
-        "attacks": {},
-    }
+    results: dict[str, Any] = {"machine": machine.describe(), "descriptors": descriptors, "attacks": {}}
+    print(f"{descriptors:,} open files a process\n")
     print("| attack | proxy | slow clients | cut | errors | p99 quiet | p99 attacked | memory | |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     is_good = True
     try:
         with tempfile.TemporaryDirectory() as folder:
-            for attack in options.attack or ATTACKS:
-                if attack not in KINDS and not has_slowhttptest:
-                    print(f"{attack}: slowhttptest is not on this machine", file=sys.stderr)
-                    continue
-                # A slow reader takes two descriptors, its endpoint's connection being one. Some are left
-                # over: nginx closes kept connections when a sixteenth is.
-                each = 2 if attack.endswith("read") else 1
-                count = min(options.connections, (peers.descriptors() - 2_000) // each)
-                if attack not in KINDS:
-                    count = min(count, SLOWHTTPTEST_MOST)
-                found: dict[str, dict[str, Any]] = {}
-                for kind in (peers.Nginx, peers.Tidegate):
-                    peer = kind(Path(folder), CORES[0], load)
-                    if peer.is_here():
-                        found[peer.name] = measure(peer, attack, count, load, options.seconds)
-                results["attacks"][attack] = found
-                verdict = judge(found)
+            found = [kind(Path(folder), CORES[0], load, slow) for kind in (peers.Nginx, peers.Tidegate)]
+            here = [peer for peer in found if peer.is_here()]
+            results["quiet"] = {peer.name: quiet(peer, load, options.seconds) for peer in here}
+            for attack in attacks:
+                count = fitting(attack, options.connections, descriptors)
+                figures = {peer.name: attacked(peer, attack, count, load, options.seconds) for peer in here}
+                results["attacks"][attack] = figures
+                verdict = judge(results["quiet"], figures)
                 is_good &= verdict
-                for name, one in found.items():
-                    quiet, under = (f"{one[when]['p99_us'] / 1000:.2f} ms" for when in ("quiet", "under"))
-                    print(
-                        f"| {attack} | {name} | {one['held']:,} | {one['cut']:,} | {one['under']['errors']} "
-                        f"| {quiet} | {under} "
-                        f"| {one['memory'] / (1 << 20):.0f} MiB "
-                        f"| {('kept' if verdict else 'missed') if name == 'tidegate' else ''} |",
-                        flush=True,
-                    )
+                for name, one in figures.items():
+                    print(row(attack, name, results["quiet"][name], one, verdict), flush=True)
     finally:
         load.close()
+        slow.close()
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
     return 0 if is_good else 1
+
+
+def fitting(attack: str, wanted: int, descriptors: int) -> int:
+    """How many slow clients there can be."""
+    each = 2 if attack.endswith("read") else 1
+    count = min(wanted, (descriptors - SPARE) // each)
+    return count if attack in KINDS else min(count, SLOWHTTPTEST_MOST)
+
+
+def row(attack: str, name: str, quiet: dict[str, Any], one: dict[str, Any], verdict: bool) -> str:
+    """One line of the table."""
+    latencies = (f"{figures['p99_us'] / 1000:.2f} ms" for figures in (quiet, one["under"]))
+    cells = [
+        attack,
+        name,
+        f"{one['held']:,}",
+        f"{one['cut']:,}",
+        str(one["under"]["errors"]),
+        *latencies,
+        f"{one['memory'] / (1 << 20):.0f} MiB",
+        ("kept" if verdict else "missed") if name == "tidegate" else "",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -24,10 +24,12 @@ import sys
 import time
 
 SOURCES = [f"127.0.0.{last}" for last in range(11, 19)]
-OPENED_PER_SECOND = 2_000
+OPENED_PER_SECOND = 4_000
 PATIENCE = 60.0
 """Seconds in which all must be open."""
 SIZE = 262_144
+PATH = "/slow/b"
+"""What they ask for; its origin server is not that of the honest client."""
 TURN = 0.005
 # The port is chosen on connecting, so that only pairs need to be free (ip(7); not in Python's socket module).
 IP_BIND_ADDRESS_NO_PORT = 24
@@ -39,9 +41,9 @@ class Attack:
     def __init__(self, kind: str, target: tuple[str, int], count: int, every: float) -> None:
         head = "Host: bench.example\r\nUser-Agent: slow\r\n"
         self._opener = {
-            "headers": f"GET /b/128 HTTP/1.1\r\n{head}",
-            "body": f"POST /b/128 HTTP/1.1\r\n{head}Content-Length: 4096\r\n\r\n",
-            "read": f"GET /b/{SIZE} HTTP/1.1\r\n{head}\r\n",
+            "headers": f"GET {PATH}/128 HTTP/1.1\r\n{head}",
+            "body": f"POST {PATH}/128 HTTP/1.1\r\n{head}Content-Length: 4096\r\n\r\n",
+            "read": f"GET {PATH}/{SIZE} HTTP/1.1\r\n{head}\r\n",
         }[kind].encode()
         self._more = {"headers": b"X-Slow: 1\r\n", "body": b"x", "read": b""}[kind]
         self._target = target

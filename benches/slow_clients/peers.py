@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from benches.proxy.cases import Case
+from benches.proxy.load import Load
 from benches.proxy.peers import nginx, tidegate
 from benches.proxy.peers.peer import Peer, fill
 
@@ -24,6 +25,10 @@ def descriptors() -> int:
 
 
 class _Configured(Peer):
+    def __init__(self, directory: Path, core: int, load: Load, slow: Load) -> None:
+        super().__init__(directory, core, load)
+        self._slow = slow
+
     def configure(self, template: str) -> Path:
         """Fills in a file of this folder."""
         text = fill(
@@ -34,6 +39,8 @@ class _Configured(Peer):
             descriptors=descriptors(),
             origin_1=self._load.origins[0],
             origin_2=self._load.origins[1],
+            slow_1=self._slow.origins[0],
+            slow_2=self._slow.origins[1],
         )
         written = self._directory / template
         written.write_text(text)
@@ -44,7 +51,7 @@ class Nginx(_Configured, nginx.Nginx):
     """nginx, one worker process."""
 
     def command(self, case: Case) -> list[str]:
-        """Writes the configuration; there is one route."""
+        """Writes the configuration."""
         return [self.executable(), "-p", str(self._directory), "-c", str(self.configure("nginx.conf"))]
 
 
@@ -52,7 +59,7 @@ class Tidegate(_Configured, tidegate.Tidegate):
     """tidegate as it is run, release profile, one thread."""
 
     def command(self, case: Case) -> list[str]:
-        """Writes the configuration; there is one route."""
+        """Writes the configuration."""
         return [sys.executable, "-m", "tidegate", "run", str(self.configure("tidegate.yaml"))]
 
     def environment(self) -> dict[str, str]:

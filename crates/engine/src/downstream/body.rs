@@ -3,9 +3,9 @@
 use super::connection::Downstream;
 use super::journey::Journey;
 use super::upload::UploadError;
-use crate::thread::LARGE;
+use crate::thread::{LARGE, Turn};
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use tidegate_contract::Exchange;
 use tidegate_core::ErrorKind;
 use tidegate_request::{Framing, Reject};
@@ -33,15 +33,21 @@ impl Downstream {
         while !journey.upload.is_done {
             self.timer.set(journey.upload.deadline(self));
             let slow = Reject::new(ErrorKind::RequestTimeout, "the body came too slowly");
-            poll_fn(
-                |cx| match journey.upload.poll_more(self, cx, &mut body, false) {
-                    Poll::Pending => self
-                        .timer
-                        .poll_expired(cx)
-                        .map(|()| Err(UploadError::Refused(slow))),
+            let mut turn = Turn::default();
+            let mut waits = false;
+            poll_fn(|cx| {
+                if waits {
+                    ready!(self.thread.turns.poll(&mut turn, cx));
+                }
+                match journey.upload.poll_more(self, cx, &mut body, false) {
+                    Poll::Pending => {
+                        waits = true;
+                        let expired = self.timer.poll_expired(cx);
+                        expired.map(|()| Err(UploadError::Refused(slow)))
+                    }
                     ready => ready,
-                },
-            )
+                }
+            })
             .await?;
             if body.capacity() > taken + LARGE {
                 if !self.take_memory(taken, body.capacity() - taken) {

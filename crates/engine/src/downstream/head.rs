@@ -2,9 +2,9 @@
 //! Reading the head of a request, before the request has a future of its own.
 use super::connection::Downstream;
 use super::exchange::head_limits;
-use crate::thread::BUFFER;
+use crate::thread::{BUFFER, Turn};
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tidegate_core::ErrorKind;
 use tidegate_http::{HeadLimits, HeadScanner};
 use tidegate_request::Reject;
@@ -32,12 +32,16 @@ pub(crate) struct Reading {
     /// What came lies in memory of its own, just large enough, and the thread has its buffer back:
     /// thousands of clients may send a line every ten seconds.
     is_aside: bool,
+    turn: Turn,
 }
 
 impl Downstream {
     /// Reads until a head is whole, or never will be. Pending with an empty buffer: nothing has
     /// come, and the connection is idle.
     pub(crate) fn poll_head(&mut self, reading: &mut Reading, cx: &mut Context<'_>) -> Poll<Head> {
+        if reading.is_aside {
+            ready!(self.thread.turns.poll(&mut reading.turn, cx));
+        }
         let limits = head_limits(&self.listener.config.limits);
         loop {
             if let Some(head) = self.scan(&mut reading.scanner, &limits) {

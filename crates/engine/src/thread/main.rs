@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::accept::Doors;
-use super::{Thread, resting};
+use super::{Thread, resting, turns};
 use crate::functions;
 use crate::node::Node;
 use crate::service::Wish;
@@ -59,6 +59,7 @@ pub(crate) fn run(
 async fn serve(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>) {
     functions::enter(&thread);
     tokio::task::spawn_local(thread.timers.clone().run());
+    tokio::task::spawn_local(turns::give(thread.clone()));
     tokio::task::spawn_local(housekeeping(thread.clone()));
     if thread.resting.open().is_ok() {
         tokio::task::spawn_local(resting::listen(thread.clone()));

@@ -10,6 +10,7 @@ mod resting;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod turns;
 
 use crate::files::FilesPlan;
 use crate::memory::Level;
@@ -30,6 +31,7 @@ pub(crate) use main::{Command, run};
 pub(crate) use pool::{Connection, Pool};
 pub(crate) use resting::Resting;
 pub(crate) use timers::{Timer, Timers};
+pub(crate) use turns::{Turn, Turns};
 
 /// Storages a thread keeps, and the bytes one of them may hold.
 const STORAGES: usize = 256;
@@ -46,6 +48,7 @@ pub(crate) struct Thread {
     pub(crate) buffers: Buffers,
     pub(crate) pool: Pool,
     pub(crate) resting: Resting,
+    pub(crate) turns: Turns,
     pub(crate) holders: Holders,
     pub(crate) draw: RefCell<Draw>,
     pub(crate) stats: Arc<ThreadStats>,
@@ -90,6 +93,7 @@ impl Thread {
             buffers: Buffers::default(),
             pool: Pool::default(),
             resting: Resting::default(),
+            turns: Turns::default(),
             holders: Holders::default(),
             draw: RefCell::new(draw),
             stats: node.thread_stats(index),

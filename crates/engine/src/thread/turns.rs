@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::Thread;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// Turns that are given before everybody else's work is looked at again.
+const TURNS: usize = 16;
+
+/// Turns for clients that send a request piece by piece.
+///
+/// Some thousands of them may send at once. Each that is woken asks for a turn before it reads, which
+/// costs a fraction of reading; beyond a few they stand in a line, and whoever sent a whole request
+/// waits for a few of them and not for all.
+#[derive(Default)]
+pub(crate) struct Turns {
+    /// Turns that may be had without waiting.
+    left: Cell<usize>,
+    line: RefCell<VecDeque<Waker>>,
+    /// Numbers given to those who stood in the line, and those of them who were called.
+    given: Cell<u64>,
+    called: Cell<u64>,
+    giver: Cell<Option<Waker>>,
+}
+
+/// A place in the line.
+#[derive(Default)]
+pub(crate) struct Turn(Option<u64>);
+
+impl Turns {
+    /// Ready once, when it is the turn of `turn`.
+    pub(crate) fn poll(&self, turn: &mut Turn, cx: &mut Context<'_>) -> Poll<()> {
+        let number = match turn.0 {
+            Some(number) => number,
+            None => {
+                let mut line = self.line.borrow_mut();
+                let left = self.left.get();
+                if left > 0 && line.is_empty() {
+                    self.left.set(left - 1);
+                    return Poll::Ready(());
+                }
+                line.push_back(cx.waker().clone());
+                let number = self.given.get();
+                self.given.set(number + 1);
+                if let Some(giver) = self.giver.take() {
+                    giver.wake();
+                }
+                *turn.0.insert(number)
+            }
+        };
+        if number < self.called.get() {
+            turn.0 = None;
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// Calls those who are first in the line; false when nobody is in it.
+    fn call(&self) -> bool {
+        let mut line = self.line.borrow_mut();
+        let count = line.len().min(TURNS);
+        self.left.set(TURNS - count);
+        self.called.set(self.called.get() + count as u64);
+        line.drain(..count).for_each(Waker::wake);
+        if line.is_empty() {
+            *line = VecDeque::new(); // thousands may have stood in it
+        }
+        count > 0
+    }
+}
+
+/// Gives turns for as long as the thread lives.
+pub(crate) async fn give(thread: Rc<Thread>) {
+    let turns = &thread.turns;
+    loop {
+        if turns.call() {
+            // What has come meanwhile goes first.
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let mut is_told = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut is_told, true) {
+                return Poll::Ready(());
+            }
+            turns.giver.set(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_go_at_once_and_the_rest_in_their_order() {
+        let turns = Turns::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(!turns.call());
+        let mut all: Vec<Turn> = (0..3 * TURNS).map(|_| Turn::default()).collect();
+        let mut served = Vec::new();
+        while served.len() < all.len() {
+            for (number, turn) in all.iter_mut().enumerate() {
+                if !served.contains(&number) && turns.poll(turn, &mut cx).is_ready() {
+                    served.push(number);
+                }
+            }
+            assert_eq!(served.len() % TURNS, 0);
+            turns.call();
+        }
+        assert_eq!(served, Vec::from_iter(0..all.len()));
+    }
+
+    #[test]
+    fn who_comes_later_does_not_take_the_turn_of_who_was_called() {
+        let turns = Turns::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut first: Vec<Turn> = (0..TURNS).map(|_| Turn::default()).collect();
+        assert!(
+            first
+                .iter_mut()
+                .all(|turn| turns.poll(turn, &mut cx).is_pending())
+        );
+        assert!(turns.call());
+        assert!(turns.poll(&mut Turn::default(), &mut cx).is_pending());
+        assert!(
+            first
+                .iter_mut()
+                .all(|turn| turns.poll(turn, &mut cx).is_ready())
+        );
+    }
+}
