@@ -123,7 +123,8 @@ def group(limit: int) -> Iterator[Path]:
 
 def recovers(running: RunningGateway) -> None:
     assert wait_until(lambda: running.status()["memory"]["state"] == "ample", TIMEOUT)
-    assert all(served(running) for _ in range(20))
+    # What clients that are gone had sent may still be in the queue, and cost memory once more.
+    assert wait_until(lambda: all(served(running) for _ in range(20)), TIMEOUT)
     assert running.status()["panics"] == 0
 
 
