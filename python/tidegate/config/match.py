@@ -35,6 +35,16 @@ _FIELDS_SCHEMA: dict[str, Any] = {
 }
 
 
+def _wildcard(path: str) -> str:
+    """What to write instead of a `path` with `*`, as many other proxies have it."""
+    below = path.removesuffix("*").removesuffix("/") or "/"
+    if "*" in below or not path.endswith("/*"):
+        meant = "a template such as `/users/{id}` or `{ regex: '/x.*' }`"
+    else:
+        meant = f"`{below}`, which takes all that is below it, too"
+    return f"has a `*`, which stands for itself; write {meant}, or `{{ prefix: '{path}' }}` if it is meant"
+
+
 class PathMatch(Model):
     """How the path must look. A text is a prefix by segment, or a template if it has braces."""
 
@@ -53,7 +63,11 @@ class PathMatch(Model):
     @classmethod
     def _short(cls, value: Any) -> Any:
         if isinstance(value, str):
-            return {"kind": "template" if "{" in value or "}" in value else "prefix", "value": value}
+            if "{" in value or "}" in value:
+                return {"kind": "template", "value": value}
+            if "*" in value:
+                raise refuse(_wildcard(value))
+            return {"kind": "prefix", "value": value}
         if isinstance(value, dict) and "kind" not in value:
             if len(value) != 1 or not {"exact", "regex", "prefix", "template"} >= set(value):
                 raise refuse(f"is no path; {_PATH_FORMS}")

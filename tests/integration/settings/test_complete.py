@@ -34,6 +34,7 @@ _ELSEWHERE = {
     "Endpoint.priority": _ZONES,
     "Backend.affinity": _AFFINITY,
     "Affinity": _AFFINITY,
+    "Backend.start_wait": "`processes.wait`: tests/integration/processes/test_lives.py",
     "Listener.named_only": "tests/integration/reload/test_listeners.py",
     "Files": "tests/integration/files and test_files.py",
     "RouteOrder.names": "the order of routes: tests/integration/oracle",

@@ -2,8 +2,8 @@
 //! The client's side of the request path.
 //!
 //! [`Serving`] is one connection's task. While it is idle it owns no buffer and no request. The
-//! request lives in [`Downstream::busy`], which is boxed when a head is whole and dropped after the
-//! last byte of the response; a head of which more is to come lies in memory of its own size.
+//! request lives in [`Downstream::busy`], for which there is room from the first head that is whole
+//! until the connection rests; a head of which more is to come lies in memory of its own size.
 
 mod absence;
 mod body;
@@ -17,6 +17,7 @@ mod journey;
 mod mapping;
 mod record;
 mod reply;
+mod requests;
 mod trace;
 mod upload;
 
@@ -38,9 +39,8 @@ pub(crate) use journey::Journey;
 pub(crate) use mapping::map_back;
 pub(crate) use record::Record;
 pub(crate) use reply::fixed_answer;
+use requests::Requests;
 pub(crate) use upload::{Upload, UploadError};
-
-type Busy = Pin<Box<dyn Future<Output = (Option<Box<Downstream>>, After)>>>;
 
 /// A connection with a request begun. Dropped before its end, by a defect or for want of
 /// memory, it is reset: after half a response, a close could pass for its end.
@@ -61,8 +61,9 @@ pub(crate) struct Serving {
     idle: Option<Box<Downstream>>,
     /// Here while more of a head is to come.
     begun: Option<(UnderWay, Reading)>,
-    /// Requests under way.
-    busy: Option<Busy>,
+    /// A request is under way, in `requests`.
+    is_busy: bool,
+    requests: Option<Requests>,
     /// Whether nothing has been read since it came, or came back from its rest.
     is_fresh: bool,
     thread: Rc<Thread>,
@@ -76,7 +77,8 @@ impl Serving {
         let task = tokio::task::spawn_local(Self {
             idle: Some(connection),
             begun: None,
-            busy: None,
+            is_busy: false,
+            requests: None,
             is_fresh: true,
             thread: thread.clone(),
         });
@@ -85,18 +87,20 @@ impl Serving {
 
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if let Some(busy) = &mut self.busy {
-                let (connection, after) = ready!(busy.as_mut().poll(cx));
-                self.busy = None;
-                match (connection, after) {
-                    (Some(mut connection), After::Idle) => {
+            if let Some(requests) = &mut self.requests
+                && self.is_busy
+            {
+                let (mut connection, after) = ready!(requests.poll(cx));
+                self.is_busy = false;
+                match after {
+                    After::Idle => {
                         connection.become_idle();
                         self.idle = Some(connection);
                     }
-                    (Some(connection), After::Begun) => {
+                    After::Begun => {
                         self.begun = Some((UnderWay(Some(connection)), Reading::default()));
                     }
-                    _ => return Poll::Ready(()),
+                    After::Over => return Poll::Ready(()),
                 }
             }
             if let Some((connection, reading)) = self.begun.take() {
@@ -149,16 +153,11 @@ impl Serving {
         match connection.poll_head(&mut reading, cx) {
             Poll::Ready(Head::Closed) => drop(under_way.0.take()),
             Poll::Ready(head) => {
-                let busy = async move {
-                    let after = match &mut under_way.0 {
-                        Some(connection) => connection.busy(head).await,
-                        None => After::Over,
-                    };
-                    (under_way.0.take(), after)
-                };
-                // Into its place: `Box::pin` would copy all of it, though little of it is yet.
-                let busy = Box::write(Box::new_uninit(), busy);
-                self.busy = Some(Box::into_pin(busy));
+                if let Some(connection) = under_way.0.take() {
+                    let requests = self.requests.get_or_insert_with(Requests::new);
+                    requests.begin(connection, head);
+                    self.is_busy = true;
+                }
             }
             // Woken for nothing.
             Poll::Pending if connection.buffer.is_empty() => self.idle = under_way.0.take(),
@@ -180,7 +179,7 @@ impl Future for Serving {
         self.thread.timers.look();
         catch_unwind(AssertUnwindSafe(|| self.advance(cx))).unwrap_or_else(|_| {
             self.thread.stats.count(|stats| &stats.panics);
-            (self.idle, self.begun, self.busy) = (None, None, None);
+            (self.idle, self.begun, self.requests) = (None, None, None);
             Poll::Ready(())
         })
     }
