@@ -120,9 +120,15 @@ def test_other_short_forms() -> None:
         ({"path": {"exact": "/a", "regex": "/b"}}, "is no path; write `/prefix`"),
         ({"path": {"exct": "/a"}}, "is no path; write `/prefix`"),
         ({"path": 1}, "is no path; write `/prefix`"),
-        ({"path": "/a/*"}, "has a `*`, which stands for itself; write `/a`, which takes all that is below it"),
+        (
+            {"path": "/a/*"},
+            "has a `*`, which stands for itself; write `/a`, which takes all that is below it",
+        ),
         ({"path": "/*"}, "has a `*`, which stands for itself; write `/`, which"),
-        ({"path": "/a*"}, "write a template such as `/users/{id}` or `{ regex: '/x.*' }`, or `{ prefix: '/a*' }`"),
+        (
+            {"path": "/a*"},
+            "write a template such as `/users/{id}` or `{ regex: '/x.*' }`, or `{ prefix: '/a*' }`",
+        ),
         ({"match": {"headers": {"Host": "a"}}}, "`host` is matched by the route's `hosts`"),
         ({"match": {"headers": {"x": {"present": False}}}}, "`x`: write `value`"),
         ({"match": {"headers": {"x y": "1"}}}, "`x y` is no field name"),
