@@ -39,7 +39,7 @@ def metrics() -> dict[str, set[str]]:
     text = """
 gateway: { admin: {}, memory: 2GiB }
 listeners: { web: { port: 0 } }
-backends: { b: { endpoints: ["FIRST", "SECOND"] } }
+backends: { b: { endpoints: ["FIRST", "SECOND"], balancing: round_robin } }
 routes: [{ name: r, path: /, to: b, retries: { attempts: 1, methods: [GET, POST], statuses: [503] } }]
 """
     with endpoint(fail=503) as first, endpoint() as second:
