@@ -99,31 +99,41 @@ impl Stream {
         }
     }
 
-    /// Writes from `bytes`; may take less. Tries first and asks the runtime only when the socket
-    /// is full.
+    /// Writes from `bytes`; may take less.
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_writing(cx, || {
+        self.poll_writing(cx, bytes.len(), || {
             rustix::net::send(&self.fd, bytes, SendFlags::NOSIGNAL)
         })
     }
 
+    /// Tries first while the runtime does not watch, and from then on when it knows of room: a peer
+    /// that takes little would cost one call in vain for each that is not.
     #[inline]
     fn poll_writing(
         &self,
         cx: &mut Context<'_>,
+        wanted: usize,
         write: impl Fn() -> rustix::io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        match write() {
-            Ok(count) => return Poll::Ready(Ok(count)),
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(error) => return Poll::Ready(Err(error.into())),
+        if self.watched.get().is_none() {
+            match write() {
+                Ok(count) => return Poll::Ready(Ok(count)),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
         }
         let watched = self.watched()?;
         loop {
             // Taken before the call it judges: an edge that comes in between is not lost.
             let mut guard = ready!(watched.poll_write_ready(cx))?;
             match write() {
-                Ok(count) => return Poll::Ready(Ok(count)),
+                Ok(count) => {
+                    // A short write filled the socket: the next poll can wait at once.
+                    if count > 0 && count < wanted {
+                        guard.clear_ready();
+                    }
+                    return Poll::Ready(Ok(count));
+                }
                 Err(Errno::AGAIN) => guard.clear_ready(),
                 Err(Errno::INTR) => {}
                 Err(error) => return Poll::Ready(Err(error.into())),
@@ -143,7 +153,9 @@ impl Stream {
         if has_more {
             flags |= SendFlags::MORE;
         }
-        self.poll_writing(cx, || rustix::net::send(&self.fd, bytes, flags))
+        self.poll_writing(cx, bytes.len(), || {
+            rustix::net::send(&self.fd, bytes, flags)
+        })
     }
 
     /// Sends up to `count` bytes of `file` from `offset` on, without a copy where the kernel can;
@@ -155,7 +167,7 @@ impl Stream {
         offset: u64,
         count: usize,
     ) -> Poll<io::Result<usize>> {
-        self.poll_writing(cx, || send_file(&self.fd, file, offset, count))
+        self.poll_writing(cx, count, || send_file(&self.fd, file, offset, count))
     }
 
     /// Waits until there is something to read, or the peer has closed.

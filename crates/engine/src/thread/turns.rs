@@ -9,11 +9,12 @@ use std::task::{Context, Poll, Waker};
 /// Turns that are given before everybody else's work is looked at again.
 const TURNS: usize = 16;
 
-/// Turns for clients that send a request piece by piece.
+/// Turns for clients that send a request, or take a response, piece by piece.
 ///
-/// Some thousands of them may send at once. Each that is woken asks for a turn before it reads, which
-/// costs a fraction of reading; beyond a few they stand in a line, and whoever sent a whole request
-/// waits for a few of them and not for all.
+/// Some thousands of them may do so at once. Each that is woken asks for a turn before it moves
+/// anything, which costs a fraction of moving; beyond a few they stand in a line, and whoever sent a
+/// whole request waits for a few of them and not for all. A response that goes out as fast as it comes
+/// stands in it too, once in a while.
 #[derive(Default)]
 pub(crate) struct Turns {
     /// Turns that may be had without waiting.
@@ -35,19 +36,12 @@ impl Turns {
         let number = match turn.0 {
             Some(number) => number,
             None => {
-                let mut line = self.line.borrow_mut();
                 let left = self.left.get();
-                if left > 0 && line.is_empty() {
+                if left > 0 && self.line.borrow().is_empty() {
                     self.left.set(left - 1);
                     return Poll::Ready(());
                 }
-                line.push_back(cx.waker().clone());
-                let number = self.given.get();
-                self.given.set(number + 1);
-                if let Some(giver) = self.giver.take() {
-                    giver.wake();
-                }
-                *turn.0.insert(number)
+                self.stand(turn, cx)
             }
         };
         if number < self.called.get() {
@@ -55,6 +49,17 @@ impl Turns {
             return Poll::Ready(());
         }
         Poll::Pending
+    }
+
+    /// Stands in the line: `turn` comes after those who stand there, and after what has come meanwhile.
+    pub(crate) fn stand(&self, turn: &mut Turn, cx: &Context<'_>) -> u64 {
+        self.line.borrow_mut().push_back(cx.waker().clone());
+        let number = self.given.get();
+        self.given.set(number + 1);
+        if let Some(giver) = self.giver.take() {
+            giver.wake();
+        }
+        *turn.0.insert(number)
     }
 
     /// Calls those who are first in the line; false when nobody is in it.

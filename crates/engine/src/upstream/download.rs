@@ -4,7 +4,7 @@ use super::attempt::Sender;
 use super::load;
 use crate::downstream::{Absence, Downstream, Expired, Upload};
 use crate::snapshot::BackendPlan;
-use crate::thread::{Buffer, Connection, LARGE};
+use crate::thread::{Buffer, Connection, LARGE, Turn};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use tidegate_config::LoadReport;
@@ -14,6 +14,8 @@ use tidegate_request::ResponseFraming;
 
 /// Bodies longer than this are read in large pieces.
 const LONG: u64 = 16 << 10;
+/// Bytes that go to one client before others get their turn.
+const SHARE: usize = 1 << 20;
 
 /// Why the rest of a response never reached the client.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,7 @@ pub(crate) struct Download<'a> {
     pub(crate) bytes: u64,
     progress: Moment,
     waits_for_client: bool,
+    turn: Turn,
     /// What a load report in the trailers is to look like, and what one said.
     report: Option<&'a LoadReport>,
     pub(crate) load: Option<f64>,
@@ -76,6 +79,7 @@ impl<'a> Download<'a> {
             bytes: 0,
             progress: now,
             waits_for_client: false,
+            turn: Turn::default(),
             report,
             load: None,
         }
@@ -177,13 +181,25 @@ impl<'a> Download<'a> {
         connection: &Connection,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Cut>> {
+        let turns = &downstream.thread.turns;
+        if self.waits_for_client && turns.poll(&mut self.turn, cx).is_pending() {
+            return self.wait(true);
+        }
+        let mut moved = 0;
         loop {
+            if moved > SHARE {
+                turns.stand(&mut self.turn, cx);
+                return self.wait(true);
+            }
             let is_direct = self.sent == self.out.len() && self.is_raw() && !self.buffer.is_empty();
             if is_direct && !self.is_done {
                 let count = (self.buffer.len() as u64).min(self.left) as usize;
                 let data = self.buffer.data().get(..count).unwrap_or_default();
                 match downstream.stream.poll_write(cx, data) {
-                    Poll::Ready(Ok(count)) => self.took(count),
+                    Poll::Ready(Ok(count)) => {
+                        moved += count;
+                        self.took(count);
+                    }
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(client_gone())),
                     Poll::Pending => return self.wait(true),
                 }
@@ -192,7 +208,10 @@ impl<'a> Download<'a> {
             }
             if let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
                 match downstream.stream.poll_write(cx, rest) {
-                    Poll::Ready(Ok(count)) => self.sent += count,
+                    Poll::Ready(Ok(count)) => {
+                        moved += count;
+                        self.sent += count;
+                    }
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(client_gone())),
                     Poll::Pending => return self.wait(true),
                 }
