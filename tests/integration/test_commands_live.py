@@ -73,6 +73,15 @@ def test_explain_live_asks_the_node_and_names_the_line(gateway: Supervised, upst
     assert "upstream   GET /home/x?a=1" in said
 
 
+def test_explain_live_refuses_a_port_that_no_listener_has(gateway: Supervised) -> None:
+    assert (
+        "(live: t)" in gateway.run("explain", "GET", f"http://localhost:{gateway.port}/home", "--live").stdout
+    )
+    refused = gateway.run("explain", "GET", "http://localhost:1/home", "--live")
+    assert refused.returncode == 2
+    assert f"no listener has port 1; there are `web` at {gateway.port}" in refused.stderr
+
+
 def test_why_shows_what_became_of_a_request(gateway: Supervised, upstream: FakeEndpoint) -> None:
     found = request_id(gateway, "/home/y", upstream)
     said = gateway.run("why", found)

@@ -13,6 +13,7 @@ from tidegate.cli.chain import Chain, Positions
 from tidegate.cli.codes import FAILED, USAGE, refuse, stop
 from tidegate.cli.live import find
 from tidegate.cli.output import paint, plain, print_json
+from tidegate.config.names import STANDARD_METHODS
 from tidegate.protocol import Channel, ProtocolError, Refused
 from tidegate.runtime import Instance
 
@@ -33,11 +34,14 @@ class Question:
     local_address: str | None = None
 
     def request(self, ports: dict[str, int]) -> dict[str, Any]:
-        """As the engine takes it; ends the command when it is no request.
+        """As the engine takes it; ends the command when it is no request, or no listener would get it.
 
         Args:
             ports: The port of each listener, 0 for a Unix socket, in the order of the configuration.
         """
+        if self.method not in STANDARD_METHODS and self.method.upper() in STANDARD_METHODS:
+            # RFC 9110 §9.1: as typed, it would be a method of its own.
+            stop(f"methods are case-sensitive; did you mean `{self.method.upper()}`?", USAGE)
         fields = []
         for header in self.headers:
             name, colon, value = header.partition(":")
@@ -45,13 +49,16 @@ class Question:
                 stop(f"{header!r} is not a field; write it as 'Name: value'", USAGE)
             fields.append([name.strip(), value.strip()])
         url = self.url if self.url.startswith("/") or "://" in self.url else f"http://{self.url}"
-        parts = urlsplit(url)
+        try:
+            parts, port = urlsplit(url), urlsplit(url).port
+        except ValueError as error:
+            stop(f"{self.url!r} is no URL: {error}", USAGE)
         if parts.scheme not in ("", "http"):
             stop(f"{self.url!r}: only http:// is served; write the URL with it, or a path alone", USAGE)
         if url.startswith("/") and not any(name.lower() == "host" for name, _ in fields):
             fields.insert(0, ["Host", "localhost"])
         request: dict[str, Any] = {"method": self.method, "url": url, "headers": fields}
-        listener = self.listener or _listener(parts.port, ports)
+        listener = self.listener or _listener(port, ports)
         if listener is not None:
             request["listener"] = listener
         if self.client is not None:
@@ -62,8 +69,13 @@ class Question:
 
 
 def _listener(port: int | None, ports: dict[str, int]) -> str | None:
-    """The listener with the URL's port, else the first that is not for tidegate's own pages."""
+    """The listener with the URL's port; of a URL without one 80, or else the first that is not for tidegate's
+    own pages. A port that nobody listens at ends the command."""
     by_port = [name for name, own in ports.items() if own == (port or 80)]
+    if port is not None and not by_port:
+        known = ", ".join(f"`{name}` at {own or 'a Unix socket'}" for name, own in ports.items())
+        there = f"there are {known}" if known else "there is none"
+        stop(f"no listener has port {port}; {there}; write one of these ports, or `--listener NAME`", USAGE)
     others = [name for name in ports if name != ADMIN]
     return next(iter([*by_port, *others, *ports]), None)
 
@@ -138,7 +150,7 @@ def _live(question: Question, instance: Instance) -> dict[str, Any]:
 
 def _port(address: str) -> int:
     port = address.rpartition(":")[2]
-    return int(port) if port.isdecimal() else 0
+    return int(port) if port.isdecimal() and not address.startswith("unix:") else 0
 
 
 def _positions_of(instance: Instance) -> Positions:

@@ -215,6 +215,29 @@ def test_explain_takes_fields_and_refuses_what_is_none(folder: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("get", "/home"), "methods are case-sensitive; did you mean `GET`?"),
+        (("GET", "http://localhost:8081/home"), "no listener has port 8081; there are `web` at 8080"),
+        (("GET", "http://localhost:80/home"), "no listener has port 80; there are `web` at 8080"),
+        (("GET", "http://localhost:99999/home"), "'http://localhost:99999/home' is no URL"),
+        (("GET", "/home", "--listener", "other"), "there is no listener `other`"),
+    ],
+)
+def test_explain_refuses_what_no_listener_would_get(folder: Path, asked: tuple[str, ...], said: str) -> None:
+    refused = tidegate_command(folder, "explain", *asked)
+    assert refused.returncode == 2 and said in refused.stderr
+
+
+def test_explain_takes_what_a_listener_may_get(folder: Path) -> None:
+    # A method of one's own, and a URL without a port.
+    assert (
+        "route      home" in tidegate_command(folder, "explain", "FETCH", "http://a.example:8080/home").stdout
+    )
+    assert "route      home" in tidegate_command(folder, "explain", "GET", "http://a.example/home").stdout
+
+
 def test_explain_takes_the_address_that_is_dialled(folder: Path) -> None:
     routes = "[{ match: { local_addresses: 10.0.0.5 }, to: { respond: 204 } }]"
     (folder / "local.yaml").write_text(f"listeners: {{ web: {{ port: 8080 }} }}\nroutes: {routes}\n")

@@ -15,7 +15,7 @@ _FIELD_VALUE = re.compile(
 )
 _HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}(?:/.*)?", re.ASCII)
 _HALF_URL = re.compile(r"(?:[a-z][a-z0-9+.-]*:|/)", re.ASCII)
-_STANDARD_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
+STANDARD_METHODS: Final = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
 # As `PROTECTED`, `CONNECTION_FIELDS` and `Via` in crates/policies/src/edit.rs.
 _FRAMING_FIELDS = frozenset(
     [
@@ -86,7 +86,7 @@ def method(text: str) -> str:
         raise ValueError(f"`{text[:64]}` is no method")
     if text.upper() in ("CONNECT", "TRACE", "TRACK"):
         raise ValueError(f"`{text.upper()}` is always refused, so no route can match it")
-    if text not in _STANDARD_METHODS and text.upper() in _STANDARD_METHODS:
+    if text not in STANDARD_METHODS and text.upper() in STANDARD_METHODS:
         raise ValueError(f"methods are case-sensitive; write `{text.upper()}`")
     return text
 
