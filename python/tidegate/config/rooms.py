@@ -146,6 +146,8 @@ class Rooms:
         if not _is_known(self.area, tag):
             if tag in _NOT_YET[self.area]:
                 raise refuse(f"`{tag}` does not exist yet in this version; {self._examples()}", "room_type")
+            if self.area == "health" and tag.startswith("/"):
+                raise refuse(f'a text alone is a type; write `{{ type: http, path: "{tag}" }}`', "room_type")
             raise refuse(f"no such type `{tag}`{did_you_mean(tag, tags(self.area))}", "room_type")
         return room(self.area, tag).model_validate(value)
 

@@ -169,6 +169,10 @@ def test_twelve_mistakes_give_twelve_messages_at_their_places() -> None:
             "1:29: backends.b.balancing: no such type `least_requests`; did you mean `least_request`?",
         ),
         (
+            "backends: { b: { health_check: /healthz } }",
+            '1:32: backends.b.health_check: a text alone is a type; write `{ type: http, path: "/healthz" }`',
+        ),
+        (
             "backends: { b: { health_check: {} } }",
             "1:32: backends.b.health_check: has no `type`; there are `command`, `http`, `python`, `tcp`",
         ),

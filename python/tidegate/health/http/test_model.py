@@ -2,6 +2,7 @@
 """Settings of `http`: good and bad."""
 
 import pytest
+import yaml
 
 from tidegate.config.backend import Backend
 from tidegate.config.problem import ConfigError
@@ -52,6 +53,19 @@ def test_a_bad_pace_is_refused(settings: dict[str, object], says: str) -> None:
 def test_what_makes_no_request_is_refused(settings: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         HttpCheck(**settings)
+
+
+def test_a_path_alone_is_answered_with_the_whole_form() -> None:
+    with pytest.raises(ConfigError) as refused:
+        Backend(health_check="/healthz?deep=1")
+    (problem,) = refused.value.problems
+    assert problem.message == 'a text alone is a type; write `{ type: http, path: "/healthz?deep=1" }`'
+    whole = yaml.safe_load(problem.message.split("`")[1])
+    assert Backend(health_check=whole).health_check == HttpCheck(path="/healthz?deep=1")
+    with pytest.raises(ConfigError, match="no such type `httpx`; did you mean `http`"):
+        Backend(health_check="httpx")
+    with pytest.raises(ConfigError, match="no such type `/healthz`"):
+        Backend(balancing="/healthz")
 
 
 def test_path_and_host_have_one_spelling() -> None:
