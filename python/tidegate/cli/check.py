@@ -55,17 +55,13 @@ def check(sources: Sequence[str], *, as_json: bool) -> None:
         print_json({"ok": False, "problems": [problem_json(problem) for problem in error.problems]})
         raise SystemExit(REFUSED) from None
     warnings = missing_handlers(compiled)
-    counts = {kind + "s": compiled.count(kind) for kind in ("listener", "route", "backend", "function")}
     if as_json:
         told = [problem_json(problem) for problem in warnings]
-        print_json({"ok": True, "problems": [], "warnings": told, **counts})
+        print_json({"ok": True, "problems": [], "warnings": told, **compiled.counts})
         return
     for problem in warnings:
         print(f"warning: {problem}", file=sys.stderr)
-    shown = ", ".join(
-        f"{count} {name if count != 1 else name[:-1]}" for name, count in counts.items() if count
-    )
-    print(f"ok: {shown or 'empty'}")
+    print(f"ok: {compiled.summary()}")
 
 
 def problem_json(problem: Problem) -> dict[str, object]:

@@ -119,7 +119,7 @@ def test_help_answers_within_150_ms_of_processor_time(folder: Path) -> None:
 
 def test_a_good_file_is_counted(folder: Path) -> None:
     said = tidegate_command(folder, "check", "tidegate.yaml")
-    assert (said.returncode, said.stdout) == (0, "ok: 1 listener, 2 routes, 2 backends\n")
+    assert (said.returncode, said.stdout) == (0, "ok: 1 listener, 2 routes, 1 backend\n")
     as_json = json.loads(tidegate_command(folder, "check", "tidegate.yaml", "--json").stdout)
     assert as_json == {
         "ok": True,
@@ -127,7 +127,7 @@ def test_a_good_file_is_counted(folder: Path) -> None:
         "warnings": [],
         "listeners": 1,
         "routes": 2,
-        "backends": 2,
+        "backends": 1,
         "functions": 0,
     }
 
@@ -274,7 +274,7 @@ def test_a_word_of_other_programs_is_answered_with_ours(word: str) -> None:
 
 
 def test_tidegate_yaml_is_read_where_no_file_is_named(folder: Path) -> None:
-    assert tidegate_command(folder, "check").stdout == "ok: 1 listener, 2 routes, 2 backends\n"
+    assert tidegate_command(folder, "check").stdout == "ok: 1 listener, 2 routes, 1 backend\n"
     (folder / "tidegate.yaml").unlink()
     said = tidegate_command(folder, "check")
     assert said.returncode == 3 and "tidegate init" in said.stderr

@@ -35,6 +35,8 @@ class Compiled:
         code: Folders with users' code; `reloads` says which are to be watched in any case.
         weighers: Functions that compute weights.
         processes: By backend, the servers of the user's own that are to run.
+        counts: How many `listeners`, `routes`, `backends` and `functions` were written; what follows from
+            others, such as the listener of `gateway.admin` or a backend for a URL in `to`, is not counted.
     """
 
     snapshot: Snapshot
@@ -48,6 +50,7 @@ class Compiled:
     reloads: list[Path] = field(default_factory=list)
     weighers: list[Weigher] = field(default_factory=list)
     processes: dict[str, Wanted] = field(default_factory=dict, repr=False)
+    counts: dict[str, int] = field(default_factory=dict)
 
     def addresses(self) -> list[Address]:
         """What has to be bound, one per listener."""
@@ -63,9 +66,10 @@ class Compiled:
         value: dict[str, Any] = json.loads(self.snapshot.resources["gateway", "gateway"].value)
         return value
 
-    def count(self, kind: str) -> int:
-        """How many resources of a kind there are."""
-        return sum(1 for found, _ in self.snapshot.resources if found == kind)
+    def summary(self) -> str:
+        """The counts in words, without those of 0: `1 listener, 2 routes`; `empty` if all are."""
+        told = [f"{n} {kind[:-1] if n == 1 else kind}" for kind, n in self.counts.items() if n]
+        return ", ".join(told) or "empty"
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain values, for a process that may not pass objects."""
@@ -85,6 +89,7 @@ class Compiled:
             "reloads": [str(path) for path in self.reloads],
             "weighers": [asdict(weigher) for weigher in self.weighers],
             "processes": self.processes,
+            "counts": self.counts,
         }
 
     @classmethod
@@ -110,6 +115,7 @@ class Compiled:
             [Path(path) for path in value["reloads"]],
             [Weigher(**weigher) for weigher in value["weighers"]],
             value["processes"],
+            value["counts"],
         )
 
 
@@ -156,6 +162,7 @@ def compile_all(
         sorted({folders[name] for name, function in gateway.functions.items() if function.reload}),
         weighing,
         wanted(gateway.backends, folder, gateway.gateway.function_user),
+        {kind: len(getattr(gateway, kind)) for kind in ("listeners", "routes", "backends", "functions")},
     )
 
 

@@ -332,8 +332,7 @@ class Controller:
             self._watcher.watch([], fresh.reloads)
 
     def _summary(self, current: Compiled) -> str:
-        counts = [f"{current.count(kind)} {kind}s" for kind in ("listener", "route", "backend")]
-        return f"snapshot {self._node.number}: {', '.join(counts)}" + (
+        return f"snapshot {self._node.number}: {current.summary()}" + (
             "; the last change was refused" if self._last_error else ""
         )
 
