@@ -35,7 +35,7 @@ def run_worker(
     listener: int,
     functions: list[Any],
     hooks: object,
-    options: dict[str, int],
+    options: dict[str, int | None],
     on_start: Callable[[Worker], object],
 ) -> None: ...
 

@@ -9,10 +9,9 @@ descriptor 4.
 import json
 import os
 import sys
-from datetime import datetime
 
 from tidegate._build import build, version
-from tidegate.events import FORMS, resolve
+from tidegate.events import Events, asked
 
 
 def main() -> int:
@@ -31,7 +30,7 @@ def main() -> int:
         )
         return 1
     # Said by the code that runs, not by the supervisor: that may be of another version.
-    own = {"version": version(), "build": build(), "log_offset_s": _log_offset()}
+    own = {"version": version(), "build": build(), "log_offset_s": Events("node", asked()).offset_s}
     settings = json.loads(text) | own
     if "threads" not in settings:
         with open(4, "rb") as pipe:
@@ -41,15 +40,6 @@ def main() -> int:
             return 0
         settings |= json.loads(rest)
     return _engine.run_node(json.dumps(settings))
-
-
-def _log_offset() -> int | None:
-    """How far local time is east of UTC, in seconds, where the log is for people; none where it is JSON."""
-    asked = os.environ.get("TIDEGATE_LOG_FORMAT")
-    if resolve(next((form for form in FORMS if form == asked), "auto")) == "json":
-        return None
-    offset = datetime.now().astimezone().utcoffset()
-    return round(offset.total_seconds()) if offset else 0
 
 
 if __name__ == "__main__":

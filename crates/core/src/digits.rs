@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Numbers as text, without the machinery of `write!`: it took a third of the log's time,
 //! and a twentieth of a request's.
+use crate::civil;
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -37,6 +38,24 @@ pub fn push_clock(out: &mut Vec<u8>, second: u64) {
     push_padded::<2>(out, second / 60 % 60);
     out.push(b':');
     push_padded::<2>(out, second % 60);
+}
+
+/// Appends a time as RFC 3339 writes it, in UTC with `FRACTION` digits (1 to 6) of a second.
+#[inline]
+pub fn push_time<const FRACTION: usize>(out: &mut Vec<u8>, wall_micros: u64) {
+    let seconds = wall_micros / 1_000_000;
+    let (year, month, day) = civil(seconds / 86_400);
+    push_padded::<4>(out, year);
+    out.push(b'-');
+    push_padded::<2>(out, month);
+    out.push(b'-');
+    push_padded::<2>(out, day);
+    out.push(b'T');
+    push_clock(out, seconds % 86_400);
+    out.push(b'.');
+    let dropped = 10u64.pow(6u32.saturating_sub(FRACTION as u32));
+    push_padded::<FRACTION>(out, wall_micros % 1_000_000 / dropped);
+    out.push(b'Z');
 }
 
 /// The last `WIDTH` hexadecimal digits of `number`, in lower case, with zeros before it.

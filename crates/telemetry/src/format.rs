@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::{LogBatch, LogEntry, Text};
 use std::io::Write;
-use tidegate_core::{civil, digits};
+use tidegate_core::digits;
 
 /// What log lines show, and which are written.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +49,7 @@ pub fn format_entry(
         out.push(b'"');
     };
     out.extend_from_slice(b"{\"time\":\"");
-    write_time(out, entry.wall_micros);
+    digits::push_time::<6>(out, entry.wall_micros);
     out.push(b'"');
     text(out, "request_id", batch.text(entry, Text::RequestId));
     let trace = batch.text(entry, Text::Trace);
@@ -255,20 +255,4 @@ fn is_redacted(name: &[u8], redact: &[String]) -> bool {
     redact
         .iter()
         .any(|word| plain.eq_ignore_ascii_case(word.as_bytes()))
-}
-
-/// RFC 3339 in UTC with microseconds.
-fn write_time(out: &mut Vec<u8>, micros: u64) {
-    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
-    let (year, month, day) = civil(seconds / 86_400);
-    digits::push_padded::<4>(out, year);
-    out.push(b'-');
-    digits::push_padded::<2>(out, month);
-    out.push(b'-');
-    digits::push_padded::<2>(out, day);
-    out.push(b'T');
-    digits::push_clock(out, seconds % 86_400);
-    out.push(b'.');
-    digits::push_padded::<6>(out, fraction);
-    out.push(b'Z');
 }

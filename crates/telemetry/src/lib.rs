@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Metrics and the access log.
+//! Metrics, the access log, and the form of lines in the log of events.
 //!
 //! A node's threads only add numbers and copy bytes; formatting and writing happen on the log
 //! thread ([`LogWriter`]) and when metrics are asked for ([`render`]).
@@ -7,6 +7,7 @@
 
 mod combined;
 mod entry;
+mod event;
 mod format;
 mod kept;
 mod metrics;
@@ -21,6 +22,7 @@ mod writer;
 mod tests;
 
 pub use entry::{LogBatch, LogEntry, TEXTS, Text};
+pub use event::Event;
 pub use format::{LogFormat, format_entry};
 pub use metrics::{DURATION_BUCKETS_US, Mirrored, RouteStats, SharedRouteStats, ThreadStats};
 pub use render::{Gauge, Scrape, render};

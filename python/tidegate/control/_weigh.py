@@ -15,10 +15,10 @@ import os
 import queue
 import sys
 import threading
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from tidegate.functions import _log
 from tidegate.weighing import MARK, EndpointStatus
 
 MOST = 1000.0
@@ -65,7 +65,7 @@ def judged(answer: Any, addresses: set[str]) -> dict[str, float]:
 def main() -> None:
     """Answers until nobody asks any more."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+    log = _log.install("weights")
     asked: queue.Queue[str] = queue.Queue()
     # Code that hangs must not keep this process when control is gone.
     threading.Thread(target=_listen, args=(asked,), daemon=True).start()
@@ -86,8 +86,8 @@ def main() -> None:
             except Wrong as wrong:
                 told = {"error": str(wrong)}
             except Exception as error:
-                traceback.print_exc()
                 told = {"error": f"raised {type(error).__name__}: {error}"}
+                log.failure(f"{sys.argv[1]} {told['error']}", error)
             print(json.dumps(told), file=answers, flush=True)
 
 

@@ -2,8 +2,8 @@
 """What user code needs to take part in a request: policies, functions and their requests and responses.
 
 This package runs inside function workers, in the user's own virtual environment if one is named. So it
-uses the standard library and the compiled module only. Start with `policy`; `README.md` beside this file
-tells the kinds of functions and their limits.
+uses the standard library, the compiled module and `tidegate.events` only. Start with `policy`; `README.md`
+beside this file tells the kinds of functions and their limits.
 """
 
 from __future__ import annotations

@@ -1,31 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where `print`, `logging` and tracebacks of user code go: JSON lines that name the request.
+"""Where `print`, `logging` and tracebacks of user code go: the log, in lines that name the request.
 
-A line is an object with `time` (RFC 3339, UTC), `level`, `process` (`worker`), `message` and, where they
-are known, `function` and `request`; `stream` for text that was printed, `logger` for records, `traceback`
-for failures. A line is one write and ends in the only newline it has, so no text can pass as another line.
+A line is one of `tidegate.events` with `function` and `request`, where they are known; `stream` for text that
+was printed, `logger` for records, `traceback` for failures. No text can pass as another line.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
 import sys
 import threading
 import traceback
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tidegate._engine import Request
+from tidegate.events import Events, asked
+
+if TYPE_CHECKING:
+    from tidegate._engine import Request
 
 current: ContextVar[Request | None] = ContextVar("tidegate_request", default=None)
 """The request whose code runs in this context; tasks that the code starts inherit it."""
 
-_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
-"""What some readers take for the end of a line and JSON does not escape."""
 LIMIT = 16_384
 """Characters of one message or traceback; the rest is cut off."""
 
@@ -33,27 +31,21 @@ LIMIT = 16_384
 class Log:
     """Writes lines to a descriptor."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, process: str = "worker") -> None:
         self.descriptor = descriptor
+        self._events = Events(process, asked(), descriptor)
+
+    @property
+    def offset_s(self) -> int | None:
+        """As the engine takes it, which writes when this can not."""
+        return self._events.offset_s
 
     def write(self, level: str, message: str, request: Request | None = None, **details: object) -> None:
         """Writes a line; it is lost when nobody reads or the disk is full."""
-        entry: dict[str, object] = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "level": level,
-            "process": "worker",
-        }
         request = request or current.get()
         if request is not None:
-            entry |= {"function": request.function, "request": request.id}
-        entry |= {"message": _cut(message)} | details
-        try:
-            text = json.dumps(entry, ensure_ascii=False, default=str).translate(_LINE_ENDS)
-            rest = text.encode(errors="backslashreplace") + b"\n"
-            while rest:
-                rest = rest[os.write(self.descriptor, rest) :]
-        except OSError:
-            return
+            details = {"function": request.function, "request": request.id} | details
+        self._events.write(level, _cut(message), details)
 
     def failure(self, message: str, error: BaseException, request: Request | None = None) -> None:
         """Writes a line with a traceback, without the frames of this package."""
@@ -145,12 +137,15 @@ class Handler(logging.Handler):
         self._log.write(record.levelname.lower(), message, **details)
 
 
-def install() -> Log:
+def install(process: str = "worker") -> Log:
     """Takes over standard output, standard error and the root logger.
 
     Descriptor 1 becomes a copy of descriptor 2, so what other programs print ends up there as well.
+
+    Args:
+        process: What the log calls this process.
     """
-    log = Log(os.dup(2))
+    log = Log(os.dup(2), process)
     os.dup2(2, 1)
     sys.stdout = Stream(log, "stdout", "info")
     sys.stderr = Stream(log, "stderr", "warning")

@@ -207,6 +207,7 @@ def _serve(settings: Settings, loop: asyncio.AbstractEventLoop, log: _log.Log, t
         faulthandler.register(DUMP_SIGNAL, file=dump, all_threads=True)
         options = {
             "log_descriptor": log.descriptor,
+            "log_offset_s": log.offset_s,
             "dump_descriptor": dump.fileno(),
             "dump_signal": int(DUMP_SIGNAL),
             "capacity": max(function.concurrency for function in settings.functions),

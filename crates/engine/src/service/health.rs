@@ -59,11 +59,13 @@ fn reconcile(service: &Rc<Service>, running: &mut HashMap<(String, String), Runn
         stays
     });
     for (key, (room, check, endpoint, targets)) in wanted {
+        let backend = key.0.clone();
         running.entry(key).or_insert_with(|| {
             let asker = Asker {
                 service: service.clone(),
             };
-            let task = tokio::task::spawn_local(watch(asker, check, endpoint.clone(), targets));
+            let watching = watch(asker, backend, check, endpoint.clone(), targets);
+            let task = tokio::task::spawn_local(watching);
             Running {
                 room: room.clone(),
                 endpoint,
@@ -82,7 +84,14 @@ fn reconcile(service: &Rc<Service>, running: &mut HashMap<(String, String), Runn
 type Targets = Arc<arc_swap::ArcSwap<Vec<Target>>>;
 
 /// Checks one endpoint for as long as it is wanted.
-async fn watch(asker: Asker, check: Arc<dyn Check>, endpoint: Arc<Endpoint>, targets: Targets) {
+async fn watch(
+    asker: Asker,
+    backend: String,
+    check: Arc<dyn Check>,
+    endpoint: Arc<Endpoint>,
+    targets: Targets,
+) {
+    let named = format!("endpoint {} of {backend}", endpoint.address);
     let mut draw = Draw::from_entropy();
     let mut pauses = Pauses::default();
     let clock = asker.service.node.clock.clone();
@@ -108,10 +117,7 @@ async fn watch(asker: Asker, check: Arc<dyn Check>, endpoint: Arc<Endpoint>, tar
         let now = clock.now();
         if exclusion.is_over(&endpoint, has_passed, check.healthy_after(), now) {
             endpoint.state.returned(now);
-            super::say(&format!(
-                "endpoint {} is taken in again: its checks pass",
-                endpoint.address
-            ));
+            super::say(&format!("{named} is taken in again: its checks pass"));
         }
         let before = endpoint.state.health();
         if passed >= check.healthy_after() && before != Health::Up {
@@ -119,14 +125,14 @@ async fn watch(asker: Asker, check: Arc<dyn Check>, endpoint: Arc<Endpoint>, tar
                 endpoint.state.returned(now);
             }
             endpoint.state.set_health(Health::Up);
-            super::say(&format!("endpoint {} is up", endpoint.address));
+            super::say(&format!("{named} is up"));
         } else if failed >= check.unhealthy_after() && before != Health::Down {
             endpoint.state.set_health(Health::Down);
             let why = match verdict {
                 Verdict::Unhealthy(why) => why,
                 Verdict::Healthy => String::new(),
             };
-            super::warn(&format!("endpoint {} is down: {why}", endpoint.address));
+            super::warn(&format!("{named} is down: {why}"));
         }
         let is_settled = match endpoint.state.health() {
             Health::Up => failed == 0,

@@ -75,8 +75,9 @@ fn judge(plan: &BackendPlan, interval: Option<&Interval>, now: Moment) -> Interv
             };
             if let Some(millis) = exclude(plan, &list, &endpoint.state, now) {
                 super::warn(&format!(
-                    "endpoint {} is left out for {} s: {why}",
+                    "endpoint {} of {} is left out for {} s: {why}",
                     endpoint.address,
+                    plan.name,
                     millis as f64 / 1000.0
                 ));
             }

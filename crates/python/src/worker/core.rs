@@ -148,9 +148,13 @@ impl Core {
                 .ok_or_else(|| PyValueError::new_err(format!("the option {name} is missing")))?
                 .extract()
         };
+        let log_offset = options
+            .get_item("log_offset_s")?
+            .map_or(Ok(None), |value| value.extract())?;
         let watch = Watch::new(
             longest,
             get("log_descriptor")?,
+            log_offset,
             get("dump_descriptor")?,
             get("dump_signal")?,
         )?;

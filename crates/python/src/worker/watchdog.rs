@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use tidegate_core::Moment;
 use tidegate_functions::encode_fatal;
+use tidegate_telemetry::Event;
 
 /// How long past its deadline code may hold up the loop or a thread before the process is ended.
 const GRACE_MS: u64 = 1000;
@@ -29,6 +30,8 @@ const DUMP: usize = 16 << 10;
 pub(super) struct Watch {
     longest_ms: u64,
     log: File,
+    /// As `Event::line` takes it.
+    log_offset: Option<i64>,
     dump: File,
     dump_signal: i32,
     asking: UnixStream,
@@ -53,6 +56,7 @@ impl Watch {
     pub(super) fn new(
         longest_ms: u64,
         log: RawFd,
+        log_offset: Option<i64>,
         dump: RawFd,
         dump_signal: i32,
     ) -> std::io::Result<Self> {
@@ -62,6 +66,7 @@ impl Watch {
         Ok(Self {
             longest_ms,
             log: duplicate(log)?,
+            log_offset,
             dump: duplicate(dump)?,
             dump_signal,
             asking,
@@ -251,23 +256,22 @@ fn traces(watch: &Watch) -> String {
     String::from_utf8_lossy(bytes.get(..count).unwrap_or_default()).into_owned()
 }
 
-/// One JSON line in the form of `_log.py`, which needs the GIL.
+/// One line in the form of `_log.py`, which needs the GIL.
 fn log(core: &Core, exchange: Option<&Exchange>, message: &str, trace: Option<&str>) {
-    let micros = core.clock.wall_micros(core.clock.now());
-    let mut line = serde_json::Map::new();
-    line.insert("time".into(), timestamp(micros).into());
-    line.insert("level".into(), "error".into());
-    line.insert("process".into(), "worker".into());
+    let mut details = Vec::new();
     if let Some(exchange) = exchange {
-        line.insert("function".into(), exchange.head.function().into());
-        line.insert("request".into(), exchange.head.request_id().into());
+        details.push(("function", exchange.head.function()));
+        details.push(("request", exchange.head.request_id()));
     }
-    line.insert("message".into(), message.into());
-    if let Some(trace) = trace {
-        line.insert("traceback".into(), trace.into());
-    }
-    let mut bytes = serde_json::Value::from(line).to_string().into_bytes();
-    bytes.push(b'\n');
+    details.extend(trace.map(|trace| ("traceback", trace)));
+    let event = Event {
+        process: "worker",
+        level: "error",
+        message,
+        details: &details,
+    };
+    let micros = core.clock.wall_micros(core.clock.now());
+    let bytes = event.line(micros, core.watch.log_offset);
     let mut rest = &bytes[..];
     while !rest.is_empty() {
         match (&core.watch.log).write(rest) {
@@ -277,26 +281,4 @@ fn log(core: &Core, exchange: Option<&Exchange>, message: &str, trace: Option<&s
             Err(_) => return,
         }
     }
-}
-
-/// RFC 3339 with milliseconds, from microseconds since 1970. Days to a date as in H. Hinnant,
-/// "chrono-Compatible Low-Level Date Algorithms".
-fn timestamp(micros: u64) -> String {
-    let seconds = micros / 1_000_000;
-    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let millis = micros / 1000 % 1000;
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
