@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import tidegate
 
@@ -66,6 +66,8 @@ class Supervised:
         name: str = "t",
         packages: Path | None = None,
         package: Path | None = None,
+        file: str = "tidegate.yaml",
+        stdout: IO[bytes] | int = subprocess.DEVNULL,
     ) -> None:
         """Args:
         folder: Holds the file, the runtime directory and the readiness socket.
@@ -76,12 +78,15 @@ class Supervised:
         name: The instance's.
         packages: Where tidegate and all it needs are, for the interpreter outside of any environment.
         package: The folder that holds the package; this checkout's without it.
+        file: Where the configuration is, in `folder`.
+        stdout: Where standard output goes.
         """
         self.folder = folder
         self.port = port or free_port()
-        self.path = folder / "tidegate.yaml"
+        self.path = folder / file
         self.write(text)
         self.events: list[Event] = []
+        self._stdout = stdout
         self._environment = environment(folder, package)
         self._python = sys.executable
         if packages is not None:
@@ -107,7 +112,7 @@ class Supervised:
             env=self._environment,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=self._stdout,
             stderr=subprocess.PIPE,
             text=True,
         )

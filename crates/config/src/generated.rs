@@ -36,8 +36,8 @@ pub struct GatewaySettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessLog {
-    /// A file to append to, `-` for standard output, `journald`, or `journald:/path` of a journal's
-    /// socket.
+    /// A file to append to, relative to the file that says so; `-` for standard output, `journald`,
+    /// or `journald:/path` of a journal's socket.
     pub path: String,
     /// JSON, or the combined format of web servers, which has no room for what is added below.
     pub format: AccessLogFormat,

@@ -199,7 +199,7 @@ class Compiler:
         Args:
             position: From a path such as `("routes", 3)` to `file:line`: `Loaded.places.where`. For a
                 gateway built in Python it is the line that built the part.
-            folder: What relative roots of files start from; the current folder if left out.
+            folder: What relative roots of files and logs start from; the current folder if left out.
         """
         with no_collection():
             return _Compilation(self, gateway, position, folder or FilePath.cwd()).run()
@@ -288,11 +288,16 @@ class _Compilation:
             value["threads"] = self.compiler.threads
         log = self.gateway.gateway.access_log
         if log is not None:
-            value["access_log"] = self._value(log)
+            value["access_log"] = {**self._value(log), "path": self._log_path(log.path)}
         # `why` and `slow` show requests also where nothing is logged.
         shown = log or AccessLog(path="-")
         value |= {"redact_query": shown.redact_query, "redact_fields": shown.redact_fields}
         self._add("gateway", "gateway", value, ("gateway",))
+
+    def _log_path(self, path: str) -> str:
+        if path == "-" or path == "journald" or path.startswith("journald:"):
+            return path
+        return str(self.folder / path)
 
     def _listener(self, name: str, listener: Listener, path: Path, policies: list[dict[str, Any]]) -> None:
         value = self._value(listener)

@@ -81,7 +81,8 @@ class AccessLog(Model):
     short_forms: ClassVar[tuple[Any, ...]] = ({"type": "string"},)
 
     path: FilePath
-    """A file to append to, `-` for standard output, `journald`, or `journald:/path` of a journal's socket."""
+    """A file to append to, relative to the file that says so; `-` for standard output, `journald`, or
+    `journald:/path` of a journal's socket."""
     format: AccessLogFormat = "json"
     """JSON, or the combined format of web servers, which has no room for what is added below."""
     one_in: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] = 1

@@ -11,12 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.supervised import supervised
 from tidegate.config.gateway_settings import AccessLog
 from tidegate.testing import Message, Reply, endpoint, wait_until
 
 from .kit import ask, shows, small
 
 PATIENCE = 30.0
+TEXT = """
+gateway: { threads: 1, access_log: "LOG" }
+listeners: { web: { address: 127.0.0.1, port: PORT } }
+routes: [{ path: /, to: { respond: ok } }]
+"""
 
 
 def raw_lines(path: Path, count: int) -> list[str]:
@@ -122,3 +128,32 @@ def test_lines_go_to_the_journal_with_fields_of_their_own(tmp_path: Path) -> Non
 def test_what_cannot_be_logged_is_refused(setting: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         AccessLog.model_validate(setting)
+
+
+def test_a_relative_path_starts_at_the_file_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "conf" / "logs").mkdir(parents=True)
+    text = TEXT.replace("LOG", "logs/access.jsonl")
+    with supervised(
+        tmp_path, text, command=["run", "conf/gateway.yaml"], file="conf/gateway.yaml"
+    ) as gateway:
+        gateway.get("/here")
+        [line] = raw_lines(tmp_path / "conf" / "logs" / "access.jsonl", 1)
+        assert json.loads(line)["path"] == "/here"
+        assert gateway.stop() == 0
+
+
+@pytest.mark.parametrize("kind", ["file", "socket"])
+def test_a_dash_is_standard_output_even_if_it_has_no_name(tmp_path: Path, kind: str) -> None:
+    # A socket, as some supervisors hand over, can not be opened by its name in /dev.
+    ours, theirs = socket.socketpair()
+    output = open(tmp_path / "out", "w+b") if kind == "file" else theirs.makefile("wb")  # noqa: SIM115
+    with ours, theirs, output, supervised(tmp_path, TEXT.replace("LOG", "-"), stdout=output) as gateway:
+        gateway.get("/there")
+        if kind == "file":
+            [line] = raw_lines(tmp_path / "out", 1)
+        else:
+            ours.settimeout(PATIENCE)
+            with ours.makefile("r") as lines:
+                line = lines.readline()
+        assert json.loads(line)["path"] == "/there"
+        assert gateway.stop() == 0
