@@ -54,20 +54,28 @@ impl Drop for UnderWay {
     }
 }
 
+/// Where a connection stands.
+enum State {
+    Idle(Box<Downstream>),
+    /// More of a head is to come.
+    Begun(UnderWay, Reading),
+    /// Its requests have it.
+    Busy,
+    Over,
+}
+
 /// One client connection's task. Written out by hand: an async function would keep room for every
 /// state at once, and thousands of idle connections would pay for what few of them do.
 pub(crate) struct Serving {
-    /// Here while the connection is idle.
-    idle: Option<Box<Downstream>>,
-    /// Here while more of a head is to come.
-    begun: Option<(UnderWay, Reading)>,
-    /// A request is under way, in `requests`.
-    is_busy: bool,
+    state: State,
     requests: Option<Requests>,
     /// Whether nothing has been read since it came, or came back from its rest.
     is_fresh: bool,
     thread: Rc<Thread>,
 }
+
+/// Where a connection stands now, and whether that is all that can be done for it.
+type Step = (State, Poll<()>);
 
 impl Serving {
     /// Serves a connection, in a task of its own, until it is over or rests.
@@ -75,9 +83,7 @@ impl Serving {
         let thread = connection.thread.clone();
         let place = connection.holding.place();
         let task = tokio::task::spawn_local(Self {
-            idle: Some(connection),
-            begun: None,
-            is_busy: false,
+            state: State::Idle(connection),
             requests: None,
             is_fresh: true,
             thread: thread.clone(),
@@ -87,86 +93,97 @@ impl Serving {
 
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if let Some(requests) = &mut self.requests
-                && self.is_busy
-            {
-                let (mut connection, after) = ready!(requests.poll(cx));
-                self.is_busy = false;
-                match after {
-                    After::Idle => {
-                        connection.become_idle();
-                        self.idle = Some(connection);
-                    }
-                    After::Begun => {
-                        self.begun = Some((UnderWay(Some(connection)), Reading::default()));
-                    }
-                    After::Over => return Poll::Ready(()),
-                }
-            }
-            if let Some((connection, reading)) = self.begun.take() {
-                ready!(self.read(connection, reading, cx));
-                continue;
-            }
-            let Some(connection) = &mut self.idle else {
-                return Poll::Ready(());
+            let (state, step) = match std::mem::replace(&mut self.state, State::Over) {
+                State::Idle(connection) => self.wait(connection, cx),
+                State::Begun(connection, reading) => self.read(connection, reading, cx),
+                State::Busy => self.carry_on(cx),
+                State::Over => return Poll::Ready(()),
             };
-            let tried = match std::mem::take(&mut self.is_fresh) {
-                true => {
-                    connection.set_idle_timer();
-                    connection.try_read()
-                }
-                false => None,
-            };
-            let waited = match tried {
-                Some(waited) => waited,
-                None => ready!(connection.poll_request(cx)),
-            };
-            match (waited, self.idle.take()) {
-                (Waited::Request, Some(connection)) => {
-                    let connection = UnderWay(Some(connection));
-                    ready!(self.read(connection, Reading::default(), cx));
-                }
-                (Waited::Quiet, Some(connection)) => {
-                    let thread = connection.thread.clone();
-                    let Err(rest) = thread.resting.put(connection.rest()) else {
-                        return Poll::Ready(());
-                    };
-                    self.idle = Some(rest.resume());
-                    self.is_fresh = true;
-                }
-                _ => return Poll::Ready(()),
-            }
+            self.state = state;
+            ready!(step);
         }
     }
 
-    /// Reads a head; ready when the connection is idle, busy or over.
+    /// Waits for the first byte of a request.
+    #[inline]
+    fn wait(&mut self, mut connection: Box<Downstream>, cx: &mut Context<'_>) -> Step {
+        let tried = match std::mem::take(&mut self.is_fresh) {
+            true => {
+                connection.set_idle_timer();
+                connection.try_read()
+            }
+            false => None,
+        };
+        let waited = match tried {
+            Some(waited) => waited,
+            None => match connection.poll_request(cx) {
+                Poll::Ready(waited) => waited,
+                Poll::Pending => return (State::Idle(connection), Poll::Pending),
+            },
+        };
+        let state = match waited {
+            Waited::Request => State::Begun(UnderWay(Some(connection)), Reading::default()),
+            Waited::Quiet => {
+                let resting = &self.thread.resting;
+                match resting.put(connection.rest()) {
+                    Ok(()) => State::Over,
+                    Err(rest) => {
+                        self.is_fresh = true;
+                        State::Idle(rest.resume())
+                    }
+                }
+            }
+            Waited::Over => State::Over,
+        };
+        (state, Poll::Ready(()))
+    }
+
+    /// Reads a head.
     #[inline]
     fn read(
         &mut self,
         mut under_way: UnderWay,
         mut reading: Reading,
         cx: &mut Context<'_>,
-    ) -> Poll<()> {
+    ) -> Step {
         let Some(connection) = &mut under_way.0 else {
-            return Poll::Ready(());
+            return (State::Over, Poll::Ready(()));
         };
-        match connection.poll_head(&mut reading, cx) {
-            Poll::Ready(Head::Closed) => drop(under_way.0.take()),
-            Poll::Ready(head) => {
-                if let Some(connection) = under_way.0.take() {
-                    let requests = self.requests.get_or_insert_with(Requests::new);
-                    requests.begin(connection, head);
-                    self.is_busy = true;
-                }
+        let head = connection.poll_head(&mut reading, cx);
+        if head.is_pending() && !connection.buffer.is_empty() {
+            return (State::Begun(under_way, reading), Poll::Pending);
+        }
+        let state = match (head, under_way.0.take()) {
+            (Poll::Ready(Head::Closed), _) | (_, None) => State::Over,
+            (Poll::Ready(head), Some(connection)) => {
+                let requests = self.requests.get_or_insert_with(Requests::new);
+                requests.begin(connection, head);
+                State::Busy
             }
             // Woken for nothing.
-            Poll::Pending if connection.buffer.is_empty() => self.idle = under_way.0.take(),
-            Poll::Pending => {
-                self.begun = Some((under_way, reading));
-                return Poll::Pending;
+            (Poll::Pending, Some(connection)) => State::Idle(connection),
+        };
+        (state, Poll::Ready(()))
+    }
+
+    /// Carries out what was begun.
+    #[inline]
+    fn carry_on(&mut self, cx: &mut Context<'_>) -> Step {
+        let Some(requests) = &mut self.requests else {
+            return (State::Over, Poll::Ready(()));
+        };
+        let Poll::Ready((mut connection, after)) = requests.poll(cx) else {
+            return (State::Busy, Poll::Pending);
+        };
+        let state = match after {
+            After::Idle => {
+                connection.become_idle();
+                State::Idle(connection)
             }
-        }
-        Poll::Ready(())
+            After::Begun => State::Begun(UnderWay(Some(connection)), Reading::default()),
+            After::Over => State::Over,
+        };
+        (state, Poll::Ready(()))
     }
 }
 
@@ -179,7 +196,7 @@ impl Future for Serving {
         self.thread.timers.look();
         catch_unwind(AssertUnwindSafe(|| self.advance(cx))).unwrap_or_else(|_| {
             self.thread.stats.count(|stats| &stats.panics);
-            (self.idle, self.begun, self.requests) = (None, None, None);
+            (self.state, self.requests) = (State::Over, None);
             Poll::Ready(())
         })
     }

@@ -81,27 +81,29 @@ async fn tries(
     loop {
         let place = match again.take() {
             Some(place) => place,
-            None => match Place::take(downstream, plan, &tries.tried, &key, until).await {
-                Ok(place) => place,
-                // What the first try came to says more than that no other endpoint is left.
-                Err(error) => {
-                    let wait = Wait {
-                        downstream,
-                        plan,
-                        tried: &tries.tried,
-                        key: &key,
-                        until,
-                    };
-                    if let Some(lost) = lost
-                        && wait.restarted(lost).await
-                    {
-                        tries.tried.clear();
-                        continue;
+            None => {
+                let wait = Wait {
+                    downstream,
+                    plan,
+                    tried: &tries.tried,
+                    key: &key,
+                    until,
+                };
+                match Place::take(wait).await {
+                    Ok(place) => place,
+                    // What the first try came to says more than that no other endpoint is left.
+                    Err(error) => {
+                        if let Some(lost) = lost
+                            && wait.restarted(lost).await
+                        {
+                            tries.tried.clear();
+                            continue;
+                        }
+                        let (kind, detail) = record.last_failure.take().unwrap_or(error);
+                        return Outcome::Failed { kind, detail };
                     }
-                    let (kind, detail) = record.last_failure.take().unwrap_or(error);
-                    return Outcome::Failed { kind, detail };
                 }
-            },
+            }
         };
         record.endpoint = Some(place.endpoint.clone());
         let span = record.begin_try(&mut exchange.request, &downstream.thread);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A place at an endpoint, and a connection to it.
-use super::wait::Wait;
+use super::wait::{Wait, Waited};
 use crate::decide::{self, Key, NoEndpoint};
 use crate::downstream::{Downstream, Record};
 use crate::exclusion::exclude;
@@ -39,22 +39,16 @@ impl Place {
     ///
     /// # Errors
     /// Why there is none, with a text for the log.
-    pub(crate) async fn take(
-        downstream: &Downstream,
-        plan: &BackendPlan,
-        tried: &[u16],
-        key: &Key,
-        until: Option<Moment>,
-    ) -> Result<Self, (ErrorKind, &'static str)> {
-        // Whoever would take any endpoint stands behind those that do.
-        let is_in_line = tried.is_empty() && key.session.is_none();
-        let wait = Wait {
+    pub(super) async fn take(wait: Wait<'_>) -> Waited {
+        let Wait {
             downstream,
             plan,
             tried,
             key,
-            until,
-        };
+            ..
+        } = wait;
+        // Whoever would take any endpoint stands behind those that do.
+        let is_in_line = tried.is_empty() && key.session.is_none();
         if is_in_line && !plan.shared.line.is_empty() {
             return wait.in_line().await;
         }

@@ -12,7 +12,8 @@ use tidegate_core::{ErrorKind, Moment};
 
 /// How long somebody waits without looking: health and limits that change tell nobody.
 const LOOK_AGAIN_MS: u64 = 100;
-type Waited = Result<Place, (ErrorKind, &'static str)>;
+
+pub(super) type Waited = Result<Place, (ErrorKind, &'static str)>;
 
 /// A wait counted at its backend.
 pub(crate) struct Pending<'a>(&'a BackendShared);
@@ -47,11 +48,11 @@ impl Drop for Pending<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct Lost {
     /// How it was found out last.
-    pub(super) kind: ErrorKind,
+    kind: ErrorKind,
     /// Of the list that the endpoint is in.
-    pub(super) version: u64,
+    version: u64,
     /// When the request found the first one gone.
-    pub(super) began: Moment,
+    began: Moment,
 }
 
 impl Lost {
@@ -70,7 +71,8 @@ impl Lost {
     }
 }
 
-/// A request that waits for room.
+/// A request that wants an endpoint, and may wait for room.
+#[derive(Clone, Copy)]
 pub(super) struct Wait<'a> {
     pub(super) downstream: &'a Downstream,
     pub(super) plan: &'a BackendPlan,
