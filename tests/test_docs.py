@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+import tidegate
+from tidegate.config.base import Model
 from tidegate.config.compile import Snapshot, compile_gateway
 from tidegate.config.gateway import Gateway
 from tidegate.config.load import loads
@@ -82,6 +84,21 @@ def test_what_stands_for_a_directive_of_another_proxy_is_accepted(place: str, te
 
 def test_the_table_of_other_proxies_has_rows():
     assert len(ROWS) > 80
+
+
+def test_the_reference_has_a_table_for_each_model():
+    told = "".join(page.read_text() for page in ROOT.glob("docs/reference/*.md"))
+    short = {
+        "FieldMatch",
+        "Forward",
+        "Gateway",
+        "HashPart",
+        "PathMatch",
+    }  # their forms are in the table around
+    for name in tidegate.__all__:
+        found = getattr(tidegate, name)
+        if isinstance(found, type) and issubclass(found, Model) and name not in short:
+            assert f"\n## {name}\n" in told, name
 
 
 def test_there_are_examples():

@@ -17,11 +17,13 @@ from pydantic.fields import FieldInfo
 
 from tidegate.config.backend import Backend
 from tidegate.config.base import Model
+from tidegate.config.files import Files
 from tidegate.config.function import Function
 from tidegate.config.gateway_settings import GatewaySettings
 from tidegate.config.listener import Listener
 from tidegate.config.marks import Choice, MaySecret, Reads, Rule
 from tidegate.config.match import FieldMatch, PathMatch
+from tidegate.config.pages import ErrorPage
 from tidegate.config.rooms import AREAS, CONTROL_AREAS, Rooms, room, tags
 from tidegate.config.route import Route
 from tidegate.config.schema import bounds, is_tag, schema, written_default
@@ -46,7 +48,7 @@ _SECTIONS: Final[dict[str, tuple[str, str, tuple[type[Model], ...]]]] = {
     "routes": (
         "Section `routes`",
         "Which requests go where: a list. The most precise match wins, and among equals the first.",
-        (Route, WeightedBackend, Redirect, Respond),
+        (Route, WeightedBackend, Redirect, Respond, Files, ErrorPage),
     ),
     "functions": ("Section `functions`", "User code in function workers: a mapping from names.", (Function,)),
 }
@@ -194,6 +196,10 @@ def _read_type(mark: Reads, annotation: Any) -> str:
         item = written_type(get_args(annotation)[0], [])
         return f"{item}, or a list"
     if get_origin(annotation) is list:
+        pair = get_args(get_args(annotation)[0])
+        if pair and _models(pair[-1]):
+            # Models that users write in a mapping alone are described with routes.
+            return f"mapping to [{pair[-1].__name__}](routes.md#{pair[-1].__name__.lower()})"
         return "mapping from names to values"
     return "URL, name, list or mapping"
 

@@ -584,6 +584,8 @@ pub struct Route {
     /// A URL, a backend's name, a weighted list, or one of `redirect`, `respond`, `files`,
     /// `function`.
     pub to: Target,
+    /// A folder whose files go first: `to` gets what names none of them, and all but GET and HEAD.
+    pub try_files: Option<Files>,
     /// What an endpoint sees instead.
     pub rewrite: Option<Rewrite>,
     /// How long its requests may take.

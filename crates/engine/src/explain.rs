@@ -190,8 +190,10 @@ impl Way<'_> {
             .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
             .collect();
         let mut told = json!({"route": &*self.routed.route.name, "parameters": parameters});
+        let tried = self.routed.route.try_files.as_ref();
+        let file = tried.and_then(|plan| files::tell_tried(plan, &request, self.routed.prefix_len));
         let rest = match self.admit(&mut request) {
-            Ok(mapping) => self.pass_policies(request, mapping),
+            Ok(mapping) => self.pass_policies(request, mapping, file),
             Err(outcome) => outcome,
         };
         merge(&mut told, rest);
@@ -221,10 +223,18 @@ impl Way<'_> {
     }
 
     /// The policies, and the target where none of them answers.
-    fn pass_policies(&self, request: Request, mapping: Option<Mapping>) -> Value {
+    fn pass_policies(
+        &self,
+        request: Request,
+        mapping: Option<Mapping>,
+        file: Option<Value>,
+    ) -> Value {
         let route = self.routed.route;
         // Any draw will do: what depends on it is shown as shares.
-        let backend = decide::backend(self.snapshot, route, &mut Draw::from_seed(0));
+        let backend = match file {
+            Some(_) => None,
+            None => decide::backend(self.snapshot, route, &mut Draw::from_seed(0)),
+        };
         let of_backend = backend.map_or(&[][..], |backend| &backend.filters);
         let filters = [&self.listener.filters[..], &route.filters, of_backend].concat();
         let mut exchange = Exchange {
@@ -245,7 +255,7 @@ impl Way<'_> {
                 "by": "policy",
                 "kind": answer.error.map(|(kind, _)| kind.name()),
             }),
-            None => self.reach(&mut exchange, mapping),
+            None => file.unwrap_or_else(|| self.reach(&mut exchange, mapping)),
         };
         merge(&mut told, rest);
         told

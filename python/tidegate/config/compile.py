@@ -381,12 +381,16 @@ class _Compilation:
 
     def _route(self, route: Route) -> _Compiled:
         name = route_name(route)
-        if not route.policies and route.to.type != "files":
+        if not route.policies and route.to.type != "files" and route.try_files is None:
             # As below, without a step between model and JSON: most of 10,000 routes are like this.
             return _Compiled(route, _resource("route", name, partial(_model_json, route)))
         value = self._value(route)
         if route.to.type == "files":
             value["to"]["root"] = str(self.folder / route.to.root)
+        if route.try_files is not None:
+            # No choice of targets here, so that there is no tag.
+            del value["try_files"]["type"]
+            value["try_files"]["root"] = str(self.folder / route.try_files.root)
         return _Compiled(route, resource("route", name, value))
 
     def _admin_route(self, name: str, page: str) -> dict[str, Any]:

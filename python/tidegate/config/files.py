@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tidegate.config import patterns
 from tidegate.config.base import Model, refuse
@@ -134,6 +134,22 @@ class Files(Model):
     """Ranges of one request that are answered; one that asks for more gets the whole file."""
     cache: FileCache = FileCache()
     """What is remembered of files."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "try_files": "write `suffixes` or `fallback`, or `try_files` on the route, before a backend",
+        "spa": "write `fallback: /index.html`",
+        "autoindex": "write `listing`",
+        "browse": "write `listing`",
+        "gzip_static": "write `precompressed: [gzip]`",
+        "expires": "write `cache_control`",
+        "alias": "write `root`; what the route's path took is left out below it",
+        "hide": "names that begin with a dot are hidden without a setting",
+    }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"root": value} if isinstance(value, str) else value
 
     @field_validator("fallback", mode="after")
     @classmethod

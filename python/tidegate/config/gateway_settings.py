@@ -79,6 +79,14 @@ class AccessLog(Model):
     """One line per request. A text alone is the path."""
 
     short_forms: ClassVar[tuple[Any, ...]] = ({"type": "string"},)
+    elsewhere: ClassVar[dict[str, str]] = {
+        "sampling": "write `one_in: 10` for one request of ten",
+        "sample": "write `one_in: 10` for one request of ten",
+        "file": "write `path`",
+        "filePath": "write `path`",
+        "output": "write `path`",
+        "headers": "write `fields` for those of requests, `response_fields` for those of responses",
+    }
 
     path: FilePath
     """A file to append to, relative to the file that says so; `-` for standard output, `journald`, or
@@ -191,4 +199,10 @@ class GatewaySettings(Model):
     not_yet: ClassVar[dict[str, str]] = {
         "tls": "", "region": "", "store": "",
     }  # fmt: skip
-    elsewhere: ClassVar[dict[str, str]] = {"tracing": "write `otlp: http://localhost:4318`"}
+    elsewhere: ClassVar[dict[str, str]] = {
+        "tracing": "write `otlp: http://localhost:4318`",
+        "metrics": "write `admin: { port: 9180 }`, which has `/metrics`",
+        "client_max_body_size": "write `limits: { body_size: ... }` on a listener, or `body_size` on a route",
+        "error_page": "write `error_pages`",
+        "log_format": "write `access_log: { path: ..., format: json }`",
+    }

@@ -47,6 +47,11 @@ class Otlp(Model):
     """Spans and metrics for an OpenTelemetry collector, as JSON over HTTP. A text alone is the URL."""
 
     short_forms: ClassVar[tuple[Any, ...]] = ({"type": "string"},)
+    elsewhere: ClassVar[dict[str, str]] = {
+        "endpoint": "write `url`",
+        "sampling": "write `one_in: 10` for one request of ten",
+        "protocol": "JSON over HTTP is the one there is; leave it out",
+    }
 
     url: Annotated[str, Rule(collector_url, "`http://host:port`, with or without a path", "^http://")]
     """The collector, such as `http://localhost:4318`; `/v1/traces` and `/v1/metrics` are added."""

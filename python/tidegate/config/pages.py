@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tidegate.config.base import Model, refuse
 from tidegate.config.files import MediaType
@@ -24,6 +24,13 @@ def statuses(text: str) -> str:
 Statuses = Annotated[str, Rule(statuses, "status from 400 to 599, `4xx` or `5xx`", r"^[45]([0-9]{2}|xx)$")]
 
 
+def _page(text: str) -> str:
+    """A page's text, which a name of a file is most likely not meant to be."""
+    if re.fullmatch(r"[\w./-]+\.(html?|json|txt)", text):
+        raise refuse(f"`{text[:60]}` would be sent as the text; for the file write `${{file:{text[:60]}}}`")
+    return text
+
+
 def _bodies(value: Any) -> Any:
     if isinstance(value, str):
         return [("text/html", value)]
@@ -36,7 +43,7 @@ def _bodies(value: Any) -> Any:
 
 _TEXTS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
 Bodies = Annotated[
-    list[tuple[MediaType, FileContent]],
+    list[tuple[MediaType, Annotated[FileContent, AfterValidator(_page)]]],
     Field(max_length=16),
     Reads(_bodies, {"type": "string"}, _TEXTS, only=True),
 ]

@@ -25,12 +25,17 @@ def check_roots(
     """
     problems = []
     for number, route in enumerate(gateway.routes):
-        if route.to.type != "files":
-            continue
-        says = _mistake(folder / route.to.root)
-        if says:
-            file, line = _place(position, number) if position is not None else route.source or ("", 0)
-            problems.append(Problem(says, f"routes[{number}].to.files.root", file, line))
+        roots: list[tuple[tuple[str, ...], str]] = []
+        if route.to.type == "files":
+            roots.append((("to", "files", "root"), route.to.root))
+        if route.try_files is not None:
+            roots.append((("try_files", "root"), route.try_files.root))
+        for path, root in roots:
+            says = _mistake(folder / root)
+            if says:
+                place = None if position is None else position(("routes", number, *path))
+                file, line = _place(place) if place is not None else route.source or ("", 0)
+                problems.append(Problem(says, f"routes[{number}].{'.'.join(path)}", file, line))
     if problems:
         raise ConfigError(problems)
 
@@ -45,6 +50,6 @@ def _mistake(root: Path) -> str:
     return ""
 
 
-def _place(position: Callable[[tuple[int | str, ...]], str], number: int) -> tuple[str, int]:
-    file, _, line = position(("routes", number, "to", "files", "root")).rpartition(":")
+def _place(position: str) -> tuple[str, int]:
+    file, _, line = position.rpartition(":")
     return file, int(line) if line.isdigit() else 0

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from tidegate.config import addresses, patterns
 from tidegate.config.admission import Admission
 from tidegate.config.base import Model, refuse
+from tidegate.config.files import Files
 from tidegate.config.marks import Reads, one_or_more
 from tidegate.config.match import Match, PathMatch
 from tidegate.config.mirror import Mirror
@@ -122,6 +123,8 @@ class Route(Model):
     """What happens to its messages, in this order; responses pass backwards."""
     to: Target
     """A URL, a backend's name, a weighted list, or one of `redirect`, `respond`, `files`, `function`."""
+    try_files: Files | None = None
+    """A folder whose files go first: `to` gets what names none of them, and all but GET and HEAD."""
     rewrite: Rewrite | None = None
     """What an endpoint sees instead."""
     timeouts: RouteTimeouts = RouteTimeouts()
@@ -164,7 +167,6 @@ class Route(Model):
         "filters": "write `policies`",
         "middlewares": "write `policies`",
         "rule": "write `hosts`, `path` or `match`",
-        "try_files": "write `to: { files: { root: ..., fallback: ... } }`",
         "strip_prefix": "write `rewrite: { prefix: / }`",
         "timeout": "write `timeouts: { request: ... }`",
         "sticky": "write `affinity: cookie` on the backend",
@@ -207,9 +209,18 @@ class Route(Model):
                 self._parameters(rewrite.path, "rewrite")
         if self.mirror is not None and self.to.type != "forward":
             raise refuse(f"`mirror` copies what a backend gets, but this route is a `{self.to.type}`", "rule")
+        if self.try_files is not None:
+            self._before_a_backend(self.try_files)
         if self.to.type == "redirect" and self.to.path is not None:
             self._parameters(self.to.path, "redirect")
         return self
+
+    def _before_a_backend(self, files: Files) -> None:
+        if self.to.type != "forward":
+            raise refuse(f"`try_files` goes before a backend, but this route is a `{self.to.type}`", "rule")
+        for key in ("fallback", "listing"):
+            if getattr(files, key):
+                raise refuse(f"`{key}` would leave nothing to `to`; leave it out of `try_files`", "rule")
 
     def _parameters(self, text: str, where: str) -> None:
         if "{" not in text:

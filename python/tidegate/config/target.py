@@ -24,7 +24,18 @@ from tidegate.config.types import (
     Weight,
 )
 
-_NOT_YET = frozenset({"compose", "mirror", "proxy", "static", "fastcgi", "lambda", "grpc", "mock", "tcp"})
+_NOT_YET = frozenset({"compose", "fastcgi", "lambda", "grpc", "mock", "tcp"})
+_INSTEAD = {
+    "static": "write `files`",
+    "root": "write `files`",
+    "file_server": "write `files`",
+    "try_files": "write `try_files` beside `to`",
+    "mirror": "write `mirror` beside `to`",
+    "proxy": "write a backend's name or a URL alone",
+    "url": "write it alone: `to: http://host:port`",
+    "return": "write `respond` or `redirect`",
+}
+"""What other proxies call a target, and what to write."""
 _FORMS = ("redirect", "respond", "files", "function")
 
 InternalPage = Annotated[
@@ -245,6 +256,8 @@ def target(value: Any) -> Any:
     if len(keys) == 1 and keys[0] in _TAGGED:
         return _tagged(keys[0], value[keys[0]])
     for key in keys:
+        if key in _INSTEAD:
+            raise refuse(f"`{key}` is no target; {_INSTEAD[key]}")
         if key in _NOT_YET:
             raise refuse(
                 f"`{key}` does not exist yet in this version; "

@@ -78,15 +78,42 @@ def test_a_rewrite_has_nothing_to_change() -> None:
         Route(path="/a", to={"files": "s"}, rewrite={"prefix": "/"})
 
 
+@pytest.mark.parametrize(
+    ("route", "says"),
+    [
+        ("to: { files: s }, try_files: s", "goes before a backend, but this route is a `files`"),
+        ("to: { respond: 200 }, try_files: s", "goes before a backend, but this route is a `respond`"),
+        (
+            'to: "http://h", try_files: { root: s, fallback: /a.html }',
+            "`fallback` would leave nothing to `to`; leave it out of `try_files`",
+        ),
+        ('to: "http://h", try_files: { root: s, listing: true }', "`listing` would leave nothing to `to`"),
+        ('to: "http://h", try_files: { index: [] }', "root: is missing"),
+        ('to: "http://h", try_files: [s]', "try_files"),
+    ],
+)
+def test_what_cannot_go_before_a_backend_is_refused(route: str, says: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        loads(f"listeners: {{ w: {{ port: 1 }} }}\nroutes: [{{ path: /, {route} }}]")
+    assert any(says in str(problem) for problem in raised.value.problems), raised.value.problems
+
+
+def test_a_folder_alone_may_be_tried_before_a_backend() -> None:
+    short = Route(path="/", to="http://h", try_files="s")
+    assert short == Route(path="/", to="http://h", try_files=Files(root="s"))
+
+
 def test_a_relative_root_starts_at_the_file_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "t.yaml").write_text(
-        "listeners: { w: { port: 1 } }\nroutes: [{ path: /, to: { files: site } }]"
+        "listeners: { w: { port: 1 } }\nroutes: [{ path: /, to: { files: site } },"
+        ' { path: /app, to: "http://h:1", try_files: static }]'
     )
     loaded = load(tmp_path / "t.yaml")
     for folder in (tmp_path, tmp_path / "other"):
         snapshot = Compiler().compile(loaded.gateway, folder=folder)
-        (route,) = (one for (kind, _), one in snapshot.resources.items() if kind == "route")
+        route, app = (one for (kind, _), one in snapshot.resources.items() if kind == "route")
         assert json.loads(route.value)["to"]["root"] == str(folder / "site")
+        assert json.loads(app.value)["try_files"]["root"] == str(folder / "static")
 
 
 def test_a_root_that_is_not_there_is_a_mistake_with_its_place(tmp_path: Path) -> None:
@@ -98,13 +125,15 @@ routes:
   - { path: /a, to: { files: site } }
   - { path: /b, to: { files: gone } }
   - { path: /c, to: { files: { root: file } } }
+  - { path: /d, to: "http://h:1", try_files: gone }
 """
     loaded = loads(text, "t.yaml")
     with pytest.raises(ConfigError) as raised:
         check_roots(loaded.gateway, tmp_path, loaded.places.where)
-    first, second = (str(problem) for problem in raised.value.problems)
+    first, second, third = (str(problem) for problem in raised.value.problems)
     assert first.startswith("t.yaml:5: routes[1].to.files.root: there is no folder")
     assert second.startswith("t.yaml:6: routes[2].to.files.root: ") and "is no folder" in second
+    assert third.startswith("t.yaml:7: routes[3].try_files.root: there is no folder")
     gateway = Gateway(
         listeners={"w": Listener(port=1)}, routes=[Route(path="/", to={"files": str(tmp_path / "gone")})]
     )

@@ -129,6 +129,14 @@ def test_twelve_mistakes_give_twelve_messages_at_their_places() -> None:
             "routes: [{ path: /a, to: x, cache: y }]",
             "1:29: routes[0].cache: `cache` does not exist yet in this version",
         ),
+        (
+            "routes: [{ path: /a, to: { static: x } }]",
+            "1:26: routes[0].to: `static` is no target; write `files`",
+        ),
+        (
+            "routes: [{ path: /a, to: { mirror: x } }]",
+            "1:26: routes[0].to: `mirror` is no target; write `mirror` beside `to`",
+        ),
         ("routes: [{ path: /a, to: { compose: x } }]", "1:26: routes[0].to: `compose` does not exist yet"),
         (
             "routes: [{ path: /a, to: { respnd: 200 } }]",

@@ -8,11 +8,13 @@ import pytest
 import tidegate
 from tidegate.config.backend import Backend, Endpoint
 from tidegate.config.base import Model
+from tidegate.config.files import Files
 from tidegate.config.function import Function
 from tidegate.config.gateway import Gateway
 from tidegate.config.gateway_settings import AccessLog, GatewaySettings
 from tidegate.config.listener import Listener
 from tidegate.config.match import Match
+from tidegate.config.otlp import Otlp
 from tidegate.config.problem import ConfigError, Problem
 from tidegate.config.route import Retries, Rewrite, Route
 from tidegate.config.target import Forward, Redirect, Respond, WeightedBackend
@@ -256,6 +258,11 @@ def test_rewrites_are_spelled_canonically() -> None:
         (Gateway, "entryPoints", "write section `listeners`"),
         (Listener, "bind", "write `address` and `port`"),
         (Backend, "servers", "write `endpoints`"),
+        (Files, "autoindex", "write `listing`"),
+        (Files, "spa", "write `fallback: /index.html`"),
+        (AccessLog, "sampling", "write `one_in: 10`"),
+        (Otlp, "endpoint", "write `url`"),
+        (GatewaySettings, "client_max_body_size", "write `limits: { body_size: ... }` on a listener"),
         (Backend, "httpchk", "write `health_check: { type: http, path: ... }`"),
     ],
 )
@@ -263,7 +270,9 @@ def test_words_of_other_proxies_are_answered_with_ours(model: type[Model], key: 
     assert f"`{key}` is no setting here; {says}" in message(lambda: model(**{key: 1}))
 
 
-@pytest.mark.parametrize("model", [Gateway, Listener, Backend, Route])
+@pytest.mark.parametrize(
+    "model", [Gateway, Listener, Backend, Route, Files, AccessLog, Otlp, GatewaySettings]
+)
 def test_no_word_of_others_hides_a_setting_of_ours(model: type[Model]) -> None:
     assert not set(model.elsewhere) & (set(model.model_fields) | set(model.not_yet))
 

@@ -42,6 +42,14 @@ def test_every_form_reads_as_the_same_model() -> None:
     assert _gateway().routes[0].maintenance is None
 
 
+@pytest.mark.parametrize("text", ["404.html", "/404.html", "pages/50x.htm", "../errors/problem.json"])
+def test_the_name_of_a_file_is_no_page(text: str) -> None:
+    for page in (f'404: "{text}"', f'404: {{ bodies: {{ text/html: "{text}" }} }}'):
+        with pytest.raises(ConfigError, match=rf"for the file write `\$\{{file:{text}\}}`"):
+            _gateway(f"error_pages: {{ {page} }}")
+    assert _gateway(f'error_pages: {{ 404: "see {text}" }}').routes[0].error_pages
+
+
 def test_one_status_goes_before_its_class() -> None:
     pages = _gateway("error_pages: { 5xx: a, 503: b, 4xx: c, 404: d }").routes[0].error_pages
     assert [statuses for statuses, _ in pages] == ["503", "404", "5xx", "4xx"]

@@ -163,7 +163,10 @@ def test_a_page_has_its_fallback_and_an_asset_has_not(tmp_path: Path) -> None:
             answer = ask(running, target, accept)
             assert answer.status == expected, (target, accept)
             if expected == 200 and target != "/app.js":
-                assert answer.body == b"app"
+                # A cache must not give the page to who would have got a 404.
+                assert (answer.body, answer.get("vary")) == (b"app", "Accept")
+            elif expected == 200:
+                assert answer.get("vary") is None
         assert ask(running, "/users/7", browser, method="POST").status == 405
 
 

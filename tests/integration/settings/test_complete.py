@@ -37,6 +37,7 @@ _ELSEWHERE = {
     "Backend.start_wait": "`processes.wait`: tests/integration/processes/test_lives.py",
     "Listener.named_only": "tests/integration/reload/test_listeners.py",
     "Files": "tests/integration/files and test_files.py",
+    "Route.try_files": "tests/integration/files/test_before_a_backend.py",
     "RouteOrder.names": "the order of routes: tests/integration/oracle",
     "PythonPolicy": "python/tidegate/functions/test_live.py",
     "Function": "python/tidegate/functions/test_live.py",

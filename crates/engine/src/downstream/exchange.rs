@@ -179,7 +179,23 @@ impl Downstream {
             let keep = self.fail(record, &request, kind, "no memory for the body", false);
             return (keep.await, request);
         }
-        let mapping = match decide::rewrite(&routed, &mut request) {
+        // By the path as the client wrote it, before it is rewritten for an endpoint.
+        let file = match &route.try_files {
+            Some(plan) => files::tried(&self.thread, plan, &request, routed.prefix_len).await,
+            None => Ok(None),
+        };
+        let file = match file {
+            Ok(file) => file,
+            Err((kind, why)) => {
+                let keep = self.fail(record, &request, kind, why, keep_alive);
+                return (keep.await, request);
+            }
+        };
+        let mapping = match file {
+            Some(_) => Ok(None),
+            None => decide::rewrite(&routed, &mut request),
+        };
+        let mapping = match mapping {
             Ok(mapping) => mapping,
             Err(reject) => {
                 let keep = self.fail(record, &request, reject.kind, reject.detail, keep_alive);
@@ -189,12 +205,16 @@ impl Downstream {
         if pages::is_any(routed.route, &self.listener) {
             record.shown_id.clone_from(&record.request_id);
         }
-        let backend = decide::backend(snapshot, routed.route, &mut self.thread.draw.borrow_mut());
+        let backend = match file {
+            Some(_) => None,
+            None => decide::backend(snapshot, routed.route, &mut self.thread.draw.borrow_mut()),
+        };
         let mut journey = Journey {
             current,
             routed: &routed,
             backend,
             mapping,
+            file,
             filters: self.filters(&routed, backend),
             keep_alive,
             upload,
@@ -271,6 +291,9 @@ impl Downstream {
             return self
                 .answer(journey, exchange, record, answer, position)
                 .await;
+        }
+        if let (Some(entry), Some(plan)) = (journey.file.take(), &journey.routed.route.try_files) {
+            return files::send_found(self, journey, exchange, record, plan, &entry, None).await;
         }
         if let TargetPlan::Respond(respond) = &journey.routed.route.to
             && respond.body.len() > LARGE

@@ -3,6 +3,7 @@ use super::filters::run_response_filters;
 use super::mapping::{map_back, may_need_mapping};
 use super::upload::Upload;
 use crate::decide::{Mapping, Routed};
+use crate::files::Entry;
 use crate::snapshot::{BackendPlan, FilterPlan};
 use crate::thread::Current;
 use std::rc::Rc;
@@ -16,6 +17,8 @@ pub(crate) struct Journey<'a> {
     pub(crate) routed: &'a Routed<'a>,
     pub(crate) backend: Option<&'a Arc<BackendPlan>>,
     pub(crate) mapping: Option<Mapping>,
+    /// A file that goes before the backend, which there is none of then.
+    pub(crate) file: Option<Arc<Entry>>,
     pub(crate) filters: Vec<FilterPlan>,
     /// Whether the client's connection may serve another request after this one.
     pub(crate) keep_alive: bool,

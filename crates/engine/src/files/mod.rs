@@ -17,6 +17,7 @@ mod serve;
 mod store;
 mod tell;
 
+pub(crate) use find::Entry;
 pub(crate) use plan::FilesPlan;
-pub(crate) use serve::serve;
-pub(crate) use tell::tell;
+pub(crate) use serve::{send_found, serve, tried};
+pub(crate) use tell::{tell, tell_tried};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A request for a file, from its path to its answer.
-use super::find::{Entry, FileEntry, Search};
+use super::find::{Entry, Search};
 use super::open::{Patience, Trouble};
 use super::plan::FilesPlan;
 use super::{folder, reply};
@@ -92,13 +92,12 @@ pub(crate) async fn serve(
     record: &mut Record,
     plan: &Arc<FilesPlan>,
 ) -> bool {
-    let found = find(downstream, journey, exchange, plan).await;
+    let (found, is_fallback) = find(downstream, journey, exchange, plan).await;
     let answer = match found {
         Found::File(entry) => {
-            let Entry::File(file) = &*entry else {
-                return false;
-            };
-            return send_file(downstream, journey, exchange, record, plan, &entry, file).await;
+            // Another client would have got a 404 for this path: a cache has to ask again.
+            let vary = is_fallback.then_some(&b"Accept"[..]);
+            return send_found(downstream, journey, exchange, record, plan, &entry, vary).await;
         }
         Found::Redirect(location) => {
             let mut fields = Fields::default();
@@ -138,33 +137,37 @@ pub(crate) async fn serve(
         .await
 }
 
+/// What a request comes to, and whether that is by the fallback.
 async fn find(
     downstream: &Downstream,
     journey: &Journey<'_>,
     exchange: &Exchange,
     plan: &Arc<FilesPlan>,
-) -> Found {
+) -> (Found, bool) {
     let request = &exchange.request;
     if let Some(answer) = other_method(request) {
-        return Found::Answer(answer);
+        return (Found::Answer(answer), false);
     }
     let wall = downstream.thread.wall_seconds();
     let path = below_route(request.path(), journey.routed.prefix_len);
     let mut found = look_up(&downstream.thread, plan, path, wall).await;
+    let mut is_fallback = false;
     if let Ok(entry) = &found
         && let Entry::Missing(_) = **entry
         && let Some(fallback) = &plan.settings.fallback
         && reply::wants_page(request)
     {
         found = look_up(&downstream.thread, plan, fallback, wall).await;
+        is_fallback = true;
     }
-    match found {
+    let found = match found {
         Ok(entry) => judge(entry, request),
         Err(trouble) => {
             let (kind, why) = of_trouble(trouble);
             Found::Failed(kind, why)
         }
-    }
+    };
+    (found, is_fallback)
 }
 
 pub(crate) fn of_trouble(trouble: Trouble) -> (ErrorKind, &'static str) {
@@ -269,20 +272,49 @@ fn shown(path: &str) -> String {
     segments.collect::<Vec<String>>().join("/")
 }
 
-async fn send_file(
+/// The file that a request is for where files go before a backend: none for other methods, and where
+/// the path names a folder without index, nothing, or what may not be read.
+///
+/// # Errors
+/// When the folder itself can not be read: what is asked for may be there.
+pub(crate) async fn tried(
+    thread: &Thread,
+    plan: &Arc<FilesPlan>,
+    request: &Request,
+    prefix_len: usize,
+) -> Result<Option<Arc<Entry>>, (ErrorKind, &'static str)> {
+    if !matches!(request.method_kind(), Method::Get | Method::Head) {
+        return Ok(None);
+    }
+    let path = below_route(request.path(), prefix_len);
+    match look_up(thread, plan, path, thread.wall_seconds()).await {
+        Ok(entry) => Ok(matches!(*entry, Entry::File(_)).then_some(entry)),
+        Err(trouble @ Trouble::Failed(_)) => Err(of_trouble(trouble)),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Sends a file that was found; `vary` is what the choice of it went by besides codings.
+pub(crate) async fn send_found(
     downstream: &mut Downstream,
     journey: &mut Journey<'_>,
     exchange: &mut Exchange,
     record: &mut Record,
     plan: &FilesPlan,
     entry: &Arc<Entry>,
-    file: &FileEntry,
+    vary: Option<&[u8]>,
 ) -> bool {
+    let Entry::File(file) = &**entry else {
+        return false;
+    };
     let wall = downstream.thread.wall_seconds();
     let boundary = || {
         let mut draw = downstream.thread.draw.borrow_mut();
         format!("{:016x}{:016x}", draw.bits(), draw.bits())
     };
-    let reply = reply::reply(file, plan, &exchange.request, wall, boundary);
+    let mut reply = reply::reply(file, plan, &exchange.request, wall, boundary);
+    if let Some(names) = vary {
+        let _ = reply.fields.append(b"Vary", names);
+    }
     super::send::send(downstream, journey, exchange, record, entry, reply).await
 }

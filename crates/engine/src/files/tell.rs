@@ -8,7 +8,7 @@ use super::serve::{Found, below_route, judge, of_trouble, other_method};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::SystemTime;
-use tidegate_request::Request;
+use tidegate_request::{Method, Request};
 
 /// Looks at the file system as a request would, and waits for it.
 pub(crate) fn tell(plan: &FilesPlan, request: &Request, prefix_len: usize) -> Value {
@@ -71,4 +71,13 @@ pub(crate) fn tell(plan: &FilesPlan, request: &Request, prefix_len: usize) -> Va
             json!({"outcome": "respond", "status": kind.status(), "kind": kind.name(), "detail": why})
         }
     }
+}
+
+/// The same where files go before a backend; `None` is for the backend.
+pub(crate) fn tell_tried(plan: &FilesPlan, request: &Request, prefix_len: usize) -> Option<Value> {
+    if !matches!(request.method_kind(), Method::Get | Method::Head) {
+        return None;
+    }
+    let told = tell(plan, request, prefix_len);
+    (told["outcome"] == "file" || told["status"] == 500).then_some(told)
 }

@@ -205,6 +205,8 @@ pub(crate) struct RoutePlan {
     pub(crate) compiled: Arc<CompiledRoute>,
     pub(crate) filters: Vec<FilterPlan>,
     pub(crate) to: TargetPlan,
+    /// Files that go before it.
+    pub(crate) try_files: Option<Arc<FilesPlan>>,
     pub(crate) rewrite: Option<Rewrite>,
     pub(crate) timeouts: RouteTimeouts,
     pub(crate) retries: Retries,
@@ -254,6 +256,9 @@ impl RoutePlan {
             compiled,
             filters: FilterPlan::build_all(&config.policies)?,
             to,
+            try_files: config
+                .try_files
+                .map(|files| Arc::new(FilesPlan::new(files, registry.threads))),
             rewrite: config.rewrite,
             deadline: config.timeouts.request,
             timeouts: config.timeouts,

@@ -41,6 +41,7 @@ pub(crate) fn route(kind: PathKind, path: &str) -> Route {
         body_size: None,
         buffer_request: None,
         mirror: None,
+        try_files: None,
         media_types: Vec::new(),
         clients: Admission {
             allow: Vec::new(),
