@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that speak to a running instance."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ from tidegate.cli.codes import FAILED, NOT_RUNNING, stop
 from tidegate.cli.output import paint, plain, print_json, table
 from tidegate.cli.processes import process_table, settled, tell_problems
 from tidegate.events import fail
-from tidegate.protocol import Channel, ProtocolError, Refused
+from tidegate.protocol import Channel, Message, ProtocolError, Refused
 from tidegate.runtime import Instance, InstanceError, NotRunning
 
 RELOAD_TIMEOUT = 120.0
+_AGAIN = 0.2
+"""Seconds until control is looked for again."""
+_TIMES = 3
+"""How often a reload may be lost: if control dies of it, more would not help."""
 
 
 def find(name: str | None, base: Path | None) -> Instance:
@@ -30,7 +35,7 @@ def reload(name: str | None, base: Path | None, *, as_json: bool) -> None:
     """Has an instance apply its changed configuration."""
     instance = find(name, base)
     try:
-        reply = ask(instance.control_socket, "reload", timeout=RELOAD_TIMEOUT)
+        reply = _ask_to_reload(instance)
     except Refused as refusal:
         after = f"{instance.name} goes on with the configuration it had"
         stop_refused(refusal, as_json=as_json, after=after)
@@ -48,6 +53,30 @@ def reload(name: str | None, base: Path | None, *, as_json: bool) -> None:
     tell_problems(backends, as_json=False)
 
 
+def _ask_to_reload(instance: Instance) -> Message:
+    """Asks again when control goes meanwhile, as in an upgrade, and the supervisor has another one start.
+
+    Raises:
+        Refused: The configuration has mistakes.
+    """
+    deadline = time.monotonic() + RELOAD_TIMEOUT
+    lost = 0
+    while True:
+        try:
+            with Channel.to(instance.control_socket) as channel:
+                lost += 1
+                return channel.call("reload", timeout=RELOAD_TIMEOUT)
+        except (OSError, ProtocolError):
+            if (
+                lost >= _TIMES
+                or time.monotonic() > deadline
+                or _optional(instance.supervisor_socket, "upgrade.status") is None
+            ):
+                # Nobody is there who would answer; this says why.
+                return ask(instance.control_socket, "reload", timeout=RELOAD_TIMEOUT)
+            time.sleep(_AGAIN)
+
+
 def status(name: str | None, base: Path | None, *, as_json: bool) -> None:
     """Shows what an instance is doing."""
     instance = find(name, base)
@@ -62,11 +91,11 @@ def status(name: str | None, base: Path | None, *, as_json: bool) -> None:
         raise SystemExit(FAILED)
 
 
-def _optional(path: Path) -> dict[str, Any] | None:
+def _optional(path: Path, kind: str = "status") -> dict[str, Any] | None:
     """What a process says of itself; None when it is not there, which `status` is to show."""
     try:
         with Channel.to(path) as channel:
-            reply = channel.call("status")
+            reply = channel.call(kind)
     except (OSError, ProtocolError, Refused):
         return None
     return {key: value for key, value in reply.items() if key not in ("id", "ok")}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Imports `module:object` and writes what it compiles to, or its mistakes, as JSON.
 
-Run by `sources.import_object` as a process of its own, with the descriptor to write to and the request.
+Run by `sources.Import` as a process of its own, with the descriptor to write to and the request.
 """
 
 import importlib

@@ -66,6 +66,8 @@ class Controller:
         self._sources: Sources | None = None
         self._node = Node()
         self._turn = asyncio.Lock()
+        self._reloads: set[asyncio.Task[Applied]] = set()
+        self._waiting: asyncio.Task[Applied] | None = None
         self._weighing = Weighing(self._node, self._events)
         self._watcher = Watcher(self._files_changed)
         self._stop = asyncio.Event()
@@ -91,6 +93,12 @@ class Controller:
         stop = asyncio.create_task(self._stop.wait())
         await asyncio.wait({gone, stop}, return_when=asyncio.FIRST_COMPLETED)
         server.close()
+        # What is under way ends here: who asked finds another control, or none.
+        if self._sources is not None:
+            self._sources.stop()
+        for reload in self._reloads:
+            reload.cancel()
+        await asyncio.gather(*self._reloads, return_exceptions=True)
         self._watcher.close()
         await self._weighing.close()
         await self._telling.close()
@@ -109,12 +117,16 @@ class Controller:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if task.cancelled() or not self._supervisor.is_open:
+        if task.cancelled() or self._is_ending:
             return
         if task.exception() is not None:
             self._events.error("a task of control failed", error=repr(task.exception()))
             # Without it control would look alive and do nothing; the supervisor starts another.
             os._exit(1)
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._stop.is_set() or not self._supervisor.is_open
 
     # Who speaks to us
 
@@ -218,16 +230,34 @@ class Controller:
     async def _reload(self) -> Applied:
         """Reads and applies the configuration; the one before stays if anything is wrong.
 
+        Whoever asks while one is under way shares the next one with all others who do.
+
         Raises:
             Refused: With every problem, which the log has too.
         """
-        await self._supervisor.tell("reloading")
-        try:
-            async with self._turn:
+        if self._waiting is None:
+            self._waiting = asyncio.create_task(self._reload_in_turn())
+            self._reloads.add(self._waiting)
+            self._waiting.add_done_callback(self._reload_done)
+        # One of those who wait may go.
+        return await asyncio.shield(self._waiting)
+
+    def _reload_done(self, task: asyncio.Task[Applied]) -> None:
+        self._reloads.discard(task)
+        if not task.cancelled():
+            # All who asked may be gone; then nobody else looks.
+            task.exception()
+
+    async def _reload_in_turn(self) -> Applied:
+        async with self._turn:
+            # What is asked for from here on may be about files that were read already.
+            self._waiting = None
+            await self._supervisor.tell("reloading")
+            try:
                 return await self._apply()
-        finally:
-            if self._applier.current is not None:
-                await self._supervisor.tell("ready", status=self._summary(self._applier.current))
+            finally:
+                if self._applier.current is not None:
+                    await self._supervisor.tell("ready", status=self._summary(self._applier.current))
 
     async def _apply(self) -> Applied:
         begun = time.monotonic()
@@ -253,6 +283,8 @@ class Controller:
             where = str(error.filename or self._names[0])
             raise self._refusal([{"where": where, "message": text}], FAILED) from error
         except ProtocolError as error:
+            if self._is_ending:
+                raise SupervisorGone from error
             text = f"{error}; the log of the supervisor says more"
             raise self._refusal([{"where": "", "message": text}], FAILED) from error
         self._last_error = ""
@@ -292,7 +324,7 @@ class Controller:
             try:
                 applied = await self._applier.apply(fresh)
             except ProtocolError as error:
-                if not self._supervisor.is_open:
+                if self._is_ending:
                     raise SupervisorGone from error
                 # A node that died over it: the next one gets the change.
                 self._events.warning(f"trying again: {error}")

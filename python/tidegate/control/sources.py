@@ -40,6 +40,7 @@ class Sources:
         self._threads = threads
         self._loader = Loader()
         self._compiler = Compiler(runtime, threads)
+        self._import = Import()
         self.is_object = any(is_object(source) for source in sources)
         if self.is_object and len(self._sources) > 1:
             raise ConfigError([Problem("give one module:object alone, or files", path=" ".join(sources))])
@@ -51,7 +52,7 @@ class Sources:
             ConfigError: With all mistakes.
         """
         if self.is_object:
-            compiled = import_object(self._sources[0], self._runtime, self._threads)
+            compiled = self._import.run(self._sources[0], self._runtime, self._threads)
         else:
             loaded = self._loader.load(*self._sources)
             compiled = compile_all(
@@ -65,6 +66,10 @@ class Sources:
         if self._threads is not None:
             _override_threads(compiled, self._threads)
         return compiled
+
+    def stop(self) -> None:
+        """Ends an import that is under way in another thread, however long it would take."""
+        self._import.stop()
 
     def candidates(self) -> list[Path]:
         """What to watch as long as nothing could be read."""
@@ -85,35 +90,54 @@ def position_in(places: Places) -> Position:
     return places.where
 
 
-def import_object(source: str, runtime: Path, threads: int | None) -> Compiled:
-    """Has a short-lived process import `module:object`, so that no user code ever runs in this one.
+class Import:
+    """Has a short-lived process import `module:object`, so that no user code ever runs in this one."""
 
-    Raises:
-        ConfigError: It could not be imported, is no gateway, or has mistakes.
-    """
-    request = json.dumps({"source": source, "runtime": str(runtime), "threads": threads})
-    # The answer has a descriptor of its own: the user's code may print.
-    read, write = os.pipe()
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tidegate.control._import", str(write), request],
-            stdin=subprocess.DEVNULL,
-            stdout=2,
-            pass_fds=(write,),
-        )
-    finally:
-        os.close(write)
-    with open(read, "rb") as answers, process:
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_stopped = False
+
+    def run(self, source: str, runtime: Path, threads: int | None) -> Compiled:
+        """Imports and compiles.
+
+        Raises:
+            ConfigError: It could not be imported, is no gateway, or has mistakes.
+        """
+        request = json.dumps({"source": source, "runtime": str(runtime), "threads": threads})
+        # The answer has a descriptor of its own: the user's code may print.
+        read, write = os.pipe()
         try:
-            answer = _read_within(answers.fileno(), process)
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "tidegate.control._import", str(write), request],
+                stdin=subprocess.DEVNULL,
+                stdout=2,
+                pass_fds=(write,),
+            )
         finally:
+            os.close(write)
+        self._process = process
+        with open(read, "rb") as answers, process:
+            if self._is_stopped:
+                process.kill()
+            try:
+                answer = _read_within(answers.fileno(), process)
+            finally:
+                self._process = None
+                process.kill()
+        if answer is None:
+            how = f"the process ended with code {process.returncode}"
+            text = f"could not be imported: {how}; its output is above"
+            raise ConfigError([Problem(text, path=source)])
+        if "problems" in answer:
+            raise ConfigError([Problem(**problem) for problem in answer["problems"]])
+        return Compiled.from_json(answer)
+
+    def stop(self) -> None:
+        """Ends the process, and every later one at once."""
+        self._is_stopped = True
+        process = self._process
+        if process is not None:
             process.kill()
-    if answer is None:
-        text = f"could not be imported: the process ended with code {process.returncode}; its output is above"
-        raise ConfigError([Problem(text, path=source)])
-    if "problems" in answer:
-        raise ConfigError([Problem(**problem) for problem in answer["problems"]])
-    return Compiled.from_json(answer)
 
 
 def _read_within(descriptor: int, process: "subprocess.Popen[bytes]") -> dict[str, Any] | None:
