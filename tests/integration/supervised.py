@@ -17,17 +17,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import tidegate
+from tests.ports import free_port
 
 DEADLINE = 30.0
 """Seconds for what should take one: two cores may be busy with other tests."""
 Event = dict[str, Any]
-
-
-def free_port() -> int:
-    """A port that nobody has at the moment."""
-    with socket.socket(socket.AF_INET6) as probe:
-        probe.bind(("::", 0))
-        return int(probe.getsockname()[1])
 
 
 def environment(folder: Path, package: Path | None = None) -> dict[str, str]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
 from tidegate.testing import FakeEndpoint, endpoint, wait_until
 
-from .supervised import Supervised, free_port, supervised
+from .supervised import Supervised, supervised
 
 FUNCTION = """
 import json, os, time

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.supervised import DEADLINE, Supervised, environment, free_port, supervised
+from tests.integration.supervised import DEADLINE, Supervised, environment, supervised
+from tests.ports import free_port
 from tidegate.cli import init
 from tidegate.cli.commands import app
 from tidegate.testing import FakeEndpoint, endpoint

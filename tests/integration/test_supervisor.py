@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.supervised import DEADLINE, Supervised, free_port, supervised, wait_gone
+from tests.integration.supervised import DEADLINE, Supervised, supervised, wait_gone
+from tests.ports import free_port
 from tidegate.testing import endpoint
 
 ONE = """

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import tidegate
-from tests.integration.supervised import Supervised, free_port, supervised, wait_gone
+from tests.integration.supervised import Supervised, supervised, wait_gone
+from tests.ports import free_port
 
 ONE = """
 gateway: { threads: 1, graceful_stop: 5s }

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.http1.peers import free_port, wait_for_port
+from tests.conformance.http1.peers import wait_for_port
+from tests.ports import free_port
 
 FOLDER = Path(__file__).parent / "servers"
 PATH = "/usr/local/go/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin"

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.conformance.http1.player import Target
+from tests.ports import free_port
 from tidegate.testing import Script, endpoint
 
 TIMEOUT = float(os.environ.get("PLAYER_TIMEOUT", "1"))
@@ -55,13 +56,6 @@ frontend web
 backend origin
   server one {endpoint}
 """
-
-
-def free_port() -> int:
-    """A port that was free a moment ago: peers cannot be handed a bound socket."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], timeout: float = 30.0) -> None:

@@ -448,7 +448,7 @@ def _through(port: int) -> None:
 
 def nginx(url: str, folder: Path) -> None:
     """nginx in front: HTTP/1.0 without settings, HTTP/1.1 with keep-alive."""
-    from tests.conformance.http1.peers import free_port
+    from tests.ports import free_port
 
     port = free_port()
     (folder / "nginx.conf").write_text(f"""
@@ -468,7 +468,7 @@ def nginx(url: str, folder: Path) -> None:
 
 def haproxy(url: str, folder: Path) -> None:
     """HAProxy in front, and its health checks."""
-    from tests.conformance.http1.peers import free_port
+    from tests.ports import free_port
 
     port, address = free_port(), url.removeprefix("http://")
     (folder / "haproxy.cfg").write_text(f"""

@@ -6,10 +6,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,15 +23,6 @@ from tidegate.testing import wait_until
 NAME = "site"
 TIMEOUT = 60.0
 """Seconds for anything that must happen; nothing waits that long unless it is broken."""
-
-
-def free_port() -> int:
-    """A port nobody listens on, below those the kernel gives to outgoing connections."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
 from tidegate.protocol import Refused
 from tidegate.testing import FakeEndpoint, Wire, endpoint, wait_until
 
-from .site import TIMEOUT, Site, free_port, kill
+from .site import TIMEOUT, Site, kill
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
 

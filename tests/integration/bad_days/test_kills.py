@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
+
 from .load import Bench, Load, Origin, Shot
-from .site import Death, Site, free_port, kill
+from .site import Death, Site, kill
 
 KILLS = int(os.environ.get("TIDEGATE_KILLS", "3"))
 RATE = 200

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
 from tidegate.testing import FakeEndpoint, Wire, endpoint, wait_until
 
-from .site import TIMEOUT, Site, free_port
+from .site import TIMEOUT, Site
 
 GET = b"GET /%b HTTP/1.1\r\nhost: a\r\n\r\n"
 

@@ -73,7 +73,7 @@ class Customer:
 
 @pytest.fixture
 def ports() -> list[int]:
-    from tests.integration.supervised import free_port
+    from tests.ports import free_port
 
     return [free_port() for _ in range(3)]
 

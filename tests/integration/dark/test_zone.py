@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.bad_days.site import Site, free_port
+from tests.integration.bad_days.site import Site
+from tests.ports import free_port
 from tidegate.testing import wait_until
 
 from .judge import AFTER, BEFORE, RATE, SECONDS, Case, Death

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.integration.bad_days.site import free_port
+from tests.ports import free_port
 from tidegate.testing import wait_until
 
 SERVICE = Path(__file__).with_name("service.py")

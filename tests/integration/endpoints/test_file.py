@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.supervised import DEADLINE, Supervised, free_port, supervised
+from tests.integration.supervised import DEADLINE, Supervised, supervised
+from tests.ports import free_port
 from tidegate.discovery.file.source import read
 from tidegate.testing import FakeEndpoint, Reply, endpoint, wait_until
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.supervised import DEADLINE, Supervised, free_port, supervised
+from tests.integration.supervised import DEADLINE, Supervised, supervised
+from tests.ports import free_port
 from tidegate.registration import Registration, RegistrationError, authorization, signature
 from tidegate.testing import FakeEndpoint, Reply, endpoint, wait_until
 

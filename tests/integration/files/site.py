@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conformance.http1.peers import free_port, wait_for_port
+from tests.conformance.http1.peers import wait_for_port
+from tests.ports import free_port
 from tidegate.testing import Message, RunningGateway, Wire, gateway
 
 THEN = 784_111_777

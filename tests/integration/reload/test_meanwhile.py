@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.supervised import DEADLINE, Supervised, free_port, supervised, wait_gone
+from tests.integration.supervised import DEADLINE, Supervised, supervised, wait_gone
 from tests.integration.upgrade.packages import NEW, PATIENCE, finished, upgraded
+from tests.ports import free_port
 from tidegate.protocol import Channel
 from tidegate.testing import wait_until
 

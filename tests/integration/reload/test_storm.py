@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from tests.integration.bad_days.load import Bench, Load, Origin
-from tests.integration.bad_days.site import TIMEOUT, Site, free_port, kill
+from tests.integration.bad_days.site import TIMEOUT, Site, kill
+from tests.ports import free_port
 from tidegate.protocol import Refused
 from tidegate.testing import Wire, wait_until
 

@@ -8,7 +8,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tests.integration.bad_days.site import TIMEOUT, Site, free_port, kill
+from tests.integration.bad_days.site import TIMEOUT, Site, kill
+from tests.ports import free_port
 from tidegate.config.compile import compile_gateway
 from tidegate.config.load import loads
 from tidegate.testing import FakeEndpoint, Reply, RunningGateway, Wire, endpoint, gateway, wait_until

@@ -5,10 +5,10 @@ from http.client import HTTPConnection
 
 import pytest
 
+from tests.ports import free_port
 from tidegate import Gateway, Listener, Match, Route
 from tidegate.testing import FakeEndpoint, Reply, RunningGateway, Wire, endpoint, gateway
 
-from ..supervised import free_port
 from .kit import ask, error, shows, small
 
 _OTHER = "  - { name: other, path: /other, to: { respond: { status: 204 } } }"
