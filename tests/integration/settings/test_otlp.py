@@ -6,6 +6,7 @@ from __future__ import annotations
 import http.server
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import pytest
 from tidegate.config.gateway_settings import GatewaySettings
 from tidegate.config.otlp import Otlp
 from tidegate.config.problem import ConfigError
-from tidegate.testing import endpoint, gateway, wait_until
+from tidegate.testing import RunningGateway, endpoint, gateway, wait_until
 
 from .kit import ask, shows, small
 
@@ -32,6 +33,8 @@ class Collector:
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
+        self.answer = b"{}"
+        self.broken = 0
         self.received: list[tuple[str, dict[str, str], Any]] = []
         collector = self
 
@@ -41,7 +44,15 @@ class Collector:
                 fields = {name.lower(): value for name, value in self.headers.items()}
                 collector.received.append((self.path, fields, json.loads(body)))
                 self.send_response(collector.statuses.pop(0) if collector.statuses else 200)
+                self.send_header("Content-Length", str(len(collector.answer)))
                 self.end_headers()
+                try:
+                    self.wfile.write(collector.answer)
+                    self.connection.shutdown(socket.SHUT_WR)
+                    # Who leaves before it has read the answer breaks the connection under it.
+                    self.rfile.read(1)
+                except OSError:
+                    collector.broken += 1
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -246,6 +257,12 @@ def test_what_a_busy_collector_does_not_take_is_sent_again() -> None:
             assert first == again
 
 
+def _lost(running: RunningGateway) -> int:
+    page = ask(running, "/metrics", port=running.ports["admin"]).body.decode()
+    found = re.search(r"^tidegate_otlp_lost_spans (\d+)$", page, re.MULTILINE)
+    return 0 if found is None else int(found[1])
+
+
 def test_without_a_collector_requests_go_on_and_what_is_lost_is_counted() -> None:
     with collecting() as collector:
         url = collector.url
@@ -253,13 +270,19 @@ def test_without_a_collector_requests_go_on_and_what_is_lost_is_counted() -> Non
     with endpoint() as upstream, small(upstream, settings=settings) as running:
         for _ in range(3):
             assert ask(running).status == 200
+        assert wait_until(lambda: _lost(running) >= 3, PATIENCE)
 
-        def lost() -> bool:
-            page = ask(running, "/metrics", port=running.ports["admin"]).body.decode()
-            found = re.search(r"^tidegate_otlp_lost_spans (\d+)$", page, re.MULTILINE)
-            return found is not None and int(found[1]) >= 3
 
-        assert wait_until(lost, PATIENCE)
+@pytest.mark.parametrize("number", ["2", '"2"'])
+def test_what_a_collector_rejects_of_a_batch_is_counted(number: str) -> None:
+    with collecting() as collector, endpoint() as upstream:
+        collector.answer = f'{{"partialSuccess": {{"rejectedSpans": {number}}}}}'.encode()
+        settings = f"admin: {{}}, otlp: {{ url: '{collector.url}', metrics: false }}"
+        with small(upstream, settings=settings) as running:
+            ask(running)
+            assert wait_until(lambda: _lost(running) == 2, PATIENCE)
+        # It had its answer read to the end.
+        assert collector.broken == 0
 
 
 def test_the_last_spans_are_sent_when_the_node_stops() -> None:

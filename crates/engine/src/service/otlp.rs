@@ -16,6 +16,9 @@ const PACE: Duration = Duration::from_secs(1);
 const BATCH: usize = 512;
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How much of an answer is read, and how long after its first bytes.
+const ANSWER: usize = 16 * 1024;
+const ENDING: Duration = Duration::from_secs(1);
 /// Pauses before what was not taken is sent again; then it is lost.
 const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 /// How long the last spans may take when the node ends.
@@ -68,9 +71,11 @@ async fn send_spans(service: &Service, pauses: &[Duration], is_failing: &mut boo
         spans.join(",")
     );
     let outcome = send(otlp, "/v1/traces", &body, pauses).await;
-    if outcome.is_err() {
-        log.lose_spans(spans.len() as u64);
-    }
+    let lost = match &outcome {
+        Ok(rejected) => (*rejected).min(spans.len() as u64),
+        Err(_) => spans.len() as u64,
+    };
+    log.lose_spans(lost);
     tell(outcome, "spans", is_failing);
     Some(spans.len() == BATCH)
 }
@@ -129,9 +134,9 @@ fn scope(service: &Service) -> serde_json::Value {
 }
 
 /// Says once that a collector takes nothing, and once that it does again.
-fn tell(outcome: Result<(), Refused>, what: &str, is_failing: &mut bool) {
+fn tell(outcome: Result<u64, Refused>, what: &str, is_failing: &mut bool) {
     match outcome {
-        Ok(()) if *is_failing => super::say(&format!("the collector takes {what} again")),
+        Ok(_) if *is_failing => super::say(&format!("the collector takes {what} again")),
         Err(refused) if !*is_failing => {
             super::warn(&format!(
                 "the collector does not take {what}: {}",
@@ -141,12 +146,13 @@ fn tell(outcome: Result<(), Refused>, what: &str, is_failing: &mut bool) {
             return;
         }
         Err(_) => return,
-        Ok(()) => {}
+        Ok(_) => {}
     }
     *is_failing = false;
 }
 
-async fn send(otlp: &Otlp, path: &str, body: &str, pauses: &[Duration]) -> Result<(), Refused> {
+/// Sends a body, and again where that may help; returns how much of it the collector rejected.
+async fn send(otlp: &Otlp, path: &str, body: &str, pauses: &[Duration]) -> Result<u64, Refused> {
     let mut pauses = pauses.iter();
     loop {
         let outcome = match tokio::time::timeout(PATIENCE, post(otlp, path, body)).await {
@@ -168,7 +174,7 @@ fn passing(why: impl ToString) -> Refused {
 }
 
 /// One request on a connection of its own.
-async fn post(otlp: &Otlp, path: &str, body: &str) -> Result<(), Refused> {
+async fn post(otlp: &Otlp, path: &str, body: &str) -> Result<u64, Refused> {
     let rest = otlp.url.strip_prefix("http://").unwrap_or(&otlp.url);
     let (authority, base) = match rest.find('/') {
         Some(at) => rest.split_at(at),
@@ -186,13 +192,13 @@ async fn post(otlp: &Otlp, path: &str, body: &str) -> Result<(), Refused> {
     let stream = TcpStream::connect(authority).await.map_err(passing)?;
     write_all(&stream, head.as_bytes()).await.map_err(passing)?;
     write_all(&stream, body.as_bytes()).await.map_err(passing)?;
-    // `HTTP/1.1 200`: what follows says nothing that is acted on.
-    let start = read_start(&stream).await.map_err(passing)?;
-    let status = start
-        .get(9..)
+    let answer = read_answer(&stream).await.map_err(passing)?;
+    // `HTTP/1.1 200`
+    let status = answer
+        .get(9..12)
         .and_then(|code| std::str::from_utf8(code).ok());
     match status.and_then(|code| code.parse::<u16>().ok()) {
-        Some(200..=299) => Ok(()),
+        Some(200..=299) => Ok(rejected_spans(&answer)),
         Some(status) => Err(Refused {
             why: format!("status {status}"),
             is_passing: matches!(status, 429 | 502 | 503 | 504),
@@ -213,18 +219,46 @@ async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The first 12 bytes of the answer.
-async fn read_start(stream: &TcpStream) -> io::Result<[u8; 12]> {
-    let mut start = [0; 12];
-    let mut filled = 0;
-    while let Some(rest) = start.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+/// The answer up to its end, or what has come of it. Leaving earlier would reset the connection under
+/// a collector that still writes.
+async fn read_answer(stream: &TcpStream) -> io::Result<Vec<u8>> {
+    let mut answer = Vec::new();
+    read_until(stream, &mut answer, 12).await?;
+    if answer.len() < 12 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    // Its status counts, however it ends; one that does not close the connection is not waited for.
+    let _ = tokio::time::timeout(ENDING, read_until(stream, &mut answer, ANSWER)).await;
+    Ok(answer)
+}
+
+/// Reads until there are `enough` bytes, or no more.
+async fn read_until(stream: &TcpStream, answer: &mut Vec<u8>, enough: usize) -> io::Result<()> {
+    let mut piece = [0; 1024];
+    while answer.len() < enough {
         stream.readable().await?;
-        match stream.try_read(rest) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => filled += count,
+        match stream.try_read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => answer.extend_from_slice(piece.get(..count).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(start)
+    Ok(())
+}
+
+/// How many spans an answer with status 200 says were not taken (OTLP, "Partial Success"): the
+/// number, in quotes or not, behind `rejectedSpans`; 0 where there is none.
+fn rejected_spans(answer: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(answer);
+    let Some((_, rest)) = text.split_once("\"rejectedSpans\"") else {
+        return 0;
+    };
+    let rest = rest.trim_start_matches([' ', '\t', '\r', '\n', ':', '"']);
+    let end = rest
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(rest.len());
+    rest.get(..end)
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
 }
