@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field, field_validator, model_validator
 
@@ -21,6 +21,14 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 class Processes(Model):
     """Servers that tidegate starts, watches and replaces one by one; each is an endpoint on its own port."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "workers": "write `count`",
+        "processes": "write `count`",
+        "env": "write `environment`",
+        "cwd": "write `directory`",
+        "port": "each has one of its own; write `{port}` in `command`",
+    }
 
     command: Annotated[list[_Argument], Field(min_length=1, max_length=256)]
     """Program and arguments, without a shell; `{port}` in them is the port on 127.0.0.1 to listen on."""

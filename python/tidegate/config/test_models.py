@@ -16,6 +16,7 @@ from tidegate.config.listener import Listener
 from tidegate.config.match import Match
 from tidegate.config.otlp import Otlp
 from tidegate.config.problem import ConfigError, Problem
+from tidegate.config.processes import Processes
 from tidegate.config.route import Retries, Rewrite, Route
 from tidegate.config.target import Forward, Redirect, Respond, WeightedBackend
 from tidegate.config.units import ByteSize, Duration
@@ -258,6 +259,9 @@ def test_rewrites_are_spelled_canonically() -> None:
         (Gateway, "entryPoints", "write section `listeners`"),
         (Listener, "bind", "write `address` and `port`"),
         (Backend, "servers", "write `endpoints`"),
+        (Match, "port", "write `listeners: [...]` on the route"),
+        (Match, "source", "write `clients`"),
+        (Processes, "workers", "write `count`"),
         (Files, "autoindex", "write `listing`"),
         (Files, "spa", "write `fallback: /index.html`"),
         (AccessLog, "sampling", "write `one_in: 10`"),
@@ -271,7 +275,7 @@ def test_words_of_other_proxies_are_answered_with_ours(model: type[Model], key: 
 
 
 @pytest.mark.parametrize(
-    "model", [Gateway, Listener, Backend, Route, Files, AccessLog, Otlp, GatewaySettings]
+    "model", [Gateway, Listener, Backend, Route, Files, AccessLog, Otlp, GatewaySettings, Match, Processes]
 )
 def test_no_word_of_others_hides_a_setting_of_ours(model: type[Model]) -> None:
     assert not set(model.elsewhere) & (set(model.model_fields) | set(model.not_yet))

@@ -56,7 +56,7 @@ def test_what_comes_from_outside_is_not_shown(monkeypatch: pytest.MonkeyPatch) -
         (GOOD, 'endpoints: ["127.0.0.1:1"]', "`processes` are all its endpoints; leave `endpoints` out"),
         (GOOD, "discovery: { type: dns, name: x, port: 1 }", "leave `discovery` out"),
         (GOOD, "registration: { token: 0123456789abcdef }", "leave `registration` out"),
-        (f"{GOOD}, workers: 3", "", "no such setting"),
+        (f"{GOOD}, workers: 3", "", "`workers` is no setting here; write `count`"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_with_what_to_write(processes: str, backend: str, says: str) -> None:
