@@ -141,6 +141,8 @@ def test_listed_responses_are_failures_and_are_passed_on() -> None:
     ):
         assert asked(running, 8) == {200: 6, 503: 2}
         assert _health(running)[ill.address] == "excluded"
+        said = f"endpoint {ill.address} of b is left out for 3600 s: it failed 2 times in a row"
+        assert wait_until(lambda: said in running.output())
     with (
         endpoint() as well,
         endpoint(Reply(500)) as ill,

@@ -193,3 +193,59 @@ impl Exclusion {
             && endpoint.state.readmit(std::mem::take(&mut self.until))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Pauses;
+    use std::collections::HashSet;
+    use tidegate_contract::{Check, Heard, Probe, Verdict};
+    use tidegate_core::Draw;
+
+    struct EverySecond;
+
+    impl Check for EverySecond {
+        fn interval_ms(&self) -> u64 {
+            1000
+        }
+        fn quick_interval_ms(&self) -> u64 {
+            200
+        }
+        fn timeout_ms(&self) -> u64 {
+            100
+        }
+        fn healthy_after(&self) -> u32 {
+            1
+        }
+        fn unhealthy_after(&self) -> u32 {
+            1
+        }
+        fn probe(&self, _address: &str) -> Probe {
+            Probe::Connect
+        }
+        fn judge(&self, _heard: Heard<'_>) -> Verdict {
+            Verdict::Healthy
+        }
+    }
+
+    #[test]
+    fn pauses_are_a_twentieth_longer_or_shorter_and_the_first_is_anywhere() {
+        let draw = &mut Draw::from_seed(1);
+        let mut many = |is_settled: bool| {
+            let mut pauses = Pauses::default();
+            let first = pauses.next(&EverySecond, is_settled, draw);
+            let rest: HashSet<u64> = (0..500)
+                .map(|_| pauses.next(&EverySecond, is_settled, draw))
+                .collect();
+            let least = rest.iter().min().copied().unwrap_or_default();
+            let most = rest.iter().max().copied().unwrap_or_default();
+            (first, least, most, rest.len())
+        };
+        let (_, least, most, different) = many(true);
+        assert!((950..960).contains(&least) && (1040..=1050).contains(&most));
+        assert!(different > 90, "{different} of 101");
+        let (_, least, most, _) = many(false);
+        assert_eq!((least, most), (190, 210), "in doubt at the quick pace");
+        let firsts: HashSet<u64> = (0..100).map(|_| many(true).0 / 100).collect();
+        assert!(firsts.len() >= 10, "first pauses are all over the interval");
+    }
+}

@@ -60,6 +60,7 @@ pub(crate) fn run(
         tokio::task::spawn_local(health::run(service.clone()));
         tokio::task::spawn_local(resolve::run(service.clone()));
         tokio::task::spawn_local(outliers::run(service.clone()));
+        tokio::task::spawn_local(outliers::tell(service.clone()));
         tokio::task::spawn_local(retries::run(service.clone()));
         tokio::task::spawn_local(memory::run(service.clone()));
         tokio::task::spawn_local(weights::run(service.clone()));

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Endpoints that stand out from the others: judged once per interval, from what traffic counted.
+//! Endpoints that stand out from the others: judged once per interval, from what traffic counted. And the word
+//! on those that traffic has excluded by itself.
 use super::state::Service;
 use crate::exclusion::{Tally, by_latency, by_rate, exclude};
 use crate::snapshot::BackendPlan;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tidegate_contract::EndpointState;
 use tidegate_core::Moment;
@@ -17,6 +18,37 @@ const EVERY: Duration = Duration::from_millis(100);
 struct Interval {
     ends: Moment,
     before: Vec<(Arc<EndpointState>, Tally)>,
+}
+
+/// How often it is told whom traffic has excluded.
+const TELLS: Duration = Duration::from_millis(500);
+
+/// Tells of exclusions for as long as the node runs.
+pub(crate) async fn tell(service: Rc<Service>) {
+    loop {
+        for plan in service.snapshot().backends.values() {
+            let excluded = plan.shared.excluded.lock();
+            let excluded = std::mem::take(&mut *excluded.unwrap_or_else(PoisonError::into_inner));
+            for (address, millis, failures) in excluded {
+                say_out(&address, &plan.name, millis, &failed(failures));
+            }
+        }
+        tokio::time::sleep(TELLS).await;
+    }
+}
+
+fn failed(times: u32) -> String {
+    match times {
+        1 => "it failed".into(),
+        _ => format!("it failed {times} times in a row"),
+    }
+}
+
+fn say_out(address: &str, backend: &str, millis: u64, why: &str) {
+    let seconds = millis as f64 / 1000.0;
+    super::warn(&format!(
+        "endpoint {address} of {backend} is left out for {seconds} s: {why}"
+    ));
 }
 
 /// Judges for as long as the node runs.
@@ -74,12 +106,7 @@ fn judge(plan: &BackendPlan, interval: Option<&Interval>, now: Moment) -> Interv
                 continue;
             };
             if let Some(millis) = exclude(plan, &list, &endpoint.state, now) {
-                super::warn(&format!(
-                    "endpoint {} of {} is left out for {} s: {why}",
-                    endpoint.address,
-                    plan.name,
-                    millis as f64 / 1000.0
-                ));
+                say_out(&endpoint.address, &plan.name, millis, &why);
             }
         }
     }

@@ -103,6 +103,8 @@ pub(crate) struct BackendShared {
     pub(crate) room: Notify,
     /// Grows when an endpoint is excluded: a division of requests made before is out of date.
     pub(crate) changes: AtomicU64,
+    /// Whom traffic has excluded and nobody has told yet: address, milliseconds, failures in a row.
+    pub(crate) excluded: Mutex<Vec<(String, u64, u32)>>,
     drained: Mutex<Arc<BTreeSet<String>>>,
     /// Since when no endpoint takes requests, in microseconds of the engine's clock; 0 while one does.
     absent_since: AtomicU64,
@@ -125,6 +127,7 @@ impl BackendShared {
             refused_late: AtomicU64::new(0),
             room: Notify::new(),
             changes: AtomicU64::new(0),
+            excluded: Mutex::default(),
             drained: Mutex::new(drained),
             absent_since: AtomicU64::new(now.0.max(1)),
             departed: Mutex::default(),

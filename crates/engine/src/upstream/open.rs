@@ -9,8 +9,8 @@ use crate::thread::Connection;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use tidegate_contract::{Endpoint, EndpointState};
 use tidegate_core::{ErrorKind, Moment};
@@ -263,8 +263,13 @@ impl Place {
         let state = &self.endpoint.state;
         state.failures_total.fetch_add(1, Ordering::Relaxed);
         let failures = state.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        if failures >= plan.config.passive_health.failures {
-            exclude(plan, &self.list, state, now);
+        if failures >= plan.config.passive_health.failures
+            && let Some(millis) = exclude(plan, &self.list, state, now)
+        {
+            // The service thread writes it down: this one waits for nobody who reads the log.
+            let told = (self.endpoint.address.clone(), millis, failures);
+            let excluded = plan.shared.excluded.lock();
+            excluded.unwrap_or_else(PoisonError::into_inner).push(told);
         }
     }
 

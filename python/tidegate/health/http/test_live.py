@@ -104,6 +104,49 @@ def test_the_expected_text_is_looked_for_in_the_body(raw: bytes, within: str, sa
     assert health(Script(raw=raw), f", body: all well, body_within: {within}") == says
 
 
+def test_so_many_probes_in_a_row_decide_for_all_threads() -> None:
+    """Each probe is held until it is known what the one before has changed."""
+    let_go, verdicts = threading.Semaphore(0), []
+
+    def answer(message: Message) -> Reply:
+        if message.target != "/check":
+            return Reply(200)
+        let_go.acquire(timeout=PATIENCE)
+        return Reply(verdicts.pop(0))
+
+    patient = ", path: /check, quick_interval: 50ms, timeout: 1m"
+    with endpoint() as other, endpoint(answer) as upstream:
+        often = text(upstream, other, check=patient)
+        often = often.replace("healthy_after: 1, unhealthy_after: 1", "healthy_after: 2, unhealthy_after: 3")
+        often = often.replace("backends: {b: {", "backends: {b: {balancing: round_robin, ")
+
+        def probes() -> int:
+            return sum(message.target == "/check" for message in upstream.messages)
+
+        def after(verdict: int) -> str:
+            """What is said of it after one more probe."""
+            verdicts.append(verdict)
+            wanted = probes() + 1
+            let_go.release()
+            assert wait_until(lambda: probes() >= wanted, PATIENCE)
+            return states(running)[0]
+
+        with gateway(often, threads=4) as running:
+            assert wait_until(lambda: probes() == 1, PATIENCE)
+            told = [after(verdict) for verdict in (200, 200, 503, 503, 200, 503, 503, 503)]
+            assert told == ["unchecked", *["up"] * 6, "down"]
+            before = len(upstream.messages)
+            assert [status(running) for _ in range(40)] == [200] * 40
+            assert len(upstream.messages) == before, "no thread sends it anything"
+            assert [after(verdict) for verdict in (200, 503, 200, 200)] == [*["down"] * 3, "up"]
+            assert probes() == 13, "four threads ask no more often than one"
+            for _ in range(8):
+                status(running)
+            assert len(upstream.messages) > before + 4
+            verdicts.append(200)
+            let_go.release()
+
+
 def test_a_head_request_waits_for_no_body() -> None:
     assert health(Script(Reply(200, body=b"never sent")), ", method: HEAD") == "up"
 
