@@ -57,6 +57,34 @@ def test_status_shows_processes_listeners_and_endpoints(gateway: Supervised, ups
     assert line.split()[:4] == ["shop", upstream.address, "a", "1"]
 
 
+def test_status_shows_priorities_and_backends_under_pressure(tmp_path: Path) -> None:
+    check = "health_check: { type: tcp, interval: 20ms, unhealthy_after: 1 }"
+    with endpoint() as well, endpoint(fail="refuse") as ill:
+        text = f"""
+listeners: {{ web: {{ address: 127.0.0.1, port: PORT }} }}
+backends:
+  a:
+    endpoints: ["{well.address}", {{ address: "{ill.address}", priority: 3 }}]
+    adaptive_concurrency: {{ least: 7, most: 7 }}
+  b: {{ endpoints: ["{ill.address}"], {check} }}
+  c: {{ endpoints: ["{well.address}"] }}
+routes: [{{ path: /a, to: a }}, {{ path: /b, to: b }}, {{ path: /c, to: c }}]
+"""
+        with supervised(tmp_path, text) as running:
+
+            def pressed() -> dict[str, list[str]]:
+                lines = running.run("status").stdout.partition("PRESSED")[2].splitlines()[1:]
+                return {line.split()[0]: line.split() for line in lines if line}
+
+            panics = ["b", "0", "0", "0", "-", *"not believed, too few are well".split()]
+            assert wait_until(lambda: pressed().get("b") == panics, DEADLINE)
+            assert pressed()["a"] == ["a", "0", "0", "0", "7", "believed"]
+            assert "c" not in pressed()
+            table = running.run("status").stdout.partition("BACKEND")[2]
+            assert table.split()[:3] == ["ENDPOINT", "ZONE", "PRIORITY"]
+            assert f"{ill.address}  -            3" in table
+
+
 def test_status_as_json_has_the_nodes_own_words(gateway: Supervised) -> None:
     status = json.loads(gateway.run("status", "--json").stdout)
     assert status["instance"] == "t"

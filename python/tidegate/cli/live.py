@@ -19,6 +19,7 @@ _AGAIN = 0.2
 """Seconds until control is looked for again."""
 _TIMES = 3
 """How often a reload may be lost: if control dies of it, more would not help."""
+_PANIC = "not believed, too few are well"
 
 
 def find(name: str | None, base: Path | None) -> Instance:
@@ -139,6 +140,8 @@ def _render(instance: Instance, node: dict[str, Any] | None, control: dict[str, 
         rows = [(each["name"], each["address"], each["connections"]) for each in node["listeners"]]
         parts += ["", table(("LISTENER", "ADDRESS", "CONNECTIONS"), rows)]
         parts += ["", _endpoints(node["backends"])]
+        if pressed := _pressed(node["backends"]):
+            parts += ["", pressed]
     if own := process_table((control or {}).get("backends", [])):
         parts += ["", own]
     if weights := _weights(control or {}):
@@ -148,6 +151,7 @@ def _render(instance: Instance, node: dict[str, Any] | None, control: dict[str, 
 
 def _endpoints(backends: list[dict[str, Any]]) -> str:
     rows: list[tuple[Any, ...]] = []
+    has_priorities = any(each["priority"] for backend in backends for each in backend["endpoints"])
     for backend in backends:
         for at, endpoint in enumerate(backend["endpoints"]):
             rows.append(
@@ -155,6 +159,7 @@ def _endpoints(backends: list[dict[str, Any]]) -> str:
                     backend["name"] if at == 0 else " ",
                     endpoint["address"],
                     endpoint.get("zone"),
+                    *([endpoint["priority"]] if has_priorities else []),
                     _weight(endpoint),
                     endpoint["source"],
                     "draining" if endpoint["draining"] else endpoint["health"],
@@ -164,11 +169,13 @@ def _endpoints(backends: list[dict[str, Any]]) -> str:
                 )
             )
         if not backend["endpoints"]:
-            rows.append((backend["name"], "no endpoints", None, 0, None, None, 0, 0, 0))
+            priority = [0] if has_priorities else []
+            rows.append((backend["name"], "no endpoints", None, *priority, 0, None, None, 0, 0, 0))
     headings = (
         "BACKEND",
         "ENDPOINT",
         "ZONE",
+        *(["PRIORITY"] if has_priorities else []),
         "WEIGHT",
         "SOURCE",
         "HEALTH",
@@ -180,6 +187,22 @@ def _endpoints(backends: list[dict[str, Any]]) -> str:
     for word, colour in (("down", "red"), ("excluded", "yellow"), ("draining", "yellow")):
         text = text.replace(f"  {word} ", f"  {paint(word, colour)} ")
     return text
+
+
+def _pressed(backends: list[dict[str, Any]]) -> str:
+    """The backends that requests wait for or were refused at, that have a limit of their own, or panic."""
+    rows = []
+    for backend in backends:
+        refused, adaptive = backend["refused"], backend["adaptive"] or {}
+        panics = any(group["panic"] for group in backend["groups"] or [])
+        numbers = (backend["pending"], refused["queue_full"], refused["queue_late"])
+        if any(numbers) or adaptive or panics:
+            said = _PANIC if panics else "believed"
+            rows.append((backend["name"], *numbers, adaptive.get("limit"), said))
+    if not rows:
+        return ""
+    text = table(("PRESSED", "WAITING", "QUEUE FULL", "QUEUE LATE", "LIMIT", "HEALTH"), rows)
+    return text.replace(_PANIC, paint(_PANIC, "yellow"))
 
 
 def _weight(endpoint: dict[str, Any]) -> object:
@@ -194,11 +217,16 @@ def _weights(control: dict[str, Any]) -> str:
             each["backend"],
             each["handler"],
             "not yet" if each["age_s"] is None else f"{duration(each['age_s'])} ago",
-            paint(plain(each["error"]), "red") if each["error"] else "",
+            each["error"],
         )
         for each in control.get("weights", ())
     ]
-    return table(("WEIGHTS OF", "COMPUTED BY", "LAST", "ERROR"), rows) if rows else ""
+    if not rows:
+        return ""
+    text = table(("WEIGHTS OF", "COMPUTED BY", "LAST", "ERROR"), rows)
+    for error in {plain(each["error"]) for each in control.get("weights", ()) if each["error"]}:
+        text = text.replace(f"  {error}", f"  {paint(error, 'red')}")
+    return text
 
 
 def duration(seconds: float) -> str:

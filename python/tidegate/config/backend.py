@@ -53,6 +53,16 @@ class Endpoint(Model):
     """Whether it finishes what it has and takes nothing new."""
 
     not_yet: ClassVar[dict[str, str]] = {"region": "", "tls": "", "metadata": ""}
+    elsewhere: ClassVar[dict[str, str]] = {
+        "backup": "write `priority: 1`",
+        "down": "write `draining: true`",
+        "disabled": "write `draining: true`",
+        "max_conns": "write `limits: { connections: ... }` on the backend",
+        "maxconn": "write `limits: { connections: ... }` on the backend",
+        "max_fails": "write `passive_health: { failures: ... }` on the backend",
+        "fail_timeout": "write `passive_health: { exclude_for: ... }` on the backend",
+        "slow_start": "write `slow_start` on the backend",
+    }
 
     @model_validator(mode="before")
     @classmethod
@@ -71,6 +81,13 @@ class BackendTimeouts(Model):
     """From the end of the request to the first byte of the response; then a 504."""
     stall: Duration = Duration("30s")
     """Between two pieces of a response, or of a request's body that the endpoint takes."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "queue": "write `pending`",
+        "read": "write `first_byte`, or `stall`",
+        "server": "write `first_byte`, or `stall`",
+        "idle": "write `pool: { idle_time: ... }` on the backend",
+    }
 
 
 class BackendLimits(Model):
@@ -123,6 +140,11 @@ class Failover(Model):
     panic_percent: Annotated[int, Field(ge=0, le=100, strict=True)] = 1
     """Share of well endpoints below which sick ones are used as well: with 1 when none is, with 0 never: then
     a 503."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "panic_threshold": "write `panic_percent`",
+        "healthy_panic_threshold": "write `panic_percent`",
+    }
 
 
 class RetryBudget(Model):
@@ -213,6 +235,8 @@ class Backend(Model):
         "maxconn": "write `limits: { connections: ... }`",
         "circuit_breaker": "write `passive_health`, or `limits`",
         "outlier_detection": "write `passive_health`",
+        "queue": "write `limits: { pending: ... }` and `timeouts: { pending: ... }`",
+        "panic_threshold": "write `failover: { panic_percent: ... }`",
         "retries": "write `retries` on the routes",
     }
 

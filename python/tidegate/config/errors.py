@@ -74,6 +74,9 @@ def _not_a_mapping(written: Any, model: str | None) -> str:
         name, _, value = written.partition(":")
         return f"must be a mapping; a blank is missing behind the `:`, write `{name}: {value}`"
     names = ", ".join(f"`{name}`" for name in _settings(model)) if model is not None else ""
+    if isinstance(written, bool):
+        advice = "write `{}` to have it with its defaults" if written else "leave it out"
+        return f"must be a mapping of {names}; {advice}" if names else f"must be a mapping; {advice}"
     return f"must be a mapping of {names}" if names else "must be a mapping; write `name: value`"
 
 

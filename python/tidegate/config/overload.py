@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -58,6 +58,24 @@ class PassiveHealth(Model):
     """Leaves out who fails more than the others; nobody without it."""
     latency: LatencyOutliers | None = None
     """Leaves out who is slower than the others; nobody without it."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "max_fails": "write `failures`",
+        "consecutive_errors": "write `failures`",
+        "consecutive_5xx": "write `failures`, and `statuses: [500, 502, 503, 504]`",
+        "consecutive_gateway_failure": "write `failures`, and `statuses: [502, 503, 504]`",
+        "fail_timeout": "write `exclude_for`",
+        "base_ejection_time": "write `exclude_for`",
+        "max_ejection_time": "write `exclude_at_most`",
+        "max_ejection_percent": "write `max_excluded_percent`",
+    }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_no_switch(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise refuse(f"must be a mapping; write `{{ enabled: {str(value).lower()} }}`")
+        return value
 
 
 class AdaptiveConcurrency(Model):

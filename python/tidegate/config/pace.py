@@ -15,7 +15,7 @@ class Pace(Model):
     """How often an endpoint is probed, and how many probes settle it."""
 
     interval: Duration = Duration("5s")
-    """From the end of one probe to the start of the next, a tenth more or less."""
+    """From the end of one probe to the start of the next, a twentieth more or less."""
     quick_interval: Duration = Duration("1s")
     """The same while an endpoint is down or in doubt; never longer than `interval`."""
     timeout: Duration = Duration("2s")

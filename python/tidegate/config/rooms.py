@@ -26,12 +26,7 @@ CONTROL_AREAS = ("discovery",)
 _NOT_YET = {
     "balancing": frozenset(
         [
-            "weighted_random",
-            "hash",
-            "consistent_hash",
             "least_time",
-            "sticky",
-            "first",
         ]
     ),
     "policies": frozenset(
@@ -66,6 +61,24 @@ _NOT_YET = {
     ),
     "discovery": frozenset(["docker", "consul", "kubernetes", "etcd", "nomad"]),
     "health": frozenset(["grpc", "redis", "mysql", "postgres", "passive", "agent", "tls", "udp"]),
+}
+
+# Names that other proxies have for what is called otherwise here, and what to write.
+_ELSEWHERE = {
+    "balancing": {
+        "cookie": "write `affinity: cookie` on the backend",
+        "sticky": "write `affinity: cookie` on the backend",
+        "first": "give the endpoints a `priority`",
+        "hash": "write `maglev` or `ring_hash`, and what is hashed as `hash` on the backend",
+        "consistent_hash": "write `maglev` or `ring_hash`, and what is hashed as `hash` on the backend",
+        "uri": "write `ring_hash` or `maglev`, and `hash: path` on the backend",
+        "source": "write `ip_hash`",
+        "p2c": "write `least_request`",
+        "ewma": "write `peak_ewma`",
+        "wrr": "write `round_robin`, which goes by weight as well",
+        "weighted_round_robin": "write `round_robin`, which goes by weight as well",
+        "weighted_random": "write `random`, which goes by weight as well",
+    }
 }
 
 
@@ -144,6 +157,8 @@ class Rooms:
         if not isinstance(tag, str):
             raise refuse(f"has no `type`; {self._examples()}", "room")
         if not _is_known(self.area, tag):
+            if instead := _ELSEWHERE.get(self.area, {}).get(tag):
+                raise refuse(f"`{tag}` is no type here; {instead}", "room_type")
             if tag in _NOT_YET[self.area]:
                 raise refuse(f"`{tag}` does not exist yet in this version; {self._examples()}", "room_type")
             if self.area == "health" and tag.startswith("/"):

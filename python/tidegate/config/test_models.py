@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import tidegate
-from tidegate.config.backend import Backend, Endpoint
+from tidegate.config.backend import Backend, BackendTimeouts, Endpoint, Failover
 from tidegate.config.base import Model
 from tidegate.config.files import Files
 from tidegate.config.function import Function
@@ -15,6 +15,7 @@ from tidegate.config.gateway_settings import AccessLog, GatewaySettings
 from tidegate.config.listener import Listener
 from tidegate.config.match import Match
 from tidegate.config.otlp import Otlp
+from tidegate.config.overload import PassiveHealth
 from tidegate.config.problem import ConfigError, Problem
 from tidegate.config.processes import Processes
 from tidegate.config.route import Retries, Rewrite, Route
@@ -268,6 +269,11 @@ def test_rewrites_are_spelled_canonically() -> None:
         (Otlp, "endpoint", "write `url`"),
         (GatewaySettings, "client_max_body_size", "write `limits: { body_size: ... }` on a listener"),
         (Backend, "httpchk", "write `health_check: { type: http, path: ... }`"),
+        (Backend, "queue", "write `limits: { pending: ... }` and `timeouts: { pending: ... }`"),
+        (Endpoint, "backup", "write `priority: 1`"),
+        (BackendTimeouts, "queue", "write `pending`"),
+        (Failover, "panic_threshold", "write `panic_percent`"),
+        (PassiveHealth, "max_fails", "write `failures`"),
     ],
 )
 def test_words_of_other_proxies_are_answered_with_ours(model: type[Model], key: str, says: str) -> None:
@@ -275,7 +281,49 @@ def test_words_of_other_proxies_are_answered_with_ours(model: type[Model], key: 
 
 
 @pytest.mark.parametrize(
-    "model", [Gateway, Listener, Backend, Route, Files, AccessLog, Otlp, GatewaySettings, Match, Processes]
+    ("name", "says"),
+    [
+        ("consistent_hash", "write `maglev` or `ring_hash`"),
+        ("source", "write `ip_hash`"),
+        ("p2c", "write `least_request`"),
+        ("first", "give the endpoints a `priority`"),
+        ("sticky", "write `affinity: cookie`"),
+    ],
+)
+def test_algorithms_of_other_proxies_are_answered_with_ours(name: str, says: str) -> None:
+    assert f"`{name}` is no type here; {says}" in message(lambda: Backend(balancing=name))
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_passive_health_is_no_switch(is_on: bool) -> None:
+    assert f"write `{{ enabled: {str(is_on).lower()} }}`" in message(lambda: Backend(passive_health=is_on))
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_what_works_as_it_is_says_how_it_is_switched_on(is_on: bool) -> None:
+    says = "write `{}` to have it with its defaults" if is_on else "leave it out"
+    assert says in message(lambda: Backend(adaptive_concurrency=is_on))
+    assert says in message(lambda: Backend(load_report=is_on))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Gateway,
+        Listener,
+        Backend,
+        Route,
+        Files,
+        AccessLog,
+        Otlp,
+        GatewaySettings,
+        Endpoint,
+        BackendTimeouts,
+        Failover,
+        PassiveHealth,
+        Match,
+        Processes,
+    ],
 )
 def test_no_word_of_others_hides_a_setting_of_ours(model: type[Model]) -> None:
     assert not set(model.elsewhere) & (set(model.model_fields) | set(model.not_yet))

@@ -24,7 +24,7 @@ is and as bytes to send."""
 def config(upstream: str, settings: str) -> str:
     return f"""
 gateway: {{ threads: 2, {settings} admin: {{ address: 127.0.0.1, port: 9180 }} }}
-listeners: {{ web: {{ port: 0, limits: {{ body_size: 1GiB, connections_per_address: 10000 }} }} }}
+listeners: {{ web: {{ port: 0, limits: {{ body_size: 1GiB, connections_per_address: 10000 }}, timeouts: {{ idle: 1h }} }} }}
 backends:
   stuck:
     endpoints: [ "{upstream}" ]
@@ -175,13 +175,19 @@ def test_a_flood_of_uploads_is_shed_and_others_are_served() -> None:
 
 
 def test_connections_that_hold_most_end_when_little_memory_is_left() -> None:
-    """Heads that stop in the middle, all at once, on connections that were idle before."""
+    """Heads that stop in the middle, all at once, on connections that were idle before. Those that are idle
+    close as well, and whoever asks how the node is gets an answer."""
     with small_node() as running, contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(Wire(("127.0.0.1", running.port), timeout=TIMEOUT)) for _ in range(10)]
+        for wire in idle:
+            wire.send(b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n", "GET")
+            assert wire.wait_final(1)
         clients = flood(running, stack, 2500)
         send(clients, b"GET /small HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 30_000)
         assert wait_until(lambda: running.status()["connections_ended"] > 0, TIMEOUT), running.status()[
             "memory"
         ]
         assert metric(running, "tidegate_connections_ended_total") > 0
+        assert all(wire.wait_closed(TIMEOUT) for wire in idle)
         assert running.output().count("bytes of memory are used") == 1
         assert wait_until(lambda: served(running), TIMEOUT), running.status()["memory"]

@@ -7,7 +7,7 @@ use tidegate_config::{Millis, Octets, Text};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// From the end of one probe to the start of the next, a tenth more or less.
+    /// From the end of one probe to the start of the next, a twentieth more or less.
     pub interval: Millis,
     /// The same while an endpoint is down or in doubt; never longer than `interval`.
     pub quick_interval: Millis,
