@@ -194,7 +194,11 @@ def _pressed(backends: list[dict[str, Any]]) -> str:
     rows = []
     for backend in backends:
         refused, adaptive = backend["refused"], backend["adaptive"] or {}
-        panics = any(group["panic"] for group in backend["groups"] or [])
+        panics = any(group["panic"] for group in backend["groups"] or ())
+        if backend["groups"] is None:
+            # All are tried once none is well.
+            open_ones = [each["health"] for each in backend["endpoints"] if _is_open(each)]
+            panics = bool(open_ones) and set(open_ones) <= {"down", "excluded"}
         numbers = (backend["pending"], refused["queue_full"], refused["queue_late"])
         if any(numbers) or adaptive or panics:
             said = _PANIC if panics else "believed"
@@ -203,6 +207,11 @@ def _pressed(backends: list[dict[str, Any]]) -> str:
         return ""
     text = table(("PRESSED", "WAITING", "QUEUE FULL", "QUEUE LATE", "LIMIT", "HEALTH"), rows)
     return text.replace(_PANIC, paint(_PANIC, "yellow"))
+
+
+def _is_open(endpoint: dict[str, Any]) -> bool:
+    """Whether it would take requests if it were well."""
+    return endpoint["weight"] > 0 and not endpoint["draining"]
 
 
 def _weight(endpoint: dict[str, Any]) -> object:
