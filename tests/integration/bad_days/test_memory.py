@@ -24,7 +24,11 @@ is and as bytes to send."""
 def config(upstream: str, settings: str) -> str:
     return f"""
 gateway: {{ threads: 2, {settings} admin: {{ address: 127.0.0.1, port: 9180 }} }}
-listeners: {{ web: {{ port: 0, limits: {{ body_size: 1GiB, connections_per_address: 10000 }}, timeouts: {{ idle: 1h }} }} }}
+listeners:
+  web:
+    port: 0
+    limits: {{ body_size: 1GiB, connections_per_address: 10000 }}
+    timeouts: {{ idle: 1h }}
 backends:
   stuck:
     endpoints: [ "{upstream}" ]

@@ -106,7 +106,8 @@ def test_the_expected_text_is_looked_for_in_the_body(raw: bytes, within: str, sa
 
 def test_so_many_probes_in_a_row_decide_for_all_threads() -> None:
     """Each probe is held until it is known what the one before has changed."""
-    let_go, verdicts = threading.Semaphore(0), []
+    let_go = threading.Semaphore(0)
+    verdicts: list[int] = []
 
     def answer(message: Message) -> Reply:
         if message.target != "/check":
