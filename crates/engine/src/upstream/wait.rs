@@ -6,6 +6,7 @@ use crate::downstream::Downstream;
 use crate::snapshot::{BackendPlan, BackendShared};
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use tidegate_core::{ErrorKind, Moment};
@@ -152,7 +153,7 @@ impl Wait<'_> {
             ErrorKind::ConnectionRefused | ErrorKind::ConnectionTerminated
         );
         // What is too slow, or speaks no HTTP, is there.
-        if !is_gone {
+        if !is_gone || !self.is_in_force() {
             return false;
         }
         let Ok(_counted) = Pending::count(self.plan) else {
@@ -173,6 +174,13 @@ impl Wait<'_> {
             .await;
         }
         self.downstream.thread.now() < deadline
+    }
+
+    /// Whether the configuration still has the backend: of one that is gone nothing is told any more.
+    fn is_in_force(&self) -> bool {
+        let current = self.downstream.thread.current();
+        let now = current.snapshot.backends.get(&*self.plan.name);
+        now.is_some_and(|now| Arc::ptr_eq(&now.shared, &self.plan.shared))
     }
 
     fn pick(&self) -> Result<Place, crate::decide::NoEndpoint> {
