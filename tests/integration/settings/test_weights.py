@@ -28,9 +28,7 @@ def weights(running: RunningGateway) -> dict[str, float]:
 
 
 @shows("Backend.slow_start", "SlowStart.duration", "SlowStart.from_percent")
-@pytest.mark.parametrize(
-    "balancing", ["round_robin", "random", "least_request", "least_connections", "peak_ewma"]
-)
+@pytest.mark.parametrize("balancing", ["round_robin", "random", "least_request", "least_connections"])
 def test_a_new_endpoint_begins_with_a_part_of_its_weight(balancing: str) -> None:
     slow = "slow_start: { duration: 1h, from_percent: 1 }"
     with endpoint() as one, endpoint() as two:
