@@ -237,6 +237,8 @@ class Workers:
             fresh.process = self._launch(fresh, outcome)
         except OSError as error:
             outcome(f"cannot be started: {error}")
+        # A next supervisor is to find it, and to end it.
+        self._on_change()
 
     def _settle(self, change: _Change, problem: str = "") -> None:
         """Ends a change: all its workers take over, or none does."""
@@ -404,8 +406,12 @@ class Workers:
         ]
 
     def leaving(self) -> list[dict[str, int]]:
-        """Processes that were told to end, for `state.json`."""
-        return [{"pid": each.pid, "start_time": each.start_time} for each in self._leaving.values()]
+        """Processes that were told to end, for `state.json`, and those that are tried for a change: a next
+        supervisor, which knows nothing of it, ends them too."""
+        change = self._change
+        tried = [*change.ready, *change.waiting.values()] if change is not None else []
+        processes = [*self._leaving.values(), *(each.process for each in tried if each.process is not None)]
+        return [{"pid": each.pid, "start_time": each.start_time} for each in processes]
 
     def _wanted(self, pools: list[Pool]) -> dict[str, tuple[Pool, int]]:
         """Pool and number of each worker, by the key of its socket."""

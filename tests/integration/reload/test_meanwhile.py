@@ -124,10 +124,11 @@ functions: { slow: { handler: "slow:answer" } }
 routes: [{ path: /, to: { function: slow } }]
 """
 CODE = """
-import time
+import os, time
 from pathlib import Path
 
-Path("begun").touch()
+with open("begun", "a") as begun:
+    print(os.getpid(), file=begun)
 while Path("hold").exists():
     time.sleep(0.02)
 
@@ -169,3 +170,6 @@ def test_a_reload_is_answered_by_the_control_that_comes_next(tmp_path: Path, is_
             assert finished(command)["state"] == "done"
         assert "configuration refused" not in gateway.log()
         assert gateway.stop() == 0
+        # Those too that were tried for a supervisor that is another program now.
+        for pid in (tmp_path / "begun").read_text().split():
+            wait_gone(int(pid))
