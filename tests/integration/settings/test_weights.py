@@ -28,7 +28,9 @@ def weights(running: RunningGateway) -> dict[str, float]:
 
 
 @shows("Backend.slow_start", "SlowStart.duration", "SlowStart.from_percent")
-@pytest.mark.parametrize("balancing", ["round_robin", "random", "least_request", "least_connections"])
+@pytest.mark.parametrize(
+    "balancing", ["round_robin", "random", "least_request", "least_connections", "peak_ewma"]
+)
 def test_a_new_endpoint_begins_with_a_part_of_its_weight(balancing: str) -> None:
     slow = "slow_start: { duration: 1h, from_percent: 1 }"
     with endpoint() as one, endpoint() as two:
@@ -49,17 +51,27 @@ def test_a_new_endpoint_begins_with_a_part_of_its_weight(balancing: str) -> None
             assert wait_until(lambda: weights(running)[two.address] == 1.0)
 
 
-@pytest.mark.parametrize("balancing", ["maglev", "{ type: ring_hash, load_bound_percent: null }"])
-def test_a_new_endpoint_gets_few_keys_at_first(balancing: str) -> None:
-    slow = "slow_start: { duration: 1h, from_percent: 1 }, hash: { query: k }"
+@pytest.mark.parametrize(
+    ("balancing", "keys"),
+    [
+        ("maglev", "hash: { query: k }"),
+        ("{ type: ring_hash, load_bound_percent: null }", "hash: { query: k }"),
+        ("ip_hash", ""),
+    ],
+)
+def test_a_new_endpoint_gets_few_keys_at_first(balancing: str, keys: str) -> None:
+    slow = f"slow_start: {{ duration: 1h, from_percent: 1 }}, {keys}"
     with endpoint() as one, endpoint() as two:
-        base = configuration(slow, one).replace("balancing: round_robin", f"balancing: {balancing}")
-        both = configuration(slow, one, two).replace("balancing: round_robin", f"balancing: {balancing}")
+        trusts = "gateway: { trusted_proxies: [127.0.0.0/8] }\n"
+        base, both = (
+            trusts + configuration(slow, *each).replace("balancing: round_robin", f"balancing: {balancing}")
+            for each in ((one,), (one, two))
+        )
         with gateway(base, threads=1) as running:
             running.reload(both)
             assert wait_until(lambda: weights(running)[two.address] < 0.1)
             for number in range(100):
-                ask(running, f"/?k={number}")
+                ask(running, f"/?k={number}", headers=[f"X-Forwarded-For: 192.0.2.{number}"])
             assert len(two.messages) <= 15
 
 

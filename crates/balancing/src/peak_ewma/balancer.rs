@@ -14,7 +14,8 @@ const UNHEARD_US: f64 = 1e12;
 const CLEARLY: f64 = 1.25;
 
 /// Compares two endpoints drawn by weight and takes the first unless the second is clearly
-/// cheaper. The cost is how long an endpoint takes to answer, times this request and what is in
+/// cheaper; by as much as it is lighter, if it is: a heavy one is not left for a faster one that is
+/// to take a hundredth of its share. The cost is how long an endpoint takes to answer, times this request and what is in
 /// flight there per weight.
 ///
 /// The latency is an average that forgets with the time constant `decay` and jumps up at once: a
@@ -99,7 +100,8 @@ impl Balancer for PeakEwma {
             return Some(first.0);
         };
         let average = total as f64 / candidates.len() as f64;
-        let is_better = self.cost(candidates, second, average) * CLEARLY
+        let lighter = weights::of(first.1) as f64 / weights::of(second.1) as f64;
+        let is_better = self.cost(candidates, second, average) * CLEARLY * lighter.max(1.0)
             < self.cost(candidates, first, average);
         Some(if is_better { second.0 } else { first.0 })
     }

@@ -49,6 +49,19 @@ fn endpoints_that_are_alike_are_taken_by_weight() {
 }
 
 #[test]
+fn a_light_one_is_taken_for_a_heavy_one_only_if_it_is_faster_by_as_much() {
+    let endpoints = endpoints(&[1, 10]);
+    answer(&endpoints[0], 1000, START);
+    answer(&endpoints[1], 5000, START);
+    let light = taken(&endpoints, START, 110_000)[0];
+    assert!((9_500..10_500).contains(&light), "{light}: its share");
+    answer(&endpoints[1], 20_000, START);
+    assert_eq!(taken(&endpoints, START, 100), [100, 0], "the other stalls");
+    answer(&endpoints[0], 40_000, START);
+    assert_eq!(taken(&endpoints, START, 100), [0, 100], "clearly slower");
+}
+
+#[test]
 fn the_clearly_faster_of_two_is_taken() {
     let endpoints = endpoints(&[1, 1]);
     answer(&endpoints[0], 2000, START);
