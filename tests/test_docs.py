@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("docs/guides/*.md"), *ROOT.glob("docs/concepts/*.md"), ROOT / "README.md"])
 FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 OUTSIDE = re.compile(r"\$\{env:([A-Z][A-Z_]+)\}")
+CERTIFICATE = re.compile(r"\b[a-z-]+\.(?:pem|key)\b")
 WHOLE = ("listeners:", "gateway = Gateway(")
 
 
@@ -35,9 +36,15 @@ def snapshot_of(gateway: Gateway) -> Snapshot:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_both_forms_of_an_example_are_the_same_snapshot(page: Path, monkeypatch: pytest.MonkeyPatch):
+def test_both_forms_of_an_example_are_the_same_snapshot(
+    page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     for name in OUTSIDE.findall(page.read_text()):
         monkeypatch.setenv(name, f"the value of {name}")
+    if certificates := CERTIFICATE.findall(page.read_text()):
+        monkeypatch.chdir(tmp_path)
+        for name in certificates:
+            (tmp_path / name).write_text(name)
     yaml, python = blocks(page, "yaml"), blocks(page, "python")
     if page.name == "README.md":
         # One form is enough on the first screen; it is compared with the guide that has both.

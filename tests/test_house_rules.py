@@ -19,7 +19,7 @@ LAYERS = (
     ("core",),
     ("config",),
     ("request",),
-    ("contract", "functions", "files"),
+    ("contract", "functions", "files", "tls"),
     ("telemetry", "net"),
     ("http",),
     ("routing",),
@@ -29,7 +29,7 @@ LAYERS = (
 )
 """Crates from the bottom up: a crate uses crates of lower rows only."""
 
-WITHOUT_RUNTIME = ("core", "config", "request", "contract", "functions", "files", "http", "routing")
+WITHOUT_RUNTIME = ("core", "config", "request", "contract", "functions", "files", "tls", "http", "routing")
 """Crates that are pure: no tokio, no sockets."""
 
 AREAS = ("balancing", "policies", "health", "discovery")

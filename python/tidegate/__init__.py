@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tidegate.config.route import Retries, Rewrite, Route, RouteTimeouts
     from tidegate.config.secret import Secret, env, file
     from tidegate.config.target import Forward, Redirect, Respond, WeightedBackend
+    from tidegate.config.tls import Certificate, ListenerTls
     from tidegate.config.weighing import ComputedWeights, LoadReport, SlowStart
     from tidegate.functions import Request, Response, policy
     from tidegate.weighing import EndpointStatus, weights
@@ -53,6 +54,7 @@ _HOMES = {
     "Backend": "config.backend",
     "BackendLimits": "config.backend",
     "BackendTimeouts": "config.backend",
+    "Certificate": "config.tls",
     "ComputedWeights": "config.weighing",
     "ConfigError": "config.problem",
     "Constant": "config.gateway_settings",
@@ -72,6 +74,7 @@ _HOMES = {
     "Listener": "config.listener",
     "ListenerLimits": "config.listener",
     "ListenerTimeouts": "config.listener",
+    "ListenerTls": "config.tls",
     "LoadReport": "config.weighing",
     "Maintenance": "config.pages",
     "Match": "config.match",
@@ -106,13 +109,14 @@ _HOMES = {
 
 __all__ = [
     "AccessLog", "AdaptiveConcurrency", "Admin", "Admission", "Affinity", "Backend", "BackendLimits",
-    "BackendTimeouts", "ComputedWeights", "ConfigError", "Constant", "Endpoint", "EndpointStatus",
-    "ErrorPage", "Failover", "FieldMatch", "FileCache", "Files", "Forward", "Function", "Gateway",
-    "GatewaySettings", "HashPart", "LatencyOutliers", "Listener", "ListenerLimits", "ListenerTimeouts",
-    "LoadReport", "Maintenance", "Match", "Mirror", "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch",
-    "Pool", "Problem", "Processes", "RateOutliers", "Redirect", "Registration", "Request", "Respond",
-    "Response", "Retries", "RetryBudget", "Rewrite", "Route", "RouteTimeouts", "Secret", "SlowStart",
-    "WeightedBackend", "Zones", "env", "file", "policy", "weights",
+    "BackendTimeouts", "Certificate", "ComputedWeights", "ConfigError", "Constant", "Endpoint",
+    "EndpointStatus", "ErrorPage", "Failover", "FieldMatch", "FileCache", "Files", "Forward",
+    "Function", "Gateway", "GatewaySettings", "HashPart", "LatencyOutliers", "Listener",
+    "ListenerLimits", "ListenerTimeouts", "ListenerTls", "LoadReport", "Maintenance", "Match", "Mirror",
+    "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch", "Pool", "Problem", "Processes", "RateOutliers",
+    "Redirect", "Registration", "Request", "Respond", "Response", "Retries", "RetryBudget", "Rewrite",
+    "Route", "RouteTimeouts", "Secret", "SlowStart", "WeightedBackend", "Zones", "env", "file",
+    "policy", "weights",
 ]  # fmt: skip
 
 

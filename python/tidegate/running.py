@@ -261,9 +261,9 @@ class Running(Handle):
 
     @property
     def addresses(self) -> dict[str, str]:
-        """Where each listener is reached from this machine: `http://HOST:PORT`, or `unix:/path`."""
+        """Where each listener is reached from this machine: `http://HOST:PORT`, `https:...`, `unix:/path`."""
         return {
-            name: _reached(listener.address, listener.port)
+            name: _reached(listener.protocol, listener.address, listener.port)
             for name, listener in self._gateway.listeners.items()
         }
 
@@ -348,9 +348,9 @@ def environment(*folders: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 
-def _reached(address: str, port: int) -> str:
+def _reached(scheme: str, address: str, port: int) -> str:
     if address.startswith("unix:"):
         return address
     bare = address.strip("[]")
     host = {"": "127.0.0.1", "::": "127.0.0.1", "0.0.0.0": "127.0.0.1"}.get(bare, bare)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

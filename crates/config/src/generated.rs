@@ -105,8 +105,10 @@ pub struct Listener {
     pub address: String,
     /// The port, from 1; 0, which is the default, with a Unix socket.
     pub port: u16,
-    /// What is spoken.
+    /// What is spoken; `https` where there is `tls`.
     pub protocol: ListenerProtocol,
+    /// How TLS is spoken.
+    pub tls: Option<ListenerTls>,
     /// What one client may cost.
     pub limits: ListenerLimits,
     /// How long a client is waited for.
@@ -132,6 +134,50 @@ pub struct Listener {
 #[serde(rename_all = "snake_case")]
 pub enum ListenerProtocol {
     Http,
+    Https,
+}
+
+/// How a listener speaks TLS. The first certificate is for clients that name no host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerTls {
+    /// Of those for a name the first whose kind the client knows is shown.
+    pub certificates: Vec<Certificate>,
+    /// What a client gets that asks for a name no certificate is for: the first one, or a refusal.
+    pub unknown_name: UnknownName,
+    /// TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, or with `modern` TLS 1.3
+    /// alone.
+    pub policy: TlsPolicy,
+}
+
+/// A certificate and its private key, in PEM.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// The site's own certificate, and behind it those that signed it, each by the next.
+    pub cert: String,
+    /// The private key, without a pass phrase. It is never shown.
+    pub key: Text,
+    /// What messages call the certificate.
+    pub cert_name: String,
+    /// What messages call the key.
+    pub key_name: String,
+}
+
+/// What a client gets that asks for a name no certificate is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownName {
+    Default,
+    Refuse,
+}
+
+/// Versions and ciphers, by the names that Mozilla gave them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TlsPolicy {
+    Intermediate,
+    Modern,
 }
 
 /// What one client may cost.
@@ -160,6 +206,8 @@ pub struct ListenerLimits {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerTimeouts {
+    /// From a connection's begin to the end of its TLS handshake; then it is closed.
+    pub handshake: Millis,
     /// From a request's first byte to the end of its header; then a 408.
     pub header: Millis,
     /// Between two pieces of a request's body; then a 408.

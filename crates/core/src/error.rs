@@ -101,6 +101,10 @@ kinds! {
     MethodNotAllowed = "method_not_allowed", 405, Downstream;
     /// HTTP/2.0 or another version on an HTTP/1 connection.
     VersionNotSupported = "http_version_not_supported", 505, Downstream;
+    /// There was no TLS handshake with the client.
+    TlsHandshakeError = "tls_handshake_error", 400, Downstream;
+    /// The client speaks HTTP without TLS where TLS is spoken.
+    TlsExpected = "tls_expected", 400, Downstream;
     /// The client went away before the response was complete.
     ClientGone = "client_gone", 499, Downstream;
     /// The pending wait ended before an endpoint had room.

@@ -15,7 +15,7 @@ use tidegate_config::{Delta, HostField};
 use tidegate_contract::{Answer, Client, Exchange, Flow};
 use tidegate_core::{Clock, Draw, Moment};
 use tidegate_http::{Forwarding, encode_request};
-use tidegate_request::{Options, Request};
+use tidegate_request::{Options, Request, Scheme};
 use tidegate_routing::Ends;
 
 /// What becomes of a request, or of each of an array of them, under a snapshot given as a delta on
@@ -89,6 +89,11 @@ const NO_ID: &str = "00000000000000000000000000";
 
 fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Result<Value, String> {
     let index = match &question.listener {
+        None if question.url.starts_with("https://") => snapshot
+            .listeners
+            .iter()
+            .position(|plan| plan.tls.is_some())
+            .unwrap_or(0),
         None => 0,
         Some(name) => snapshot
             .listeners
@@ -107,7 +112,11 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
         merge_slashes: listener.config.merge_slashes,
         is_trusted,
     };
-    let request = match question.canonical(&options, &limits)? {
+    let scheme = match listener.tls {
+        Some(_) => Scheme::Https,
+        None => Scheme::Http,
+    };
+    let request = match question.canonical(&options, &limits, scheme)? {
         Ok(request) => request,
         Err(refused) => return Ok(refused),
     };
@@ -130,6 +139,7 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
         .collect();
     let mut told = json!({
         "listener": &*listener.name,
+        "scheme": scheme.name(),
         "client": client.address.to_string(),
         "local_address": ends.local.map(|local| local.to_string()),
         "path": request.path(),

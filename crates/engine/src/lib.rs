@@ -32,3 +32,4 @@ mod upstream;
 pub use explain::{check_json, decide_json};
 pub use node::{NodeConfig, run_node};
 pub use probe::{Probed, ProbedRequest, probe};
+pub use tidegate_tls::validity as certificate_validity;

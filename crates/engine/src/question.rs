@@ -21,7 +21,7 @@ pub(crate) struct Question {
     /// The address that is dialled; the listener's when left out, and 127.0.0.1 where it is at all.
     #[serde(default)]
     pub(crate) local_address: Option<IpAddr>,
-    /// The listener's name; the first when left out.
+    /// The listener's name; the first when left out, for `https://` the first that speaks TLS.
     #[serde(default)]
     pub(crate) listener: Option<String>,
 }
@@ -43,6 +43,7 @@ impl Question {
         &self,
         options: &Options,
         limits: &tidegate_http::HeadLimits,
+        scheme: Scheme,
     ) -> Result<Result<Request, Value>, String> {
         let (authority, target) = split_url(&self.url);
         let has_host = self
@@ -64,7 +65,7 @@ impl Question {
             head.as_bytes(),
             Default::default(),
             limits,
-            Scheme::Http,
+            scheme,
             *options,
         );
         Ok(parsed.map_err(|(reject, _)| {

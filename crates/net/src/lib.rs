@@ -2,12 +2,14 @@
 //! Sockets: listening descriptors, their passing between processes, and byte streams.
 //!
 //! One type, [`Stream`], for TCP and Unix connections: it issues its own system calls, so a read
-//! that came back short spares the next one its `EAGAIN`. No protocol is known here.
+//! that came back short spares the next one its `EAGAIN`. It goes through TLS where it has been told to
+//! (`secured`), which whoever reads and writes does not notice; no other protocol is known here.
 
 mod connect;
 mod frames;
 mod listener;
 mod resting;
+mod secured;
 mod stream;
 mod watch;
 
@@ -15,4 +17,5 @@ pub use connect::{Target, connect};
 pub use frames::{Frame, FrameSocket, MAX_DESCRIPTORS, MAX_FRAME};
 pub use listener::{Accepted, Listener, Peer, descriptor_limit};
 pub use resting::RestingSet;
+pub use secured::Secured;
 pub use stream::{Stream, raise_descriptor_limit, set_not_dumpable};

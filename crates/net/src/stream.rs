@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use crate::secured::Secured;
 use crate::watch::watch_number;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -28,14 +29,20 @@ const PROBE: Duration = Duration::from_secs(5);
 pub struct Stream {
     // Before `fd`: a descriptor is forgotten by the runtime before it is closed.
     watched: OnceCell<AsyncFd<RawFd>>,
-    fd: OwnedFd,
+    pub(crate) fd: OwnedFd,
+    pub(crate) tls: Option<Box<Secured>>,
 }
 
 impl Stream {
     /// Takes a connected, non-blocking socket.
     pub fn new(fd: OwnedFd) -> Self {
+        Self::resumed(fd, None)
+    }
+
+    /// Takes what [`Self::into_parts`] gave.
+    pub fn resumed(fd: OwnedFd, tls: Option<Box<Secured>>) -> Self {
         let watched = OnceCell::new();
-        Self { watched, fd }
+        Self { watched, fd, tls }
     }
 
     /// The runtime's view of the socket.
@@ -53,15 +60,27 @@ impl Stream {
     #[cold]
     fn start_watching(&self) -> io::Result<&AsyncFd<RawFd>> {
         // SAFETY: `self.fd` stays open for as long as `self.watched` is there: nothing takes it out
-        // but `into_fd`, which drops `watched` first, and fields are dropped in their order.
+        // but `into_parts`, which drops `watched` first, and fields are dropped in their order.
         let fresh = unsafe { watch_number(self.fd.as_raw_fd()) }?;
         Ok(self.watched.get_or_init(|| fresh))
     }
 
     /// Reads into `buffer`; `Ok(0)` is the end of the stream (or an empty buffer).
+    #[inline]
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        match &self.tls {
+            None => self.poll_read_bare(cx, buffer),
+            Some(tls) => self.poll_read_secured(tls, cx, buffer),
+        }
+    }
+
+    pub(crate) fn poll_read_bare(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         if self.watched.get().is_none() {
-            match self.read_now(buffer) {
+            match self.read_bare_now(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => return Poll::Ready(outcome),
             }
@@ -90,6 +109,13 @@ impl Stream {
     /// # Errors
     /// `WouldBlock` when nothing is there.
     pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &self.tls {
+            None => self.read_bare_now(buffer),
+            Some(tls) => self.read_secured_now(tls, buffer),
+        }
+    }
+
+    pub(crate) fn read_bare_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             match rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
                 Ok((count, _)) => return Ok(count),
@@ -101,6 +127,9 @@ impl Stream {
 
     /// Writes from `bytes`; may take less.
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(tls) = &self.tls {
+            return self.poll_write_secured(tls, cx, bytes, SendFlags::NOSIGNAL);
+        }
         self.poll_writing(cx, bytes.len(), || {
             rustix::net::send(&self.fd, bytes, SendFlags::NOSIGNAL)
         })
@@ -109,7 +138,7 @@ impl Stream {
     /// Tries first while the runtime does not watch, and from then on when it knows of room: a peer
     /// that takes little would cost one call in vain for each that is not.
     #[inline]
-    fn poll_writing(
+    pub(crate) fn poll_writing(
         &self,
         cx: &mut Context<'_>,
         wanted: usize,
@@ -153,6 +182,9 @@ impl Stream {
         if has_more {
             flags |= SendFlags::MORE;
         }
+        if let Some(tls) = &self.tls {
+            return self.poll_write_secured(tls, cx, bytes, flags);
+        }
         self.poll_writing(cx, bytes.len(), || {
             rustix::net::send(&self.fd, bytes, flags)
         })
@@ -167,11 +199,17 @@ impl Stream {
         offset: u64,
         count: usize,
     ) -> Poll<io::Result<usize>> {
+        if let Some(tls) = &self.tls {
+            return self.poll_send_file_secured(tls, cx, file, offset, count);
+        }
         self.poll_writing(cx, count, || send_file(&self.fd, file, offset, count))
     }
 
     /// Waits until there is something to read, or the peer has closed.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(tls) = &self.tls {
+            return self.poll_readable_secured(tls, cx);
+        }
         let mut guard = ready!(self.watched()?.poll_read_ready(cx))?;
         guard.retain_ready();
         Poll::Ready(Ok(()))
@@ -233,6 +271,7 @@ impl Stream {
 
     /// Tells the peer that nothing more will be written.
     pub fn shutdown_write(&self) {
+        self.say_end();
         // The peer may be gone already; there is nothing to do about it.
         let _ = rustix::net::shutdown(&self.fd, Shutdown::Write);
     }
@@ -250,10 +289,11 @@ impl Stream {
         crate::listener::is_high(&self.fd, limit)
     }
 
-    /// Gives the socket back, no longer watched by the runtime.
-    pub fn into_fd(self) -> OwnedFd {
+    /// Gives the socket back, no longer watched by the runtime, and its TLS, without which nobody can
+    /// go on with it.
+    pub fn into_parts(self) -> (OwnedFd, Option<Box<Secured>>) {
         drop(self.watched);
-        self.fd
+        (self.fd, self.tls)
     }
 }
 

@@ -14,7 +14,7 @@ mod _engine {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::node::{check_snapshot, decide, parse_request, run_node};
+    use super::node::{certificate_validity, check_snapshot, decide, parse_request, run_node};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

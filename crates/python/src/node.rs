@@ -29,6 +29,13 @@ pub(crate) fn check_snapshot(py: Python<'_>, delta: &str) -> Vec<(String, String
     py.detach(|| tidegate_engine::check_json(delta))
 }
 
+/// The first and the last second, since 1970, at which the first certificate of a text in PEM is good;
+/// `None` when there is none that can be read.
+#[pyfunction]
+pub(crate) fn certificate_validity(text: &str) -> Option<(u64, u64)> {
+    tidegate_engine::certificate_validity(text).map(|found| (found.not_before, found.not_after))
+}
+
 /// What becomes of a request, or of an array of them, under a snapshot; JSON in and out. Raises `ValueError` when either
 /// makes no sense.
 #[pyfunction]

@@ -76,6 +76,10 @@ pub struct LogEntry {
     pub retries: u8,
     /// 10 or 11.
     pub version: u8,
+    /// The version of TLS; empty without.
+    pub tls: &'static str,
+    /// The cipher suite, likewise.
+    pub cipher: &'static str,
     /// What went wrong.
     pub error: Option<ErrorKind>,
     start: u32,
@@ -109,6 +113,8 @@ impl LogEntry {
             status: 0,
             retries: 0,
             version: 11,
+            tls: "",
+            cipher: "",
             error: None,
             start: 0,
             ends: [0; TEXTS],

@@ -77,6 +77,11 @@ pub fn format_entry(
         10 => b",\"protocol\":\"HTTP/1.0\"",
         _ => b",\"protocol\":\"HTTP/1.1\"",
     });
+    if !entry.tls.is_empty() {
+        for (name, value) in [("tls", entry.tls), ("cipher", entry.cipher)] {
+            text(out, name, value.as_bytes());
+        }
+    }
     number(out, "status", entry.status.into());
     for (name, which) in [
         ("route", Text::Route),

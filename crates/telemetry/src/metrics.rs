@@ -10,6 +10,9 @@ pub const DURATION_BUCKETS_US: [u64; 14] = [
     2_500_000, 5_000_000, 10_000_000,
 ];
 
+/// Reasons for which a TLS handshake comes to nothing, at most.
+const REFUSALS: usize = 16;
+
 /// Adds to a counter that only one thread writes: no locked instruction.
 #[inline]
 fn add(counter: &AtomicU64, amount: u64) {
@@ -148,6 +151,12 @@ pub struct ThreadStats {
     pub refused_rate: AtomicU64,
     /// Connections ended in the middle for want of memory.
     pub ended: AtomicU64,
+    /// TLS handshakes that began a session.
+    pub handshakes_full: AtomicU64,
+    /// TLS handshakes that took one up again.
+    pub handshakes_resumed: AtomicU64,
+    /// TLS handshakes that came to nothing, by why.
+    handshakes_failed: [AtomicU64; REFUSALS],
     /// Exchanges finished.
     pub requests: AtomicU64,
     /// Tasks that panicked. Never anything but 0.
@@ -166,6 +175,9 @@ impl Default for ThreadStats {
             refused_client: AtomicU64::new(0),
             refused_rate: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            handshakes_full: AtomicU64::new(0),
+            handshakes_resumed: AtomicU64::new(0),
+            handshakes_failed: Default::default(),
             requests: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             errors: ErrorKind::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
@@ -183,6 +195,19 @@ impl ThreadStats {
     /// Adds to a counter of this thread.
     pub fn count_many(&self, counter: impl Fn(&Self) -> &AtomicU64, amount: u64) {
         add(counter(self), amount);
+    }
+
+    /// Counts a TLS handshake that came to nothing, for the reason with this number.
+    pub fn count_refusal(&self, reason: usize) {
+        if let Some(counter) = self.handshakes_failed.get(reason) {
+            add(counter, 1);
+        }
+    }
+
+    /// TLS handshakes that came to nothing for the reason with this number.
+    pub fn refusals(&self, reason: usize) -> u64 {
+        let counter = self.handshakes_failed.get(reason);
+        counter.map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 
     /// Counts one failure.

@@ -92,7 +92,12 @@ fn format_span(out: &mut Vec<u8>, batch: &LogBatch, entry: &LogEntry, format: &L
     if method != sent {
         text(out, "http.request.method_original", sent);
     }
-    text(out, "url.scheme", b"http");
+    let scheme: &[u8] = if entry.tls.is_empty() {
+        b"http"
+    } else {
+        b"https"
+    };
+    text(out, "url.scheme", scheme);
     text(out, "url.path", batch.text(entry, Text::Path));
     let query = batch.text(entry, Text::Query);
     if !query.is_empty() {
@@ -100,6 +105,11 @@ fn format_span(out: &mut Vec<u8>, batch: &LogBatch, entry: &LogEntry, format: &L
     }
     let version: &[u8] = if entry.version == 10 { b"1.0" } else { b"1.1" };
     text(out, "network.protocol.version", version);
+    if let Some(version) = entry.tls.strip_prefix("TLSv") {
+        text(out, "tls.protocol.name", b"tls");
+        text(out, "tls.protocol.version", version.as_bytes());
+        text(out, "tls.cipher", entry.cipher.as_bytes());
+    }
     text(out, "client.address", entry.client.to_string().as_bytes());
     for (name, which) in [
         ("server.address", Text::Host),

@@ -2,7 +2,7 @@
 """`tidegate explain` and `tidegate why`: one decision of the engine, asked for or remembered."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,12 @@ class Question:
     listener: str | None = None
     local_address: str | None = None
 
-    def request(self, ports: dict[str, int]) -> dict[str, Any]:
+    def request(self, ports: dict[str, int], secured: Collection[str]) -> dict[str, Any]:
         """As the engine takes it; ends the command when it is no request, or no listener would get it.
 
         Args:
             ports: The port of each listener, 0 for a Unix socket, in the order of the configuration.
+            secured: The listeners that speak TLS.
         """
         if self.method not in STANDARD_METHODS and self.method.upper() in STANDARD_METHODS:
             # RFC 9110 §9.1: as typed, it would be a method of its own.
@@ -53,12 +54,12 @@ class Question:
             parts, port = urlsplit(url), urlsplit(url).port
         except ValueError as error:
             stop(f"{self.url!r} is no URL: {error}", USAGE)
-        if parts.scheme not in ("", "http"):
-            stop(f"{self.url!r}: only http:// is served; write the URL with it, or a path alone", USAGE)
+        if parts.scheme not in ("", "http", "https"):
+            stop(f"{self.url!r}: http:// and https:// are served; write one of them, or a path alone", USAGE)
         if url.startswith("/") and not any(name.lower() == "host" for name, _ in fields):
             fields.insert(0, ["Host", "localhost"])
         request: dict[str, Any] = {"method": self.method, "url": url, "headers": fields}
-        listener = self.listener or _listener(port, ports)
+        listener = self.listener or _listener(parts.scheme, port, ports, secured)
         if listener is not None:
             request["listener"] = listener
         if self.client is not None:
@@ -68,16 +69,18 @@ class Question:
         return request
 
 
-def _listener(port: int | None, ports: dict[str, int]) -> str | None:
-    """The listener with the URL's port; of a URL without one 80, or else the first that is not for tidegate's
-    own pages. A port that nobody listens at ends the command."""
-    by_port = [name for name, own in ports.items() if own == (port or 80)]
+def _listener(scheme: str, port: int | None, ports: dict[str, int], secured: Collection[str]) -> str | None:
+    """The listener with the URL's port; of a URL without one its scheme's, or else the first of the scheme
+    that is not for our own pages. A port that nobody listens at ends the command."""
+    own_port = 443 if scheme == "https" else 80
+    by_port = [name for name, own in ports.items() if own == (port or own_port)]
     if port is not None and not by_port:
         known = ", ".join(f"`{name}` at {own or 'a Unix socket'}" for name, own in ports.items())
         there = f"there are {known}" if known else "there is none"
         stop(f"no listener has port {port}; {there}; write one of these ports, or `--listener NAME`", USAGE)
     others = [name for name in ports if name != ADMIN]
-    return next(iter([*by_port, *others, *ports]), None)
+    alike = [name for name in others if not scheme or (name in secured) == (scheme == "https")]
+    return next(iter([*by_port, *alike, *others, *ports]), None)
 
 
 def explain(
@@ -124,11 +127,13 @@ def _offline(question: Question, files: Sequence[str]) -> tuple[dict[str, Any], 
     from tidegate import _engine
 
     listeners = {
-        name: json.loads(resource.value)["port"]
+        name: json.loads(resource.value)
         for (kind, name), resource in compiled.snapshot.resources.items()
         if kind == "listener"
     }
-    request = json.dumps(question.request(listeners))
+    ports = {name: each["port"] for name, each in listeners.items()}
+    secured = [name for name, each in listeners.items() if each["tls"] is not None]
+    request = json.dumps(question.request(ports, secured))
     try:
         decision = json.loads(_engine.decide(compiled.snapshot.delta_json(None), request))
     except ValueError as error:
@@ -140,9 +145,9 @@ def _live(question: Question, instance: Instance) -> dict[str, Any]:
     try:
         listeners = ask(instance.node_socket, "status")["listeners"]
         ports = {each["name"]: _port(each["address"]) for each in listeners}
-        decision: dict[str, Any] = ask(instance.node_socket, "decide", request=question.request(ports))[
-            "decision"
-        ]
+        secured = [each["name"] for each in listeners if each.get("certificates")]
+        request = question.request(ports, secured)
+        decision: dict[str, Any] = ask(instance.node_socket, "decide", request=request)["decision"]
     except Refused as refusal:
         stop(str(refusal), USAGE)
     return decision

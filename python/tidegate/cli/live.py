@@ -139,6 +139,8 @@ def _render(instance: Instance, node: dict[str, Any] | None, control: dict[str, 
     if node is not None:
         rows = [(each["name"], each["address"], each["connections"]) for each in node["listeners"]]
         parts += ["", table(("LISTENER", "ADDRESS", "CONNECTIONS"), rows)]
+        if certificates := _certificates(node["listeners"]):
+            parts += ["", certificates]
         parts += ["", _endpoints(node["backends"])]
         if pressed := _pressed(node["backends"]):
             parts += ["", pressed]
@@ -147,6 +149,20 @@ def _render(instance: Instance, node: dict[str, Any] | None, control: dict[str, 
     if weights := _weights(control or {}):
         parts += ["", weights]
     return "\n".join(parts)
+
+
+def _certificates(listeners: list[dict[str, Any]]) -> str:
+    rows = [
+        (
+            each["file"],
+            listener["name"],
+            ", ".join(each["names"]),
+            time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(each["not_after"])),
+        )
+        for listener in listeners
+        for each in listener.get("certificates") or ()
+    ]
+    return table(("CERTIFICATE", "LISTENER", "NAMES", "EXPIRES"), rows) if rows else ""
 
 
 def _endpoints(backends: list[dict[str, Any]]) -> str:

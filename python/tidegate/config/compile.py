@@ -22,6 +22,7 @@ from tidegate.config.backend import Backend, BackendLimits, BackendTimeouts, End
 from tidegate.config.base import Model
 from tidegate.config.check import ADMIN, ADMIN_ROUTES, REGISTRATION
 from tidegate.config.collection import no_collection
+from tidegate.config.errors import path_text
 from tidegate.config.function import Function
 from tidegate.config.gateway import Gateway
 from tidegate.config.gateway_settings import AccessLog
@@ -31,6 +32,7 @@ from tidegate.config.naming import route_name
 from tidegate.config.problem import ConfigError, Problem
 from tidegate.config.route import Route
 from tidegate.config.secret import Secret
+from tidegate.config.tls import ListenerTls
 from tidegate.config.wire import FunctionWire, RouteOrder
 
 SCHEMA: Final = 3
@@ -304,12 +306,35 @@ class _Compilation:
         # Routes that name no listener are on every other, which the node knows best: if they listed
         # them here, a new listener would be a change of every route.
         value |= {"policies": policies + value["policies"], "named_only": path == ADMIN_PATH}
+        if listener.tls is not None:
+            value["tls"]["certificates"] = self._certificates(listener.tls, (*path, "tls", "certificates"))
         if path != ADMIN_PATH:
             around = self.gateway.gateway
             value["error_pages"] += [(statuses, page.model_dump()) for statuses, page in around.error_pages]
             if listener.maintenance is None and around.maintenance is not None:
                 value["maintenance"] = around.maintenance.model_dump()
         self._add("listener", name, value, path, listener)
+
+    def _certificates(self, tls: ListenerTls, path: Path) -> list[dict[str, Any]]:
+        found, problems = [], []
+        for number, each in enumerate(tls.certificates):
+            wire: dict[str, Any] = {"cert_name": each.shown_cert, "key_name": each.shown_key}
+            for name, read in (("cert", each.cert_text), ("key", each.key_text)):
+                try:
+                    wire[name] = read(self.folder)
+                except ValueError as error:
+                    problems.append(self._problem(str(error), (*path, number, name), each))
+            found.append(wire)
+        if problems:
+            raise ConfigError(problems)
+        return found
+
+    def _problem(self, says: str, path: Path, model: Model) -> Problem:
+        file, line = model.source or ("", 0)
+        if self.position is not None:
+            file, _, after = self.position(path).rpartition(":")
+            line = int(after) if after.isdigit() else 0
+        return Problem(says, path_text(list(path)), file, line)
 
     def _backend(self, name: str, backend: Backend, path: Path) -> None:
         wait = None if backend.processes is None else int(backend.processes.wait)

@@ -11,14 +11,13 @@ from tidegate.config.admission import Admission
 from tidegate.config.base import Model, refuse
 from tidegate.config.pages import ErrorPages, Maintenance
 from tidegate.config.policy import Policies
+from tidegate.config.tls import ListenerTls
 from tidegate.config.types import ByteSize, Choice, Duration, Flag, ListenerAddress
 
-_NOT_YET_PROTOCOLS = frozenset(
-    {"https", "http2", "http3", "h2c", "tcp", "tls", "udp", "dns", "forward", "quic"}
-)
+_NOT_YET_PROTOCOLS = frozenset({"http2", "http3", "h2c", "tcp", "tls", "udp", "dns", "forward", "quic"})
 
 ListenerProtocol = Annotated[
-    Literal["http"],
+    Literal["http", "https"],
     Choice("ListenerProtocol", not_yet=_NOT_YET_PROTOCOLS, doc="What is spoken on a listener."),
 ]
 
@@ -47,6 +46,8 @@ class ListenerLimits(Model):
 class ListenerTimeouts(Model):
     """How long a client is waited for."""
 
+    handshake: Duration = Duration("10s")
+    """From a connection's begin to the end of its TLS handshake; then it is closed."""
     header: Duration = Duration("10s")
     """From a request's first byte to the end of its header; then a 408."""
     body_stall: Duration = Duration("30s")
@@ -67,7 +68,9 @@ class Listener(Model):
     port: Annotated[int, Field(ge=0, le=65535, strict=True)] = 0
     """The port, from 1; 0, which is the default, with a Unix socket."""
     protocol: ListenerProtocol = "http"
-    """What is spoken."""
+    """What is spoken; `https` where there is `tls`."""
+    tls: ListenerTls | None = None
+    """How TLS is spoken."""
     limits: ListenerLimits = ListenerLimits()
     """What one client may cost."""
     timeouts: ListenerTimeouts = ListenerTimeouts()
@@ -86,8 +89,7 @@ class Listener(Model):
     """Whether requests are answered with a 503; without it, what the gateway says."""
 
     not_yet: ClassVar[dict[str, str]] = {
-        "tls": "write `protocol: http`", "proxy_protocol": "", "http2": "", "http3": "",
-        "ssl": "write `protocol: http`",
+        "proxy_protocol": "", "http2": "", "http3": "",
     }  # fmt: skip
 
     elsewhere: ClassVar[dict[str, str]] = {
@@ -97,6 +99,8 @@ class Listener(Model):
         "listen": "write `address` and `port`",
         "bind": "write `address` and `port`",
         "mode": "write `protocol`",
+        "ssl": "write `tls: { certificates: [{ cert: site.pem, key: site.key }] }`",
+        "certificates": "write `tls: { certificates: [{ cert: site.pem, key: site.key }] }`",
         "maxconn": "write `limits: { connections: ... }`",
         "default_backend": "write a route: `{ path: /, to: name }` in section `routes`",
         "routes": "write them in section `routes`",
@@ -108,7 +112,18 @@ class Listener(Model):
         port = str(value).removeprefix(":") if isinstance(value, int | str) else ""
         if port.isdecimal():
             raise refuse(f"must be a mapping; write `{{ port: {port} }}`")
+        if isinstance(value, dict) and value.get("tls") is not None and "protocol" not in value:
+            return {**value, "protocol": "https"}
         return value
+
+    @model_validator(mode="after")
+    def _is_secured(self) -> Listener:
+        if self.protocol == "https" and self.tls is None:
+            example = "`tls: { certificates: [{ cert: site.pem, key: site.key }] }`"
+            raise refuse(f"`protocol: https` needs certificates; write {example}", "rule")
+        if self.protocol == "http" and self.tls is not None:
+            raise refuse("with `tls` it is `protocol: https`; write that, or leave `tls` out", "rule")
+        return self
 
     @model_validator(mode="after")
     def _has_place(self) -> Listener:

@@ -18,6 +18,7 @@ from tidegate.config.compile import Snapshot, compile_gateway
 from tidegate.config.gateway import Gateway
 from tidegate.config.load import loads
 
+CERTIFICATE = re.compile(r"\b[a-z-]+\.(?:pem|key)\b")
 ROOT = Path(__file__).resolve().parents[3]
 # A longer fence shows a whole page, whose own blocks are part of its text.
 BLOCK = re.compile(r"^(`{3,})(\w+)[^\n]*\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
@@ -58,8 +59,11 @@ def snapshot(gateway: Gateway) -> Snapshot:
 
 @pytest.mark.parametrize(("page", "text", "code"), list(pairs()))
 def test_an_example_is_right_and_means_the_same_in_both_forms(
-    page: Path, text: str, code: str | None
+    page: Path, text: str, code: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in CERTIFICATE.findall(text):
+        (tmp_path / name).write_text(name)
     from_yaml = snapshot(loads(text).gateway)
     if code is None and page == ROOT / "README.md":
         # The first screen shows one form; the guides show both.

@@ -20,9 +20,12 @@ from tidegate.config.problem import ConfigError, Problem
 from tidegate.config.processes import Processes
 from tidegate.config.route import Retries, Rewrite, Route
 from tidegate.config.target import Forward, Redirect, Respond, WeightedBackend
+from tidegate.config.tls import Certificate, ListenerTls
 from tidegate.config.units import ByteSize, Duration
 from tidegate.health.http import HttpCheck
 from tidegate.policies.request_headers import RequestHeaders
+
+_CERTIFICATE = Certificate(cert="a.pem", key="a.key")
 
 
 def route(**parts: Any) -> Route:
@@ -182,10 +185,23 @@ def test_what_can_not_work_is_refused_with_what_to_write(parts: dict[str, Any], 
         (lambda: Listener(), "needs a `port` from 1 to 65535"),
         (lambda: Listener(address="unix:/a", port=1), "a Unix socket has no port"),
         (
-            lambda: Listener(port=443, tls={}),  # type: ignore[call-arg]
-            "`tls` does not exist yet in this version; write `protocol: http`",
+            lambda: Listener(port=443, ssl={}),  # type: ignore[call-arg]
+            "write `tls: { certificates: [{ cert: site.pem, key: site.key }] }`",
         ),
-        (lambda: Listener(port=443, protocol="https"), "`https` does not exist yet in this version"),
+        (
+            lambda: Listener(port=443, protocol="https"),
+            "`protocol: https` needs certificates; write `tls: { certificates: [{ cert: site.pem,",
+        ),
+        (
+            lambda: Listener(port=443, protocol="http", tls=ListenerTls(certificates=[_CERTIFICATE])),
+            "with `tls` it is `protocol: https`; write that, or leave `tls` out",
+        ),
+        (lambda: ListenerTls(certificates=[]), "must not be empty"),
+        (
+            lambda: Certificate(cert="a.pem", key="-----BEGIN PRIVATE KEY-----"),
+            "a key does not belong into a configuration; write the path of its file",
+        ),
+        (lambda: Listener(port=443, protocol="http2"), "`http2` does not exist yet in this version"),
         (lambda: Listener(port=443, protocol="htp"), "`htp` is not one of them; did you mean `http`?"),
         (lambda: Backend(protocol="function"), "`function` is not one of them"),
         (lambda: Backend(host="other"), "`other` is not one of them; known are `keep`, `endpoint`"),
@@ -209,7 +225,7 @@ def test_models_refuse_what_does_not_exist_and_suggest_what_does(build: Any, say
 
 def test_all_errors_of_a_call_come_at_once_with_its_line() -> None:
     with pytest.raises(ConfigError) as caught:
-        Listener(prt=80, protocol="https", limits={"header_size": 5})  # type: ignore[call-arg]
+        Listener(prt=80, protocol="http2", limits={"header_size": 5})  # type: ignore[call-arg]
     problems = caught.value.problems
     assert len(problems) == 3
     assert {problem.path for problem in problems} == {"prt", "protocol", "limits.header_size"}

@@ -66,7 +66,7 @@ BAD: list[dict[str, Any]] = [
     {"listners": {}},
     {"listeners": {"web": {"port": "x"}}},
     {"listeners": {"web": {"port": 70000}}},
-    {"listeners": {"web": {"port": 1, "protocol": "https"}}},
+    {"listeners": {"web": {"port": 1, "protocol": "http2"}}},
     {"backends": {"b": {"balancing": "least_time"}}},
     {"backends": {"b": {"health_check": {"type": "http", "intervall": "1s"}}}},
     {"gateway": {"graceful_stop": 5}},

@@ -12,6 +12,7 @@ from tidegate.config.base import Model
 from tidegate.config.function import FunctionKind
 from tidegate.config.gateway_settings import GatewaySettings
 from tidegate.config.listener import Listener
+from tidegate.config.tls import Certificate, ListenerTls
 from tidegate.config.types import ByteSize, Duration, FieldName, FilePath, Flag, QueryName, RouteName, Text
 
 
@@ -26,10 +27,33 @@ class GatewayWire(GatewaySettings):
     """Fields whose values are shown nowhere either."""
 
 
+class CertificateWire(Certificate):
+    """A certificate and its private key, in PEM."""
+
+    rust_name: ClassVar[str] = "Certificate"
+
+    cert_name: Text
+    """What messages call the certificate."""
+    key_name: Text
+    """What messages call the key."""
+
+
+class ListenerTlsWire(ListenerTls):
+    """How a listener speaks TLS. The first certificate is for clients that name no host."""
+
+    rust_name: ClassVar[str] = "ListenerTls"
+
+    certificates: list[CertificateWire]  # type: ignore[assignment]
+    """Of those for a name the first whose kind the client knows is shown."""
+
+
 class ListenerWire(Listener):
     """Address, port and protocol where connections are accepted."""
 
     rust_name: ClassVar[str] = "Listener"
+
+    tls: ListenerTlsWire | None = None
+    """How TLS is spoken."""
 
     named_only: Flag = False
     """Whether routes that name no listener leave it alone: the one of tidegate's own pages."""

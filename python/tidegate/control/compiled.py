@@ -157,7 +157,7 @@ def compile_all(
         gateway.gateway.function_user,
         _discovery(gateway, folder),
         _registration(gateway),
-        files,
+        [*files, *_certificate_files(gateway, folder)],
         sorted({*folders.values(), *(Path(weigher.directory) for weigher in weighing)}),
         sorted({folders[name] for name, function in gateway.functions.items() if function.reload}),
         weighing,
@@ -172,6 +172,12 @@ def _discovery(gateway: Gateway, folder: Path) -> dict[str, dict[str, Any]]:
         for name, backend in gateway.backends.items()
         if backend.discovery is not None
     }
+
+
+def _certificate_files(gateway: Gateway, folder: Path) -> list[Path]:
+    secured = [listener.tls for listener in gateway.listeners.values() if listener.tls is not None]
+    found = {path for tls in secured for each in tls.certificates for path in each.files(folder)}
+    return sorted(path.absolute() for path in found)
 
 
 def _registration(gateway: Gateway) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 from tidegate.config.backend import Backend
 from tidegate.config.gateway import Gateway
 from tidegate.config.gateway_settings import AccessLog, Admin
+from tidegate.config.listener import Listener
 from tidegate.config.load import load, loads
 from tidegate.config.problem import ConfigError
 
@@ -72,9 +73,12 @@ def rebind(source: Source, ports: Mapping[str, int], log: Path) -> Gateway:
     """
     gateway = source.gateway
     listeners = {
-        name: listener.model_copy(update={"address": loopback(listener.address), "port": ports[name]})
-        if name in ports
-        else listener
+        name: _secured(
+            listener.model_copy(update={"address": loopback(listener.address), "port": ports[name]})
+            if name in ports
+            else listener,
+            source.folder,
+        )
         for name, listener in gateway.listeners.items()
     }
     settings = gateway.gateway
@@ -122,6 +126,14 @@ def _placed(backend: Backend, folder: Path) -> Backend:
         "venv": str(folder / backend.processes.venv) if backend.processes.venv else None,
     }
     return backend.model_copy(update={"processes": backend.processes.model_copy(update=update)})
+
+
+def _secured(listener: Listener, folder: Path) -> Listener:
+    """A listener whose certificates are where its configuration says, wherever that is read from."""
+    if listener.tls is None:
+        return listener
+    found = [each.found(folder) for each in listener.tls.certificates]
+    return listener.model_copy(update={"tls": listener.tls.model_copy(update={"certificates": found})})
 
 
 def loopback(address: str) -> str:

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use tidegate_core::Moment;
 use tidegate_core::digits::push_address;
 use tidegate_http::HeadScanner;
-use tidegate_net::{Peer, Stream};
+use tidegate_net::{Peer, Secured, Stream};
 
 /// Bytes and milliseconds spent on reading what a client still sends after its last response: a
 /// close with unread bytes would be a reset, and take the response with it.
@@ -88,6 +88,7 @@ pub(crate) struct Downstream {
 /// An idle connection while it rests: what it has besides its socket.
 pub(crate) struct Rest {
     pub(crate) fd: OwnedFd,
+    tls: Option<Box<Secured>>,
     peer: Peer,
     listener: Arc<ListenerPlan>,
     pub(crate) idle_until: Moment,
@@ -107,7 +108,7 @@ impl Rest {
 
     /// Makes it a connection again.
     pub(crate) fn resume(self) -> Box<Downstream> {
-        let stream = Stream::new(self.fd);
+        let stream = Stream::resumed(self.fd, self.tls);
         Downstream::resume(
             self.place,
             self.listener,
@@ -191,8 +192,10 @@ impl Downstream {
 
     /// Leaves of an idle connection what has to stay.
     pub(crate) fn rest(self) -> Rest {
+        let (fd, tls) = self.stream.into_parts();
         Rest {
-            fd: self.stream.into_fd(),
+            fd,
+            tls,
             peer: self.peer,
             listener: self.listener,
             idle_until: self.idle_until,
@@ -368,6 +371,13 @@ impl Downstream {
             Poll::Ready(Ok(()))
         })
         .await
+    }
+
+    /// Tells the client, inside of TLS, that the end is near and nothing was cut off.
+    pub(crate) fn say_end(&self) {
+        if !self.is_cut {
+            self.stream.say_end();
+        }
     }
 
     /// Makes the connection end by a reset: after half a response, a close could pass for its end.

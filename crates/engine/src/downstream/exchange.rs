@@ -21,9 +21,7 @@ use tidegate_config::{BackendProtocol, ListenerLimits};
 use tidegate_contract::{Answer, Client, Exchange};
 use tidegate_core::ErrorKind;
 use tidegate_http::{HeadLimits, parse_request};
-use tidegate_request::{
-    FieldId, Fields, Framing, Method, Options, Reject, Request, Response, Scheme,
-};
+use tidegate_request::{FieldId, Fields, Framing, Method, Options, Reject, Request, Response};
 use tidegate_routing::Ends;
 use tidegate_telemetry::LogEntry;
 
@@ -62,7 +60,7 @@ impl Downstream {
             head,
             self.thread.take_storage().unwrap_or_default(),
             &limits,
-            Scheme::Http,
+            self.scheme(),
             options,
         );
         let is_head = head.starts_with(b"HEAD ");
@@ -83,6 +81,7 @@ impl Downstream {
             &request,
         );
         let mut record = Record::new(LogEntry::new(client.address), started);
+        self.note_tls(&mut record);
         match request
             .fields()
             .get(FieldId::XRequestId)

@@ -77,6 +77,11 @@ impl Downstream {
         }
         match scanner.scan(self.buffer.data(), limits) {
             Ok(end) => end.map(Head::Complete),
+            // The first byte of a TLS handshake.
+            Err(_) if self.buffer.data().first() == Some(&22) => Some(Head::Refused(Reject::new(
+                ErrorKind::HttpRequestError,
+                "TLS was sent to a port without TLS",
+            ))),
             Err(reject) => Some(Head::Refused(reject)),
         }
     }

@@ -7,6 +7,7 @@ use tidegate_config::InternalPage;
 use tidegate_contract::{Answer, Health};
 use tidegate_request::Fields;
 use tidegate_telemetry::{Gauge, Scrape, ThreadStats, render};
+use tidegate_tls::Refusal;
 
 /// A page about the node itself.
 pub(crate) fn page(node: &Node, snapshot: &Snapshot, page: InternalPage) -> Answer {
@@ -73,6 +74,7 @@ pub(crate) fn metrics_text(node: &Node, snapshot: &Snapshot) -> String {
         labels: vec![],
         value: threads.iter().map(resting).sum::<u64>() as f64,
     });
+    tls_gauges(&threads, snapshot, &mut gauges);
     endpoint_gauges(node, snapshot, &mut gauges);
     backend_gauges(snapshot, &mut gauges);
     let sources = &node.registry.sources;
@@ -87,6 +89,54 @@ pub(crate) fn metrics_text(node: &Node, snapshot: &Snapshot) -> String {
         threads,
         gauges,
     })
+}
+
+/// Handshakes, and until when certificates are good.
+fn tls_gauges(threads: &[Arc<ThreadStats>], snapshot: &Snapshot, gauges: &mut Vec<Gauge>) {
+    let plans = || {
+        let listeners = snapshot.listeners.iter();
+        listeners.filter_map(|listener| Some((listener, listener.tls.as_ref()?)))
+    };
+    if plans().next().is_none() {
+        return;
+    }
+    let sum = |counter: &dyn Fn(&ThreadStats) -> u64| {
+        threads.iter().map(|thread| counter(thread)).sum::<u64>() as f64
+    };
+    let mut add = |name, labels, value| {
+        gauges.push(Gauge {
+            name,
+            labels,
+            value,
+        })
+    };
+    let full = sum(&|thread| thread.handshakes_full.load(Ordering::Relaxed));
+    let resumed = sum(&|thread| thread.handshakes_resumed.load(Ordering::Relaxed));
+    for (session, value) in [("new", full), ("resumed", resumed)] {
+        let labels = vec![("session", session.to_owned())];
+        add("tidegate_tls_handshakes_total", labels, value);
+    }
+    for reason in Refusal::ALL {
+        let labels = vec![("reason", reason.name().to_owned())];
+        let value = sum(&|thread| thread.refusals(reason as usize));
+        add("tidegate_tls_handshakes_failed_total", labels, value);
+    }
+    for (listener, tls) in plans() {
+        for each in &tls.certificates {
+            let name = each.names.first().cloned().unwrap_or_default();
+            let labels = vec![
+                ("listener", listener.name.to_string()),
+                ("certificate", each.file.clone()),
+                ("name", name),
+            ];
+            let value = each.validity.not_after as f64;
+            add(
+                "tidegate_certificate_expiry_timestamp_seconds",
+                labels,
+                value,
+            );
+        }
+    }
 }
 
 /// How full backends are, and whom they refused.

@@ -11,6 +11,7 @@ mod connection;
 mod cookies;
 mod exchange;
 mod filters;
+mod handshake;
 mod head;
 mod internal;
 mod journey;
@@ -32,6 +33,7 @@ pub(crate) use absence::{Absence, Expired};
 use connection::{After, Waited};
 pub(crate) use connection::{Downstream, Rest};
 pub(crate) use exchange::head_limits;
+use handshake::Shaken;
 use head::{Head, Reading};
 pub(crate) use internal::metrics_text;
 pub(crate) use journey::Journey;
@@ -56,6 +58,8 @@ impl Drop for UnderWay {
 
 /// Where a connection stands.
 enum State {
+    /// The TLS handshake is under way.
+    Shaking(Box<Downstream>),
     Idle(Box<Downstream>),
     /// More of a head is to come.
     Begun(UnderWay, Reading),
@@ -82,8 +86,15 @@ impl Serving {
     pub(crate) fn start(connection: Box<Downstream>) {
         let thread = connection.thread.clone();
         let place = connection.holding.place();
+        let state = match connection.stream.is_secured() && connection.stream.told().is_none() {
+            true => {
+                connection.begin_handshake();
+                State::Shaking(connection)
+            }
+            false => State::Idle(connection),
+        };
         let task = tokio::task::spawn_local(Self {
-            state: State::Idle(connection),
+            state,
             requests: None,
             is_fresh: true,
             thread: thread.clone(),
@@ -95,6 +106,7 @@ impl Serving {
         loop {
             let (state, step) = match std::mem::replace(&mut self.state, State::Over) {
                 State::Idle(connection) => self.wait(connection, cx),
+                State::Shaking(connection) => self.shake(connection, cx),
                 State::Begun(connection, reading) => self.read(connection, reading, cx),
                 State::Busy => self.carry_on(cx),
                 State::Over => return Poll::Ready(()),
@@ -102,6 +114,26 @@ impl Serving {
             self.state = state;
             ready!(step);
         }
+    }
+
+    /// Goes on with the TLS handshake.
+    fn shake(&mut self, mut connection: Box<Downstream>, cx: &mut Context<'_>) -> Step {
+        let Poll::Ready(shaken) = connection.poll_handshake(cx) else {
+            return (State::Shaking(connection), Poll::Pending);
+        };
+        let state = match shaken {
+            Shaken::Done => State::Idle(connection),
+            Shaken::Bare(head) => self.begin(connection, head),
+            Shaken::Over => State::Over,
+        };
+        (state, Poll::Ready(()))
+    }
+
+    /// Has the request carried out that begins with `head`.
+    fn begin(&mut self, connection: Box<Downstream>, head: Head) -> State {
+        let requests = self.requests.get_or_insert_with(Requests::new);
+        requests.begin(connection, head);
+        State::Busy
     }
 
     /// Waits for the first byte of a request.
@@ -133,7 +165,10 @@ impl Serving {
                     }
                 }
             }
-            Waited::Over => State::Over,
+            Waited::Over => {
+                connection.say_end();
+                State::Over
+            }
         };
         (state, Poll::Ready(()))
     }
@@ -154,12 +189,12 @@ impl Serving {
             return (State::Begun(under_way, reading), Poll::Pending);
         }
         let state = match (head, under_way.0.take()) {
-            (Poll::Ready(Head::Closed), _) | (_, None) => State::Over,
-            (Poll::Ready(head), Some(connection)) => {
-                let requests = self.requests.get_or_insert_with(Requests::new);
-                requests.begin(connection, head);
-                State::Busy
+            (_, None) => State::Over,
+            (Poll::Ready(Head::Closed), Some(connection)) => {
+                connection.say_end();
+                State::Over
             }
+            (Poll::Ready(head), Some(connection)) => self.begin(connection, head),
             // Woken for nothing.
             (Poll::Pending, Some(connection)) => State::Idle(connection),
         };
@@ -181,7 +216,10 @@ impl Serving {
                 State::Idle(connection)
             }
             After::Begun => State::Begun(UnderWay(Some(connection)), Reading::default()),
-            After::Over => State::Over,
+            After::Over => {
+                connection.say_end();
+                State::Over
+            }
         };
         (state, Poll::Ready(()))
     }

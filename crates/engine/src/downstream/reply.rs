@@ -18,6 +18,7 @@ impl Downstream {
         let current = self.thread.current();
         let mut record = Record::new(LogEntry::new(self.peer.address()), self.thread.now());
         record.fail(reject);
+        self.note_tls(&mut record);
         self.thread.request_id(&mut record.request_id);
         self.reply_error(&mut record, reject.kind, false, is_head, None)
             .await;

@@ -21,7 +21,7 @@ pub(crate) fn listen(
                 Accepted::Connection(stream, _) => {
                     let service = service.clone();
                     tokio::task::spawn_local(async move {
-                        if let Ok(socket) = FrameSocket::new(stream.into_fd()) {
+                        if let Ok(socket) = FrameSocket::new(stream.into_parts().0) {
                             serve(service, socket).await;
                         }
                     });

@@ -17,7 +17,20 @@ pub(crate) fn status(service: &Service) -> Value {
         .iter()
         .map(|plan| {
             let connections = plan.counted.all.load(Ordering::Relaxed);
-            json!({"name": &*plan.name, "address": plan.key, "connections": connections})
+            let certificates = plan.tls.as_ref().map(|tls| {
+                let each = tls.certificates.iter();
+                let told = each.map(|each| {
+                    let not_after = each.validity.not_after;
+                    json!({"file": each.file, "names": each.names, "not_after": not_after})
+                });
+                told.collect::<Vec<_>>()
+            });
+            json!({
+                "name": &*plan.name,
+                "address": plan.key,
+                "connections": connections,
+                "certificates": certificates,
+            })
         })
         .collect();
     let mut plans: Vec<_> = snapshot.backends.values().collect();

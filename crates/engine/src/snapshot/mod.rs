@@ -17,6 +17,7 @@ mod sources;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub(crate) use apply::{Problem, Snapshot};
 pub(crate) use backend::{BackendPlan, BackendShared, EndpointList};

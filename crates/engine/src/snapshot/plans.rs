@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::admission::{AdmissionPlan, Pace};
 use super::registry::Registry;
+use super::tls::TlsPlan;
 use crate::files::FilesPlan;
 use crate::functions;
 use crate::pages::{ErrorPages, Maintenance};
@@ -120,6 +121,8 @@ pub(crate) struct ListenerPlan {
     pub(crate) counted: Arc<Counted>,
     /// Whose connections are taken.
     pub(crate) admission: AdmissionPlan,
+    /// Where TLS is spoken.
+    pub(crate) tls: Option<Box<TlsPlan>>,
     pub(crate) error_pages: ErrorPages,
     pub(crate) maintenance: Option<Box<Maintenance>>,
 }
@@ -140,8 +143,14 @@ impl ListenerPlan {
         let error_pages = ErrorPages::build(std::mem::take(&mut config.error_pages))?;
         let maintenance = build_maintenance(config.maintenance.take())?;
         let filters = FilterPlan::build_all(&config.policies)?;
+        // The keys are not needed again, and the plan is kept.
+        let tls = match config.tls.take() {
+            Some(tls) => Some(Box::new(TlsPlan::build(name, &tls, registry)?)),
+            None => None,
+        };
         Ok(Self {
             name: name.into(),
+            tls,
             admission: AdmissionPlan::build(&config.clients)?,
             config,
             key,

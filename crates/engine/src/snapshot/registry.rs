@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tidegate_core::Clock;
 use tidegate_telemetry::SharedRouteStats;
+use tidegate_tls::Tickets;
 
 /// Where the instance's own key for cookies comes from.
 type KeySource = Box<dyn Fn() -> Vec<u8> + Send + Sync>;
@@ -20,6 +21,7 @@ pub(crate) struct Registry {
     backends: Mutex<HashMap<String, Arc<BackendShared>>>,
     routes: Mutex<HashMap<String, Arc<SharedRouteStats>>>,
     listeners: Mutex<HashMap<String, Arc<Counted>>>,
+    tickets: Mutex<HashMap<String, Tickets>>,
     drained: Mutex<Arc<BTreeSet<String>>>,
     affinity_key: OnceLock<Arc<[u8]>>,
     affinity_source: OnceLock<KeySource>,
@@ -38,6 +40,7 @@ impl Registry {
             backends: Mutex::new(HashMap::new()),
             routes: Mutex::new(HashMap::new()),
             listeners: Mutex::new(HashMap::new()),
+            tickets: Mutex::default(),
             drained: Mutex::default(),
             affinity_key: OnceLock::new(),
             affinity_source: OnceLock::new(),
@@ -80,6 +83,21 @@ impl Registry {
         let counted = Arc::<Counted>::default();
         listeners.insert(listener.to_owned(), counted.clone());
         counted
+    }
+
+    /// The keys that seal the sessions of a listener, made at its first mention: they are the same
+    /// on all threads and under every snapshot.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub(crate) fn tickets(&self, listener: &str) -> Result<Tickets, String> {
+        let mut tickets = lock(&self.tickets);
+        if let Some(known) = tickets.get(listener) {
+            return Ok(known.clone());
+        }
+        let made = Tickets::new()?;
+        tickets.insert(listener.to_owned(), made.clone());
+        Ok(made)
     }
 
     /// Open connections of all listeners, those of listeners that are gone included.
@@ -146,6 +164,8 @@ impl Registry {
     pub(crate) fn sweep(&self) {
         lock(&self.backends).retain(|_, shared| Arc::strong_count(shared) > 1);
         lock(&self.routes).retain(|_, stats| Arc::strong_count(stats) > 1);
-        lock(&self.listeners).retain(|_, counted| Arc::strong_count(counted) > 1);
+        let mut listeners = lock(&self.listeners);
+        listeners.retain(|_, counted| Arc::strong_count(counted) > 1);
+        lock(&self.tickets).retain(|listener, _| listeners.contains_key(listener));
     }
 }

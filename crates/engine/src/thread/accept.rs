@@ -119,7 +119,7 @@ async fn pause(thread: &Rc<Thread>, listener: &Listener) {
     }
 }
 
-fn admit(thread: &Rc<Thread>, key: &str, stream: Stream, peer: Peer) {
+fn admit(thread: &Rc<Thread>, key: &str, mut stream: Stream, peer: Peer) {
     let current = thread.current();
     let Some(plan) = current
         .snapshot
@@ -165,6 +165,9 @@ fn admit(thread: &Rc<Thread>, key: &str, stream: Stream, peer: Peer) {
         thread.stats.count(|stats| &stats.refused);
         stream.reset_on_close();
         return;
+    }
+    if plan.tls.is_some() {
+        stream.secure();
     }
     let connection = Downstream::new(thread.clone(), plan.clone(), stream, peer, per_address);
     Serving::start(connection);

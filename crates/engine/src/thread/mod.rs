@@ -36,6 +36,8 @@ pub(crate) use turns::{Turn, Turns};
 /// Storages a thread keeps, and the bytes one of them may hold.
 const STORAGES: usize = 256;
 const STORAGE_BYTES: usize = 16 << 10;
+/// Failed handshakes that the log is told of in a second.
+const HANDSHAKES_LOGGED: u32 = 10;
 /// Bytes of log text after which a batch is handed over.
 const LOG_BATCH: usize = 32 << 10;
 
@@ -68,6 +70,8 @@ pub(crate) struct Thread {
     /// The last second asked for, and its text.
     date: Cell<(u64, HttpDate)>,
     request_count: Cell<u64>,
+    /// A second, and how many failed handshakes the log was told of in it.
+    handshakes_logged: Cell<(u64, u32)>,
 }
 
 /// The snapshot as one thread holds it: requests clone the `Rc`, so that the count shared by all
@@ -108,6 +112,7 @@ impl Thread {
             request_prefix,
             date: Cell::new((0, HttpDate::at(0))),
             request_count: Cell::new(0),
+            handshakes_logged: Cell::default(),
             clock,
             node,
         })
@@ -145,6 +150,16 @@ impl Thread {
         out.reserve_exact(self.request_prefix.len() + 12);
         out.push_str(&self.request_prefix);
         out.push_str(std::str::from_utf8(&hex::<12>(count)).unwrap_or_default());
+    }
+
+    /// Whether a failed handshake is to be in the log: a few in a second tell as much as thousands.
+    pub(crate) fn may_log_handshake(&self) -> bool {
+        let second = self.wall_seconds();
+        let (last, count) = self.handshakes_logged.get();
+        let count = if last == second { count } else { 0 };
+        self.handshakes_logged
+            .set((second, count.saturating_add(1)));
+        count < HANDSHAKES_LOGGED
     }
 
     /// Seconds since 1970.

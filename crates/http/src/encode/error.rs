@@ -43,11 +43,18 @@ pub fn write_error(
     }
     let mut number = itoa::Buffer::new();
     let number = number.format(status);
-    push_length(out, (number.len() + 1 + reason(status).len() + 1) as u64);
+    let hint = match kind {
+        ErrorKind::TlsExpected => ": plain HTTP was sent to a port that speaks https",
+        _ => "",
+    };
+    push_length(
+        out,
+        (number.len() + 1 + reason(status).len() + hint.len() + 1) as u64,
+    );
     write_connection(out, Version::Http11, keep_alive);
     out.extend_from_slice(b"\r\n");
     if !head_only {
-        for part in [number, " ", reason(status), "\n"] {
+        for part in [number, " ", reason(status), hint, "\n"] {
             out.extend_from_slice(part.as_bytes());
         }
     }

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The TLS handshake of a connection, before there is a request: it needs neither a buffer nor a
+//! request's future.
+use super::connection::Downstream;
+use super::head::Head;
+use super::record::Record;
+use std::task::{Context, Poll};
+use tidegate_core::ErrorKind;
+use tidegate_request::{Reject, Scheme};
+use tidegate_telemetry::{LogEntry, TEXTS, Text};
+use tidegate_tls::Refusal;
+
+/// What the handshake came to.
+pub(super) enum Shaken {
+    /// Requests may come.
+    Done,
+    /// The client speaks HTTP without TLS, and is told in its own words.
+    Bare(Head),
+    /// There is no connection.
+    Over,
+}
+
+impl Downstream {
+    /// How the client reaches us.
+    #[inline]
+    pub(crate) fn scheme(&self) -> Scheme {
+        match self.stream.is_secured() {
+            true => Scheme::Https,
+            false => Scheme::Http,
+        }
+    }
+
+    /// Has the log tell what was agreed on.
+    #[inline]
+    pub(super) fn note_tls(&self, record: &mut Record) {
+        if let Some(told) = self.stream.told() {
+            record.entry.tls = told.version;
+            record.entry.cipher = told.cipher;
+        }
+    }
+
+    /// Sets the deadline of the handshake, from now on.
+    pub(super) fn begin_handshake(&self) {
+        let limit = self.listener.config.timeouts.handshake.0;
+        self.timer.set(self.thread.moment().after_millis(limit));
+    }
+
+    /// Does what there is to do of the handshake.
+    pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Shaken> {
+        let Some(tls) = &self.listener.tls else {
+            return Poll::Ready(Shaken::Done);
+        };
+        let outcome = match self.stream.poll_handshake(cx, &tls.acceptance) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending if self.thread.closes_idle.get() => Err(Refusal::Closed),
+            Poll::Pending => match self.timer.poll_expired(cx) {
+                Poll::Ready(()) => Err(Refusal::Timeout),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        let stats = &self.thread.stats;
+        Poll::Ready(match outcome {
+            Ok(()) => {
+                let is_resumed = self.stream.told().is_some_and(|told| told.is_resumed);
+                stats.count(|stats| match is_resumed {
+                    true => &stats.handshakes_resumed,
+                    false => &stats.handshakes_full,
+                });
+                Shaken::Done
+            }
+            Err(refusal) => {
+                stats.count_refusal(refusal as usize);
+                self.refuse_handshake(refusal)
+            }
+        })
+    }
+
+    fn refuse_handshake(&mut self, refusal: Refusal) -> Shaken {
+        if refusal == Refusal::PlainHttp {
+            self.stream.lay_bare();
+            let reject = Reject::new(ErrorKind::TlsExpected, refusal.detail());
+            return Shaken::Bare(Head::Refused(reject));
+        }
+        // Whoever comes and goes is no news, and many do: the metrics count them.
+        if refusal != Refusal::Closed && self.thread.may_log_handshake() {
+            self.log_refusal(refusal);
+        }
+        Shaken::Over
+    }
+
+    /// It is no request: it is in the log, and among those that were counted it is not.
+    fn log_refusal(&self, refusal: Refusal) {
+        let thread = &self.thread;
+        let mut entry = LogEntry::new(self.peer.address());
+        entry.error = Some(ErrorKind::TlsHandshakeError);
+        entry.wall_micros = thread.clock.wall_micros(thread.now());
+        entry.snapshot = thread.current().snapshot.number;
+        let mut id = String::new();
+        thread.request_id(&mut id);
+        let mut texts: [&[u8]; TEXTS] = [b""; TEXTS];
+        for (which, text) in [
+            (Text::RequestId, id.as_str()),
+            (Text::Listener, &self.listener.name),
+            (Text::Detail, refusal.detail()),
+        ] {
+            if let Some(slot) = texts.get_mut(which as usize) {
+                *slot = text.as_bytes();
+            }
+        }
+        thread.log(entry, texts);
+    }
+}

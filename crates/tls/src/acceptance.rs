@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::Certificate;
+use crate::resolver::Resolver;
+use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
+use rustls::server::{NoServerSessionStorage, ProducesTickets};
+use rustls::{ServerConfig, SupportedProtocolVersion, version};
+use std::fmt;
+use std::sync::Arc;
+
+/// What is spoken inside of TLS, by the names of ALPN (RFC 7301).
+const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+
+/// Versions and ciphers, by the names that Mozilla gave them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// TLS 1.3 alone.
+    Modern,
+    /// TLS 1.2 as well, with forward secrecy and authenticated encryption only.
+    Intermediate,
+}
+
+impl Policy {
+    fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
+        const MODERN: &[&SupportedProtocolVersion] = &[&version::TLS13];
+        const INTERMEDIATE: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
+        match self {
+            Self::Modern => MODERN,
+            Self::Intermediate => INTERMEDIATE,
+        }
+    }
+}
+
+/// The keys that session tickets are sealed with: made here, shared by all threads, exchanged every
+/// six hours, and forgotten after twelve. Each listener has its own, so that a session that was
+/// begun under the terms of one is not taken up under those of another (CVE-2025-23419).
+#[derive(Clone)]
+pub struct Tickets(Arc<dyn ProducesTickets>);
+
+impl Tickets {
+    /// Fresh keys.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn new() -> Result<Self, String> {
+        let made = Ticketer::new().map_err(|error| error.to_string())?;
+        Ok(Self(made))
+    }
+}
+
+impl fmt::Debug for Tickets {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Tickets")
+    }
+}
+
+/// What a listener offers.
+#[derive(Debug)]
+pub struct Terms {
+    /// At least one; the first is for whoever asks for no name.
+    pub certificates: Vec<Certificate>,
+    /// Versions and ciphers.
+    pub policy: Policy,
+    /// Whether a name that no certificate is for is refused; else it gets the first.
+    pub refuses_unknown: bool,
+    /// Seals sessions.
+    pub tickets: Tickets,
+}
+
+/// What a listener does with a ClientHello.
+#[derive(Debug)]
+pub struct Acceptance {
+    pub(crate) config: Arc<ServerConfig>,
+    resolver: Arc<Resolver>,
+    refuses_unknown: bool,
+}
+
+impl Acceptance {
+    /// Makes ready what a listener offers.
+    ///
+    /// # Errors
+    /// When the cryptography does not have what the policy wants.
+    pub fn new(terms: Terms) -> Result<Self, String> {
+        let resolver = Arc::new(Resolver::new(terms.certificates));
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(terms.policy.versions())
+            .map_err(|error| error.to_string())?
+            .with_no_client_auth()
+            .with_cert_resolver(resolver.clone());
+        config.alpn_protocols = PROTOCOLS.iter().map(|each| each.to_vec()).collect();
+        config.ticketer = terms.tickets.0;
+        // A ticket is kept by the client: nothing of a session is kept here.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Self {
+            config: Arc::new(config),
+            resolver,
+            refuses_unknown: terms.refuses_unknown,
+        })
+    }
+
+    /// Whether a client that asks for `name` is served.
+    pub(crate) fn serves(&self, name: Option<&str>) -> bool {
+        // A probe without a name is none for a wrong one.
+        !self.refuses_unknown || name.is_none_or(|name| self.resolver.knows(name))
+    }
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The few fields of a certificate that nothing else tells: who made it for whom, and for how long.
+
+const SEQUENCE: u8 = 0x30;
+const VERSION: u8 = 0xa0;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+
+/// Fields of a certificate (RFC 5280 §4.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outline {
+    /// As encoded.
+    pub(crate) issuer: Vec<u8>,
+    /// As encoded.
+    pub(crate) subject: Vec<u8>,
+    /// Seconds since 1970.
+    pub(crate) not_before: u64,
+    /// Seconds since 1970.
+    pub(crate) not_after: u64,
+}
+
+/// One element: its tag, its content, and what follows it.
+fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (tag, rest) = bytes.split_first()?;
+    let (first, rest) = rest.split_first()?;
+    let (length, rest) = match first {
+        short @ 0..=0x7f => (usize::from(*short), rest),
+        0x81..=0x84 => {
+            let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+            let length = digits
+                .iter()
+                .fold(0usize, |sum, digit| sum << 8 | usize::from(*digit));
+            (length, rest)
+        }
+        _ => return None,
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((*tag, content, rest))
+}
+
+/// The content of a sequence at the front, and what follows it.
+fn sequence(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (tag, content, rest) = element(bytes)?;
+    (tag == SEQUENCE).then_some((content, rest))
+}
+
+impl Outline {
+    /// Reads a certificate in DER; `None` when it is none.
+    pub(crate) fn read(certificate: &[u8]) -> Option<Self> {
+        let (whole, _) = sequence(certificate)?;
+        let (mut fields, _) = sequence(whole)?;
+        if fields.first() == Some(&VERSION) {
+            fields = element(fields)?.2;
+        }
+        let (_, _, fields) = element(fields)?; // serial number
+        let (_, fields) = sequence(fields)?; // signature algorithm
+        let (issuer, fields) = sequence(fields)?;
+        let (validity, fields) = sequence(fields)?;
+        let (subject, _) = sequence(fields)?;
+        let (tag, first, rest) = element(validity)?;
+        let not_before = seconds(tag, first)?;
+        let (tag, last, _) = element(rest)?;
+        Some(Self {
+            issuer: issuer.to_vec(),
+            subject: subject.to_vec(),
+            not_before,
+            not_after: seconds(tag, last)?,
+        })
+    }
+}
+
+/// `YYMMDDhhmmssZ` or `YYYYMMDDhhmmssZ` as seconds since 1970 (RFC 5280 §4.1.2.5); 0 before that.
+fn seconds(tag: u8, text: &[u8]) -> Option<u64> {
+    let digits = text.strip_suffix(b"Z")?;
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let (year, rest) = digits.split_at_checked(match tag {
+        UTC_TIME => 2,
+        GENERALIZED_TIME => 4,
+        _ => return None,
+    })?;
+    let number = |text: &[u8]| {
+        let value = |sum: i64, digit: &u8| sum * 10 + i64::from(digit - b'0');
+        text.iter().fold(0, value)
+    };
+    let year = match (tag, number(year)) {
+        (UTC_TIME, short @ 50..) => 1900 + short,
+        (UTC_TIME, short) => 2000 + short,
+        (_, whole) => whole,
+    };
+    let mut parts = rest.chunks_exact(2).map(number);
+    let [month, day, hour, minute, second] = std::array::from_fn(|_| parts.next().unwrap_or(-1));
+    let is_date = (1..=12).contains(&month) && (1..=31).contains(&day);
+    if !is_date || second < 0 || rest.len() != 10 {
+        return None;
+    }
+    let total = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+    Some(u64::try_from(total).unwrap_or(0))
+}
+
+/// Days from 1970-01-01 to a day of the Gregorian calendar: years begin in March, so that the leap
+/// day is the last.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month < 3);
+    let from_march = (month + 9) % 12;
+    let day_of_year = (153 * from_march + 2) / 5 + day - 1;
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    365 * year + leap_days + day_of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_both_forms_are_seconds_since_1970() {
+        assert_eq!(seconds(UTC_TIME, b"700101000000Z"), Some(0));
+        assert_eq!(seconds(UTC_TIME, b"000301000000Z"), Some(951_868_800));
+        assert_eq!(seconds(UTC_TIME, b"491231235959Z"), Some(2_524_607_999));
+        assert_eq!(
+            seconds(GENERALIZED_TIME, b"20500101000000Z"),
+            Some(2_524_608_000)
+        );
+        assert_eq!(seconds(UTC_TIME, b"500101000000Z"), Some(0));
+        for wrong in [
+            &b"700101000000"[..],
+            b"701301000000Z",
+            b"7001010000Z",
+            b"",
+            b"Z",
+        ] {
+            assert_eq!(seconds(UTC_TIME, wrong), None);
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_none() {
+        for wrong in [
+            &b""[..],
+            b"\x30",
+            b"\x30\x80",
+            b"\x30\x84\xff\xff\xff\xff",
+            b"\x30\x03\x30\x01\x00",
+        ] {
+            assert_eq!(Outline::read(wrong), None);
+        }
+    }
+}

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::{Acceptance, Refusal};
+use rustls::server::Acceptor;
+use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
+use std::io::{self, BufRead, Read, Write};
+
+/// The type of a record that begins a handshake (RFC 8446 §5.1).
+const HANDSHAKE: u8 = 22;
+/// A fatal alert `unrecognized_name` in a record (RFC 6066 §3).
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+/// Plaintext taken at a time: four full records.
+const MOST_TAKEN: usize = 64 << 10;
+
+/// What was agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// `TLSv1.3` or `TLSv1.2`.
+    pub version: &'static str,
+    /// As the IANA names it.
+    pub cipher: &'static str,
+    /// Whether an earlier session was taken up again.
+    pub is_resumed: bool,
+}
+
+/// A connection that has not said what it wants.
+#[derive(Default)]
+pub struct Greeting {
+    acceptor: Acceptor,
+    /// Whether its first byte was looked at.
+    has_begun: bool,
+}
+
+/// What more bytes of a greeting came to.
+#[derive(Debug)]
+enum Greeted {
+    /// The ClientHello goes on.
+    Partly,
+    Whole(Box<ServerConnection>),
+}
+
+impl Greeting {
+    /// Takes what the client has sent; an alert for the client goes to `out`.
+    fn take(
+        &mut self,
+        mut bytes: &[u8],
+        terms: &Acceptance,
+        out: &mut Vec<u8>,
+    ) -> Result<Greeted, Refusal> {
+        if bytes.is_empty() {
+            return Err(Refusal::Closed);
+        }
+        if !std::mem::replace(&mut self.has_begun, true)
+            && let Some(first) = bytes.first().filter(|first| **first != HANDSHAKE)
+        {
+            // Methods begin with a letter; what else it may be is no use to guess.
+            return Err(match first.is_ascii_alphabetic() {
+                true => Refusal::PlainHttp,
+                false => Refusal::NotTls,
+            });
+        }
+        let mut accepted = None;
+        while !bytes.is_empty() {
+            if self.acceptor.read_tls(&mut bytes).is_err() {
+                return Err(Refusal::Malformed);
+            }
+            match self.acceptor.accept() {
+                Ok(None) => {}
+                Ok(Some(found)) => {
+                    accepted = Some(found);
+                    break;
+                }
+                Err((error, mut alert)) => {
+                    let _ = alert.write_all(out); // a vector takes all
+                    return Err(Refusal::of(&error));
+                }
+            }
+        }
+        let Some(accepted) = accepted else {
+            return Ok(Greeted::Partly);
+        };
+        if !terms.serves(accepted.client_hello().server_name()) {
+            out.extend_from_slice(&UNRECOGNIZED_NAME);
+            return Err(Refusal::UnknownName);
+        }
+        match accepted.into_connection(terms.config.clone()) {
+            Ok(mut connection) => {
+                let mut rest = bytes;
+                while !rest.is_empty() {
+                    let taken = connection.read_tls(&mut rest);
+                    if taken.is_err() {
+                        return Err(Refusal::Malformed);
+                    }
+                }
+                Ok(Greeted::Whole(Box::new(connection)))
+            }
+            Err((error, mut alert)) => {
+                let _ = alert.write_all(out);
+                Err(Refusal::of(&error))
+            }
+        }
+    }
+}
+
+enum State {
+    Greeting(Box<Greeting>),
+    Open(Box<ServerConnection>),
+}
+
+/// One connection: what its socket brings goes in, what its socket is to send comes out.
+pub struct Session {
+    state: State,
+    /// Bytes from the socket that wait until the plaintext before them has been read.
+    waiting: Vec<u8>,
+    /// Plaintext that was taken by [`Session::take`] and is not handed to the kernel yet.
+    taken: usize,
+    /// The client broke the protocol.
+    is_broken: bool,
+    told: Option<Told>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Session({:?})", self.told)
+    }
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            state: State::Greeting(Box::default()),
+            waiting: Vec::new(),
+            taken: 0,
+            is_broken: false,
+            told: None,
+        }
+    }
+}
+
+impl Session {
+    /// What was agreed on; `None` before the handshake is over.
+    pub fn told(&self) -> Option<Told> {
+        self.told
+    }
+
+    /// Takes what the socket brought during the handshake, nothing at its end. An alert for a
+    /// client that is refused goes to `out`.
+    ///
+    /// # Errors
+    /// Why there will be no connection; what [`Session::write_to`] still has should be sent.
+    pub fn greet(
+        &mut self,
+        bytes: &[u8],
+        terms: &Acceptance,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        match &mut self.state {
+            State::Greeting(greeting) => match greeting.take(bytes, terms, out)? {
+                Greeted::Partly => return Ok(()),
+                Greeted::Whole(connection) => self.state = State::Open(connection),
+            },
+            State::Open(_) if bytes.is_empty() => return Err(Refusal::Closed),
+            State::Open(connection) => {
+                if let Err(error) = feed(connection, bytes, &mut self.waiting) {
+                    self.is_broken = true;
+                    return Err(Refusal::of(&error));
+                }
+            }
+        }
+        let State::Open(connection) = &mut self.state else {
+            return Ok(());
+        };
+        if let Err(error) = process(connection) {
+            self.is_broken = true;
+            return Err(Refusal::of(&error));
+        }
+        if !connection.is_handshaking() {
+            self.told = Some(told(connection));
+        }
+        Ok(())
+    }
+
+    /// Takes what the socket brought, nothing at its end. What is wrong with it is told by
+    /// [`Session::read`].
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let State::Open(connection) = &mut self.state else {
+            return;
+        };
+        if bytes.is_empty() {
+            let _ = connection.read_tls(&mut io::empty()); // it notes the end
+        }
+        if feed(connection, bytes, &mut self.waiting).is_err() {
+            self.is_broken = true;
+        }
+    }
+
+    /// Reads plaintext; `Ok(0)` is the end that the client has sent as such.
+    ///
+    /// # Errors
+    /// `WouldBlock` when more has to come, `UnexpectedEof` when the end came without being said, so
+    /// that what is missing cannot be known (RFC 8446 §6.1), `InvalidData` for what is not TLS.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let State::Open(connection) = &mut self.state else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        let outcome = connection.reader().read(buffer);
+        if !self.waiting.is_empty() && feed(connection, &[], &mut self.waiting).is_err() {
+            self.is_broken = true;
+        }
+        match outcome {
+            Err(error) if self.is_broken && error.kind() == io::ErrorKind::WouldBlock => {
+                Err(io::ErrorKind::InvalidData.into())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Whether [`Session::read`] has something to say.
+    pub fn is_readable(&mut self) -> bool {
+        let State::Open(connection) = &mut self.state else {
+            return false;
+        };
+        let would_block = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        self.is_broken || !connection.reader().fill_buf().is_err_and(would_block)
+    }
+
+    /// Takes plaintext to be sent, unless what was taken before is still on its way.
+    ///
+    /// # Errors
+    /// When the session is over, or other bytes are given than those that were taken.
+    pub fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let State::Open(connection) = &mut self.state else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        if self.taken == 0 {
+            let piece = bytes.get(..MOST_TAKEN).unwrap_or(bytes);
+            self.taken = connection.writer().write(piece)?;
+        }
+        match self.taken > bytes.len() {
+            true => Err(io::ErrorKind::InvalidInput.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// How much plaintext was taken and is not told yet as sent.
+    pub fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// All of what was taken is with the kernel: how much that was.
+    pub fn sent(&mut self) -> usize {
+        std::mem::take(&mut self.taken)
+    }
+
+    /// Whether there is something for the socket.
+    pub fn wants_write(&self) -> bool {
+        match &self.state {
+            State::Greeting(_) => false,
+            State::Open(connection) => connection.wants_write(),
+        }
+    }
+
+    /// Writes what there is for the socket.
+    ///
+    /// # Errors
+    /// Those of `socket`.
+    pub fn write_to(&mut self, socket: &mut dyn Write) -> io::Result<usize> {
+        match &mut self.state {
+            State::Greeting(_) => Ok(0),
+            State::Open(connection) => connection.write_tls(socket),
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn close(&mut self) {
+        if let State::Open(connection) = &mut self.state {
+            connection.send_close_notify();
+        }
+    }
+}
+
+fn process(connection: &mut ServerConnection) -> Result<(), rustls::Error> {
+    connection.process_new_packets().map(drop)
+}
+
+/// Decrypts `waiting` and then `bytes`; what there is no room for waits.
+fn feed(
+    connection: &mut ServerConnection,
+    bytes: &[u8],
+    waiting: &mut Vec<u8>,
+) -> Result<(), rustls::Error> {
+    if waiting.is_empty() {
+        let mut rest = bytes;
+        decrypt(connection, &mut rest)?;
+        waiting.extend_from_slice(rest);
+        return Ok(());
+    }
+    waiting.extend_from_slice(bytes);
+    let mut rest = waiting.as_slice();
+    decrypt(connection, &mut rest)?;
+    *waiting = rest.to_vec();
+    Ok(())
+}
+
+fn decrypt(connection: &mut ServerConnection, rest: &mut &[u8]) -> Result<(), rustls::Error> {
+    while !rest.is_empty() {
+        // It takes nothing while too much plaintext waits to be read.
+        if connection.read_tls(rest).is_err() {
+            break;
+        }
+        process(connection)?;
+    }
+    Ok(())
+}
+
+fn told(connection: &ServerConnection) -> Told {
+    let suite = connection.negotiated_cipher_suite();
+    let cipher = suite.and_then(|suite| suite.suite().as_str());
+    Told {
+        version: match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "TLSv1.3",
+        },
+        cipher: match cipher.unwrap_or_default() {
+            // The library tells versions apart where the IANA does not.
+            "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
+            "TLS13_AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
+            "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
+            other => other,
+        },
+        is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+    }
+}

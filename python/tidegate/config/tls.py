@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TLS on a listener: certificates and terms. The node reads certificates; here their files are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tidegate.config.base import Model, refuse
+from tidegate.config.data import file_text
+from tidegate.config.secret import Secret
+from tidegate.config.types import Choice, FileContent, SecretText
+
+_PEM = "-----BEGIN"
+
+TlsPolicy = Annotated[
+    Literal["intermediate", "modern"],
+    Choice("TlsPolicy", doc="Versions and ciphers, by the names that Mozilla gave them."),
+]
+UnknownName = Annotated[
+    Literal["default", "refuse"],
+    Choice("UnknownName", doc="What a client gets that asks for a name no certificate is for."),
+]
+
+
+class Certificate(Model):
+    """A certificate and its private key, both in PEM: the path of a file each, or its text by `${...}`."""
+
+    cert: FileContent
+    """The site's own certificate, and behind it those that signed it, each by the next."""
+    key: SecretText
+    """The private key, without a pass phrase. It is never shown."""
+
+    @model_validator(mode="after")
+    def _key_is_elsewhere(self) -> Certificate:
+        if isinstance(self.key, str) and _PEM in self.key:
+            raise refuse("a key does not belong into a configuration; write the path of its file", "rule")
+        return self
+
+    @property
+    def shown_cert(self) -> str:
+        """What messages call the certificate."""
+        return "cert" if _PEM in self.cert else self.cert
+
+    @property
+    def shown_key(self) -> str:
+        """What messages call the key."""
+        return self.key.id if isinstance(self.key, Secret) else self.key
+
+    def files(self, folder: Path) -> Iterator[Path]:
+        """What it is read from."""
+        if _PEM not in self.cert:
+            yield folder / self.cert
+        if isinstance(self.key, str):
+            yield folder / self.key
+
+    def cert_text(self, folder: Path) -> str:
+        """The certificate in PEM.
+
+        Raises:
+            ValueError: Its file can not be read.
+        """
+        return self.cert if _PEM in self.cert else file_text(self.cert, folder)
+
+    def key_text(self, folder: Path) -> Secret:
+        """The key in PEM.
+
+        Raises:
+            ValueError: Its file can not be read.
+        """
+        if isinstance(self.key, Secret):
+            return self.key
+        return Secret(file_text(self.key, folder), f"file:{self.key}")
+
+    def found(self, folder: Path) -> Certificate:
+        """The same with absolute paths."""
+        update = {
+            name: str(folder / value)
+            for name, value in (("cert", self.cert), ("key", self.key))
+            if isinstance(value, str) and _PEM not in value
+        }
+        return self.model_copy(update=update)
+
+
+class ListenerTls(Model):
+    """How a listener speaks TLS. The first certificate is for clients that name no host."""
+
+    certificates: Annotated[list[Certificate], Field(min_length=1, max_length=10_000)]
+    """The one for the name that the client asks for is shown: one for that very name before one for `*.`;
+    of several for a name the first whose kind the client knows, so that ECDSA and RSA stand side by side."""
+    unknown_name: UnknownName = "default"
+    """What a client gets that asks for a name no certificate is for: the first one, or a refusal."""
+    policy: TlsPolicy = "intermediate"
+    """TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, or with `modern` TLS 1.3 alone."""
