@@ -43,17 +43,25 @@ impl Sink {
         .map(Self::File)
     }
 
-    /// Writes whole lines, one for each entry; returns how many.
-    pub(crate) fn write(&mut self, lines: &[u8], batch: &LogBatch, entries: &[&LogEntry]) -> usize {
+    /// Writes whole lines, one for each entry.
+    ///
+    /// # Errors
+    /// How many were written, and why no more.
+    pub(crate) fn write(
+        &mut self,
+        lines: &[u8],
+        batch: &LogBatch,
+        entries: &[&LogEntry],
+    ) -> Result<(), (usize, io::Error)> {
         match self {
-            Self::File(file) => write_lines(file, lines, entries.len()),
+            Self::File(file) => write_lines(file, lines),
             Self::Journal(socket) => {
                 let lines = lines.split(|byte| *byte == b'\n');
-                let sent = lines.zip(entries).take_while(|(line, entry)| {
-                    let datagram = datagram(line, batch, entry);
-                    socket.send(&datagram).is_ok()
-                });
-                sent.count()
+                for (done, (line, entry)) in lines.zip(entries).enumerate() {
+                    let sent = socket.send(&datagram(line, batch, entry));
+                    sent.map_err(|error| (done, error))?;
+                }
+                Ok(())
             }
         }
     }
@@ -96,23 +104,24 @@ fn datagram(line: &[u8], batch: &LogBatch, entry: &LogEntry) -> Vec<u8> {
     out
 }
 
-/// Writes as many of `count` whole lines as there is room for; returns how many.
+/// Writes whole lines.
 ///
 /// The beginning of one that did not fit is taken back, if the file allows it: the next line to be
 /// written would follow it without an end of line, and both would be spoilt.
-fn write_lines(sink: &mut File, lines: &[u8], count: usize) -> usize {
+fn write_lines(sink: &mut File, lines: &[u8]) -> Result<(), (usize, io::Error)> {
     let mut done = 0;
-    while let Some(rest) = lines.get(done..).filter(|rest| !rest.is_empty()) {
+    let error = loop {
+        let rest = lines.get(done..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(());
+        }
         match sink.write(rest) {
-            Ok(0) => break,
+            Ok(0) => break io::ErrorKind::WriteZero.into(),
             Ok(taken) => done += taken,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
+            Err(error) => break error,
         }
-    }
-    if done == lines.len() {
-        return count;
-    }
+    };
     let written = lines.get(..done).unwrap_or_default();
     let torn = written
         .iter()
@@ -124,5 +133,6 @@ fn write_lines(sink: &mut File, lines: &[u8], count: usize) -> usize {
     {
         let _ = sink.set_len(length.saturating_sub(torn)); // a pipe or a device: nothing to take back
     }
-    written.iter().filter(|byte| **byte == b'\n').count()
+    let whole = written.iter().filter(|byte| **byte == b'\n').count();
+    Err((whole, error))
 }

@@ -242,17 +242,19 @@ impl Worker {
             if self.sink.is_none() && !entries.is_empty() {
                 self.open();
             }
-            let sink = self.sink.as_mut();
-            let written = sink.map_or(0, |sink| sink.write(lines, &batch, &entries));
-            if written < entries.len() {
+            let written = match &mut self.sink {
+                Some(sink) => sink.write(lines, &batch, &entries),
+                None => Err((0, io::ErrorKind::NotConnected.into())),
+            };
+            if let Err((written, error)) = written {
                 // A full disk: the lines are lost, the next batch tries again.
                 let lost = (entries.len() - written) as u64;
                 self.dropped.fetch_add(lost, Ordering::Relaxed);
                 if self.sink.take().is_some() {
-                    self.complain(
-                        "takes no more lines; they are lost, and counted in \
-                         tidegate_log_dropped_entries: is the disk full?",
-                    );
+                    self.complain(&format!(
+                        "takes no more lines: {error}; they are lost, and counted in \
+                         tidegate_log_dropped_entries"
+                    ));
                 }
             }
         }
