@@ -139,8 +139,8 @@ fn remove_spoofed(fields: &mut Fields, is_trusted: bool) {
     if fields
         .entries
         .iter()
-        .any(|entry| is_spoofed(entry.id, entry.is_odd, entry.name(arena)))
+        .any(|entry| is_spoofed(entry.id, entry.is_odd(), entry.name(arena)))
     {
-        fields.retain(|entry, arena| !is_spoofed(entry.id, entry.is_odd, entry.name(arena)));
+        fields.retain(|entry, arena| !is_spoofed(entry.id, entry.is_odd(), entry.name(arena)));
     }
 }

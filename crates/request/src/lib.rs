@@ -27,8 +27,8 @@ mod tests;
 pub use build::{Options, Parts};
 pub use claim::bearer_claim;
 pub use fields::{
-    CONNECTION_FIELDS, FieldError, FieldId, FieldRef, FieldSet, Fields, FieldsMut, PROTECTED,
-    SectionError, UNTRUSTED, folds_to, recognise_folded,
+    CONNECTION_FIELDS, FieldError, FieldId, FieldRef, FieldSet, Fields, FieldsMut, NOT_IN_TRAILERS,
+    PROTECTED, SectionError, UNTRUSTED, folds_to, recognise_folded,
 };
 pub use framing::{Framing, ResponseFraming};
 pub use method::{Method, Scheme, Version};

@@ -2,42 +2,8 @@
 use crate::HeadLimits;
 use tidegate_core::ErrorKind;
 use tidegate_request::{
-    CONNECTION_FIELDS, FieldId, FieldSet, Fields, Reject, SectionError, UNTRUSTED, recognise_folded,
+    CONNECTION_FIELDS, Fields, NOT_IN_TRAILERS, Reject, SectionError, recognise_folded,
 };
-
-/// What must not come in a trailer: framing, routing, request modifiers, authentication and how the
-/// content is to be read (RFC 9110 §6.5.1); and what only proxies may say.
-const FORBIDDEN: FieldSet = UNTRUSTED.with(FieldSet::of(&[
-    FieldId::ContentLength,
-    FieldId::Host,
-    FieldId::Trailer,
-    FieldId::Expect,
-    FieldId::MaxForwards,
-    FieldId::Via,
-    FieldId::Authorization,
-    FieldId::Cookie,
-    FieldId::SetCookie,
-    FieldId::WwwAuthenticate,
-    FieldId::Range,
-    FieldId::IfRange,
-    FieldId::IfMatch,
-    FieldId::IfNoneMatch,
-    FieldId::IfModifiedSince,
-    FieldId::CacheControl,
-    FieldId::ContentType,
-    FieldId::ContentEncoding,
-    FieldId::ContentRange,
-    FieldId::ContentLocation,
-    FieldId::Location,
-    FieldId::Date,
-    FieldId::Vary,
-    FieldId::Expires,
-    FieldId::RetryAfter,
-    FieldId::Server,
-    FieldId::XPoweredBy,
-    FieldId::Traceparent,
-    FieldId::Tracestate,
-]));
 
 /// A trailer section as it arrives.
 #[derive(Clone, Debug)]
@@ -106,7 +72,7 @@ impl Trailers {
             })?;
         for field in read.iter() {
             let id = recognise_folded(field.name);
-            if !FORBIDDEN.has(id) && !CONNECTION_FIELDS.has(id) {
+            if !NOT_IN_TRAILERS.has(id) && !CONNECTION_FIELDS.has(id) {
                 self.fields
                     .append(field.name, field.value)
                     .map_err(|error| self.malformed(error.text()))?;

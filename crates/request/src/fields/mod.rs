@@ -13,6 +13,8 @@ pub use edit::FieldsMut;
 pub use field_id::{FieldId, FieldSet};
 pub use load::SectionError;
 pub(crate) use names::has_untrusted_prefix;
-pub use names::{CONNECTION_FIELDS, PROTECTED, UNTRUSTED, folds_to, recognise_folded};
+pub use names::{
+    CONNECTION_FIELDS, NOT_IN_TRAILERS, PROTECTED, UNTRUSTED, folds_to, recognise_folded,
+};
 pub(crate) use section::{Entry, Span};
 pub use section::{FieldError, FieldRef, Fields};

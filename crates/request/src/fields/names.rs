@@ -52,6 +52,40 @@ pub const UNTRUSTED: FieldSet = FieldSet::of(&[
     FieldId::XMiddlewareSubrequest,
 ]);
 
+/// What must not come in a trailer: framing, routing, request modifiers, authentication and how the
+/// content is to be read (RFC 9110 §6.5.1); and what only proxies may say.
+pub const NOT_IN_TRAILERS: FieldSet = UNTRUSTED.with(FieldSet::of(&[
+    FieldId::ContentLength,
+    FieldId::Host,
+    FieldId::Trailer,
+    FieldId::Expect,
+    FieldId::MaxForwards,
+    FieldId::Via,
+    FieldId::Authorization,
+    FieldId::Cookie,
+    FieldId::SetCookie,
+    FieldId::WwwAuthenticate,
+    FieldId::Range,
+    FieldId::IfRange,
+    FieldId::IfMatch,
+    FieldId::IfNoneMatch,
+    FieldId::IfModifiedSince,
+    FieldId::CacheControl,
+    FieldId::ContentType,
+    FieldId::ContentEncoding,
+    FieldId::ContentRange,
+    FieldId::ContentLocation,
+    FieldId::Location,
+    FieldId::Date,
+    FieldId::Vary,
+    FieldId::Expires,
+    FieldId::RetryAfter,
+    FieldId::Server,
+    FieldId::XPoweredBy,
+    FieldId::Traceparent,
+    FieldId::Tracestate,
+]));
+
 /// Families of names of which no full list exists.
 const UNTRUSTED_PREFIXES: [&[u8]; 8] = [
     b"x-forwarded",

@@ -74,11 +74,21 @@ pub(crate) struct Entry {
     value: Span,
     name_length: u16,
     pub(crate) id: FieldId,
-    /// The name holds something else than letters, digits and `-`, so it may fold onto another.
-    pub(crate) is_odd: bool,
+    /// [`ODD`] and [`SECRET`].
+    marks: u8,
 }
 
+/// The name holds something else than letters, digits and `-`, so it may fold onto another.
+const ODD: u8 = 1;
+/// Whoever sent it asked that no table of a compression may hold it.
+const SECRET: u8 = 2;
+
 impl Entry {
+    #[inline]
+    pub(crate) fn is_odd(self) -> bool {
+        self.marks & ODD != 0
+    }
+
     #[inline]
     pub(crate) fn name(self, arena: &[u8]) -> &[u8] {
         Span {
@@ -102,7 +112,7 @@ impl Entry {
         if id != FieldId::Other && self.id == id {
             return true;
         }
-        if self.is_odd || id == FieldId::Other {
+        if self.is_odd() || id == FieldId::Other {
             return folds_to(self.name(arena), name);
         }
         false
@@ -118,6 +128,8 @@ pub struct FieldRef<'a> {
     pub name: &'a [u8],
     /// The value without white space at its ends and without control characters but HTAB.
     pub value: &'a [u8],
+    /// Whoever sent it asked that it is put into no compression table on its way: RFC 7541 §7.1.3.
+    pub is_secret: bool,
 }
 
 /// The fields of a header or trailer section, in order.
@@ -235,6 +247,40 @@ impl Fields {
         self.push(id, start..middle, middle..middle + value.len())
     }
 
+    /// Adds a field of a well-known name, in lower case, at the end: [`Fields::append`] for codecs
+    /// whose tables tell the name. White space around `value` is left out.
+    ///
+    /// # Errors
+    /// As [`Fields::append`]; [`FieldError::Name`] for [`FieldId::Other`].
+    #[inline]
+    pub fn append_id(&mut self, id: FieldId, value: &[u8]) -> Result<(), FieldError> {
+        let value = syntax::trim(value);
+        let name = id.name().as_bytes();
+        if name.is_empty() {
+            return Err(FieldError::Name);
+        }
+        if !syntax::is_field_value(value) {
+            return Err(FieldError::Value);
+        }
+        if self.arena.len() + name.len() + value.len() > ARENA_LIMIT {
+            return Err(FieldError::Size);
+        }
+        let start = self.arena.len();
+        self.arena.extend_from_slice(name);
+        self.arena.extend_from_slice(value);
+        let middle = start + name.len();
+        self.push(id, start..middle, middle..middle + value.len())
+    }
+
+    /// Notes of the field added last that it came with the request to put it into no compression
+    /// table ([`FieldRef::is_secret`]).
+    #[inline]
+    pub fn mark_last_secret(&mut self) {
+        if let Some(entry) = self.entries.last_mut() {
+            entry.marks |= SECRET;
+        }
+    }
+
     /// Replaces all fields `name` by one, at the place of the first; adds it if there is none.
     ///
     /// A field whose name CGI cannot tell from `name` (`X_User` for `X-User`) counts as `name`, so
@@ -314,6 +360,7 @@ impl Fields {
         let name_length = u16::try_from(name.len()).map_err(|_| FieldError::Size)?;
         let is_odd =
             id == FieldId::Other && is_odd(self.arena.get(name.clone()).unwrap_or_default());
+        let marks = if is_odd { ODD } else { 0 };
         let value = Span {
             start: value.start as u32,
             length: value.len() as u32,
@@ -323,7 +370,7 @@ impl Fields {
             value,
             name_length,
             id,
-            is_odd,
+            marks,
         });
         self.present.add(id);
         Ok(())
@@ -335,6 +382,7 @@ impl Fields {
             id: entry.id,
             name: entry.name(&self.arena),
             value: entry.value(&self.arena),
+            is_secret: entry.marks & SECRET != 0,
         }
     }
 }
@@ -345,7 +393,7 @@ fn is_odd(name: &[u8]) -> bool {
 }
 
 impl PartialEq for Fields {
-    /// Same names (as written) and values in the same order.
+    /// Same names (as written), values and marks in the same order.
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len() && self.iter().eq(other.iter())
     }

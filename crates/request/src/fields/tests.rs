@@ -104,6 +104,26 @@ fn row_10_no_name_or_value_can_end_a_line() {
 }
 
 #[test]
+fn a_field_of_a_known_name_is_judged_like_any_other() {
+    let mut fields = Fields::new();
+    fields.append_id(FieldId::Accept, b" a\t").unwrap();
+    assert_eq!(
+        fields.append_id(FieldId::Accept, b"a\r"),
+        Err(FieldError::Value)
+    );
+    assert_eq!(
+        fields.append_id(FieldId::Other, b"a"),
+        Err(FieldError::Name)
+    );
+    fields.append(b"B", b"c").unwrap();
+    fields.mark_last_secret();
+    assert_eq!(texts(&fields), [pair("accept", "a"), pair("B", "c")]);
+    let secret: Vec<bool> = fields.iter().map(|field| field.is_secret).collect();
+    assert_eq!(secret, [false, true]);
+    assert_eq!(fields.get(FieldId::Accept), Some(&b"a"[..]));
+}
+
+#[test]
 fn set_replaces_all_in_the_place_of_the_first() {
     let mut fields = filled(&[
         ("A", "1"),
