@@ -21,7 +21,7 @@ LAYERS = (
     ("request",),
     ("contract", "functions", "files", "tls"),
     ("telemetry", "net"),
-    ("http",),
+    ("http", "http2"),
     ("routing",),
     ("balancing", "policies", "health"),
     ("engine",),
@@ -29,7 +29,18 @@ LAYERS = (
 )
 """Crates from the bottom up: a crate uses crates of lower rows only."""
 
-WITHOUT_RUNTIME = ("core", "config", "request", "contract", "functions", "files", "tls", "http", "routing")
+WITHOUT_RUNTIME = (
+    "core",
+    "config",
+    "request",
+    "contract",
+    "functions",
+    "files",
+    "tls",
+    "http",
+    "http2",
+    "routing",
+)
 """Crates that are pure: no tokio, no sockets."""
 
 AREAS = ("balancing", "policies", "health", "discovery")

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//! HPACK, RFC 7541: fields on the wire of HTTP/2.
+
+mod decoder;
+mod encoder;
+mod huffman;
+mod integer;
+mod key;
+mod static_table;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use decoder::{Decoder, Outcome, Sink};
+pub(crate) use encoder::Encoder;
+pub(crate) use key::Key;
+pub(crate) use table::ENTRY_OVERHEAD;
+
+use std::fmt;
+
+/// A header block that is no HPACK. The connection's compression state is lost: RFC 9113 §4.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CompressionError(pub(crate) &'static str);
+
+impl fmt::Display for CompressionError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0)
+    }
+}
