@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::connection::Downstream;
-use crate::thread::LARGE;
+use crate::thread::{LARGE, Turn};
 use crate::upstream::MirrorCopy;
 use std::task::{Context, Poll, ready};
 use tidegate_core::{ErrorKind, Moment};
@@ -33,6 +33,9 @@ pub(crate) struct Upload {
     pub(crate) copy: Option<Box<MirrorCopy>>,
     started: Moment,
     progress: Moment,
+    /// The client has been waited for since it last sent something.
+    has_waited: bool,
+    turn: Turn,
 }
 
 impl Upload {
@@ -53,6 +56,8 @@ impl Upload {
             copy: None,
             started: now,
             progress: now,
+            has_waited: false,
+            turn: Turn::default(),
         }
     }
 
@@ -163,6 +168,8 @@ impl Upload {
         downstream: &mut Downstream,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), UploadError>> {
+        // Who stands in the line has no buffer.
+        ready!(self.poll_turn(downstream, cx));
         if self.left > LONG && downstream.buffer.size() < LARGE {
             // The memory for it was asked for when the body began.
             let buffers = &downstream.thread.buffers;
@@ -172,11 +179,21 @@ impl Upload {
         self.poll_read(downstream, cx)
     }
 
+    /// Waits for the turn of a client that sends its body piece by piece.
+    fn poll_turn(&mut self, downstream: &Downstream, cx: &mut Context<'_>) -> Poll<()> {
+        if self.has_waited {
+            ready!(downstream.thread.turns.poll(&mut self.turn, cx));
+            self.has_waited = false;
+        }
+        Poll::Ready(())
+    }
+
     fn poll_read(
         &mut self,
         downstream: &mut Downstream,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), UploadError>> {
+        ready!(self.poll_turn(downstream, cx));
         let buffers = &downstream.thread.buffers;
         if downstream.buffer.size() == 0 {
             downstream.buffer = buffers.take();
@@ -190,6 +207,7 @@ impl Upload {
                 Poll::Ready(Ok(()))
             }
             Poll::Pending => {
+                self.has_waited = true;
                 // Thousands of clients may send a byte every ten seconds: one buffer does for all.
                 if downstream.buffer.is_empty() {
                     buffers.give(std::mem::take(&mut downstream.buffer));
