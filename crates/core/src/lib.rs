@@ -15,7 +15,7 @@ mod hash;
 mod padded;
 
 pub use base64::base64_decoded;
-pub use calendar::civil;
+pub use calendar::{civil, days};
 pub use clock::{Clock, Moment};
 pub use draw::Draw;
 pub use error::{ErrorKind, Side};

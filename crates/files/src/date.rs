@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! HTTP dates as clients write them.
 
+use tidegate_core::days;
+
 const MONTHS: [&[u8]; 12] = [
     b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
 ];
@@ -107,7 +109,7 @@ fn seconds(year: u64, month: u64, day: u64, time: &[u8]) -> Option<u64> {
     if second > 60 {
         return None;
     }
-    Some(days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
+    Some(days(year, month, day)? * 86_400 + hour * 3600 + minute * 60 + second)
 }
 
 fn days_in(year: u64, month: u64) -> u64 {
@@ -118,16 +120,4 @@ fn days_in(year: u64, month: u64) -> u64 {
         4 | 6 | 9 | 11 => 30,
         _ => 31,
     }
-}
-
-/// Days since 1970 of a date in the proleptic Gregorian calendar, from 1970 on.
-fn days(year: u64, month: u64, day: u64) -> u64 {
-    // Years begin in March, so that a leap day is the last of its year.
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let of_year = (153 * month + 2) / 5 + day - 1;
-    365 * year + year / 4 - year / 100 + year / 400 + of_year - 719_468
 }

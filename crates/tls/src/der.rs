@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The few fields of a certificate that nothing else tells: who made it for whom, and for how long.
 
+use tidegate_core::days;
+
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
@@ -81,7 +83,7 @@ fn seconds(tag: u8, text: &[u8]) -> Option<u64> {
         _ => return None,
     })?;
     let number = |text: &[u8]| {
-        let value = |sum: i64, digit: &u8| sum * 10 + i64::from(digit - b'0');
+        let value = |sum: u64, digit: &u8| sum * 10 + u64::from(digit - b'0');
         text.iter().fold(0, value)
     };
     let year = match (tag, number(year)) {
@@ -90,23 +92,12 @@ fn seconds(tag: u8, text: &[u8]) -> Option<u64> {
         (_, whole) => whole,
     };
     let mut parts = rest.chunks_exact(2).map(number);
-    let [month, day, hour, minute, second] = std::array::from_fn(|_| parts.next().unwrap_or(-1));
-    let is_date = (1..=12).contains(&month) && (1..=31).contains(&day);
-    if !is_date || second < 0 || rest.len() != 10 {
+    let [month, day, hour, minute, second] = std::array::from_fn(|_| parts.next().unwrap_or(0));
+    if rest.len() != 10 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
-    let total = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
-    Some(u64::try_from(total).unwrap_or(0))
-}
-
-/// Days from 1970-01-01 to a day of the Gregorian calendar: years begin in March, so that the leap
-/// day is the last.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month < 3);
-    let from_march = (month + 9) % 12;
-    let day_of_year = (153 * from_march + 2) / 5 + day - 1;
-    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    365 * year + leap_days + day_of_year - 719_468
+    let of_day = hour * 3600 + minute * 60 + second;
+    Some(days(year, month, day).map_or(0, |days| days * 86_400 + of_day))
 }
 
 #[cfg(test)]

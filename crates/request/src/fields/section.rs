@@ -232,19 +232,7 @@ impl Fields {
         if !syntax::is_token(name) {
             return Err(FieldError::Name);
         }
-        if !syntax::is_field_value(value) {
-            return Err(FieldError::Value);
-        }
-        let is_long = name.len() > usize::from(u16::MAX);
-        if is_long || self.arena.len() + name.len() + value.len() > ARENA_LIMIT {
-            return Err(FieldError::Size);
-        }
-        let id = FieldId::recognise(name);
-        let start = self.arena.len();
-        self.arena.extend_from_slice(name);
-        self.arena.extend_from_slice(value);
-        let middle = start + name.len();
-        self.push(id, start..middle, middle..middle + value.len())
+        self.add(FieldId::recognise(name), name, value)
     }
 
     /// Adds a field of a well-known name, in lower case, at the end: [`Fields::append`] for codecs
@@ -255,14 +243,20 @@ impl Fields {
     #[inline]
     pub fn append_id(&mut self, id: FieldId, value: &[u8]) -> Result<(), FieldError> {
         let value = syntax::trim(value);
-        let name = id.name().as_bytes();
-        if name.is_empty() {
-            return Err(FieldError::Name);
+        match id.name() {
+            "" => Err(FieldError::Name),
+            name => self.add(id, name.as_bytes(), value),
         }
+    }
+
+    /// Adds a field whose name is a token and whose value has no white space at its ends.
+    #[inline]
+    fn add(&mut self, id: FieldId, name: &[u8], value: &[u8]) -> Result<(), FieldError> {
         if !syntax::is_field_value(value) {
             return Err(FieldError::Value);
         }
-        if self.arena.len() + name.len() + value.len() > ARENA_LIMIT {
+        let is_long = name.len() > usize::from(u16::MAX);
+        if is_long || self.arena.len() + name.len() + value.len() > ARENA_LIMIT {
             return Err(FieldError::Size);
         }
         let start = self.arena.len();
