@@ -15,8 +15,8 @@ const CLEARLY: f64 = 1.25;
 
 /// Compares two endpoints drawn by weight and takes the first unless the second is clearly
 /// cheaper; by as much as it is lighter, if it is: a heavy one is not left for a faster one that is
-/// to take a hundredth of its share. The cost is how long an endpoint takes to answer, times this request and what is in
-/// flight there per weight.
+/// to take a hundredth of its share. The cost is how long an endpoint takes to answer, times this
+/// request and what is in flight there per weight.
 ///
 /// The latency is an average that forgets with the time constant `decay` and jumps up at once: a
 /// peak counts when it comes and is forgotten slowly. It also decays while nothing is sent, so

@@ -211,6 +211,7 @@ impl<'a> Download<'a> {
                     Poll::Ready(Ok(count)) => {
                         moved += count;
                         self.sent += count;
+                        self.progress = downstream.thread.moment();
                     }
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(client_gone())),
                     Poll::Pending => return self.wait(true),
