@@ -51,8 +51,8 @@ def _match(draw: random.Random) -> dict[str, Any]:
         match["query"] = {"q": draw.choice(["1", {"regex": r"\d+"}, {"present": True}])}
     if draw.random() < 0.1:
         match["cookies"] = {"c": draw.choice(["1", {"present": True}])}
-    if draw.random() < 0.15:
-        match["clients"] = [draw.choice(["127.0.0.0/8", "192.0.2.0/24"])]
+    if draw.random() < 0.25:
+        match["clients"] = [draw.choice(["127.0.0.0/8", "192.0.2.0/24", "203.0.113.0/24"])]
     if draw.random() < 0.15:
         match["local_addresses"] = [draw.choice(["127.0.0.0/8", "127.0.0.2", "::1"])]
     return match
@@ -131,7 +131,7 @@ def random_gateway(draw: random.Random, addresses: Sequence[str]) -> Gateway:
     backends = {f"b{number}": _backend(draw, addresses) for number in range(draw.randint(1, 3))}
     routes = [_route(draw, number, list(backends)) for number in range(draw.randint(3, 25))]
     listeners = {"web": {"address": "::", "port": 1, "merge_slashes": draw.random() < 0.7}}
-    settings: dict[str, Any] = {"trusted_proxies": ["127.0.0.0/8"]} if draw.random() < 0.3 else {}
+    settings: dict[str, Any] = {"trusted_proxies": ["127.0.0.0/8"]} if draw.random() < 0.5 else {}
     if draw.random() < 0.5:
         settings["zone"] = "a"
     while True:

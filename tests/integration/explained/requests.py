@@ -81,9 +81,8 @@ def random_request(draw: random.Random, gateway: Gateway) -> Asked:
             headers.append(("X-Tier", "gold"))
     if draw.random() < 0.2:
         headers.append(("Cookie", draw.choice(["c=1", "b=2; c=3", "c=1; c=2", "d=1"])))
-    if draw.random() < 0.2:
-        forwarded = draw.choice(_CHAINS)
-        headers.append(("X-Forwarded-For", forwarded))
+    if draw.random() < 0.3:
+        headers.append(("X-Forwarded-For", draw.choice(_CHAINS)))
     if draw.random() < 0.2:
         headers.append((draw.choice(["X-Set", "x_set", "X-Other"]), draw.choice(SEGMENTS)))
     if draw.random() < 0.1:
