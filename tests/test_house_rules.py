@@ -19,7 +19,7 @@ LAYERS = (
     ("core",),
     ("config",),
     ("request",),
-    ("contract", "functions", "files", "tls"),
+    ("contract", "functions", "files", "tls", "issuing"),
     ("telemetry", "net"),
     ("http", "http2"),
     ("routing",),

@@ -7,7 +7,6 @@ dependencies are not shipped and not judged. Prints one line per offender; ends 
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -73,22 +72,12 @@ def is_allowed(expression: str, allowed: frozenset[str]) -> bool:
 
 def crates() -> list[tuple[str, str]]:
     """(name and version, SPDX expression) of each crate that tidegate-python links, on any platform."""
-    command = ["cargo", "metadata", "--format-version", "1", "--locked", "--all-features"]
-    data = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
-    packages = {package["id"]: package for package in data["packages"]}
-    nodes = {node["id"]: node for node in data["resolve"]["nodes"]}
-    todo = [package["id"] for package in data["packages"] if package["name"] == "tidegate-python"]
-    seen: set[str] = set()
-    while todo:
-        current = todo.pop()
-        if current in seen:
-            continue
-        seen.add(current)
-        for dependency in nodes[current]["deps"]:
-            if any(kind["kind"] != "dev" for kind in dependency["dep_kinds"]):
-                todo.append(dependency["pkg"])
-    found = [packages[identifier] for identifier in seen]
-    return sorted((f"{one['name']} {one['version']}", one["license"] or "") for one in found)
+    # `cargo metadata` names what a feature with `?` would link if another one asked for it; this does not.
+    command = ["cargo", "tree", "--locked", "-p", "tidegate-python", "--all-features", "--target", "all"]
+    command += ["-e", "normal,build", "--prefix", "none", "--format", "{p}|{l}"]
+    told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    rows = (line.removesuffix(" (*)").partition("|") for line in told.splitlines() if line)
+    return sorted({(re.sub(r" v(\S+).*", r" \1", name), licence) for name, _, licence in rows})
 
 
 def distributions() -> list[tuple[str, str]]:

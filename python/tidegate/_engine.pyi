@@ -9,14 +9,22 @@ from typing import Any, TypeAlias, TypeVar, final, overload
 from tidegate.functions._view import Query
 
 __all__ = [
+    "AcmeClient",
     "CallNext",
     "Headers",
     "Request",
     "Response",
     "Worker",
+    "certificate_details",
+    "certificate_problem",
     "certificate_validity",
+    "challenge_certificate",
     "check_snapshot",
     "decide",
+    "development_authority",
+    "development_certificate",
+    "development_may_sign",
+    "make_key",
     "parse_request",
     "run_node",
     "run_worker",
@@ -30,6 +38,13 @@ def version() -> str: ...
 def run_node(config: str) -> int: ...
 def check_snapshot(delta: str) -> list[tuple[str, str]]: ...
 def certificate_validity(text: str) -> tuple[int, int] | None: ...
+def certificate_details(text: str) -> dict[str, Any] | None: ...
+def certificate_problem(cert: str, key: str) -> str | None: ...
+def challenge_certificate(name: str, digest: bytes) -> tuple[str, str]: ...
+def development_authority(begin: int, end: int) -> tuple[str, str]: ...
+def development_certificate(key: str, names: list[str], begin: int, end: int) -> tuple[str, str]: ...
+def development_may_sign(name: str) -> bool: ...
+def make_key(kind: str) -> str: ...
 def decide(delta: str, request: str) -> str: ...
 def parse_request(data: bytes) -> dict[str, Any]: ...
 def run_worker(
@@ -40,6 +55,30 @@ def run_worker(
     options: dict[str, int | None],
     on_start: Callable[[Worker], object],
 ) -> None: ...
+
+@final
+class AcmeClient:
+    def __new__(
+        cls,
+        ask_by: Callable[[str, str, list[tuple[str, str]], bytes], tuple[int, list[tuple[str, str]], bytes]],
+    ) -> AcmeClient: ...
+    def open_account(
+        self, directory: str, contact: list[str], external: tuple[str, bytes] | None = None
+    ) -> str: ...
+    def begin(
+        self, credentials: str, names: list[str], replaces: str
+    ) -> tuple[str, list[tuple[str, str, str, str, bytes]]]: ...
+    def resume(self, credentials: str, url: str) -> tuple[str, list[tuple[str, str, str, str, bytes]]]: ...
+    def finish(
+        self,
+        credentials: str,
+        url: str,
+        chosen: list[tuple[str, str]],
+        names: list[str],
+        key: str,
+        patience: float,
+    ) -> str: ...
+    def renewal(self, credentials: str, id: str) -> tuple[int, int, int] | None: ...
 
 @final
 class Worker:

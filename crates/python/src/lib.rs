@@ -2,6 +2,7 @@
 //! The Python module `tidegate._engine`: thin, no logic.
 use pyo3::prelude::*;
 
+mod issuing;
 mod node;
 mod worker;
 
@@ -15,6 +16,12 @@ mod _engine {
 
     #[pymodule_export]
     use super::node::{certificate_validity, check_snapshot, decide, parse_request, run_node};
+
+    #[pymodule_export]
+    use super::issuing::{
+        AcmeClient, certificate_details, certificate_problem, challenge_certificate,
+        development_authority, development_certificate, development_may_sign, make_key,
+    };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -22,7 +22,7 @@ pub(crate) struct Outline {
 }
 
 /// One element: its tag, its content, and what follows it.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(crate) fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = bytes.split_first()?;
     let (first, rest) = rest.split_first()?;
     let (length, rest) = match first {
@@ -41,7 +41,7 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 /// The content of a sequence at the front, and what follows it.
-fn sequence(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn sequence(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (tag, content, rest) = element(bytes)?;
     (tag == SEQUENCE).then_some((content, rest))
 }

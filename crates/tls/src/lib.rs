@@ -9,6 +9,7 @@
 mod acceptance;
 mod certificate;
 mod der;
+mod details;
 mod refusal;
 mod resolver;
 mod session;
@@ -18,5 +19,6 @@ mod tests;
 
 pub use acceptance::{Acceptance, Policy, Terms, Tickets};
 pub use certificate::{Certificate, Files, Validity, validity};
+pub use details::{Details, details};
 pub use refusal::Refusal;
 pub use session::{Greeting, Session, Told};

@@ -210,6 +210,45 @@ def proxy(
     )
 
 
+@app.command(
+    "dev-cert",
+    epilog=epilog(
+        "tidegate dev-cert --trust",
+        "tidegate dev-cert shop.test api.shop.test",
+        "tidegate dev-cert --untrust",
+    ),
+)
+def dev_cert(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME...]", help="Hosts beside localhost: under .localhost, .test, .internal."
+        ),
+    ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Have the system and its browsers trust the authority.")
+    ] = False,
+    untrust: Annotated[bool, typer.Option("--untrust", help="Have them no longer trust it.")] = False,
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TIDEGATE_DEV_CERT_DIR", help="Where it is kept; your data directory without it."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a certificate for localhost, for development.
+
+    Signed by an authority of your own, which can sign nothing on the internet. `tls: dev` on a listener uses
+    it. It is made anew before it expires.
+    """
+    from tidegate.cli.dev_cert import dev_cert
+
+    if trust and untrust:
+        raise typer.BadParameter("write --trust or --untrust")
+    dev_cert(names or [], directory, trusts=trust, untrusts=untrust, as_json=as_json)
+
+
 @app.command(epilog=epilog("tidegate reload", "tidegate reload --name edge"))
 def reload(name: Name = None, runtime_directory: Runtime = None, as_json: Json = False) -> None:
     """Apply the changed configuration of an instance.

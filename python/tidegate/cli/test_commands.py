@@ -31,6 +31,7 @@ COMMANDS = [
     "explain",
     "why",
     "proxy",
+    "dev-cert",
     "reload",
     "restart",
     "status",

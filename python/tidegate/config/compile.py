@@ -27,6 +27,7 @@ from tidegate.config.function import Function
 from tidegate.config.gateway import Gateway
 from tidegate.config.gateway_settings import AccessLog
 from tidegate.config.implied import implied
+from tidegate.config.issued import issued
 from tidegate.config.listener import Listener
 from tidegate.config.naming import route_name
 from tidegate.config.problem import ConfigError, Problem
@@ -307,7 +308,9 @@ class _Compilation:
         # them here, a new listener would be a change of every route.
         value |= {"policies": policies + value["policies"], "named_only": path == ADMIN_PATH}
         if listener.tls is not None:
-            value["tls"]["certificates"] = self._certificates(listener.tls, (*path, "tls", "certificates"))
+            written = self._certificates(listener.tls, (*path, "tls", "certificates"))
+            written += self._issued(name, listener.tls, (*path, "tls"))
+            value["tls"] = self._value(listener.tls) | {"certificates": written}
         if path != ADMIN_PATH:
             around = self.gateway.gateway
             value["error_pages"] += [(statuses, page.model_dump()) for statuses, page in around.error_pages]
@@ -328,6 +331,12 @@ class _Compilation:
         if problems:
             raise ConfigError(problems)
         return found
+
+    def _issued(self, name: str, tls: ListenerTls, path: Path) -> list[dict[str, Any]]:
+        try:
+            return issued(self.gateway, name, tls)
+        except ValueError as error:
+            raise ConfigError([self._problem(str(error), path, tls)]) from error
 
     def _problem(self, says: str, path: Path, model: Model) -> Problem:
         file, line = model.source or ("", 0)

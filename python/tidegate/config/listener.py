@@ -120,7 +120,7 @@ class Listener(Model):
     def _is_secured(self) -> Listener:
         if self.protocol == "https" and self.tls is None:
             example = "`tls: { certificates: [{ cert: site.pem, key: site.key }] }`"
-            raise refuse(f"`protocol: https` needs certificates; write {example}", "rule")
+            raise refuse(f"`protocol: https` needs certificates; write {example}, or `tls: dev`", "rule")
         if self.protocol == "http" and self.tls is not None:
             raise refuse("with `tls` it is `protocol: https`; write that, or leave `tls` out", "rule")
         return self

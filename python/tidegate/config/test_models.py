@@ -196,7 +196,7 @@ def test_what_can_not_work_is_refused_with_what_to_write(parts: dict[str, Any], 
             lambda: Listener(port=443, protocol="http", tls=ListenerTls(certificates=[_CERTIFICATE])),
             "with `tls` it is `protocol: https`; write that, or leave `tls` out",
         ),
-        (lambda: ListenerTls(certificates=[]), "must not be empty"),
+        (lambda: ListenerTls(certificates=[]), "needs `certificates"),
         (
             lambda: Certificate(cert="a.pem", key="-----BEGIN PRIVATE KEY-----"),
             "a key does not belong into a configuration; write the path of its file",

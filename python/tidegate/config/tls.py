@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from tidegate.config.base import Model, refuse
 from tidegate.config.data import file_text
 from tidegate.config.secret import Secret
-from tidegate.config.types import Choice, FileContent, SecretText
+from tidegate.config.types import Choice, ControlOnly, FileContent, Flag, SecretText
 
 _PEM = "-----BEGIN"
 
@@ -86,12 +86,33 @@ class Certificate(Model):
 
 
 class ListenerTls(Model):
-    """How a listener speaks TLS. The first certificate is for clients that name no host."""
+    """How a listener speaks TLS. The first certificate is for clients that name no host. A text alone is
+    where certificates come from: `dev`."""
 
-    certificates: Annotated[list[Certificate], Field(min_length=1, max_length=10_000)]
+    short_forms: ClassVar[tuple[Any, ...]] = ({"enum": ["dev"]},)
+
+    certificates: Annotated[list[Certificate], Field(max_length=10_000)] = Field(default_factory=list)
     """The one for the name that the client asks for is shown: one for that very name before one for `*.`;
     of several for a name the first whose kind the client knows, so that ECDSA and RSA stand side by side."""
+    dev: Annotated[Flag, ControlOnly()] = False
+    """Whether there is one for localhost, and for hosts of routes that are for development, signed by an
+    authority of the user's own: see `tidegate dev-cert`."""
     unknown_name: UnknownName = "default"
     """What a client gets that asks for a name no certificate is for: the first one, or a refusal."""
     policy: TlsPolicy = "intermediate"
     """TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, or with `modern` TLS 1.3 alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            if value not in ("dev",):
+                raise refuse("write `dev`, or `{ certificates: [{ cert: site.pem, key: site.key }] }`")
+            return {value: True}
+        return value
+
+    @model_validator(mode="after")
+    def _has_certificates(self) -> ListenerTls:
+        if not self.certificates and not self.dev:
+            raise refuse("needs `certificates: [{ cert: site.pem, key: site.key }]`, or `dev: true`", "rule")
+        return self

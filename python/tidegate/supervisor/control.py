@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tidegate.events import Events
+from tidegate.issuing.development import VARIABLE
 from tidegate.protocol import Message, listen
 from tidegate.runtime import Instance
 from tidegate.supervisor.identity import Identity
@@ -87,7 +88,10 @@ class Control:
                     Spec(
                         "control",
                         ENTRY,
-                        environment={"TIDEGATE_CONTROL": json.dumps(self.settings)},
+                        environment={
+                            "TIDEGATE_CONTROL": json.dumps(self.settings),
+                            **self._without_home(),
+                        },
                         descriptors={3: theirs.fileno(), 4: self._listener.fileno()},
                         identity=self._identity,
                     )
@@ -99,6 +103,12 @@ class Control:
         self._loop.watch(self.process.pidfd, lambda _events: self.ended())
         self._peer = Peer(self._loop, ours, on_request=self._asked)
         self._on_start()
+
+    def _without_home(self) -> dict[str, str]:
+        """Where control keeps what users have at home, when it has become somebody who has none."""
+        if self._identity is None or VARIABLE in os.environ:
+            return {}
+        return {VARIABLE: str(self._instance.directory / "development")}
 
     def tell(self, kind: str, **fields: Any) -> None:
         """Sends a message that asks for no answer; lost when control is not there."""
