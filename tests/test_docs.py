@@ -73,7 +73,7 @@ ROWS = [
 def test_what_stands_for_a_directive_of_another_proxy_is_accepted(place: str, text: str):
     part = yaml.safe_load(text)
     whole: dict[str, Any] = {
-        "listeners": {"web": {"port": 8080}},
+        "listeners": {"web": {"port": 8080}, "other": {"port": 8081}},
         "backends": {"app": {"endpoints": ["127.0.0.1:1"]}, "next": ["127.0.0.1:2"]},
         "routes": [{"path": "/", "to": "app"}],
     }

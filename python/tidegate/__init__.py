@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tidegate.config.registration import Registration
     from tidegate.config.route import Retries, Rewrite, Route, RouteTimeouts
     from tidegate.config.secret import Secret, env, file
+    from tidegate.config.secure import Hsts, ListenerRedirect
     from tidegate.config.target import Forward, Redirect, Respond, WeightedBackend
     from tidegate.config.tls import Certificate, ListenerTls
     from tidegate.config.weighing import ComputedWeights, LoadReport, SlowStart
@@ -70,9 +71,11 @@ _HOMES = {
     "Gateway": "config.gateway",
     "GatewaySettings": "config.gateway_settings",
     "HashPart": "config.hashing",
+    "Hsts": "config.secure",
     "LatencyOutliers": "config.overload",
     "Listener": "config.listener",
     "ListenerLimits": "config.listener",
+    "ListenerRedirect": "config.secure",
     "ListenerTimeouts": "config.listener",
     "ListenerTls": "config.tls",
     "LoadReport": "config.weighing",
@@ -111,12 +114,12 @@ __all__ = [
     "AccessLog", "AdaptiveConcurrency", "Admin", "Admission", "Affinity", "Backend", "BackendLimits",
     "BackendTimeouts", "Certificate", "ComputedWeights", "ConfigError", "Constant", "Endpoint",
     "EndpointStatus", "ErrorPage", "Failover", "FieldMatch", "FileCache", "Files", "Forward",
-    "Function", "Gateway", "GatewaySettings", "HashPart", "LatencyOutliers", "Listener",
-    "ListenerLimits", "ListenerTimeouts", "ListenerTls", "LoadReport", "Maintenance", "Match", "Mirror",
-    "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch", "Pool", "Problem", "Processes", "RateOutliers",
-    "Redirect", "Registration", "Request", "Respond", "Response", "Retries", "RetryBudget", "Rewrite",
-    "Route", "RouteTimeouts", "Secret", "SlowStart", "WeightedBackend", "Zones", "env", "file",
-    "policy", "weights",
+    "Function", "Gateway", "GatewaySettings", "HashPart", "Hsts", "LatencyOutliers", "Listener",
+    "ListenerLimits", "ListenerRedirect", "ListenerTimeouts", "ListenerTls", "LoadReport",
+    "Maintenance", "Match", "Mirror", "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch", "Pool",
+    "Problem", "Processes", "RateOutliers", "Redirect", "Registration", "Request", "Respond",
+    "Response", "Retries", "RetryBudget", "Rewrite", "Route", "RouteTimeouts", "Secret", "SlowStart",
+    "WeightedBackend", "Zones", "env", "file", "policy", "weights",
 ]  # fmt: skip
 
 

@@ -109,6 +109,8 @@ pub struct Listener {
     pub protocol: ListenerProtocol,
     /// How TLS is spoken.
     pub tls: Option<ListenerTls>,
+    /// Whether clients are sent to HTTPS.
+    pub redirect: Option<ListenerRedirect>,
     /// What one client may cost.
     pub limits: ListenerLimits,
     /// How long a client is waited for.
@@ -148,6 +150,9 @@ pub struct ListenerTls {
     /// TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, or with `modern` TLS 1.3
     /// alone.
     pub policy: TlsPolicy,
+    /// What every response tells browsers of using HTTPS alone; it replaces what endpoints say of
+    /// that.
+    pub hsts: Option<Hsts>,
 }
 
 /// A certificate and its private key, in PEM.
@@ -178,6 +183,30 @@ pub enum UnknownName {
 pub enum TlsPolicy {
     Intermediate,
     Modern,
+}
+
+/// What `Strict-Transport-Security` tells browsers (RFC 6797). A duration alone is `max_age`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hsts {
+    /// How long, in whole seconds, a browser uses HTTPS alone for the host, counted from each
+    /// response.
+    pub max_age: Millis,
+    /// Whether that goes for every name under the host, too.
+    pub include_subdomains: bool,
+    /// Whether browsers may ship with it. It takes months to take back, and wants `max_age` of at
+    /// least 365d with `include_subdomains`.
+    pub preload: bool,
+}
+
+/// Where requests go that no route of the listener's own takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerRedirect {
+    /// The port in the new URL.
+    pub port: u16,
+    /// 301, 302, 307 or 308. 307 and 308 keep method and body.
+    pub status: u16,
 }
 
 /// What one client may cost.

@@ -144,9 +144,10 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
         "local_address": ends.local.map(|local| local.to_string()),
         "path": request.path(),
         "considered": considered,
+        "hsts": listener.tls.as_ref().and_then(|tls| tls.hsts.as_deref()),
     });
     let rest = match decide::route(snapshot, index, &request, ends) {
-        None => json!({"outcome": "not_found", "status": 404}),
+        None => tell::unrouted(listener, &request),
         Some(routed) => Way {
             snapshot,
             listener,

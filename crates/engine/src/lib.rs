@@ -20,6 +20,7 @@ mod node;
 mod pages;
 mod probe;
 mod question;
+mod secure;
 mod service;
 mod snapshot;
 mod tell;

@@ -1,10 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which endpoints of a backend a request may go to, as `explain` and `status` tell it.
 use crate::decide::{self, Key, NoEndpoint};
-use crate::snapshot::BackendPlan;
+use crate::secure;
+use crate::snapshot::{BackendPlan, ListenerPlan};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tidegate_core::Moment;
+use tidegate_request::Request;
+
+/// What becomes of a request that no route takes.
+pub(crate) fn unrouted(listener: &ListenerPlan, request: &Request) -> Value {
+    match secure::redirected(listener, request) {
+        Some(Ok(answer)) => {
+            let location = answer.fields.get_name(b"location");
+            let location = location.map(String::from_utf8_lossy);
+            json!({"outcome": "redirect", "status": answer.status, "location": location})
+        }
+        Some(Err(reject)) => json!({
+            "outcome": "reject",
+            "status": reject.status(),
+            "kind": reject.kind.name(),
+            "detail": reject.detail,
+        }),
+        None => json!({"outcome": "not_found", "status": 404}),
+    }
+}
 
 /// The one endpoint that the key decides on, or all that may take the request with their shares,
 /// which sum to `share`.

@@ -34,6 +34,8 @@ class Chain:
             self._waits()
         else:
             self._answer()
+        if decision.get("hsts"):
+            self._say("tells", f"Strict-Transport-Security: {plain(decision['hsts'])}")
         if decision["outcome"] == "not_found":
             self._considered()
         return self._lines
@@ -63,6 +65,8 @@ class Chain:
         )
         why = ": ".join(str(decision[key]) for key in ("kind", "detail") if decision.get(key))
         self._say("answer", paint(text, "yellow"), why)
+        if decision.get("location"):
+            self._say("", f"Location: {plain(decision['location'])}")
         if decision.get("file"):
             note = "the route's fallback" if decision.get("fallback") else ""
             self._say("file", plain(decision["file"]), note)

@@ -86,6 +86,13 @@ def _listeners(draft: Draft) -> Iterator[Mistake]:
     for name, listener in draft.listeners.items():
         if listener is None or ("listeners", name) in draft.mended:
             continue
+        if listener.redirect is not None:
+            secured = [each.port for each in draft.listeners.values() if each is not None and each.tls]
+            try:
+                if None not in draft.listeners.values():
+                    listener.redirect.port_among(secured)
+            except ValueError as error:
+                yield ("listeners", name, "redirect"), str(error)
         for other, address, port in taken:
             if _overlap(listener.address, listener.port, address, port):
                 host = f"[{address}]" if ":" in address and port else address

@@ -307,30 +307,24 @@ class _Compilation:
         # Routes that name no listener are on every other, which the node knows best: if they listed
         # them here, a new listener would be a change of every route.
         value |= {"policies": policies + value["policies"], "named_only": path == ADMIN_PATH}
+        if listener.redirect is not None:
+            others = self.gateway.listeners.values()
+            secured = (each.port for each in others if each.tls is not None)
+            value["redirect"]["port"] = listener.redirect.port_among(secured)
         if listener.tls is not None:
-            written = self._certificates(listener.tls, (*path, "tls", "certificates"))
-            written += self._issued(name, listener.tls, (*path, "tls"))
-            value["tls"] = self._value(listener.tls) | {"certificates": written}
+            texts, wrong = listener.tls.texts(self.folder)
+            if wrong:
+                raise ConfigError(
+                    [self._problem(says, (*path, "tls", *at), each) for at, says, each in wrong]
+                )
+            texts["certificates"] += self._issued(name, listener.tls, (*path, "tls"))
+            value["tls"] = self._value(listener.tls) | texts
         if path != ADMIN_PATH:
             around = self.gateway.gateway
             value["error_pages"] += [(statuses, page.model_dump()) for statuses, page in around.error_pages]
             if listener.maintenance is None and around.maintenance is not None:
                 value["maintenance"] = around.maintenance.model_dump()
         self._add("listener", name, value, path, listener)
-
-    def _certificates(self, tls: ListenerTls, path: Path) -> list[dict[str, Any]]:
-        found, problems = [], []
-        for number, each in enumerate(tls.certificates):
-            wire: dict[str, Any] = {"cert_name": each.shown_cert, "key_name": each.shown_key}
-            for name, read in (("cert", each.cert_text), ("key", each.key_text)):
-                try:
-                    wire[name] = read(self.folder)
-                except ValueError as error:
-                    problems.append(self._problem(str(error), (*path, number, name), each))
-            found.append(wire)
-        if problems:
-            raise ConfigError(problems)
-        return found
 
     def _issued(self, name: str, tls: ListenerTls, path: Path) -> list[dict[str, Any]]:
         try:

@@ -11,6 +11,7 @@ from tidegate.config.admission import Admission
 from tidegate.config.base import Model, refuse
 from tidegate.config.pages import ErrorPages, Maintenance
 from tidegate.config.policy import Policies
+from tidegate.config.secure import ListenerRedirect
 from tidegate.config.tls import ListenerTls
 from tidegate.config.types import ByteSize, Choice, Duration, Flag, ListenerAddress
 
@@ -71,6 +72,8 @@ class Listener(Model):
     """What is spoken; `https` where there is `tls`."""
     tls: ListenerTls | None = None
     """How TLS is spoken."""
+    redirect: ListenerRedirect | None = None
+    """Whether clients are sent to HTTPS. Only routes that name the listener are served on it then."""
     limits: ListenerLimits = ListenerLimits()
     """What one client may cost."""
     timeouts: ListenerTimeouts = ListenerTimeouts()
@@ -104,6 +107,9 @@ class Listener(Model):
         "maxconn": "write `limits: { connections: ... }`",
         "default_backend": "write a route: `{ path: /, to: name }` in section `routes`",
         "routes": "write them in section `routes`",
+        "hsts": "write it in `tls`: `tls: { certificates: [...], hsts: 365d }`",
+        "redirect_to": "write `redirect: https`",
+        "https_redirect": "write `redirect: https`",
     }
 
     @model_validator(mode="before")
@@ -123,6 +129,8 @@ class Listener(Model):
             raise refuse(f"`protocol: https` needs certificates; write {example}, or `tls: dev`", "rule")
         if self.protocol == "http" and self.tls is not None:
             raise refuse("with `tls` it is `protocol: https`; write that, or leave `tls` out", "rule")
+        if self.redirect is not None and self.tls is not None:
+            raise refuse("it speaks https already; write `redirect` at the listener that does not", "rule")
         return self
 
     @model_validator(mode="after")

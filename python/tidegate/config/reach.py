@@ -68,7 +68,9 @@ class _Index:
 
 def unreachable(draft: Draft) -> Iterator[Mistake]:
     """Every route that is certainly never reached."""
-    everywhere = tuple(draft.listeners)
+    everywhere = tuple(
+        name for name, each in draft.listeners.items() if each is None or each.redirect is None
+    )
     known: dict[Place, _Index] = {}
     judged: list[tuple[Route, _Taker, list[_Index], str]] = []
     for number, route in enumerate(draft.routes):
@@ -92,6 +94,13 @@ def unreachable(draft: Draft) -> Iterator[Mistake]:
         judged.append((route, taker, indexes, shape))
     for route, taker, indexes, shape in judged:
         if not indexes:
+            if draft.listeners:
+                name = next(iter(draft.listeners))
+                yield (
+                    ("routes", taker.number),
+                    "is never reached: every listener redirects; "
+                    f"write `listeners: [{name}]` if it is for that one",
+                )
             continue
         found = [_taken_by(index, route.match, shape, taker) for index in indexes]
         if all(number is not None for number in found):

@@ -12,9 +12,13 @@ from pydantic import Field, model_validator
 from tidegate.config.base import Model, refuse
 from tidegate.config.data import file_text
 from tidegate.config.secret import Secret
+from tidegate.config.secure import Hsts
 from tidegate.config.types import Choice, ControlOnly, FileContent, Flag, SecretText
 
 _PEM = "-----BEGIN"
+
+Wrong = tuple[tuple[int | str, ...], str, Model]
+"""Where under `tls` something is wrong, what, and the model that has it."""
 
 TlsPolicy = Annotated[
     Literal["intermediate", "modern"],
@@ -101,6 +105,8 @@ class ListenerTls(Model):
     """What a client gets that asks for a name no certificate is for: the first one, or a refusal."""
     policy: TlsPolicy = "intermediate"
     """TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, or with `modern` TLS 1.3 alone."""
+    hsts: Hsts | None = None
+    """What every response tells browsers of using HTTPS alone; it replaces what endpoints say of that."""
 
     @model_validator(mode="before")
     @classmethod
@@ -110,6 +116,20 @@ class ListenerTls(Model):
                 raise refuse("write `dev`, or `{ certificates: [{ cert: site.pem, key: site.key }] }`")
             return {value: True}
         return value
+
+    def texts(self, folder: Path) -> tuple[dict[str, list[dict[str, Any]]], list[Wrong]]:
+        """What files hold, by setting, and what is wrong with them."""
+        found: list[dict[str, Any]] = []
+        wrong: list[Wrong] = []
+        for number, each in enumerate(self.certificates):
+            wire: dict[str, Any] = {"cert_name": each.shown_cert, "key_name": each.shown_key}
+            for name, read in (("cert", each.cert_text), ("key", each.key_text)):
+                try:
+                    wire[name] = read(folder)
+                except ValueError as error:
+                    wrong.append((("certificates", number, name), str(error), each))
+            found.append(wire)
+        return {"certificates": found}, wrong
 
     @model_validator(mode="after")
     def _has_certificates(self) -> ListenerTls:

@@ -12,8 +12,19 @@ from tidegate.config.base import Model
 from tidegate.config.function import FunctionKind
 from tidegate.config.gateway_settings import GatewaySettings
 from tidegate.config.listener import Listener
+from tidegate.config.secure import ListenerRedirect
 from tidegate.config.tls import Certificate, ListenerTls
-from tidegate.config.types import ByteSize, Duration, FieldName, FilePath, Flag, QueryName, RouteName, Text
+from tidegate.config.types import (
+    ByteSize,
+    Duration,
+    FieldName,
+    FilePath,
+    Flag,
+    Port,
+    QueryName,
+    RouteName,
+    Text,
+)
 
 
 class GatewayWire(GatewaySettings):
@@ -47,6 +58,15 @@ class ListenerTlsWire(ListenerTls):
     """Of those for a name the first whose kind the client knows is shown."""
 
 
+class ListenerRedirectWire(ListenerRedirect):
+    """Where requests go that no route of the listener's own takes."""
+
+    rust_name: ClassVar[str] = "ListenerRedirect"
+
+    port: Port
+    """The port in the new URL."""
+
+
 class ListenerWire(Listener):
     """Address, port and protocol where connections are accepted."""
 
@@ -54,6 +74,8 @@ class ListenerWire(Listener):
 
     tls: ListenerTlsWire | None = None
     """How TLS is spoken."""
+    redirect: ListenerRedirectWire | None = None
+    """Whether clients are sent to HTTPS."""
 
     named_only: Flag = False
     """Whether routes that name no listener leave it alone: the one of tidegate's own pages."""

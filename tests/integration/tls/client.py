@@ -67,11 +67,11 @@ def ask(connected: socket.socket, **parts: str) -> tuple[bytes, bytes]:
     return response(connected)
 
 
-def entries(running: RunningGateway, count: int) -> list[dict[str, Any]]:
-    """The log's entries of `web`, once there are `count`."""
+def entries(running: RunningGateway, count: int, listener: str = "web") -> list[dict[str, Any]]:
+    """The log's entries of a listener, once there are `count`."""
 
     def found() -> list[dict[str, Any]]:
-        return [entry for entry in running.log() if entry["listener"] == "web"]
+        return [entry for entry in running.log() if entry["listener"] == listener]
 
     assert wait_until(lambda: len(found()) >= count, TIMEOUT)
     return found()

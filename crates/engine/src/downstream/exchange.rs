@@ -132,14 +132,8 @@ impl Downstream {
             local: self.local_address(snapshot),
         };
         let Some(routed) = decide::route(snapshot, index, &request, ends) else {
-            let keep = self.fail(
-                record,
-                &request,
-                ErrorKind::DestinationNotFound,
-                "no route",
-                keep_alive,
-            );
-            return (keep.await, request);
+            let keep = self.unrouted(record, &request, keep_alive).await;
+            return (keep, request);
         };
         record.route = Some(routed.route.clone());
         if let Some(reject) = routed.route.refuses(&request, client.address) {
@@ -217,6 +211,7 @@ impl Downstream {
             filters: self.filters(&routed, backend),
             keep_alive,
             upload,
+            hsts: self.hsts(),
         };
         let mut exchange = Exchange {
             request,

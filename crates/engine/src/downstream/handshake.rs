@@ -4,6 +4,7 @@
 use super::connection::Downstream;
 use super::head::Head;
 use super::record::Record;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tidegate_core::ErrorKind;
 use tidegate_request::{Reject, Scheme};
@@ -28,6 +29,13 @@ impl Downstream {
             true => Scheme::Https,
             false => Scheme::Http,
         }
+    }
+
+    /// What `Strict-Transport-Security` says: nothing outside of TLS (RFC 6797 §7.2).
+    #[inline]
+    pub(crate) fn hsts(&self) -> Option<Arc<str>> {
+        let tls = self.listener.tls.as_ref()?;
+        tls.hsts.clone().filter(|_| self.stream.is_secured())
     }
 
     /// Has the log tell what was agreed on.

@@ -4,6 +4,7 @@ use super::mapping::{map_back, may_need_mapping};
 use super::upload::Upload;
 use crate::decide::{Mapping, Routed};
 use crate::files::Entry;
+use crate::secure;
 use crate::snapshot::{BackendPlan, FilterPlan};
 use crate::thread::Current;
 use std::rc::Rc;
@@ -23,6 +24,8 @@ pub(crate) struct Journey<'a> {
     /// Whether the client's connection may serve another request after this one.
     pub(crate) keep_alive: bool,
     pub(crate) upload: Upload,
+    /// What `Strict-Transport-Security` says, inside of TLS.
+    pub(crate) hsts: Option<Arc<str>>,
 }
 
 impl Journey<'_> {
@@ -57,6 +60,11 @@ impl Journey<'_> {
                 map_back(response, &exchange.request, self.mapping.as_ref(), &list);
             }
         }
-        run_response_filters(&self.filters, exchange, response, self.filters.len()).await
+        let count = self.filters.len();
+        let answer = run_response_filters(&self.filters, exchange, response, count).await;
+        if answer.is_none() {
+            secure::tell(response, self.hsts.as_deref());
+        }
+        answer
     }
 }

@@ -3,6 +3,7 @@
 use super::connection::{Downstream, Stalled};
 use super::record::Record;
 use crate::pages;
+use crate::secure;
 use crate::snapshot::{RoutePlan, TargetPlan};
 use crate::thread::LARGE;
 use tidegate_config::{Redirect, Respond};
@@ -64,6 +65,7 @@ impl Downstream {
             keep_alive,
             head_only,
             status.as_deref(),
+            self.hsts().as_deref(),
             self.thread.date(),
         );
         record.entry.status = kind.status();
@@ -101,7 +103,39 @@ impl Downstream {
         if let Some(value) = self.proxy_status(ErrorKind::Maintenance) {
             let _ = answer.fields.append(b"Proxy-Status", value.as_bytes());
         }
-        // A body that nobody reads would be taken for the next request.
+        self.turn_away(record, request, answer, keep_alive).await
+    }
+
+    /// Answers a request that no route takes; returns whether the connection may go on.
+    pub(crate) async fn unrouted(
+        &mut self,
+        record: &mut Record,
+        request: &Request,
+        keep_alive: bool,
+    ) -> bool {
+        match secure::redirected(&self.listener, request) {
+            Some(Ok(answer)) => self.turn_away(record, request, answer, keep_alive).await,
+            Some(Err(reject)) => {
+                self.fail(record, request, reject.kind, reject.detail, keep_alive)
+                    .await
+            }
+            None => {
+                let kind = ErrorKind::DestinationNotFound;
+                self.fail(record, request, kind, "no route", keep_alive)
+                    .await
+            }
+        }
+    }
+
+    /// Answers a request whose body nobody reads.
+    async fn turn_away(
+        &mut self,
+        record: &mut Record,
+        request: &Request,
+        answer: Answer,
+        keep_alive: bool,
+    ) -> bool {
+        // It would be taken for the next request.
         let keep = keep_alive && request.framing() == Framing::None;
         self.reply(record, request, answer, keep).await.is_ok() && keep
     }
@@ -160,7 +194,8 @@ impl Downstream {
             ..
         } = answer;
         let current = self.thread.current();
-        let response = Response::local(status, fields, body.len() as u64, asked.method);
+        let mut response = Response::local(status, fields, body.len() as u64, asked.method);
+        secure::tell(&mut response, self.hsts().as_deref());
         let mut out = self.thread.buffers.take_output();
         let context = ResponseContext {
             version: asked.version,

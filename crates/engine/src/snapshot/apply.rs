@@ -393,7 +393,7 @@ impl Builder<'_> {
             routes.iter().map(|route| route.compiled.clone()).collect();
         let places = || {
             let plans = listeners.iter();
-            plans.map(|listener| (&*listener.name, listener.config.named_only))
+            plans.map(|listener| (&*listener.name, listener.named_only()))
         };
         let same_listeners = self.base.filter(|base| base.table.listeners().eq(places()));
         Some(match same_listeners {

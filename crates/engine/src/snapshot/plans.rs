@@ -128,6 +128,11 @@ pub(crate) struct ListenerPlan {
 }
 
 impl ListenerPlan {
+    /// Whether routes that name no listener are not on it.
+    pub(crate) fn named_only(&self) -> bool {
+        self.config.named_only || self.config.redirect.is_some()
+    }
+
     pub(crate) fn build(
         name: &str,
         mut config: Listener,

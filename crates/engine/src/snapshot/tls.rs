@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::registry::Registry;
-use tidegate_config::{ListenerTls, TlsPolicy, UnknownName};
+use std::sync::Arc;
+use tidegate_config::{Hsts, ListenerTls, TlsPolicy, UnknownName};
 use tidegate_tls::{Acceptance, Certificate, Files, Policy, Terms, Validity};
 
 /// What is told of a certificate.
@@ -16,6 +17,22 @@ pub(crate) struct Shown {
 pub(crate) struct TlsPlan {
     pub(crate) acceptance: Acceptance,
     pub(crate) certificates: Vec<Shown>,
+    /// The value of `Strict-Transport-Security`.
+    pub(crate) hsts: Option<Arc<str>>,
+}
+
+/// The value of the field: RFC 6797 §6.1, `preload` as browsers' lists ask for it.
+fn hsts(config: &Hsts) -> Arc<str> {
+    let mut value = format!("max-age={}", config.max_age.0 / 1000);
+    for (is_set, word) in [
+        (config.include_subdomains, "; includeSubDomains"),
+        (config.preload, "; preload"),
+    ] {
+        if is_set {
+            value.push_str(word);
+        }
+    }
+    value.into()
 }
 
 impl TlsPlan {
@@ -60,6 +77,7 @@ impl TlsPlan {
         Ok(Self {
             acceptance,
             certificates: shown,
+            hsts: config.hsts.as_ref().map(hsts),
         })
     }
 }

@@ -7,7 +7,7 @@ use tidegate_request::Version;
 /// Appends a whole response that reports `kind`: a text of status and reason that names nothing
 /// internal.
 ///
-/// `head_only` leaves out the content, for HEAD. `proxy_status` is the value of `Proxy-Status` (RFC
+/// `hsts` is the value of `Strict-Transport-Security` (RFC 6797), where it is told. `head_only` leaves out the content, for HEAD. `proxy_status` is the value of `Proxy-Status` (RFC
 /// 9209), if the listener shows it. An HTTP/1.0 client whose connection is to go on gets no word of it
 /// and closes, as it may.
 pub fn write_error(
@@ -16,6 +16,7 @@ pub fn write_error(
     keep_alive: bool,
     head_only: bool,
     proxy_status: Option<&str>,
+    hsts: Option<&str>,
     date: HttpDate,
 ) {
     let status = kind.status();
@@ -36,10 +37,15 @@ pub fn write_error(
         // RFC 9110 §10.2.3: what is full is so for moments, not for minutes.
         out.extend_from_slice(b"Retry-After: 1\r\n");
     }
-    if let Some(text) = proxy_status {
-        out.extend_from_slice(b"Proxy-Status: ");
-        push_text(out, text);
-        out.extend_from_slice(b"\r\n");
+    for (name, value) in [
+        (&b"Proxy-Status: "[..], proxy_status),
+        (b"Strict-Transport-Security: ", hsts),
+    ] {
+        if let Some(text) = value {
+            out.extend_from_slice(name);
+            push_text(out, text);
+            out.extend_from_slice(b"\r\n");
+        }
     }
     let mut number = itoa::Buffer::new();
     let number = number.format(status);

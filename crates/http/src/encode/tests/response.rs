@@ -194,6 +194,7 @@ fn errors_are_short_and_name_nothing_internal() {
         true,
         false,
         None,
+        None,
         HttpDate::at(0),
     );
     let text = String::from_utf8(out).unwrap();
@@ -214,6 +215,7 @@ fn every_error_declares_the_length_it_has_and_head_gets_none() {
                 false,
                 head_only,
                 Some("gateway; error=x"),
+                Some("max-age=1"),
                 HttpDate::at(0),
             );
             let text = String::from_utf8(out).unwrap();
