@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "python"), str(ROOT)]
 
+from tidegate.config.l4 import TcpRoute  # noqa: E402
 from tidegate.config.rooms import AREAS, room, tags  # noqa: E402
 from tidegate.config.route import Route  # noqa: E402
 from tidegate.config.wire import (  # noqa: E402
@@ -34,7 +35,8 @@ COMMAND = "python tools/generate.py"
 def outputs() -> Iterator[tuple[str, str]]:
     """Every generated file: path from the root, content."""
     snapshot = RustFile()
-    for model in (GatewayWire, ListenerWire, BackendWire, EndpointWire, RouteOrder, Route, FunctionWire):
+    routes = (RouteOrder, Route, TcpRoute)
+    for model in (GatewayWire, ListenerWire, BackendWire, EndpointWire, *routes, FunctionWire):
         snapshot.model(model)
     # Rooms that only function workers run have no folder in Rust; the engine itself reads their settings.
     for area in AREAS:

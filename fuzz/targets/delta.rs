@@ -3,7 +3,7 @@
 use serde_json::from_str;
 use std::collections::BTreeMap;
 use tidegate_config::{
-    Backend, Delta, Function, GatewaySettings, Kind, Listener, Route, RouteOrder, filled,
+    Backend, Delta, Function, GatewaySettings, Kind, L4Route, Listener, Route, RouteOrder, filled,
 };
 
 /// What deltas are made of.
@@ -13,7 +13,7 @@ pub const PIECES: &[&[u8]] = &[
     br#"{"kind":"route","name":"a","values":{"env:A":"b"}}"#,
     br#"{"secret":"env:A"}"#,
     br#"{"kind":"route","name":"a","hash":"b","value":"#,
-    br#"{"kind":"route_order","name":"routes","hash":"b","value":{"names":["a"]}}"#,
+    br#"{"kind":"route_order","name":"routes","hash":"b","value":{"names":["a"],"l4":["c"]}}"#,
     br#"["backend","b"]"#,
     br#"{"backend":"b","sequence":1,"endpoints":[]}"#,
     br#"{"address":"h:1","weight":1,"zone":null,"draining":false,"priority":0,"found_by":"configuration"}"#,
@@ -66,6 +66,7 @@ pub fn run(data: &[u8]) -> bool {
             Kind::Listener => drop(from_str::<Listener>(value)),
             Kind::Backend => drop(from_str::<Backend>(value)),
             Kind::Route => drop(from_str::<Route>(value)),
+            Kind::L4Route => drop(from_str::<L4Route>(value)),
             Kind::RouteOrder => drop(from_str::<RouteOrder>(value)),
             Kind::Function => drop(from_str::<Function>(value)),
         }

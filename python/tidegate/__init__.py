@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tidegate.config.gateway import Gateway
     from tidegate.config.gateway_settings import AccessLog, Admin, Constant, GatewaySettings
     from tidegate.config.hashing import HashPart
+    from tidegate.config.l4 import L4Backend, L4Match, L4Timeouts, TcpRoute
     from tidegate.config.listener import Listener, ListenerLimits, ListenerTimeouts
     from tidegate.config.match import FieldMatch, Match, PathMatch
     from tidegate.config.mirror import Mirror
@@ -72,6 +73,9 @@ _HOMES = {
     "GatewaySettings": "config.gateway_settings",
     "HashPart": "config.hashing",
     "Hsts": "config.secure",
+    "L4Backend": "config.l4",
+    "L4Match": "config.l4",
+    "L4Timeouts": "config.l4",
     "LatencyOutliers": "config.overload",
     "Listener": "config.listener",
     "ListenerLimits": "config.listener",
@@ -102,6 +106,7 @@ _HOMES = {
     "RouteTimeouts": "config.route",
     "Secret": "config.secret",
     "SlowStart": "config.weighing",
+    "TcpRoute": "config.l4",
     "WeightedBackend": "config.target",
     "Zones": "config.backend",
     "env": "config.secret",
@@ -113,13 +118,13 @@ _HOMES = {
 __all__ = [
     "AccessLog", "AdaptiveConcurrency", "Admin", "Admission", "Affinity", "Backend", "BackendLimits",
     "BackendTimeouts", "Certificate", "ComputedWeights", "ConfigError", "Constant", "Endpoint",
-    "EndpointStatus", "ErrorPage", "Failover", "FieldMatch", "FileCache", "Files", "Forward",
-    "Function", "Gateway", "GatewaySettings", "HashPart", "Hsts", "LatencyOutliers", "Listener",
-    "ListenerLimits", "ListenerRedirect", "ListenerTimeouts", "ListenerTls", "LoadReport",
-    "Maintenance", "Match", "Mirror", "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch", "Pool",
-    "Problem", "Processes", "RateOutliers", "Redirect", "Registration", "Request", "Respond",
+    "EndpointStatus", "ErrorPage", "Failover", "FieldMatch", "FileCache", "Files", "Forward", "Function",
+    "Gateway", "GatewaySettings", "HashPart", "Hsts", "L4Backend", "L4Match", "L4Timeouts",
+    "LatencyOutliers", "Listener", "ListenerLimits", "ListenerRedirect", "ListenerTimeouts", "ListenerTls",
+    "LoadReport", "Maintenance", "Match", "Mirror", "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch",
+    "Pool", "Problem", "Processes", "RateOutliers", "Redirect", "Registration", "Request", "Respond",
     "Response", "Retries", "RetryBudget", "Rewrite", "Route", "RouteTimeouts", "Secret", "SlowStart",
-    "WeightedBackend", "Zones", "env", "file", "policy", "weights",
+    "TcpRoute", "WeightedBackend", "Zones", "env", "file", "policy", "weights",
 ]  # fmt: skip
 
 

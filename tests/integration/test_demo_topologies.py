@@ -65,7 +65,7 @@ def test_endpoints_are_the_services_and_instances_of_the_topology(topology: Topo
 def test_outer_tiers_wait_longer_than_inner_ones_take_for_all_their_tries(topology: Topology):
     outer, *inner = (loaded(topology, instance).gateway for instance in topology.instances)
     for tier in inner:
-        tries = 1 + max(route.retries.attempts for route in tier.routes)
+        tries = 1 + max(route.retries.attempts for route in tier.http_routes)
         for backend in tier.backends.values():
             times = backend.timeouts
             longest = tries * (times.connect + times.first_byte) + times.pending

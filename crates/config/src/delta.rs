@@ -18,6 +18,8 @@ pub enum Kind {
     Backend,
     /// `Route`.
     Route,
+    /// `L4Route`.
+    L4Route,
     /// `RouteOrder`, named `routes`: every route's name, first the one written first.
     RouteOrder,
     /// `Function`.

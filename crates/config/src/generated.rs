@@ -137,6 +137,7 @@ pub struct Listener {
 pub enum ListenerProtocol {
     Http,
     Https,
+    Tcp,
 }
 
 /// How a listener speaks TLS. The first certificate is for clients that name no host.
@@ -643,6 +644,8 @@ pub struct Endpoint {
 pub struct RouteOrder {
     /// Each is the name of a route in the same snapshot.
     pub names: Vec<String>,
+    /// Those of connections, likewise.
+    pub l4: Vec<String>,
 }
 
 /// Which requests it takes, what happens to them, and where they go.
@@ -949,6 +952,41 @@ pub struct Mirror {
     pub concurrency: u32,
     /// How long a copy may take, connecting and answer included.
     pub timeout: Millis,
+}
+
+/// Which TCP connections go where.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct L4Route {
+    /// The listeners it serves.
+    pub listeners: Vec<String>,
+    /// Which of their connections.
+    #[serde(rename = "match")]
+    pub matches: L4Match,
+    /// A backend's name, `tcp://host:port`, or a list of them with weights.
+    pub to: Vec<WeightedBackend>,
+    /// How long its connections may take.
+    pub timeouts: L4Timeouts,
+}
+
+/// Which connections: all of it must fit; what is left out always fits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct L4Match {
+    /// Networks, one of which must hold the client's address.
+    pub clients: Vec<String>,
+    /// Networks, one of which must hold the address of this machine that the client dialled.
+    pub local_addresses: Vec<String>,
+}
+
+/// How long connections may take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct L4Timeouts {
+    /// How long nothing may come from either side; then the connection is ended.
+    pub idle: Millis,
+    /// How long a connection may live; without it as long as both sides want.
+    pub life: Option<Millis>,
 }
 
 /// A policy, function or ASGI application that runs in function workers.

@@ -113,14 +113,13 @@ impl AffinityPlan {
                 hash.write(request.bearer_claim(name)?.as_bytes());
                 Some(Session::Hash(hash.finish()))
             }
-            AffinityKind::Address => {
-                match client.to_canonical() {
-                    IpAddr::V4(address) => hash.write(&address.octets()),
-                    IpAddr::V6(address) => hash.write(&address.octets()),
-                }
-                Some(Session::Hash(hash.finish()))
-            }
+            AffinityKind::Address => Some(Session::of_address(client)),
         }
+    }
+
+    /// What a connection without requests says of its session: its address, or nothing.
+    pub(crate) fn of_connection(&self, client: IpAddr) -> Option<Session> {
+        (self.config.by == AffinityKind::Address).then(|| Session::of_address(client))
     }
 
     fn seal(key: &Hmac<Sha256>, backend: &str, address: &str) -> Seal {
@@ -268,6 +267,15 @@ pub(crate) fn stay(
 }
 
 impl Session {
+    fn of_address(client: IpAddr) -> Self {
+        let mut hash = StableHash::new();
+        match client.to_canonical() {
+            IpAddr::V4(address) => hash.write(&address.octets()),
+            IpAddr::V6(address) => hash.write(&address.octets()),
+        }
+        Self::Hash(hash.finish())
+    }
+
     /// What decides where the session goes when it is nowhere yet.
     pub(crate) fn key(self) -> u64 {
         match self {

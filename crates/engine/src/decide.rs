@@ -168,10 +168,20 @@ pub(crate) fn backend<'a>(
     let TargetPlan::Forward { backends, total } = &route.to else {
         return None;
     };
-    let name = match backends.as_slice() {
+    one_of(snapshot, backends, *total, draw)
+}
+
+/// One of `backends`, drawn by weight, of which the sum is `total`.
+pub(crate) fn one_of<'a>(
+    snapshot: &'a Snapshot,
+    backends: &[(Arc<str>, u32)],
+    total: u64,
+    draw: &mut Draw,
+) -> Option<&'a Arc<BackendPlan>> {
+    let name = match backends {
         [(only, _)] => only,
         several => {
-            let mut ticket = draw.below(*total);
+            let mut ticket = draw.below(total);
             let found = several.iter().find(|(_, weight)| {
                 let hit = ticket < u64::from(*weight);
                 ticket = ticket.saturating_sub(u64::from(*weight));
@@ -318,6 +328,16 @@ pub(crate) fn key(plan: &BackendPlan, request: &Request, client: IpAddr) -> Key 
     let affinity = plan.affinity.as_ref();
     let session = affinity.and_then(|affinity| affinity.session(request, client));
     Key { hash, session }
+}
+
+/// What decides where a connection without requests goes.
+pub(crate) fn connection_key(plan: &BackendPlan, client: IpAddr) -> Key {
+    let key = plan.key.as_ref();
+    let affinity = plan.affinity.as_ref();
+    Key {
+        hash: key.and_then(|key| key.of_connection(client)),
+        session: affinity.and_then(|affinity| affinity.of_connection(client)),
+    }
 }
 
 /// The endpoints that a request with this key may go to.

@@ -2,6 +2,7 @@
 //! The same decision as on the live path, told instead of carried out.
 use crate::decide::{self, Mapping, Routed};
 use crate::files;
+use crate::l4;
 use crate::pages;
 pub(crate) use crate::question::Question;
 use crate::snapshot::{
@@ -94,7 +95,11 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
             .iter()
             .position(|plan| plan.tls.is_some())
             .unwrap_or(0),
-        None => 0,
+        None => snapshot
+            .listeners
+            .iter()
+            .position(|plan| !plan.is_l4())
+            .unwrap_or(0),
         Some(name) => snapshot
             .listeners
             .iter()
@@ -105,6 +110,15 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
         .listeners
         .get(index)
         .ok_or("the configuration has no listeners")?;
+    if listener.is_l4() {
+        return Ok(l4::explain(snapshot, listener, question, now));
+    }
+    if question.url.starts_with("tcp://") {
+        let name = &listener.name;
+        return Err(format!(
+            "listener `{name}` takes requests; write a method and a URL"
+        ));
+    }
     let limits = crate::downstream::head_limits(&listener.config.limits);
     let peer = question.client.unwrap_or(IpAddr::from([127, 0, 0, 1]));
     let is_trusted = snapshot.settings.is_trusted(peer);

@@ -88,7 +88,7 @@ fn shop(rewrite: Value, path: &str, trusted: &[&str]) -> Delta {
             ("listener", "web", listener()),
             ("backend", "b", backend(2)),
             ("route", "r", route(path, rewrite)),
-            ("route_order", "routes", json!({"names": ["r"]})),
+            ("route_order", "routes", json!({"names": ["r"], "l4": []})),
         ],
     )
 }

@@ -82,6 +82,8 @@ pub struct LogEntry {
     pub cipher: &'static str,
     /// What went wrong.
     pub error: Option<ErrorKind>,
+    /// How a connection without requests ended; empty for an exchange.
+    pub ended: &'static str,
     start: u32,
     /// Where each text ends, counted from `start`.
     ends: [u16; TEXTS],
@@ -116,6 +118,7 @@ impl LogEntry {
             tls: "",
             cipher: "",
             error: None,
+            ended: "",
             start: 0,
             ends: [0; TEXTS],
         }
@@ -125,7 +128,7 @@ impl LogEntry {
 impl LogEntry {
     /// Whether it went wrong, here or at the endpoint.
     pub fn is_failure(&self) -> bool {
-        self.error.is_some() || self.status >= 500 || self.status == 0
+        self.error.is_some() || self.status >= 500 || (self.status == 0 && self.ended.is_empty())
     }
 }
 

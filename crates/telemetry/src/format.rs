@@ -21,9 +21,11 @@ pub struct LogFormat {
 }
 
 impl LogFormat {
-    /// Whether an entry took so long that it is kept; a connection that became a tunnel never does.
+    /// Whether an entry took so long that it is kept; a connection that became a tunnel, or
+    /// had no requests, never does.
     pub fn is_slow(&self, entry: &LogEntry) -> bool {
-        entry.status != 101 && self.slow_us.is_some_and(|limit| entry.duration_us >= limit)
+        let is_exchange = entry.status != 101 && entry.ended.is_empty();
+        is_exchange && self.slow_us.is_some_and(|limit| entry.duration_us >= limit)
     }
 }
 
@@ -64,25 +66,32 @@ pub fn format_entry(
     digits::push_address(out, entry.client);
     out.push(b'"');
     text(out, "listener", batch.text(entry, Text::Listener));
-    text(out, "method", batch.text(entry, Text::Method));
-    text(out, "host", batch.text(entry, Text::Host));
-    text(out, "path", batch.text(entry, Text::Path));
-    let query = batch.text(entry, Text::Query);
-    if !query.is_empty() {
-        out.extend_from_slice(b",\"query\":\"");
-        write_query(out, query, &format.redact_query, put);
-        out.push(b'"');
+    let is_exchange = entry.ended.is_empty();
+    if is_exchange {
+        text(out, "method", batch.text(entry, Text::Method));
+        text(out, "host", batch.text(entry, Text::Host));
+        text(out, "path", batch.text(entry, Text::Path));
+        let query = batch.text(entry, Text::Query);
+        if !query.is_empty() {
+            out.extend_from_slice(b",\"query\":\"");
+            write_query(out, query, &format.redact_query, put);
+            out.push(b'"');
+        }
+        out.extend_from_slice(match entry.version {
+            10 => b",\"protocol\":\"HTTP/1.0\"",
+            _ => b",\"protocol\":\"HTTP/1.1\"",
+        });
+    } else {
+        out.extend_from_slice(b",\"protocol\":\"TCP\"");
     }
-    out.extend_from_slice(match entry.version {
-        10 => b",\"protocol\":\"HTTP/1.0\"",
-        _ => b",\"protocol\":\"HTTP/1.1\"",
-    });
     if !entry.tls.is_empty() {
         for (name, value) in [("tls", entry.tls), ("cipher", entry.cipher)] {
             text(out, name, value.as_bytes());
         }
     }
-    number(out, "status", entry.status.into());
+    if is_exchange {
+        number(out, "status", entry.status.into());
+    }
     for (name, which) in [
         ("route", Text::Route),
         ("backend", Text::Backend),
@@ -102,6 +111,9 @@ pub fn format_entry(
     }
     if entry.first_byte_us > 0 {
         millis(out, "first_byte_ms", entry.first_byte_us);
+    }
+    if !is_exchange {
+        text(out, "ended", entry.ended.as_bytes());
     }
     if let Some(error) = entry.error {
         text(out, "error", error.name().as_bytes());

@@ -24,7 +24,10 @@ mod tests;
 pub use entry::{LogBatch, LogEntry, TEXTS, Text};
 pub use event::Event;
 pub use format::{LogFormat, format_entry};
-pub use metrics::{DURATION_BUCKETS_US, Mirrored, RouteStats, SharedRouteStats, ThreadStats};
+pub use metrics::{
+    DURATION_BUCKETS_US, L4Stats, Mirrored, PerThread, RouteStats, SharedL4Stats, SharedRouteStats,
+    ThreadStats,
+};
 pub use render::{Gauge, Scrape, render};
 pub use tries::Try;
 pub use writer::{LogSender, LogWriter};

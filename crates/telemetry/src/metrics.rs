@@ -101,13 +101,44 @@ impl RouteStats {
     }
 }
 
-/// One route's counters, a set for each thread, made when a thread first needs its own.
-#[derive(Debug)]
-pub struct SharedRouteStats {
-    threads: SmallVec<[OnceLock<Box<RouteStats>>; 4]>,
+/// What one thread counted for one route of connections.
+#[derive(Debug, Default)]
+#[repr(C, align(128))]
+pub struct L4Stats {
+    /// Bytes from clients.
+    pub bytes_in: AtomicU64,
+    /// Bytes to clients.
+    pub bytes_out: AtomicU64,
+    /// Connections that the route has taken.
+    pub opened: AtomicU64,
+    /// Those that are over.
+    pub closed: AtomicU64,
+    /// Of these, the ones that came to nothing or were cut.
+    pub failed: AtomicU64,
+    /// Endpoints that could not be connected to while another was left.
+    pub retries: AtomicU64,
 }
 
-impl SharedRouteStats {
+impl L4Stats {
+    /// Adds to one of the counters; the thread's own alone.
+    #[inline]
+    pub fn add(&self, counter: impl Fn(&Self) -> &AtomicU64, amount: u64) {
+        add(counter(self), amount);
+    }
+}
+
+/// One route's counters, a set for each thread, made when a thread first needs its own.
+#[derive(Debug)]
+pub struct PerThread<T> {
+    threads: SmallVec<[OnceLock<Box<T>>; 4]>,
+}
+
+/// Those of a route with requests.
+pub type SharedRouteStats = PerThread<RouteStats>;
+/// Those of a route with connections.
+pub type SharedL4Stats = PerThread<L4Stats>;
+
+impl<T: Default> PerThread<T> {
     /// Room for `threads` sets.
     pub fn new(threads: usize) -> Self {
         Self {
@@ -117,14 +148,14 @@ impl SharedRouteStats {
 
     /// The set of `thread`; `None` beyond the number of threads.
     #[inline]
-    pub fn of(&self, thread: usize) -> Option<&RouteStats> {
+    pub fn of(&self, thread: usize) -> Option<&T> {
         self.threads
             .get(thread)
             .map(|slot| &**slot.get_or_init(Box::default))
     }
 
     /// The sum of one counter over all threads.
-    pub fn sum(&self, counter: impl Fn(&RouteStats) -> &AtomicU64) -> u64 {
+    pub fn sum(&self, counter: impl Fn(&T) -> &AtomicU64) -> u64 {
         let sets = self.threads.iter().filter_map(OnceLock::get);
         sets.map(|stats| counter(stats).load(Ordering::Relaxed))
             .sum()

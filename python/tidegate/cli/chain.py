@@ -20,6 +20,7 @@ class Chain:
         self._decision = decision
         self._positions = positions
         self._lines: list[str] = []
+        self._is_raw = "path" not in decision and "considered" not in decision and "status" not in decision
 
     def lines(self) -> list[str]:
         """Everything, from the listener to the upstream request or the answer."""
@@ -49,9 +50,11 @@ class Chain:
         if listener:
             self._say("listener", plain(listener), self._positions("listener", listener))
         if route:
-            self._say("route", paint(plain(route), "cyan"), self._positions("route", route))
+            kind = "l4_route" if self._is_raw else "route"
+            self._say("route", paint(plain(route), "cyan"), self._positions(kind, route))
         elif decision["outcome"] == "not_found":
-            self._say("route", paint("none takes this request", "red"))
+            what = "connection" if self._is_raw else "request"
+            self._say("route", paint(f"none takes this {what}", "red"))
         for name, value in (decision.get("parameters") or {}).items():
             self._say("", f"{{{plain(name)}}} is {plain(value)}")
 
@@ -63,6 +66,8 @@ class Chain:
         text = " ".join(
             str(part) for part in (status, outcome.get(decision["outcome"], decision["outcome"])) if part
         )
+        if self._is_raw:
+            text = "reset"
         why = ": ".join(str(decision[key]) for key in ("kind", "detail") if decision.get(key))
         self._say("answer", paint(text, "yellow"), why)
         if decision.get("location"):

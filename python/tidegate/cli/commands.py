@@ -127,7 +127,7 @@ def check(sources: Sources = None, as_json: Json = False) -> None:
     )
 )
 def explain(
-    method: Annotated[str, typer.Argument(help="GET, POST, ...")],
+    method: Annotated[str, typer.Argument(help="GET, POST, ...; or tcp://HOST:PORT alone.")],
     url: Annotated[str | None, typer.Argument(help="A URL, or a path with its query.")] = None,
     header: Header = None,
     file: Annotated[
@@ -148,12 +148,14 @@ def explain(
     runtime_directory: Runtime = None,
     as_json: Json = False,
 ) -> None:
-    """Show what would happen to a request.
+    """Show what would happen to a request, or to a connection without requests.
 
     Listener, route, policies, backend, endpoint and the request as an endpoint would get it.
     """
     from tidegate.cli.explain import Question, explain
 
+    if url is None and method.startswith("tcp://"):
+        method, url = "", method
     if url is None:
         example = method if "/" in method else "http://localhost:8080/"
         raise typer.BadParameter(f"write a method and a URL, as in `tidegate explain GET {example}`")

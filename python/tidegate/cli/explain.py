@@ -21,6 +21,9 @@ DEFAULT_FILE = Path("tidegate.yaml")
 ADMIN = "admin"
 """The listener of tidegate's own pages, which is not meant unless it is named."""
 
+RAW = ("tcp",)
+"""Protocols of listeners whose connections have no requests."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -33,12 +36,15 @@ class Question:
     listener: str | None = None
     local_address: str | None = None
 
-    def request(self, ports: dict[str, int], secured: Collection[str]) -> dict[str, Any]:
+    def request(
+        self, ports: dict[str, int], secured: Collection[str], raw: Collection[str] = ()
+    ) -> dict[str, Any]:
         """As the engine takes it; ends the command when it is no request, or no listener would get it.
 
         Args:
             ports: The port of each listener, 0 for a Unix socket, in the order of the configuration.
             secured: The listeners that speak TLS.
+            raw: Those whose connections have no requests.
         """
         if self.method not in STANDARD_METHODS and self.method.upper() in STANDARD_METHODS:
             # RFC 9110 §9.1: as typed, it would be a method of its own.
@@ -54,12 +60,12 @@ class Question:
             parts, port = urlsplit(url), urlsplit(url).port
         except ValueError as error:
             stop(f"{self.url!r} is no URL: {error}", USAGE)
-        if parts.scheme not in ("", "http", "https"):
+        if parts.scheme not in ("", "http", "https", "tcp"):
             stop(f"{self.url!r}: http:// and https:// are served; write one of them, or a path alone", USAGE)
         if url.startswith("/") and not any(name.lower() == "host" for name, _ in fields):
             fields.insert(0, ["Host", "localhost"])
         request: dict[str, Any] = {"method": self.method, "url": url, "headers": fields}
-        listener = self.listener or _listener(parts.scheme, port, ports, secured)
+        listener = self.listener or _listener(parts.scheme, port, ports, secured, raw)
         if listener is not None:
             request["listener"] = listener
         if self.client is not None:
@@ -69,16 +75,18 @@ class Question:
         return request
 
 
-def _listener(scheme: str, port: int | None, ports: dict[str, int], secured: Collection[str]) -> str | None:
+def _listener(
+    scheme: str, port: int | None, ports: dict[str, int], secured: Collection[str], raw: Collection[str]
+) -> str | None:
     """The listener with the URL's port; of a URL without one its scheme's, or else the first of the scheme
     that is not for our own pages. A port that nobody listens at ends the command."""
-    own_port = 443 if scheme == "https" else 80
+    own_port = {"https": 443, "tcp": None}.get(scheme, 80)
     by_port = [name for name, own in ports.items() if own == (port or own_port)]
     if port is not None and not by_port:
         known = ", ".join(f"`{name}` at {own or 'a Unix socket'}" for name, own in ports.items())
         there = f"there are {known}" if known else "there is none"
         stop(f"no listener has port {port}; {there}; write one of these ports, or `--listener NAME`", USAGE)
-    others = [name for name in ports if name != ADMIN]
+    others = [name for name in ports if name != ADMIN and (name in raw) == (scheme == "tcp")]
     alike = [name for name in others if not scheme or (name in secured) == (scheme == "https")]
     return next(iter([*by_port, *alike, *others, *ports]), None)
 
@@ -106,10 +114,11 @@ def explain(
         basis = f"live: {instance.name}"
     if as_json:
         route = decision.get("route")
-        print_json({**decision, "position": positions("route", route) if route else ""})
+        kind = "route" if "path" in decision else "l4_route"
+        print_json({**decision, "position": positions(kind, route) if route else ""})
         return
     print(
-        paint(f"{plain(question.method)} {plain(question.url)}", "bold")
+        paint(plain(f"{question.method} {question.url}".strip()), "bold")
         + paint(f"   ({basis})", "dim")
         + "\n"
     )
@@ -133,7 +142,8 @@ def _offline(question: Question, files: Sequence[str]) -> tuple[dict[str, Any], 
     }
     ports = {name: each["port"] for name, each in listeners.items()}
     secured = [name for name, each in listeners.items() if each["tls"] is not None]
-    request = json.dumps(question.request(ports, secured))
+    raw = [name for name, each in listeners.items() if each["protocol"] in RAW]
+    request = json.dumps(question.request(ports, secured, raw))
     try:
         decision = json.loads(_engine.decide(compiled.snapshot.delta_json(None), request))
     except ValueError as error:
@@ -146,7 +156,8 @@ def _live(question: Question, instance: Instance) -> dict[str, Any]:
         listeners = ask(instance.node_socket, "status")["listeners"]
         ports = {each["name"]: _port(each["address"]) for each in listeners}
         secured = [each["name"] for each in listeners if each.get("certificates")]
-        request = question.request(ports, secured)
+        raw = [each["name"] for each in listeners if each.get("protocol") in RAW]
+        request = question.request(ports, secured, raw)
         decision: dict[str, Any] = ask(instance.node_socket, "decide", request=request)["decision"]
     except Refused as refusal:
         stop(str(refusal), USAGE)
@@ -189,6 +200,10 @@ def _entry_lines(entry: dict[str, Any], positions: Positions) -> list[str]:
     lines = []
     for key, value in entry.items():
         shown = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
-        place = positions("route", str(value)) if key == "route" and value else ""
+        place = (
+            positions("l4_route" if "ended" in entry else "route", str(value))
+            if key == "route" and value
+            else ""
+        )
         lines.append(f"  {key:<16} {plain(shown)}" + (paint(f"   {place}", "dim") if place else ""))
     return lines

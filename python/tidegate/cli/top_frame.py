@@ -12,7 +12,8 @@ from tidegate.cli.output import paint, plain
 
 Frame = dict[str, Any]
 """`time` (RFC 3339), `instance`, `version`, `snapshot`, `uptime_s`, `interval_s`, totals such as
-`requests_per_s`, and lists `routes` and `endpoints`; times are in milliseconds, null where nothing came."""
+`requests_per_s`, and lists `routes`, `l4_routes` (those of connections) and `endpoints`; times are in
+milliseconds, null where nothing came."""
 
 SORTS: Final = ("requests", "p99", "errors", "name")
 """What rows are ordered by, in the order in which the key `s` goes through them."""
@@ -45,6 +46,20 @@ def frame(before: Mapping[str, Any], now: Mapping[str, Any]) -> Frame:
             "p50_ms": _millis(each["p50_us"]),
             "p99_ms": _millis(each["p99_us"]),
         })  # fmt: skip
+    l4_before = {each["name"]: each for each in before.get("l4_routes", ())}
+    l4 = []
+    for each in now.get("l4_routes", ()):
+        old = l4_before.get(
+            each["name"], dict.fromkeys(("connections", "failed", "bytes_in", "bytes_out"), 0)
+        )
+        l4.append({
+            "name": each["name"],
+            "connections_per_s": rate(each["connections"], old["connections"]),
+            "errors_per_s": rate(each["failed"], old["failed"]),
+            "open": each["open"],
+            "bytes_in_per_s": rate(each["bytes_in"], old["bytes_in"]),
+            "bytes_out_per_s": rate(each["bytes_out"], old["bytes_out"]),
+        })  # fmt: skip
     endpoints_before = {(name, each["address"]): each for name, each in _endpoints(before)}
     endpoints = []
     for name, each in _endpoints(now):
@@ -76,6 +91,7 @@ def frame(before: Mapping[str, Any], now: Mapping[str, Any]) -> Frame:
         "in_flight": sum(each["in_flight"] for each in endpoints),
         "memory_bytes": (now.get("memory") or {}).get("used"),
         "routes": routes,
+        "l4_routes": l4,
         "endpoints": endpoints,
     }
 
@@ -114,6 +130,11 @@ def lines(shown: Frame, *, width: int, height: int | None, sort: str, note: str 
     endpoints += [("FLIGHT", "in_flight", 6)] + ([("CONNECTIONS", "connections", 11)] if is_wide else [])
     many = [{**each, "name": f"{each['backend']} {each['address']}"} for each in shown["endpoints"]]
     first = _table("ROUTE", [*routes, *times], _sorted(shown["routes"], sort), width)
+    if shown["l4_routes"]:
+        columns: list[_Column] = [("CONN/S", "connections_per_s", 9), ("ERR/S", "errors_per_s", 8)]
+        columns += [("OPEN", "open", 8), ("IN B/S", "bytes_in_per_s", 11), ("OUT B/S", "bytes_out_per_s", 11)]
+        l4 = _table("CONNECTIONS", columns, _sorted(shown["l4_routes"], sort), width)
+        first = [*first, "", *l4] if shown["routes"] else l4
     second = _table("ENDPOINT", [("HEALTH", "health", 9), *endpoints, *times], _sorted(many, sort), width)
     foot = [note[:width]] if note else []
     if height is not None:
@@ -127,7 +148,9 @@ def lines(shown: Frame, *, width: int, height: int | None, sort: str, note: str 
 
 def _sorted(rows: Sequence[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
     key = {"requests": "requests_per_s", "p99": "p99_ms", "errors": "errors_per_s"}.get(sort)
-    return sorted(rows, key=lambda row: (-(row[key] or 0) if key else 0, row["name"]))
+    if key == "requests_per_s" and rows and key not in rows[0]:
+        key = "connections_per_s"
+    return sorted(rows, key=lambda row: (-(row.get(key) or 0) if key else 0, row["name"]))
 
 
 def _table(title: str, columns: Sequence[_Column], rows: Sequence[dict[str, Any]], width: int) -> list[str]:

@@ -198,8 +198,10 @@ def backend_url(text: str) -> BackendUrl:
         raise ValueError(f"`{text}` is no URL; write `http://host:port`")
     if scheme == "https":
         raise ValueError("`https://` backends do not exist yet in this version; write `http://host:port`")
-    if scheme in ("h2c", "grpc", "grpcs", "ws", "wss", "fcgi", "tcp", "udp", "tls"):
+    if scheme in ("h2c", "grpc", "grpcs", "ws", "wss", "fcgi", "udp", "tls"):
         raise ValueError(f"`{scheme}://` backends do not exist yet in this version; write `http://host:port`")
+    if scheme == "tcp":
+        raise ValueError("`tcp://` is for routes with `type: tcp`; write `http://host:port`")
     if scheme != "http":
         raise ValueError(f"`{scheme}://` is no scheme of a backend; write `http://host:port`")
     if "@" in rest:
@@ -215,6 +217,21 @@ def backend_url(text: str) -> BackendUrl:
     has_port = authority.rpartition("]")[2].count(":") == 1
     address = endpoint_address(authority if has_port else f"{authority}:80")
     return BackendUrl(f"http://{address}", address)
+
+
+def tcp_url(text: str) -> BackendUrl:
+    """Reads where connections go: `tcp://host:port`, or a Unix socket as `unix:/path`.
+
+    Raises:
+        ValueError: Another scheme, or no port.
+    """
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme.lower() != "tcp":
+        raise ValueError(
+            f"`{scheme}://` needs requests, and this route has connections; write `tcp://host:port`"
+        )
+    address = endpoint_address(rest.removesuffix("/") if separator else text)
+    return BackendUrl(f"tcp://{address}" if separator else address, address)
 
 
 def is_url(text: str) -> bool:

@@ -38,6 +38,8 @@ class Model(BaseModel):
     """Other forms that its validators read, as JSON Schema with models in it."""
     is_short_only: ClassVar[bool] = False
     """Whether users write the short forms alone."""
+    tag: ClassVar[str | None] = None
+    """What `type` must be for the model to be meant, where it is told from others by that."""
     in_engine: ClassVar[bool] = True
     """Of a room: whether it has a folder of the same name in Rust."""
     not_yet: ClassVar[dict[str, str]] = {}

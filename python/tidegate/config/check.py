@@ -11,9 +11,11 @@ from typing import Final
 
 from tidegate.config import addresses
 from tidegate.config.base import Model
+from tidegate.config.check_l4 import connections
 from tidegate.config.draft import Draft, Mistake, Path
 from tidegate.config.gateway import Gateway
 from tidegate.config.implied import COMMANDS
+from tidegate.config.l4 import TcpRoute
 from tidegate.config.naming import route_name
 from tidegate.config.problem import ConfigError, Problem
 from tidegate.config.reach import unreachable
@@ -40,6 +42,7 @@ def check(draft: Draft) -> Iterator[Mistake]:
     yield from _targets(draft)
     yield from _functions(draft)
     yield from _route_names(draft)
+    yield from connections(draft)
     yield from unreachable(draft)
 
 
@@ -132,7 +135,7 @@ def _policies(draft: Draft) -> Iterator[Mistake]:
     uses += [
         (("routes", number, "policies"), each.policies)
         for number, each in enumerate(draft.routes)
-        if each is not None
+        if isinstance(each, Route)
     ]
     uses += [
         (("backends", name, "policies"), each.policies)
@@ -231,6 +234,10 @@ def _targets(draft: Draft) -> Iterator[Mistake]:
                     ("routes", number, "listeners", position),
                     f"no listener `{name}`{did_you_mean(name, draft.listeners)}",
                 )
+        if not isinstance(route, Route):
+            for position, aim in enumerate(route.to):
+                yield from _backend(draft, ("routes", number, "to", position, "backend"), aim.backend)
+            continue
         if route.to.type == "forward":
             for position, target in enumerate(route.to.backends):
                 yield from _backend(draft, ("routes", number, "to", position, "backend"), target.backend)
@@ -307,7 +314,7 @@ def _functions(draft: Draft) -> Iterator[Mistake]:
 
 
 def _route_names(draft: Draft) -> Iterator[Mistake]:
-    first: dict[str, Route] = {}
+    first: dict[str, Route | TcpRoute] = {}
     has_admin = draft.settings is not None and draft.settings.admin is not None
     for number, route in enumerate(draft.routes):
         # Without a part that is broken the name would be another one.
@@ -318,5 +325,6 @@ def _route_names(draft: Draft) -> Iterator[Mistake]:
             yield ("routes", number, "name"), f"`{name}` is a route of `gateway.admin`; choose another name"
         other = first.setdefault(name, route)
         # Without names they take the same requests, which `reach.py` says in better words.
-        if other is not route and (route.name is not None or other.name is not None):
+        is_said_elsewhere = isinstance(route, Route) and route.name is None and other.name is None
+        if other is not route and not is_said_elsewhere:
             yield ("routes", number, "name"), f"another route is called `{name}` too; choose another name"

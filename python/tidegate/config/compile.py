@@ -28,6 +28,7 @@ from tidegate.config.gateway import Gateway
 from tidegate.config.gateway_settings import AccessLog
 from tidegate.config.implied import implied
 from tidegate.config.issued import issued
+from tidegate.config.l4 import TcpRoute, backend_names
 from tidegate.config.listener import Listener
 from tidegate.config.naming import route_name
 from tidegate.config.problem import ConfigError, Problem
@@ -306,10 +307,11 @@ class _Compilation:
         value = self._value(listener)
         # Routes that name no listener are on every other, which the node knows best: if they listed
         # them here, a new listener would be a change of every route.
-        value |= {"policies": policies + value["policies"], "named_only": path == ADMIN_PATH}
+        policies = [] if listener.is_l4 else policies + value["policies"]
+        value |= {"policies": policies, "named_only": path == ADMIN_PATH}
         if listener.redirect is not None:
             others = self.gateway.listeners.values()
-            secured = (each.port for each in others if each.tls is not None)
+            secured = (each.port for each in others if each.protocol == "https")
             value["redirect"]["port"] = listener.redirect.port_among(secured)
         if listener.tls is not None:
             texts, wrong = listener.tls.texts(self.folder)
@@ -319,7 +321,7 @@ class _Compilation:
                 )
             texts["certificates"] += self._issued(name, listener.tls, (*path, "tls"))
             value["tls"] = self._value(listener.tls) | texts
-        if path != ADMIN_PATH:
+        if path != ADMIN_PATH and not listener.is_l4:
             around = self.gateway.gateway
             value["error_pages"] += [(statuses, page.model_dump()) for statuses, page in around.error_pages]
             if listener.maintenance is None and around.maintenance is not None:
@@ -388,8 +390,14 @@ class _Compilation:
         known = self.compiler.known_routes((self.sets, self.folder))
         current: dict[int, _Compiled] = {}
         names: list[str] = []
+        connections: list[str] = []
         for number, route in enumerate(self.gateway.routes):
             path = ("routes", number)
+            if not isinstance(route, Route):
+                connections.append(route_name(route))
+                self._add("l4_route", connections[-1], self._value(route), path, route)
+                self._url_backends(route, path)
+                continue
             compiled = known.get(id(route)) or self._route(route)
             current[id(route)] = compiled
             names.append(compiled.resource.name)
@@ -405,7 +413,7 @@ class _Compilation:
             target = {"type": "forward", "backends": [{"backend": CONTROL, "weight": 1}]}
             names.append(REGISTRATION)
             self._add("route", REGISTRATION, {**self._value(route), "to": target}, ADMIN_PATH)
-        self._add("route_order", "routes", RouteOrder(names=names).model_dump(), ("routes",))
+        self._add("route_order", "routes", RouteOrder(names=names, l4=connections).model_dump(), ("routes",))
 
     def _route(self, route: Route) -> _Compiled:
         name = route_name(route)
@@ -428,15 +436,11 @@ class _Compilation:
         route = Route.model_validate({"listeners": [ADMIN], "match": methods, "to": {"respond": 200}})
         return {**self._value(route), "to": {"type": "internal", "page": page}}
 
-    def _url_backends(self, route: Route, path: Path) -> None:
-        if route.to.type != "forward":
-            return
-        names = [target.backend for target in route.to.backends]
-        if route.mirror is not None:
-            names.append(route.mirror.to)
-        for name in names:
+    def _url_backends(self, route: Route | TcpRoute, path: Path) -> None:
+        for name in backend_names(route):
             if addresses.is_url(name) and ("backend", name) not in self.snapshot.resources:
-                address = addresses.backend_url(name).address
+                tells = addresses.backend_url if isinstance(route, Route) else addresses.tcp_url
+                address = tells(name).address
                 self._backend(name, Backend(endpoints=[Endpoint(address=address)]), path)
 
 

@@ -13,6 +13,7 @@ from tidegate.config.base import Model
 from tidegate.config.function import Function
 from tidegate.config.gateway import Gateway
 from tidegate.config.gateway_settings import GatewaySettings
+from tidegate.config.l4 import TcpRoute, route_model
 from tidegate.config.listener import Listener
 from tidegate.config.policy import Policies
 from tidegate.config.route import Route
@@ -36,7 +37,7 @@ class Draft:
     settings: GatewaySettings | None
     listeners: dict[str, Listener | None]
     backends: dict[str, Backend | None]
-    routes: list[Route | None]
+    routes: list[Route | TcpRoute | None]
     policies: dict[str, list[Model | str] | None]
     functions: dict[str, Function | None]
     mended: set[Path] = field(default_factory=set)
@@ -64,7 +65,7 @@ class Draft:
         routes = data.get("routes")
         if isinstance(routes, list):
             draft.routes = [
-                draft._part(Route, ("routes", number), item) for number, item in enumerate(routes)
+                draft._part(route_model(item), ("routes", number), item) for number, item in enumerate(routes)
             ]
         sets = data.get("policies")
         if isinstance(sets, dict):
@@ -89,8 +90,8 @@ class Draft:
             # Its short form stands beside it.
             broken.add("path")
         rest = {key: item for key, item in value.items() if key not in broken}
-        if model is Route and "to" not in rest:
-            rest["to"] = {"respond": 200}
+        if model in (Route, TcpRoute) and "to" not in rest:
+            rest["to"] = {"respond": 200} if model is Route else "unix:/broken"
         try:
             return model.model_validate(rest)
         except ValidationError:

@@ -13,6 +13,7 @@ from tidegate.config.backend import Backend
 from tidegate.config.base import Model
 from tidegate.config.function import Function
 from tidegate.config.gateway_settings import GatewaySettings
+from tidegate.config.l4 import AnyRoute
 from tidegate.config.listener import Listener
 from tidegate.config.policy import Policies
 from tidegate.config.route import Route
@@ -31,7 +32,7 @@ class Gateway(Model):
     """Where connections are accepted, by name."""
     backends: dict[Name, Backend] = Field(default_factory=dict)
     """Groups of endpoints, by name."""
-    routes: list[Route] = Field(default_factory=list)
+    routes: list[AnyRoute] = Field(default_factory=list)
     """Which requests go where; among equals the first one wins."""
     policies: dict[Name, Policies] = Field(default_factory=dict)
     """Sets of policies that others name."""
@@ -63,6 +64,11 @@ class Gateway(Model):
         "global": "write section `gateway`",
         "kind": "this is a Kubernetes resource; write sections `listeners`, `backends` and `routes`",
     }
+
+    @property
+    def http_routes(self) -> list[Route]:
+        """The routes of requests, in their order; the others have connections."""
+        return [route for route in self.routes if isinstance(route, Route)]
 
     def decide(
         self,

@@ -15,12 +15,20 @@ from tidegate.config.secure import ListenerRedirect
 from tidegate.config.tls import ListenerTls
 from tidegate.config.types import ByteSize, Choice, Duration, Flag, ListenerAddress
 
-_NOT_YET_PROTOCOLS = frozenset({"http2", "http3", "h2c", "tcp", "tls", "udp", "dns", "forward", "quic"})
+_NOT_YET_PROTOCOLS = frozenset({"http2", "http3", "h2c", "tls", "udp", "dns", "forward", "quic"})
 
 ListenerProtocol = Annotated[
-    Literal["http", "https"],
+    Literal["http", "https", "tcp"],
     Choice("ListenerProtocol", not_yet=_NOT_YET_PROTOCOLS, doc="What is spoken on a listener."),
 ]
+
+
+_HTTP_ONLY = {
+    "limits": ("header_size", "header_fields", "target_size", "body_size"),
+    "timeouts": ("header", "body_stall", "body_rate", "send_stall", "idle"),
+}
+"""What says nothing of connections without requests, besides the settings of `_HTTP_SETTINGS`."""
+_HTTP_SETTINGS = ("redirect", "proxy_status", "merge_slashes", "policies", "error_pages", "maintenance")
 
 
 class ListenerLimits(Model):
@@ -127,10 +135,34 @@ class Listener(Model):
         if self.protocol == "https" and self.tls is None:
             example = "`tls: { certificates: [{ cert: site.pem, key: site.key }] }`"
             raise refuse(f"`protocol: https` needs certificates; write {example}, or `tls: dev`", "rule")
+        if self.is_l4 and self.tls is not None:
+            raise refuse(
+                "`tls` with `protocol: tcp` does not exist yet in this version; leave it out", "rule"
+            )
         if self.protocol == "http" and self.tls is not None:
             raise refuse("with `tls` it is `protocol: https`; write that, or leave `tls` out", "rule")
         if self.redirect is not None and self.tls is not None:
             raise refuse("it speaks https already; write `redirect` at the listener that does not", "rule")
+        return self
+
+    @property
+    def is_l4(self) -> bool:
+        """Whether it takes connections as they are, and knows of no requests."""
+        return self.protocol == "tcp"
+
+    @model_validator(mode="after")
+    def _speaks_no_http(self) -> Listener:
+        if not self.is_l4:
+            return self
+        for key in _HTTP_SETTINGS:
+            if key in self.model_fields_set:
+                raise refuse(f"`{key}` is for HTTP; leave it out with `protocol: {self.protocol}`", "rule")
+        for section, keys in _HTTP_ONLY.items():
+            for key in keys:
+                if key in getattr(self, section).model_fields_set:
+                    instead = "; write it on the route: `timeouts: { idle: ... }`" if key == "idle" else ""
+                    says = f"`{section}.{key}` is for HTTP; leave it out with `protocol: {self.protocol}`"
+                    raise refuse(says + instead, "rule")
         return self
 
     @model_validator(mode="after")

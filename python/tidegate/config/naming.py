@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+from tidegate.config.l4 import L4Match, TcpRoute
 from tidegate.config.match import FieldMatch, Match
 from tidegate.config.names import LONGEST_ROUTE_NAME
 from tidegate.config.route import Route
 
 
-def route_name(route: Route) -> str:
+def route_name(route: Route | TcpRoute) -> str:
     """The route's name, or one that says what it takes: `api.example.com/pay POST`.
 
     Two routes get the same name only if they take the same requests.
@@ -18,8 +19,11 @@ def route_name(route: Route) -> str:
     if route.name is not None:
         return route.name
     listeners = ",".join(route.listeners)
-    hosts = ",".join(route.hosts)
-    text = f"{listeners + '|' if listeners else ''}{hosts}{match_text(route.match)}".strip()
+    if isinstance(route, Route):
+        what = ",".join(route.hosts) + match_text(route.match)
+    else:
+        what = " ".join([route.type, *_addresses(route.match)])
+    text = f"{listeners + '|' if listeners else ''}{what}".strip()
     if not text.isprintable():
         text = "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
     if len(text) <= LONGEST_ROUTE_NAME:
@@ -44,11 +48,16 @@ def match_text(match: Match) -> str:
     parts += [f"{_condition(field)}" for field in match.headers]
     parts += [f"?{_condition(field)}" for field in match.query]
     parts += [f"cookie:{_condition(field)}" for field in match.cookies]
+    return " ".join([*parts, *_addresses(match)])
+
+
+def _addresses(match: Match | L4Match) -> list[str]:
+    parts = []
     if match.clients:
         parts.append("from:" + ",".join(match.clients))
     if match.local_addresses:
         parts.append("at:" + ",".join(match.local_addresses))
-    return " ".join(parts)
+    return parts
 
 
 def _condition(field: FieldMatch) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence as AbstractSequence
 from typing import Any
 
+from tidegate.config.l4 import TcpRoute
 from tidegate.config.nodes import Malformed, Mapping, Node, Scalar, Sequence, compose
 from tidegate.config.places import SourceFile
 from tidegate.config.route import Route
@@ -19,7 +20,7 @@ class _Piece:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self.route: Route | None = None
+        self.route: Route | TcpRoute | None = None
 
 
 class PieceCache:
@@ -67,7 +68,7 @@ class PieceCache:
         """Begins a reading of all files."""
         self._current = []
 
-    def keep(self, routes: AbstractSequence[Route]) -> None:
+    def keep(self, routes: AbstractSequence[Route | TcpRoute]) -> None:
         """Remembers the models of this reading, and forgets the texts that are gone."""
         self._pieces = {}
         for current, route in zip(self._current, routes, strict=True):

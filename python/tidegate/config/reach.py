@@ -69,12 +69,14 @@ class _Index:
 def unreachable(draft: Draft) -> Iterator[Mistake]:
     """Every route that is certainly never reached."""
     everywhere = tuple(
-        name for name, each in draft.listeners.items() if each is None or each.redirect is None
+        name
+        for name, each in draft.listeners.items()
+        if each is None or (each.redirect is None and not each.is_l4)
     )
     known: dict[Place, _Index] = {}
     judged: list[tuple[Route, _Taker, list[_Index], str]] = []
     for number, route in enumerate(draft.routes):
-        if route is None or ("routes", number) in draft.mended:
+        if not isinstance(route, Route) or ("routes", number) in draft.mended:
             continue
         if (dialled := _never_dialled(draft, route)) is not None:
             yield ("routes", number), dialled
@@ -105,7 +107,7 @@ def unreachable(draft: Draft) -> Iterator[Mistake]:
         found = [_taken_by(index, route.match, shape, taker) for index in indexes]
         if all(number is not None for number in found):
             winner = draft.routes[found[0]] if found[0] is not None else None
-            if winner is not None:
+            if isinstance(winner, Route):
                 yield ("routes", taker.number), _says(route, winner, found[0] or 0)
 
 
@@ -115,7 +117,8 @@ def _never_dialled(draft: Draft, route: Route) -> str | None:
         return None
     networks = [ip_network(network) for network in route.match.local_addresses]
     at: list[str] = []
-    for name in route.listeners or draft.listeners:
+    others = (name for name, each in draft.listeners.items() if each is None or not each.is_l4)
+    for name in route.listeners or others:
         listener = draft.listeners.get(name)
         if listener is None or listener.address == "::":
             # What is wrong with the listener is said there.

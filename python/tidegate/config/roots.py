@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tidegate.config.gateway import Gateway
 from tidegate.config.problem import ConfigError, Problem
+from tidegate.config.route import Route
 
 
 def check_roots(
@@ -25,6 +26,8 @@ def check_roots(
     """
     problems = []
     for number, route in enumerate(gateway.routes):
+        if not isinstance(route, Route):
+            continue
         roots: list[tuple[tuple[str, ...], str]] = []
         if route.to.type == "files":
             roots.append((("to", "files", "root"), route.to.root))

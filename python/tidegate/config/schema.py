@@ -71,7 +71,7 @@ class _Builder:
         if name not in self.definitions:
             self.definitions[name] = {}
             forms = [self.resolved(form) for form in model.short_forms]
-            own = [] if model.is_short_only else [self.object(model)]
+            own = [] if model.is_short_only else [self.object(model, tag=model.tag)]
             if len(own + forms) == 1:
                 self.definitions[name] = (own + forms)[0]
             else:

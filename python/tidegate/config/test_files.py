@@ -20,7 +20,9 @@ from tidegate.config.target import Target
 
 def _to(text: str) -> Target:
     return (
-        loads(f"listeners: {{ w: {{ port: 1 }} }}\nroutes: [{{ path: /, to: {text} }}]").gateway.routes[0].to
+        loads(f"listeners: {{ w: {{ port: 1 }} }}\nroutes: [{{ path: /, to: {text} }}]")
+        .gateway.http_routes[0]
+        .to
     )
 
 

@@ -35,7 +35,7 @@ def test_a_route_changed_in_a_large_file_is_the_only_one_read_again() -> None:
     after = loader.loads([("t", Path("."), "# a line more\n" + large(2000, "x"))])
     changed = [
         n
-        for n, (old, new) in enumerate(zip(before.routes, after.gateway.routes, strict=True))
+        for n, (old, new) in enumerate(zip(before.http_routes, after.gateway.http_routes, strict=True))
         if old is not new
     ]
     assert changed == [1000]
@@ -70,6 +70,6 @@ def test_environment_in_a_large_file_is_read_each_time() -> None:
     text = large(2000).replace("path: /p900\n", "path: /${env:P}\n")
     values = {"P": "one"}
     loader = Loader(environment=values)
-    assert loader.loads([("t", Path("."), text)]).gateway.routes[900].match.path.value == "/one"
+    assert loader.loads([("t", Path("."), text)]).gateway.http_routes[900].match.path.value == "/one"
     values["P"] = "two"
-    assert loader.loads([("t", Path("."), text)]).gateway.routes[900].match.path.value == "/two"
+    assert loader.loads([("t", Path("."), text)]).gateway.http_routes[900].match.path.value == "/two"

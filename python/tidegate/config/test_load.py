@@ -153,8 +153,8 @@ def test_twelve_mistakes_give_twelve_messages_at_their_places() -> None:
             "1:10: routes[0]: `path` is the short form",
         ),
         (
-            "routes: [{ path: /a, type: tcp, to: x }]",
-            "1:28: routes[0].type: `tcp` does not exist yet in this version",
+            "routes: [{ path: /a, type: udp, to: x }]",
+            "1:28: routes[0].type: `udp` does not exist yet in this version",
         ),
         (
             "routes: [{ match: { methods: get }, to: 'http://h' }]",
@@ -241,7 +241,7 @@ def test_scalars_are_typed_by_yaml_1_2() -> None:
     routes: [{ match: { headers: { x: no, y: 22:22, z: "true" } }, to: "http://localhost:1" }]
     """)
     assert {name: each.port for name, each in loaded.gateway.listeners.items()} == {"no": 8080, "on": 1000}
-    assert [each.value for each in loaded.gateway.routes[0].match.headers] == ["no", "22:22", "true"]
+    assert [each.value for each in loaded.gateway.http_routes[0].match.headers] == ["no", "22:22", "true"]
 
 
 def test_an_empty_file_and_empty_sections_are_an_empty_gateway() -> None:
@@ -280,7 +280,7 @@ def test_environment_and_files_fill_values(tmp_path: Path) -> None:
     web = loaded.gateway.listeners["web"]
     assert (web.port, web.proxy_status, loaded.gateway.gateway.threads) == (8080, True, 2)
     assert loaded.gateway.gateway.name == "8080"
-    bodies = [route.to.body for route in loaded.gateway.routes if route.to.type == "respond"]
+    bodies = [route.to.body for route in loaded.gateway.http_routes if route.to.type == "respond"]
     assert bodies == ["User-agent: *", "${env:PORT} $HOME 127.0.0.1"]
     assert loaded.files == [tmp_path / "robots.txt"]
 
@@ -341,7 +341,7 @@ def test_files_of_a_folder_merge_in_the_order_of_their_names(tmp_path: Path) -> 
     (tmp_path / "10-web.yml").write_text(GOOD)
     (tmp_path / ".hidden.yaml").write_text("nonsense: 1")
     loaded = load(tmp_path)
-    assert [route.name for route in loaded.gateway.routes] == [None, "shop"]
+    assert [route.name for route in loaded.gateway.http_routes] == [None, "shop"]
     assert loaded.places.where(("routes", 1)) == f"{tmp_path}/20-shop.yaml:1"
     assert loaded.places.where(("routes", 0)) == f"{tmp_path}/10-web.yml:5"
     assert loaded.files == [tmp_path / "10-web.yml", tmp_path / "20-shop.yaml"]

@@ -31,15 +31,15 @@ def _value(gateway: Gateway, kind: str) -> dict[str, Any]:
 def test_every_form_reads_as_the_same_model() -> None:
     page = ErrorPage(bodies=[("text/html", "x")])
     for text in ("404: x", '"404": { bodies: x }', "404: { bodies: { text/html: x } }"):
-        assert _gateway(f"error_pages: {{ {text} }}").routes[0].error_pages == [("404", page)]
+        assert _gateway(f"error_pages: {{ {text} }}").http_routes[0].error_pages == [("404", page)]
     assert ErrorPage(bodies="x") == page
     for text, expected in (
         ("true", Maintenance()),
         ("false", Maintenance(enabled=False)),
         ("{ bodies: x }", Maintenance(bodies=[("text/html", "x")])),
     ):
-        assert _gateway(f"maintenance: {text}").routes[0].maintenance == expected
-    assert _gateway().routes[0].maintenance is None
+        assert _gateway(f"maintenance: {text}").http_routes[0].maintenance == expected
+    assert _gateway().http_routes[0].maintenance is None
 
 
 @pytest.mark.parametrize("text", ["404.html", "/404.html", "pages/50x.htm", "../errors/problem.json"])
@@ -47,11 +47,11 @@ def test_the_name_of_a_file_is_no_page(text: str) -> None:
     for page in (f'404: "{text}"', f'404: {{ bodies: {{ text/html: "{text}" }} }}'):
         with pytest.raises(ConfigError, match=rf"for the file write `\$\{{file:{text}\}}`"):
             _gateway(f"error_pages: {{ {page} }}")
-    assert _gateway(f'error_pages: {{ 404: "see {text}" }}').routes[0].error_pages
+    assert _gateway(f'error_pages: {{ 404: "see {text}" }}').http_routes[0].error_pages
 
 
 def test_one_status_goes_before_its_class() -> None:
-    pages = _gateway("error_pages: { 5xx: a, 503: b, 4xx: c, 404: d }").routes[0].error_pages
+    pages = _gateway("error_pages: { 5xx: a, 503: b, 4xx: c, 404: d }").http_routes[0].error_pages
     assert [statuses for statuses, _ in pages] == ["503", "404", "5xx", "4xx"]
 
 
@@ -72,7 +72,7 @@ def test_a_page_is_a_file_that_is_read_with_the_configuration(tmp_path: Path) ->
         '      error_pages: { 404: "${file:404.html}" } }'
     )
     loaded = load(tmp_path / "t.yaml")
-    assert loaded.gateway.routes[0].error_pages[0][1].bodies == [("text/html", "<h1>{status}</h1>")]
+    assert loaded.gateway.http_routes[0].error_pages[0][1].bodies == [("text/html", "<h1>{status}</h1>")]
     assert tmp_path / "404.html" in loaded.files
     (tmp_path / "404.html").unlink()
     with pytest.raises(ConfigError, match=r"t\.yaml:4:.*404\.html"):

@@ -105,6 +105,8 @@ class RouteOrder(Model):
 
     names: list[RouteName]
     """Each is the name of a route in the same snapshot."""
+    l4: list[RouteName]
+    """Those of connections, likewise."""
 
 
 class FunctionWire(Model):

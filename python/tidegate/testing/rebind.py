@@ -16,6 +16,7 @@ from tidegate.config.gateway_settings import AccessLog, Admin
 from tidegate.config.listener import Listener
 from tidegate.config.load import load, loads
 from tidegate.config.problem import ConfigError
+from tidegate.config.route import Route
 
 Configuration = Gateway | str | Path
 """Models, YAML, or a file."""
@@ -101,7 +102,7 @@ def rebind(source: Source, ports: Mapping[str, int], log: Path) -> Gateway:
         route.model_copy(
             update={"to": route.to.model_copy(update={"root": str(source.folder / route.to.root)})}
         )
-        if route.to.type == "files"
+        if isinstance(route, Route) and route.to.type == "files"
         else route
         for route in gateway.routes
     ]

@@ -57,7 +57,7 @@ def _path(draw: random.Random, gateway: Gateway) -> str:
     kind = draw.random()
     if kind < 0.1:
         return draw.choice(_ODD_PATHS)
-    wanted = draw.choice(gateway.routes).match.path if gateway.routes else None
+    wanted = draw.choice(gateway.http_routes).match.path if gateway.http_routes else None
     if kind < 0.4 or wanted is None or wanted.kind == "regex":
         return random_path(draw, 4)
     path = _PARAMETER.sub(lambda _: draw.choice(SEGMENTS), wanted.value)

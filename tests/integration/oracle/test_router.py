@@ -41,7 +41,7 @@ def compare(gateway: Gateway, asked: list[Asked]) -> None:
     for one, told in zip(asked, ask(gateway, asked), strict=True):
         assert told["outcome"] != "reject", (one, told)
         assert told["path"] == one.path
-        wanted = find(gateway.routes, one)
+        wanted = find(gateway.http_routes, one)
         found = told.get("route")
         assert (found, told.get("parameters")) == (
             (None, None) if wanted is None else (f"r{wanted[0]}", wanted[1])

@@ -11,6 +11,7 @@ _HERE = Path(__file__).parent
 _WIRE = Path(__file__).parents[3] / "crates" / "config" / "src" / "generated.rs"
 _ZONES = "tests/integration/balancing/test_zones.py"
 _AFFINITY = "tests/integration/balancing/test_affinity.py"
+_L4 = "tests/integration/l4/test_choice.py"
 _OVERLOAD = "tests/integration/balancing/test_overload.py"
 _ELSEWHERE = {
     "BackendLimits.requests": _OVERLOAD,
@@ -42,7 +43,10 @@ _ELSEWHERE = {
     "ListenerTimeouts.handshake": "tests/integration/tls/test_listener.py",
     "Files": "tests/integration/files and test_files.py",
     "Route.try_files": "tests/integration/files/test_before_a_backend.py",
-    "RouteOrder.names": "the order of routes: tests/integration/oracle",
+    "RouteOrder": "the order of routes: tests/integration/oracle, and of connections: " + _L4,
+    "L4Route": _L4,
+    "L4Match": _L4,
+    "L4Timeouts": "tests/integration/l4/test_relay.py",
     "PythonPolicy": "python/tidegate/functions/test_live.py",
     "Function": "python/tidegate/functions/test_live.py",
 }

@@ -28,6 +28,7 @@ pub(crate) fn status(service: &Service) -> Value {
             json!({
                 "name": &*plan.name,
                 "address": plan.key,
+                "protocol": plan.config.protocol,
                 "connections": connections,
                 "certificates": certificates,
             })
@@ -55,7 +56,7 @@ pub(crate) fn status(service: &Service) -> Value {
         "pid": std::process::id(),
         "threads": node.config.threads,
         "snapshot": snapshot.number,
-        "routes": snapshot.routes.len(),
+        "routes": snapshot.routes.len() + snapshot.l4.routes.len(),
         "uptime_s": now.micros_since(node.started) / 1_000_000,
         "requests": sum(|thread| thread.requests.load(Ordering::Relaxed)),
         "connections_accepted": sum(|thread| thread.accepted.load(Ordering::Relaxed)),

@@ -51,6 +51,7 @@ pub(crate) async fn top(service: &Service, window: Duration) -> Value {
     let routes: Vec<Value> = routes.collect();
     if let Some(told) = told.as_object_mut() {
         told.insert("routes".into(), routes.into());
+        told.insert("l4_routes".into(), crate::l4::route_rows(&snapshot).into());
         told.insert("time_us".into(), now.into());
         for backend in told.get_mut("backends").into_iter().flat_map(members) {
             let name = text(backend, "name");

@@ -4,6 +4,7 @@ use super::plans::{ListenerPlan, RoutePlan, Settings};
 use super::registry::Registry;
 use super::secrets::Secrets;
 use crate::functions::FunctionPlan;
+use crate::l4::L4Table;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -47,6 +48,8 @@ pub(crate) struct Snapshot {
     pub(crate) backends: ByName<BackendPlan>,
     pub(crate) functions: ByName<FunctionPlan>,
     pub(crate) table: RouteTable,
+    /// The routes of connections.
+    pub(crate) l4: L4Table,
 }
 
 impl Snapshot {
@@ -78,6 +81,7 @@ impl Snapshot {
             backends: ByName::default(),
             functions: ByName::default(),
             table: RouteTable::build(&[], &[]),
+            l4: L4Table::default(),
         }
     }
 
@@ -117,9 +121,11 @@ impl Snapshot {
         let zone = settings.as_ref().and_then(|own| own.config.zone.as_deref());
         let backends = builder.backends(zone);
         let functions = builder.functions();
-        let routes = builder.routes(&backends);
+        let order = builder.order();
+        let routes = builder.routes(&order, &backends);
         builder.check_listeners(&listeners, &routes);
         let table = builder.table(&listeners, &routes);
+        let l4 = builder.l4_routes(&order, &listeners, &backends);
         let problems = builder.problems;
         match (settings, table) {
             (Some(settings), Some(table)) if problems.is_empty() => Ok(Self {
@@ -130,6 +136,7 @@ impl Snapshot {
                 backends,
                 functions,
                 table,
+                l4,
                 resources,
                 secrets,
             }),
@@ -180,16 +187,17 @@ fn check_numbers(base: Option<&Snapshot>, delta: &Delta) -> Result<(), Problem> 
     Ok(())
 }
 
-struct Builder<'a> {
-    base: Option<&'a Snapshot>,
-    registry: &'a Registry,
-    resources: &'a BTreeMap<(Kind, String), Arc<Resource>>,
+/// Builds the parts one after the other, and gathers what is wrong with them.
+pub(super) struct Builder<'a> {
+    pub(super) base: Option<&'a Snapshot>,
+    pub(super) registry: &'a Registry,
+    pub(super) resources: &'a BTreeMap<(Kind, String), Arc<Resource>>,
     secrets: &'a Secrets,
     problems: Vec<Problem>,
 }
 
 impl Builder<'_> {
-    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<Resource>> {
+    pub(super) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<Resource>> {
         let from = (kind, String::new());
         self.resources
             .range(from..)
@@ -198,7 +206,7 @@ impl Builder<'_> {
     }
 
     /// Whether the base has the very same resource, with the same secrets.
-    fn is_unchanged(&self, resource: &Resource) -> bool {
+    pub(super) fn is_unchanged(&self, resource: &Resource) -> bool {
         let key = (resource.kind, resource.name.clone());
         self.base.is_some_and(|base| {
             base.resources
@@ -208,7 +216,7 @@ impl Builder<'_> {
         })
     }
 
-    fn decode<T: DeserializeOwned>(&mut self, resource: &Resource) -> Option<T> {
+    pub(super) fn decode<T: DeserializeOwned>(&mut self, resource: &Resource) -> Option<T> {
         let secrets = self.secrets.of(&(resource.kind, resource.name.clone()));
         let whole = match secrets.map(|secrets| tidegate_config::filled(resource, secrets)) {
             None => None,
@@ -221,7 +229,7 @@ impl Builder<'_> {
         }
     }
 
-    fn fail<T>(&mut self, resource: &Resource, message: String) -> Option<T> {
+    pub(super) fn fail<T>(&mut self, resource: &Resource, message: String) -> Option<T> {
         self.problems.push(Problem::new(
             format!("{:?} {}", resource.kind, resource.name),
             message,
@@ -322,24 +330,35 @@ impl Builder<'_> {
         plans
     }
 
-    fn routes(&mut self, backends: &ByName<BackendPlan>) -> Vec<Arc<RoutePlan>> {
-        let Some(order) = self.of_kind(Kind::RouteOrder).next().cloned() else {
-            return Vec::new();
-        };
-        let Some(order) = self.decode::<RouteOrder>(&order) else {
-            return Vec::new();
-        };
+    /// The order of routes; none without the resource.
+    fn order(&mut self) -> RouteOrder {
+        let order = self.of_kind(Kind::RouteOrder).next().cloned();
+        let order = order.and_then(|order| self.decode::<RouteOrder>(&order));
+        order.unwrap_or(RouteOrder {
+            names: Vec::new(),
+            l4: Vec::new(),
+        })
+    }
+
+    pub(super) fn missing(&mut self, kind: Kind, name: &str) {
+        let place = format!("{kind:?} {name}");
+        let message = "named in the order, but not there";
+        self.problems.push(Problem::new(place, message));
+    }
+
+    fn routes(
+        &mut self,
+        order: &RouteOrder,
+        backends: &ByName<BackendPlan>,
+    ) -> Vec<Arc<RoutePlan>> {
         let before: HashMap<&str, &Arc<RoutePlan>> = match self.base {
             Some(base) => base.routes.iter().map(|plan| (&*plan.name, plan)).collect(),
             None => HashMap::new(),
         };
         let mut plans = Vec::with_capacity(order.names.len());
-        for name in order.names {
+        for name in &order.names {
             let Some(resource) = self.resources.get(&(Kind::Route, name.clone())) else {
-                self.problems.push(Problem::new(
-                    format!("Route {name}"),
-                    "named in the order, but not there",
-                ));
+                self.missing(Kind::Route, name);
                 continue;
             };
             let resource = resource.clone();
@@ -349,7 +368,7 @@ impl Builder<'_> {
                     let Some(config) = self.decode(&resource) else {
                         continue;
                     };
-                    match RoutePlan::build(&name, config, self.registry) {
+                    match RoutePlan::build(name, config, self.registry) {
                         Ok(plan) => Arc::new(plan),
                         Err(message) => {
                             self.fail::<()>(&resource, message);

@@ -42,6 +42,21 @@ impl KeyPlan {
         key.is_there.then(|| key.hash.finish())
     }
 
+    /// The key of a connection without requests; `None` when nothing but requests have one.
+    pub(crate) fn of_connection(&self, client: IpAddr) -> Option<u64> {
+        let mut key = Key::default();
+        match self {
+            Self::Client { ipv4, ipv6 } => key.address(client, *ipv4, *ipv6),
+            Self::Parts(parts) => {
+                for _ in parts.iter().filter(|part| part.kind == HashKind::Client) {
+                    key.hash.write(&[0xff]);
+                    key.address(client, 32, 128);
+                }
+            }
+        }
+        key.is_there.then(|| key.hash.finish())
+    }
+
     /// For `explain`.
     pub(crate) fn tell(&self) -> Value {
         match self {

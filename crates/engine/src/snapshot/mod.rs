@@ -8,6 +8,7 @@ mod admission;
 mod apply;
 mod backend;
 mod key;
+mod l4;
 mod line;
 mod plans;
 mod registry;

@@ -13,8 +13,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_config::{
-    Forward, GatewaySettings, InternalPage, Listener, Millis, Octets, Redirect, Respond, Retries,
-    Rewrite, Room, Route, RouteTimeouts, Target,
+    Forward, GatewaySettings, InternalPage, Listener, ListenerProtocol, Millis, Octets, Redirect,
+    Respond, Retries, Rewrite, Room, Route, RouteTimeouts, Target,
 };
 use tidegate_contract::{Filter, Phases};
 use tidegate_routing::CompiledRoute;
@@ -130,7 +130,7 @@ pub(crate) struct ListenerPlan {
 impl ListenerPlan {
     /// Whether routes that name no listener are not on it.
     pub(crate) fn named_only(&self) -> bool {
-        self.config.named_only || self.config.redirect.is_some()
+        self.config.named_only || self.config.redirect.is_some() || self.is_l4()
     }
 
     pub(crate) fn build(
@@ -164,6 +164,13 @@ impl ListenerPlan {
             error_pages,
             maintenance,
         })
+    }
+}
+
+impl ListenerPlan {
+    /// Whether it takes connections as they are, and knows of no requests.
+    pub(crate) fn is_l4(&self) -> bool {
+        self.config.protocol == ListenerProtocol::Tcp
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tidegate_core::Clock;
-use tidegate_telemetry::SharedRouteStats;
+use tidegate_telemetry::{SharedL4Stats, SharedRouteStats};
 use tidegate_tls::Tickets;
 
 /// Where the instance's own key for cookies comes from.
@@ -20,6 +20,7 @@ pub(crate) struct Registry {
     pub(crate) sources: Sources,
     backends: Mutex<HashMap<String, Arc<BackendShared>>>,
     routes: Mutex<HashMap<String, Arc<SharedRouteStats>>>,
+    l4_routes: Mutex<HashMap<String, Arc<SharedL4Stats>>>,
     listeners: Mutex<HashMap<String, Arc<Counted>>>,
     tickets: Mutex<HashMap<String, Tickets>>,
     drained: Mutex<Arc<BTreeSet<String>>>,
@@ -39,6 +40,7 @@ impl Registry {
             sources: Sources::default(),
             backends: Mutex::new(HashMap::new()),
             routes: Mutex::new(HashMap::new()),
+            l4_routes: Mutex::default(),
             listeners: Mutex::new(HashMap::new()),
             tickets: Mutex::default(),
             drained: Mutex::default(),
@@ -71,6 +73,13 @@ impl Registry {
         let stats = Arc::new(SharedRouteStats::new(self.threads));
         routes.insert(name.to_owned(), stats.clone());
         stats
+    }
+
+    /// The counters of a route of connections, made at its first mention.
+    pub(crate) fn l4_stats(&self, name: &str) -> Arc<SharedL4Stats> {
+        let mut routes = lock(&self.l4_routes);
+        let made = || Arc::new(SharedL4Stats::new(self.threads));
+        routes.entry(name.to_owned()).or_insert_with(made).clone()
     }
 
     /// The connections of a listener, by its name: one that goes on under a new snapshot is counted
@@ -164,6 +173,7 @@ impl Registry {
     pub(crate) fn sweep(&self) {
         lock(&self.backends).retain(|_, shared| Arc::strong_count(shared) > 1);
         lock(&self.routes).retain(|_, stats| Arc::strong_count(stats) > 1);
+        lock(&self.l4_routes).retain(|_, stats| Arc::strong_count(stats) > 1);
         let mut listeners = lock(&self.listeners);
         listeners.retain(|_, counted| Arc::strong_count(counted) > 1);
         lock(&self.tickets).retain(|listener, _| listeners.contains_key(listener));

@@ -261,7 +261,7 @@ fn two_routes(base: u64, number: u64, value: &str, set: &[&str]) -> Delta {
         (
             "route_order",
             "routes",
-            serde_json::json!({"names": ["a", "b"]}),
+            serde_json::json!({"names": ["a", "b"], "l4": []}),
         ),
     ];
     let chosen = all.into_iter().filter(|(_, name, _)| set.contains(name));

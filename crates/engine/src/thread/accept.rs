@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::Thread;
 use crate::downstream::{Downstream, Serving};
+use crate::l4;
 use crate::memory::Level;
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -170,5 +171,8 @@ fn admit(thread: &Rc<Thread>, key: &str, mut stream: Stream, peer: Peer) {
         stream.secure();
     }
     let connection = Downstream::new(thread.clone(), plan.clone(), stream, peer, per_address);
-    Serving::start(connection);
+    match plan.is_l4() {
+        true => l4::start(connection),
+        false => Serving::start(connection),
+    }
 }

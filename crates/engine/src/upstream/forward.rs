@@ -21,7 +21,7 @@ use tidegate_http::{Forwarding, ResponseContext, encode_request, encode_response
 use tidegate_request::{Framing, ResponseFraming};
 
 /// Endpoints a request is offered to before its connects count as failed for good.
-const MAX_CONNECTS: usize = 4;
+pub(crate) const MAX_CONNECTS: usize = 4;
 
 /// How forwarding ended.
 pub(crate) enum Outcome {

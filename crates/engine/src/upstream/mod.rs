@@ -19,7 +19,8 @@ mod tries;
 mod tunnel;
 mod wait;
 
-pub(crate) use forward::{Outcome, forward};
+pub(crate) use forward::{MAX_CONNECTS, Outcome, forward};
 pub(crate) use mirror::{MirrorCopy, MirrorPlan};
 pub(crate) use open::Place;
-pub(crate) use wait::Pending;
+pub(crate) use relay::{Relay, Relayed};
+pub(crate) use wait::{Lost, Pending, Wait};

@@ -39,7 +39,7 @@ impl Place {
     ///
     /// # Errors
     /// Why there is none, with a text for the log.
-    pub(super) async fn take(wait: Wait<'_>) -> Waited {
+    pub(crate) async fn take(wait: Wait<'_>) -> Waited {
         let Wait {
             downstream,
             plan,
@@ -163,6 +163,22 @@ impl Place {
             record.entry.connected_us = moment.micros_since(record.started).max(1);
             return Ok(connection);
         }
+        self.connect_anew(downstream, plan, until, record).await
+    }
+
+    /// A connection on which nothing was said.
+    ///
+    /// # Errors
+    /// What connecting came to.
+    pub(crate) async fn connect_anew(
+        &self,
+        downstream: &Downstream,
+        plan: &BackendPlan,
+        until: Option<Moment>,
+        record: &mut Record,
+    ) -> Result<Connection, (ErrorKind, &'static str)> {
+        let thread = &downstream.thread;
+        let state = &self.endpoint.state;
         if let Some(limit) = plan.config.limits.total_connections {
             self.make_way(downstream, limit)?;
         }

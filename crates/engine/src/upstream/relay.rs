@@ -1,48 +1,192 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::thread::Buffer;
-use std::io;
+//! Bytes both ways between a client and an endpoint, unread: what a switched protocol and a connection
+//! of layer 4 have in common.
+use crate::thread::{Buffer, LARGE, Thread};
 use std::task::{Context, Poll, ready};
+use tidegate_core::Moment;
 use tidegate_net::Stream;
 
-/// Bytes in one direction, with back pressure, and the end of one side told to the other.
-pub(crate) struct OneWay {
-    pub(crate) buffer: Buffer,
-    pub(crate) bytes: u64,
+/// Pieces passed on in one direction before others get their turn.
+const PIECES: usize = 16;
+
+/// How a relay came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Relayed {
+    /// Both sides have sent their end, and everything was passed on.
+    Whole,
+    /// The client has reset its connection, and the endpoint's ends likewise.
+    ClientReset,
+    /// The other way round.
+    EndpointReset,
+}
+
+/// Which end of one direction broke.
+enum Broken {
+    Source,
+    Sink,
+}
+
+/// One direction, with back pressure, and the end of one side told to the other. It holds a buffer
+/// while there is something in it.
+struct OneWay {
+    buffer: Buffer,
+    bytes: u64,
     has_ended: bool,
+    /// Whether buffers are filled to the brim, so that larger ones are worth it.
+    is_bulky: bool,
 }
 
 impl OneWay {
-    /// Begins with what was already read.
-    pub(crate) fn new(buffer: Buffer) -> Self {
+    fn new(buffer: Buffer) -> Self {
         Self {
             buffer,
             bytes: 0,
             has_ended: false,
+            is_bulky: false,
         }
     }
 
-    /// Ready once the source has closed and everything was passed on.
-    pub(crate) fn poll(
+    /// Ready once the source has ended and everything was passed on.
+    #[inline]
+    fn poll(
         &mut self,
+        thread: &Thread,
         from: &Stream,
         to: &Stream,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        while !self.has_ended || !self.buffer.is_empty() {
+    ) -> Poll<Result<(), Broken>> {
+        for _ in 0..PIECES {
             if self.buffer.is_empty() {
-                match ready!(from.poll_read(cx, self.buffer.room(16 << 10)))? {
-                    0 => {
-                        self.has_ended = true;
-                        to.shutdown_write();
-                    }
-                    count => self.buffer.filled(count),
+                if self.has_ended {
+                    return Poll::Ready(Ok(()));
                 }
-            } else {
-                let count = ready!(to.poll_write(cx, self.buffer.data()))?;
+                let outcome = ready!(self.poll_fill(thread, from, cx));
+                match outcome {
+                    Ok(()) if self.has_ended => to.shutdown_write(),
+                    Ok(()) => {}
+                    Err(broken) => return Poll::Ready(Err(broken)),
+                }
+            }
+            while !self.buffer.is_empty() {
+                let Ok(count) = ready!(to.poll_write(cx, self.buffer.data())) else {
+                    return Poll::Ready(Err(Broken::Sink));
+                };
                 self.buffer.consume(count);
                 self.bytes += count as u64;
             }
         }
-        Poll::Ready(Ok(()))
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Takes a piece from the source; without one it gives its buffer back.
+    #[inline]
+    fn poll_fill(
+        &mut self,
+        thread: &Thread,
+        from: &Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Broken>> {
+        if self.is_bulky && self.buffer.size() < LARGE {
+            self.let_go(thread);
+            self.buffer = thread.buffers.take_large();
+        } else if self.buffer.size() == 0 {
+            self.buffer = thread.buffers.take();
+        }
+        let size = self.buffer.size();
+        match from.poll_read(cx, self.buffer.room(size)) {
+            Poll::Ready(Ok(count)) if count > 0 => {
+                self.is_bulky = count == size;
+                self.buffer.filled(count);
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(outcome) => {
+                self.has_ended = true;
+                self.let_go(thread);
+                Poll::Ready(outcome.map(drop).map_err(|_| Broken::Source))
+            }
+            Poll::Pending => {
+                self.let_go(thread);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn let_go(&mut self, thread: &Thread) {
+        thread.buffers.give(std::mem::take(&mut self.buffer));
+    }
+}
+
+/// Both directions.
+pub(crate) struct Relay {
+    inwards: OneWay,
+    outwards: OneWay,
+    /// When something moved last.
+    progress: Moment,
+}
+
+impl Relay {
+    /// Begins with what was read from each side already.
+    pub(crate) fn new(from_client: Buffer, from_endpoint: Buffer, now: Moment) -> Self {
+        Self {
+            inwards: OneWay::new(from_client),
+            outwards: OneWay::new(from_endpoint),
+            progress: now,
+        }
+    }
+
+    /// Bytes from and to the client so far.
+    pub(crate) fn moved(&self) -> (u64, u64) {
+        (self.inwards.bytes, self.outwards.bytes)
+    }
+
+    /// When something moved last.
+    pub(crate) fn progress(&self) -> Moment {
+        self.progress
+    }
+
+    /// Bytes of memory that wait to be passed on.
+    pub(crate) fn held(&self) -> usize {
+        self.inwards.buffer.size() + self.outwards.buffer.size()
+    }
+
+    /// Whether the endpoint has said nothing at all.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.outwards.bytes == 0 && self.outwards.buffer.is_empty()
+    }
+
+    /// Passes on what there is. A reset of one side makes the close of the other one a reset as well.
+    pub(crate) fn poll(
+        &mut self,
+        thread: &Thread,
+        client: &Stream,
+        endpoint: &Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Relayed> {
+        let before = self.moved();
+        let inwards = self.inwards.poll(thread, client, endpoint, cx);
+        let outwards = self.outwards.poll(thread, endpoint, client, cx);
+        if self.moved() != before {
+            self.progress = thread.moment();
+        }
+        let relayed = match (inwards, outwards) {
+            (Poll::Ready(Err(Broken::Source)), _) | (_, Poll::Ready(Err(Broken::Sink))) => {
+                endpoint.reset_on_close();
+                Relayed::ClientReset
+            }
+            (Poll::Ready(Err(Broken::Sink)), _) | (_, Poll::Ready(Err(Broken::Source))) => {
+                client.reset_on_close();
+                Relayed::EndpointReset
+            }
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Relayed::Whole,
+            _ => return Poll::Pending,
+        };
+        Poll::Ready(relayed)
+    }
+
+    /// Gives its memory back.
+    pub(crate) fn end(&mut self, thread: &Thread) {
+        self.inwards.let_go(thread);
+        self.outwards.let_go(thread);
     }
 }

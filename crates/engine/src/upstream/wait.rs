@@ -14,7 +14,7 @@ use tidegate_core::{ErrorKind, Moment};
 /// How long somebody waits without looking: health and limits that change tell nobody.
 const LOOK_AGAIN_MS: u64 = 100;
 
-pub(super) type Waited = Result<Place, (ErrorKind, &'static str)>;
+pub(crate) type Waited = Result<Place, (ErrorKind, &'static str)>;
 
 /// A wait counted at its backend.
 pub(crate) struct Pending<'a>(&'a BackendShared);
@@ -47,7 +47,7 @@ impl Drop for Pending<'_> {
 
 /// An endpoint that a request has found gone.
 #[derive(Clone, Copy)]
-pub(super) struct Lost {
+pub(crate) struct Lost {
     /// How it was found out last.
     kind: ErrorKind,
     /// Of the list that the endpoint is in.
@@ -58,7 +58,7 @@ pub(super) struct Lost {
 
 impl Lost {
     /// One more, after those `before`.
-    pub(super) fn note(
+    pub(crate) fn note(
         before: Option<Self>,
         kind: ErrorKind,
         place: &Place,
@@ -74,12 +74,12 @@ impl Lost {
 
 /// A request that wants an endpoint, and may wait for room.
 #[derive(Clone, Copy)]
-pub(super) struct Wait<'a> {
-    pub(super) downstream: &'a Downstream,
-    pub(super) plan: &'a BackendPlan,
-    pub(super) tried: &'a [u16],
-    pub(super) key: &'a Key,
-    pub(super) until: Option<Moment>,
+pub(crate) struct Wait<'a> {
+    pub(crate) downstream: &'a Downstream,
+    pub(crate) plan: &'a BackendPlan,
+    pub(crate) tried: &'a [u16],
+    pub(crate) key: &'a Key,
+    pub(crate) until: Option<Moment>,
 }
 
 impl Wait<'_> {
@@ -144,7 +144,7 @@ impl Wait<'_> {
 
     /// Waits until endpoints that were found gone may be tried again, where they are started anew when they
     /// end: until control has said that they are others, and a moment at most. Returns whether they may.
-    pub(super) async fn restarted(self, lost: Lost) -> bool {
+    pub(crate) async fn restarted(self, lost: Lost) -> bool {
         let Some(wait) = &self.plan.config.start_wait else {
             return false;
         };

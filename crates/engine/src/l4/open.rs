@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From a connection that was let in to one with an endpoint behind it.
+use super::flow::{Account, Flow};
+use super::plan::Ends;
+use crate::decide;
+use crate::downstream::{Downstream, Record};
+use crate::snapshot::BackendPlan;
+use crate::thread::Connection;
+use crate::upstream::{Lost, MAX_CONNECTS, Place, Wait};
+use smallvec::SmallVec;
+use std::sync::Arc;
+use tidegate_core::ErrorKind;
+use tidegate_telemetry::LogEntry;
+
+/// Why there is no endpoint, with a text for the log.
+type Failed = (ErrorKind, &'static str);
+
+/// Finds the connection's route and gets it to an endpoint; `None` when it came to nothing, which the
+/// log has been told, and the client by a reset.
+pub(super) async fn open(downstream: Box<Downstream>) -> Option<Box<Flow>> {
+    let thread = downstream.thread.clone();
+    let current = thread.current();
+    let started = thread.moment();
+    let client = downstream.peer.address();
+    let mut account = Account::new(&downstream, started, current.snapshot.number);
+    let local = || downstream.stream.local_address();
+    let ends = Ends {
+        client,
+        local: &local,
+    };
+    let Some(route) = current.snapshot.l4.find(&downstream.listener.name, &ends) else {
+        let why = "no route takes the connection";
+        account.refuse(&downstream, ErrorKind::DestinationNotFound, why);
+        return None;
+    };
+    account.takes(route, &thread);
+    let plan = {
+        let draw = &mut thread.draw.borrow_mut();
+        decide::one_of(&current.snapshot, &route.backends, route.total, draw).cloned()
+    };
+    let Some(plan) = plan else {
+        let why = "the backend is not there";
+        account.refuse(&downstream, ErrorKind::ProxyConfigurationError, why);
+        return None;
+    };
+    account.backend = Some(plan.name.clone());
+    let mut record = Record::new(LogEntry::new(client), started);
+    let opened = connect(&downstream, &plan, &mut record).await;
+    account.tried(&record);
+    match opened {
+        Ok((place, connection)) => Some(Flow::begin(downstream, connection, place, plan, account)),
+        Err((kind, detail)) => {
+            account.refuse(&downstream, kind, detail);
+            None
+        }
+    }
+}
+
+/// Tries endpoints until one takes the connection. Nothing was sent, so that another one costs no
+/// retry.
+async fn connect(
+    downstream: &Downstream,
+    plan: &Arc<BackendPlan>,
+    record: &mut Record,
+) -> Result<(Place, Connection), Failed> {
+    let key = decide::connection_key(plan, downstream.peer.address());
+    let mut tried: SmallVec<[u16; 8]> = SmallVec::new();
+    let mut lost = None;
+    let mut last = None;
+    loop {
+        let wait = Wait {
+            downstream,
+            plan,
+            tried: &tried,
+            key: &key,
+            until: None,
+        };
+        let place = match Place::take(wait).await {
+            Ok(place) => place,
+            Err(error) => {
+                if let Some(lost) = lost
+                    && wait.restarted(lost).await
+                {
+                    tried.clear();
+                    continue;
+                }
+                return Err(last.unwrap_or(error));
+            }
+        };
+        record.endpoint = Some(place.endpoint.clone());
+        match place.connect_anew(downstream, plan, None, record).await {
+            Ok(connection) => {
+                let took = record.entry.connect_us;
+                let now = downstream.thread.now();
+                plan.balancer.observe(&place.endpoint, took, false, now);
+                return Ok((place, connection));
+            }
+            Err((kind, detail)) => {
+                let now = downstream.thread.now();
+                // Out of descriptors is our fault, not the endpoint's.
+                if kind != ErrorKind::ConnectionLimitReached {
+                    place.failed_after(plan, now, 0);
+                }
+                lost = Lost::note(lost, kind, &place, now);
+                last = Some((kind, detail));
+                tried.push(place.index as u16);
+                if tried.len() >= MAX_CONNECTS && plan.config.start_wait.is_none() {
+                    return Err((kind, detail));
+                }
+                record.entry.retries = record.entry.retries.saturating_add(1);
+            }
+        }
+    }
+}

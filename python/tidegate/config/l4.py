@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes of layer 4: connections, not requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, GetCoreSchemaHandler, field_validator, model_validator
+from pydantic_core import CoreSchema, core_schema
+
+from tidegate.config import addresses
+from tidegate.config.base import Model, refuse
+from tidegate.config.marks import Reads, one_or_more
+from tidegate.config.route import Route
+from tidegate.config.types import BackendRef, ControlOnly, Duration, ListenerRef, Network, RouteName, Weight
+
+_NEEDS_HTTP = "that is HTTP; leave it out, or write `type: http` and a listener with `protocol: http`"
+
+
+class L4Match(Model):
+    """Which connections: all of it must fit; what is left out always fits."""
+
+    clients: Annotated[list[Network], Reads(one_or_more, "item")] = Field(default_factory=list)
+    """Networks, one of which must hold the client's address."""
+    local_addresses: Annotated[list[Network], Reads(one_or_more, "item")] = Field(default_factory=list)
+    """Networks, one of which must hold the address of this machine that the client dialled."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "client": "write `clients`",
+        "source": "write `clients`",
+        "destination": "write `local_addresses`",
+        "port": "write `listeners: [...]` on the route; a listener is an address and a port",
+    } | dict.fromkeys(("path", "methods", "headers", "query", "cookies"), _NEEDS_HTTP)
+
+
+class L4Timeouts(Model):
+    """How long connections may take."""
+
+    idle: Duration = Duration("1h")
+    """How long nothing may come from either side; then the connection is ended."""
+    life: Duration | None = None
+    """How long a connection may live; without it as long as both sides want."""
+
+
+class L4Backend(Model):
+    """A backend and its share of the connections."""
+
+    rust_name: ClassVar[str] = "WeightedBackend"
+    short_forms: ClassVar[tuple[Any, ...]] = ({"type": "string"},)
+
+    backend: BackendRef
+    """Its name, or an address: `tcp://host:port`, `unix:/path`."""
+    weight: Weight = 1
+    """Its share relative to its neighbours; 0 gets none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"backend": value} if isinstance(value, str) else value
+
+    @field_validator("backend", mode="after")
+    @classmethod
+    def _canonical(cls, backend: str) -> str:
+        if not addresses.is_url(backend):
+            return backend
+        try:
+            return addresses.tcp_url(backend).name
+        except ValueError as error:
+            raise refuse(str(error), "text") from None
+
+
+def _targets(value: Any) -> Any:
+    if isinstance(value, dict) and "backend" not in value:
+        raise refuse("a connection goes to a backend; write its name, or `tcp://host:port`")
+    return [value] if isinstance(value, str | dict | L4Backend) else value
+
+
+class TcpRoute(Model):
+    """Which TCP connections go where."""
+
+    rust_name: ClassVar[str] = "L4Route"
+    tag: ClassVar[str | None] = "tcp"
+
+    name: Annotated[RouteName | None, ControlOnly()] = None
+    """Its name in logs and metrics; without one it is named from listeners and match."""
+    type: Annotated[Literal["tcp"], ControlOnly()] = "tcp"
+    """What it carries: connections of a listener with `protocol: tcp`."""
+    listeners: Annotated[list[ListenerRef], Field(min_length=1), Reads(one_or_more, "item")]
+    """The listeners it serves."""
+    match: L4Match = L4Match()
+    """Which of their connections."""
+    to: Annotated[
+        list[L4Backend],
+        Field(min_length=1, max_length=256),
+        Reads(_targets, L4Backend, {"type": "array", "items": L4Backend, "minItems": 1}, only=True),
+    ]
+    """A backend's name, `tcp://host:port`, or a list of them with weights."""
+    timeouts: L4Timeouts = L4Timeouts()
+    """How long its connections may take."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "hosts": "a TCP connection names no host; match by `clients` or `local_addresses`, or by listener",
+        "clients": "write `match: { clients: ... }`, or `clients` on the listener to refuse others",
+    } | dict.fromkeys(
+        (
+            "path", "policies", "rewrite", "mirror", "try_files", "body_size", "media_types",
+            "buffer_request", "error_pages", "maintenance", "retries",
+        ),
+        _NEEDS_HTTP,
+    )  # fmt: skip
+
+    @field_validator("to", mode="after")
+    @classmethod
+    def _some_weight(cls, backends: list[L4Backend]) -> list[L4Backend]:
+        if not any(backend.weight for backend in backends):
+            raise refuse("every weight is 0; give one backend a weight above 0", "rule")
+        names = [backend.backend for backend in backends]
+        for name in names:
+            if names.count(name) > 1:
+                raise refuse(f"`{name}` is there twice; add the weights up", "rule")
+        return backends
+
+
+_BY_TYPE: dict[str, type[TcpRoute]] = {"tcp": TcpRoute}
+
+
+class _Told(Reads):
+    """Tells routes apart by their `type`."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(_route, handler.generate_schema(Route))
+
+
+def route_model(value: Any) -> type[Route] | type[TcpRoute]:
+    """The model that a route's data is meant for."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    return _BY_TYPE.get(kind, Route) if isinstance(kind, str) else Route
+
+
+def _route(value: Any, read: Callable[[Any], Route]) -> Route | TcpRoute:
+    if isinstance(value, TcpRoute):
+        return value
+    model = route_model(value)
+    return read(value) if model is Route else model.model_validate(value)
+
+
+def backend_names(route: Route | TcpRoute) -> list[str]:
+    """The backends that a route sends to, copies included, by name or URL."""
+    if isinstance(route, TcpRoute):
+        return [aim.backend for aim in route.to]
+    names = [aim.backend for aim in route.to.backends] if route.to.type == "forward" else []
+    return [*names, route.mirror.to] if route.mirror is not None else names
+
+
+AnyRoute = Annotated[Route | TcpRoute, _Told(lambda value: value, Route, TcpRoute, only=True)]
+"""A route of any type."""
