@@ -15,7 +15,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "python"), str(ROOT)]
 
-from tidegate.config.l4 import TcpRoute  # noqa: E402
 from tidegate.config.rooms import AREAS, room, tags  # noqa: E402
 from tidegate.config.route import Route  # noqa: E402
 from tidegate.config.wire import (  # noqa: E402
@@ -23,6 +22,7 @@ from tidegate.config.wire import (  # noqa: E402
     EndpointWire,
     FunctionWire,
     GatewayWire,
+    L4RouteWire,
     ListenerWire,
     RouteOrder,
 )
@@ -35,7 +35,7 @@ COMMAND = "python tools/generate.py"
 def outputs() -> Iterator[tuple[str, str]]:
     """Every generated file: path from the root, content."""
     snapshot = RustFile()
-    routes = (RouteOrder, Route, TcpRoute)
+    routes = (RouteOrder, Route, L4RouteWire)
     for model in (GatewayWire, ListenerWire, BackendWire, EndpointWire, *routes, FunctionWire):
         snapshot.model(model)
     # Rooms that only function workers run have no folder in Rust; the engine itself reads their settings.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tidegate.config.gateway import Gateway
     from tidegate.config.gateway_settings import AccessLog, Admin, Constant, GatewaySettings
     from tidegate.config.hashing import HashPart
-    from tidegate.config.l4 import L4Backend, L4Match, L4Timeouts, TcpRoute
+    from tidegate.config.l4 import L4Backend, L4Match, L4Timeouts, TcpRoute, TlsRoute
     from tidegate.config.listener import Listener, ListenerLimits, ListenerTimeouts
     from tidegate.config.match import FieldMatch, Match, PathMatch
     from tidegate.config.mirror import Mirror
@@ -107,6 +107,7 @@ _HOMES = {
     "Secret": "config.secret",
     "SlowStart": "config.weighing",
     "TcpRoute": "config.l4",
+    "TlsRoute": "config.l4",
     "WeightedBackend": "config.target",
     "Zones": "config.backend",
     "env": "config.secret",
@@ -124,7 +125,7 @@ __all__ = [
     "LoadReport", "Maintenance", "Match", "Mirror", "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch",
     "Pool", "Problem", "Processes", "RateOutliers", "Redirect", "Registration", "Request", "Respond",
     "Response", "Retries", "RetryBudget", "Rewrite", "Route", "RouteTimeouts", "Secret", "SlowStart",
-    "TcpRoute", "WeightedBackend", "Zones", "env", "file", "policy", "weights",
+    "TcpRoute", "TlsRoute", "WeightedBackend", "Zones", "env", "file", "policy", "weights",
 ]  # fmt: skip
 
 

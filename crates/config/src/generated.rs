@@ -105,7 +105,8 @@ pub struct Listener {
     pub address: String,
     /// The port, from 1; 0, which is the default, with a Unix socket.
     pub port: u16,
-    /// What is spoken; `https` where there is `tls`.
+    /// What is spoken; `https` where there is `tls`. `tcp` passes on what comes, out of its TLS
+    /// where there is `tls`; `tls` passes TLS on, by the host that the client asks for.
     pub protocol: ListenerProtocol,
     /// How TLS is spoken.
     pub tls: Option<ListenerTls>,
@@ -138,6 +139,7 @@ pub enum ListenerProtocol {
     Http,
     Https,
     Tcp,
+    Tls,
 }
 
 /// How a listener speaks TLS. The first certificate is for clients that name no host.
@@ -954,7 +956,7 @@ pub struct Mirror {
     pub timeout: Millis,
 }
 
-/// Which TCP connections go where.
+/// Which connections go where.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct L4Route {
@@ -967,6 +969,9 @@ pub struct L4Route {
     pub to: Vec<WeightedBackend>,
     /// How long its connections may take.
     pub timeouts: L4Timeouts,
+    /// Hosts, one of which the client must ask for (SNI), `*.` for any labels in front; none asks
+    /// for none.
+    pub hosts: Vec<String>,
 }
 
 /// Which connections: all of it must fit; what is left out always fits.
@@ -977,6 +982,9 @@ pub struct L4Match {
     pub clients: Vec<String>,
     /// Networks, one of which must hold the address of this machine that the client dialled.
     pub local_addresses: Vec<String>,
+    /// Protocols, one of which the client must offer to speak inside of TLS (`acme-tls/1`); with
+    /// `type: tls` alone.
+    pub alpn: Vec<String>,
 }
 
 /// How long connections may take.

@@ -113,7 +113,7 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
     if listener.is_l4() {
         return Ok(l4::explain(snapshot, listener, question, now));
     }
-    if question.url.starts_with("tcp://") {
+    if question.url.starts_with("tcp://") || question.url.starts_with("tls://") {
         let name = &listener.name;
         return Err(format!(
             "listener `{name}` takes requests; write a method and a URL"

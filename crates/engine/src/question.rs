@@ -38,6 +38,15 @@ impl Question {
         Some(dialled.to_canonical())
     }
 
+    /// The host of the URL, without its port.
+    pub(crate) fn host(&self) -> Option<&str> {
+        let authority = split_url(&self.url).0?;
+        match authority.strip_prefix('[') {
+            Some(rest) => rest.split(']').next(),
+            None => authority.split(':').next(),
+        }
+    }
+
     /// The question as a request, through the parser of the wire.
     pub(crate) fn canonical(
         &self,

@@ -7,6 +7,7 @@
 
 mod connect;
 mod frames;
+mod hello;
 mod listener;
 mod resting;
 mod secured;
@@ -15,6 +16,7 @@ mod watch;
 
 pub use connect::{Target, connect};
 pub use frames::{Frame, FrameSocket, MAX_DESCRIPTORS, MAX_FRAME};
+pub use hello::{Hello, HelloReader, LONGEST_HELLO, NoHello};
 pub use listener::{Accepted, Listener, Peer, descriptor_limit};
 pub use resting::RestingSet;
 pub use secured::Secured;

@@ -82,6 +82,10 @@ pub fn format_entry(
             _ => b",\"protocol\":\"HTTP/1.1\"",
         });
     } else {
+        let host = batch.text(entry, Text::Host);
+        if !host.is_empty() {
+            text(out, "host", host);
+        }
         out.extend_from_slice(b",\"protocol\":\"TCP\"");
     }
     if !entry.tls.is_empty() {

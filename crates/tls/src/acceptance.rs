@@ -64,6 +64,8 @@ pub struct Terms {
     pub refuses_unknown: bool,
     /// Seals sessions.
     pub tickets: Tickets,
+    /// Whether HTTP is spoken inside of it; else whatever the client would speak is all right.
+    pub is_http: bool,
 }
 
 /// What a listener does with a ClientHello.
@@ -86,7 +88,8 @@ impl Acceptance {
             .map_err(|error| error.to_string())?
             .with_no_client_auth()
             .with_cert_resolver(resolver.clone());
-        config.alpn_protocols = PROTOCOLS.iter().map(|each| each.to_vec()).collect();
+        let protocols: &[&[u8]] = if terms.is_http { &PROTOCOLS } else { &[] };
+        config.alpn_protocols = protocols.iter().map(|each| each.to_vec()).collect();
         config.ticketer = terms.tickets.0;
         // A ticket is kept by the client: nothing of a session is kept here.
         config.session_storage = Arc::new(NoServerSessionStorage {});

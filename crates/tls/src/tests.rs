@@ -27,6 +27,7 @@ fn acceptance() -> Acceptance {
         policy: Policy::Intermediate,
         refuses_unknown: false,
         tickets: Tickets::new().unwrap(),
+        is_http: true,
     };
     Acceptance::new(terms).unwrap()
 }

@@ -21,7 +21,7 @@ DEFAULT_FILE = Path("tidegate.yaml")
 ADMIN = "admin"
 """The listener of tidegate's own pages, which is not meant unless it is named."""
 
-RAW = ("tcp",)
+RAW = ("tcp", "tls")
 """Protocols of listeners whose connections have no requests."""
 
 
@@ -60,7 +60,7 @@ class Question:
             parts, port = urlsplit(url), urlsplit(url).port
         except ValueError as error:
             stop(f"{self.url!r} is no URL: {error}", USAGE)
-        if parts.scheme not in ("", "http", "https", "tcp"):
+        if parts.scheme not in ("", "http", "https", "tcp", "tls"):
             stop(f"{self.url!r}: http:// and https:// are served; write one of them, or a path alone", USAGE)
         if url.startswith("/") and not any(name.lower() == "host" for name, _ in fields):
             fields.insert(0, ["Host", "localhost"])
@@ -80,13 +80,13 @@ def _listener(
 ) -> str | None:
     """The listener with the URL's port; of a URL without one its scheme's, or else the first of the scheme
     that is not for our own pages. A port that nobody listens at ends the command."""
-    own_port = {"https": 443, "tcp": None}.get(scheme, 80)
+    own_port = {"https": 443, "tcp": None, "tls": 443}.get(scheme, 80)
     by_port = [name for name, own in ports.items() if own == (port or own_port)]
     if port is not None and not by_port:
         known = ", ".join(f"`{name}` at {own or 'a Unix socket'}" for name, own in ports.items())
         there = f"there are {known}" if known else "there is none"
         stop(f"no listener has port {port}; {there}; write one of these ports, or `--listener NAME`", USAGE)
-    others = [name for name in ports if name != ADMIN and (name in raw) == (scheme == "tcp")]
+    others = [name for name in ports if name != ADMIN and (name in raw) == (scheme in RAW)]
     alike = [name for name in others if not scheme or (name in secured) == (scheme == "https")]
     return next(iter([*by_port, *alike, *others, *ports]), None)
 

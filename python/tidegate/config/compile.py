@@ -395,7 +395,8 @@ class _Compilation:
             path = ("routes", number)
             if not isinstance(route, Route):
                 connections.append(route_name(route))
-                self._add("l4_route", connections[-1], self._value(route), path, route)
+                value = {"hosts": [], **self._value(route)}
+                self._add("l4_route", connections[-1], value, path, route)
                 self._url_backends(route, path)
                 continue
             compiled = known.get(id(route)) or self._route(route)

@@ -13,7 +13,17 @@ from tidegate.config import addresses
 from tidegate.config.base import Model, refuse
 from tidegate.config.marks import Reads, one_or_more
 from tidegate.config.route import Route
-from tidegate.config.types import BackendRef, ControlOnly, Duration, ListenerRef, Network, RouteName, Weight
+from tidegate.config.types import (
+    BackendRef,
+    ControlOnly,
+    Duration,
+    HostPattern,
+    ListenerRef,
+    Network,
+    RouteName,
+    Text,
+    Weight,
+)
 
 _NEEDS_HTTP = "that is HTTP; leave it out, or write `type: http` and a listener with `protocol: http`"
 
@@ -25,6 +35,10 @@ class L4Match(Model):
     """Networks, one of which must hold the client's address."""
     local_addresses: Annotated[list[Network], Reads(one_or_more, "item")] = Field(default_factory=list)
     """Networks, one of which must hold the address of this machine that the client dialled."""
+
+    alpn: Annotated[list[Text], Reads(one_or_more, "item")] = Field(default_factory=list)
+    """Protocols, one of which the client must offer to speak inside of TLS (`acme-tls/1`); with `type: tls`
+    alone."""
 
     elsewhere: ClassVar[dict[str, str]] = {
         "client": "write `clients`",
@@ -79,7 +93,6 @@ def _targets(value: Any) -> Any:
 class TcpRoute(Model):
     """Which TCP connections go where."""
 
-    rust_name: ClassVar[str] = "L4Route"
     tag: ClassVar[str | None] = "tcp"
 
     name: Annotated[RouteName | None, ControlOnly()] = None
@@ -100,7 +113,8 @@ class TcpRoute(Model):
     """How long its connections may take."""
 
     elsewhere: ClassVar[dict[str, str]] = {
-        "hosts": "a TCP connection names no host; match by `clients` or `local_addresses`, or by listener",
+        "hosts": "a TCP connection names no host; write `type: tls` and a listener with `protocol: tls`, "
+        "or match by `clients` or `local_addresses`",
         "clients": "write `match: { clients: ... }`, or `clients` on the listener to refuse others",
     } | dict.fromkeys(
         (
@@ -121,8 +135,31 @@ class TcpRoute(Model):
                 raise refuse(f"`{name}` is there twice; add the weights up", "rule")
         return backends
 
+    @model_validator(mode="after")
+    def _reads_no_hello(self) -> TcpRoute:
+        if self.match.alpn and type(self).tag == "tcp":
+            says = "`alpn` is what TLS clients ask for; write `type: tls` and a listener with `protocol: tls`"
+            raise refuse(says, "rule")
+        return self
 
-_BY_TYPE: dict[str, type[TcpRoute]] = {"tcp": TcpRoute}
+
+class TlsRoute(TcpRoute):
+    """Which TLS connections go where, by the host that the client asks for; what is in them is not read."""
+
+    tag: ClassVar[str | None] = "tls"
+
+    type: Annotated[Literal["tls"], ControlOnly()] = "tls"  # type: ignore[assignment]
+    """What it carries: connections of a listener with `protocol: tls`."""
+    hosts: Annotated[list[HostPattern], Reads(one_or_more, "item")] = Field(default_factory=list)
+    """Hosts, one of which the client must ask for (SNI), `*.` for any labels in front; with or without one if
+    left out."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        key: value for key, value in TcpRoute.elsewhere.items() if key != "hosts"
+    }
+
+
+_BY_TYPE: dict[str, type[TcpRoute]] = {"tcp": TcpRoute, "tls": TlsRoute}
 
 
 class _Told(Reads):
@@ -153,5 +190,5 @@ def backend_names(route: Route | TcpRoute) -> list[str]:
     return [*names, route.mirror.to] if route.mirror is not None else names
 
 
-AnyRoute = Annotated[Route | TcpRoute, _Told(lambda value: value, Route, TcpRoute, only=True)]
+AnyRoute = Annotated[Route | TcpRoute, _Told(lambda value: value, Route, TcpRoute, TlsRoute, only=True)]
 """A route of any type."""

@@ -15,10 +15,10 @@ from tidegate.config.secure import ListenerRedirect
 from tidegate.config.tls import ListenerTls
 from tidegate.config.types import ByteSize, Choice, Duration, Flag, ListenerAddress
 
-_NOT_YET_PROTOCOLS = frozenset({"http2", "http3", "h2c", "tls", "udp", "dns", "forward", "quic"})
+_NOT_YET_PROTOCOLS = frozenset({"http2", "http3", "h2c", "udp", "dns", "forward", "quic"})
 
 ListenerProtocol = Annotated[
-    Literal["http", "https", "tcp"],
+    Literal["http", "https", "tcp", "tls"],
     Choice("ListenerProtocol", not_yet=_NOT_YET_PROTOCOLS, doc="What is spoken on a listener."),
 ]
 
@@ -77,7 +77,8 @@ class Listener(Model):
     port: Annotated[int, Field(ge=0, le=65535, strict=True)] = 0
     """The port, from 1; 0, which is the default, with a Unix socket."""
     protocol: ListenerProtocol = "http"
-    """What is spoken; `https` where there is `tls`."""
+    """What is spoken; `https` where there is `tls`. `tcp` passes on what comes, out of its TLS where there is
+    `tls`; `tls` passes TLS on, by the host that the client asks for."""
     tls: ListenerTls | None = None
     """How TLS is spoken."""
     redirect: ListenerRedirect | None = None
@@ -135,10 +136,11 @@ class Listener(Model):
         if self.protocol == "https" and self.tls is None:
             example = "`tls: { certificates: [{ cert: site.pem, key: site.key }] }`"
             raise refuse(f"`protocol: https` needs certificates; write {example}, or `tls: dev`", "rule")
-        if self.is_l4 and self.tls is not None:
-            raise refuse(
-                "`tls` with `protocol: tcp` does not exist yet in this version; leave it out", "rule"
-            )
+        if self.protocol == "tls" and self.tls is not None:
+            says = "`protocol: tls` passes TLS on unread; leave `tls` out, or write `protocol: tcp`"
+            raise refuse(says, "rule")
+        if self.is_l4 and self.tls is not None and self.tls.hsts is not None:
+            raise refuse("`hsts` is for HTTP; leave it out with `protocol: tcp`", "rule")
         if self.protocol == "http" and self.tls is not None:
             raise refuse("with `tls` it is `protocol: https`; write that, or leave `tls` out", "rule")
         if self.redirect is not None and self.tls is not None:
@@ -148,7 +150,7 @@ class Listener(Model):
     @property
     def is_l4(self) -> bool:
         """Whether it takes connections as they are, and knows of no requests."""
-        return self.protocol == "tcp"
+        return self.protocol in ("tcp", "tls")
 
     @model_validator(mode="after")
     def _speaks_no_http(self) -> Listener:

@@ -22,7 +22,9 @@ def route_name(route: Route | TcpRoute) -> str:
     if isinstance(route, Route):
         what = ",".join(route.hosts) + match_text(route.match)
     else:
-        what = " ".join([route.type, *_addresses(route.match)])
+        hosts = getattr(route, "hosts", ())
+        parts = [route.type, *hosts, *(f"alpn:{each}" for each in route.match.alpn)]
+        what = " ".join([*parts, *_addresses(route.match)])
     text = f"{listeners + '|' if listeners else ''}{what}".strip()
     if not text.isprintable():
         text = "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)

@@ -11,6 +11,7 @@ from tidegate.config.backend import Backend, Endpoint
 from tidegate.config.base import Model
 from tidegate.config.function import FunctionKind
 from tidegate.config.gateway_settings import GatewaySettings
+from tidegate.config.l4 import TcpRoute
 from tidegate.config.listener import Listener
 from tidegate.config.secure import ListenerRedirect
 from tidegate.config.tls import Certificate, ListenerTls
@@ -20,6 +21,7 @@ from tidegate.config.types import (
     FieldName,
     FilePath,
     Flag,
+    HostPattern,
     Port,
     QueryName,
     RouteName,
@@ -98,6 +100,15 @@ class EndpointWire(Endpoint):
 
     found_by: Text
     """Who named it: `configuration`, `operator`, `registration`, or a kind of discovery."""
+
+
+class L4RouteWire(TcpRoute):
+    """Which connections go where."""
+
+    rust_name: ClassVar[str] = "L4Route"
+
+    hosts: list[HostPattern]
+    """Hosts, one of which the client must ask for (SNI), `*.` for any labels in front; none asks for none."""
 
 
 class RouteOrder(Model):

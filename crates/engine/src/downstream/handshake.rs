@@ -12,7 +12,7 @@ use tidegate_telemetry::{LogEntry, TEXTS, Text};
 use tidegate_tls::Refusal;
 
 /// What the handshake came to.
-pub(super) enum Shaken {
+pub(crate) enum Shaken {
     /// Requests may come.
     Done,
     /// The client speaks HTTP without TLS, and is told in its own words.
@@ -48,13 +48,13 @@ impl Downstream {
     }
 
     /// Sets the deadline of the handshake, from now on.
-    pub(super) fn begin_handshake(&self) {
+    pub(crate) fn begin_handshake(&self) {
         let limit = self.listener.config.timeouts.handshake.0;
         self.timer.set(self.thread.moment().after_millis(limit));
     }
 
     /// Does what there is to do of the handshake.
-    pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Shaken> {
+    pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Shaken> {
         let Some(tls) = &self.listener.tls else {
             return Poll::Ready(Shaken::Done);
         };
@@ -97,7 +97,7 @@ impl Downstream {
     }
 
     /// It is no request: it is in the log, and among those that were counted it is not.
-    fn log_refusal(&self, refusal: Refusal) {
+    pub(crate) fn log_refusal(&self, refusal: Refusal) {
         let thread = &self.thread;
         let mut entry = LogEntry::new(self.peer.address());
         entry.error = Some(ErrorKind::TlsHandshakeError);

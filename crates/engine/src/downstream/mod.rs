@@ -33,7 +33,7 @@ pub(crate) use absence::{Absence, Expired};
 use connection::{After, Waited};
 pub(crate) use connection::{Downstream, Rest};
 pub(crate) use exchange::head_limits;
-use handshake::Shaken;
+pub(crate) use handshake::Shaken;
 use head::{Head, Reading};
 pub(crate) use internal::metrics_text;
 pub(crate) use journey::Journey;

@@ -7,6 +7,7 @@ use crate::tell;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use tidegate_core::Moment;
+use tidegate_net::Hello;
 
 /// What becomes of a connection to `listener`, as [`crate::explain::explain`] tells it of requests.
 pub(crate) fn explain(
@@ -18,11 +19,20 @@ pub(crate) fn explain(
     let client = question.client.unwrap_or(IpAddr::from([127, 0, 0, 1]));
     let client = client.to_canonical();
     let local = question.local_address(&listener.config.address);
+    // What a client would name: not an address.
+    let host = question.host().filter(|_| listener.is_passing());
+    let name = host.filter(|host| host.parse::<IpAddr>().is_err());
+    let name = name.map(str::to_ascii_lowercase);
     let mut told = json!({
         "listener": &*listener.name,
         "client": client.to_string(),
         "local_address": local.map(|local| local.to_string()),
+        "host": name,
     });
+    let hello = Hello {
+        name: name.clone(),
+        protocols: Vec::new(),
+    };
     let rest = if !listener.admission.admits(client) {
         let detail = "the client's address is not admitted";
         json!({"outcome": "reject", "kind": "connection_refused", "detail": detail})
@@ -30,6 +40,7 @@ pub(crate) fn explain(
         let ends = Ends {
             client,
             local: &|| local,
+            hello: Some(&hello),
         };
         match snapshot.l4.find(&listener.name, &ends) {
             None => json!({"outcome": "not_found"}),

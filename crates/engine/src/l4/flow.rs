@@ -21,6 +21,8 @@ pub(super) struct Account {
     route: Option<Arc<L4RoutePlan>>,
     pub(super) backend: Option<Arc<str>>,
     endpoint: Option<Arc<Endpoint>>,
+    /// The host that a TLS client asked for, where that was read.
+    pub(super) host: Option<String>,
 }
 
 impl Account {
@@ -37,6 +39,7 @@ impl Account {
             route: None,
             backend: None,
             endpoint: None,
+            host: None,
         }
     }
 
@@ -95,6 +98,7 @@ impl Account {
         for (which, text) in [
             (Text::RequestId, id.as_str()),
             (Text::Listener, &downstream.listener.name),
+            (Text::Host, self.host.as_deref().unwrap_or_default()),
             (Text::Route, route),
             (Text::Backend, self.backend.as_deref().unwrap_or_default()),
             (Text::Endpoint, endpoint.map_or("", |each| &each.address)),

@@ -7,6 +7,7 @@
 
 mod explain;
 mod flow;
+mod hello;
 mod open;
 mod plan;
 mod serve;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From a connection that was let in to one with an endpoint behind it.
 use super::flow::{Account, Flow};
+use super::hello::{read_hello, say_unknown_name};
 use super::plan::Ends;
 use crate::decide;
-use crate::downstream::{Downstream, Record};
+use crate::downstream::{Downstream, Record, Shaken};
 use crate::snapshot::BackendPlan;
 use crate::thread::Connection;
 use crate::upstream::{Lost, MAX_CONNECTS, Place, Wait};
 use smallvec::SmallVec;
+use std::future::poll_fn;
 use std::sync::Arc;
 use tidegate_core::ErrorKind;
 use tidegate_telemetry::LogEntry;
@@ -17,19 +19,31 @@ type Failed = (ErrorKind, &'static str);
 
 /// Finds the connection's route and gets it to an endpoint; `None` when it came to nothing, which the
 /// log has been told, and the client by a reset.
-pub(super) async fn open(downstream: Box<Downstream>) -> Option<Box<Flow>> {
+pub(super) async fn open(mut downstream: Box<Downstream>) -> Option<Box<Flow>> {
     let thread = downstream.thread.clone();
-    let current = thread.current();
     let started = thread.moment();
+    let hello = match downstream.listener.is_passing() {
+        true => Some(read_hello(&mut downstream).await?),
+        false => {
+            shake(&mut downstream).await?;
+            None
+        }
+    };
+    let current = thread.current();
     let client = downstream.peer.address();
     let mut account = Account::new(&downstream, started, current.snapshot.number);
+    account.host = hello.as_ref().and_then(|hello| hello.name.clone());
     let local = || downstream.stream.local_address();
     let ends = Ends {
         client,
         local: &local,
+        hello: hello.as_ref(),
     };
     let Some(route) = current.snapshot.l4.find(&downstream.listener.name, &ends) else {
         let why = "no route takes the connection";
+        if hello.is_some() {
+            say_unknown_name(&downstream);
+        }
         account.refuse(&downstream, ErrorKind::DestinationNotFound, why);
         return None;
     };
@@ -53,6 +67,18 @@ pub(super) async fn open(downstream: Box<Downstream>) -> Option<Box<Flow>> {
             account.refuse(&downstream, kind, detail);
             None
         }
+    }
+}
+
+/// Shakes hands where TLS ends here; `None` when that came to nothing.
+async fn shake(downstream: &mut Downstream) -> Option<()> {
+    if !downstream.stream.is_secured() {
+        return Some(());
+    }
+    downstream.begin_handshake();
+    match poll_fn(|cx| downstream.poll_handshake(cx)).await {
+        Shaken::Done => Some(()),
+        Shaken::Bare(_) | Shaken::Over => None,
     }
 }
 

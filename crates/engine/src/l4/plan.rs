@@ -5,12 +5,15 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tidegate_config::{L4Route, L4Timeouts};
+use tidegate_net::Hello;
 use tidegate_telemetry::SharedL4Stats;
 
 /// A route of connections as the engine runs it.
 pub(crate) struct L4RoutePlan {
     pub(crate) name: Arc<str>,
     pub(crate) listeners: Vec<String>,
+    hosts: Vec<String>,
+    alpn: Vec<String>,
     clients: Vec<IpNet>,
     local_addresses: Vec<IpNet>,
     pub(crate) backends: Vec<(Arc<str>, u32)>,
@@ -34,6 +37,8 @@ impl L4RoutePlan {
         let backends: Vec<_> = backends.collect();
         Ok(Self {
             name: name.into(),
+            hosts: config.hosts,
+            alpn: config.matches.alpn,
             clients: networks(&config.matches.clients)?,
             local_addresses: networks(&config.matches.local_addresses)?,
             total: backends.iter().map(|(_, weight)| u64::from(*weight)).sum(),
@@ -45,15 +50,24 @@ impl L4RoutePlan {
     }
 
     /// How precise it is: of two that fit, the more precise one takes the connection.
-    fn precision(&self) -> (bool, bool) {
-        (!self.clients.is_empty(), !self.local_addresses.is_empty())
+    fn precision(&self) -> (bool, bool, bool) {
+        (
+            !self.alpn.is_empty(),
+            !self.clients.is_empty(),
+            !self.local_addresses.is_empty(),
+        )
     }
 
     fn fits(&self, ends: &Ends<'_>) -> bool {
         let holds = |networks: &[IpNet], address: IpAddr| {
             networks.iter().any(|network| network.contains(&address))
         };
-        (self.clients.is_empty() || holds(&self.clients, ends.client))
+        let asks = |protocol: &String| {
+            let mut asked = ends.hello.iter().flat_map(|hello| &hello.protocols);
+            asked.any(|asked| asked == protocol.as_bytes())
+        };
+        (self.alpn.is_empty() || self.alpn.iter().any(asks))
+            && (self.clients.is_empty() || holds(&self.clients, ends.client))
             && (self.local_addresses.is_empty()
                 || (ends.local)().is_some_and(|local| holds(&self.local_addresses, local)))
     }
@@ -65,26 +79,70 @@ pub(crate) struct Ends<'a> {
     pub(crate) client: IpAddr,
     /// The address that was dialled, likewise; asked for by those routes alone that match by it.
     pub(crate) local: &'a dyn Fn() -> Option<IpAddr>,
+    /// What a TLS client asked for, where that was read.
+    pub(crate) hello: Option<&'a Hello>,
+}
+
+type Routes = Vec<Arc<L4RoutePlan>>;
+
+/// The routes of one listener.
+#[derive(Default)]
+struct ByHost {
+    exact: HashMap<String, Routes>,
+    /// By what follows the `*.`, for any labels in front.
+    below: HashMap<String, Routes>,
+    /// Those without hosts.
+    any: Routes,
+}
+
+impl ByHost {
+    fn lists(&mut self) -> impl Iterator<Item = &mut Routes> {
+        let hosts = self.exact.values_mut().chain(self.below.values_mut());
+        hosts.chain(std::iter::once(&mut self.any))
+    }
+
+    fn add(&mut self, route: &Arc<L4RoutePlan>) {
+        if route.hosts.is_empty() {
+            self.any.push(route.clone());
+        }
+        for host in &route.hosts {
+            let list = match host.strip_prefix("*.") {
+                Some(parent) => self.below.entry(parent.to_owned()).or_default(),
+                None => self.exact.entry(host.clone()).or_default(),
+            };
+            list.push(route.clone());
+        }
+    }
+
+    /// An exact host goes before a wildcard, the longest first, where something under it fits.
+    fn find(&self, ends: &Ends<'_>) -> Option<&Arc<L4RoutePlan>> {
+        let of = |list: &'_ Routes| list.iter().position(|route| route.fits(ends));
+        let name = ends.hello.and_then(|hello| hello.name.as_deref());
+        let exact = name.and_then(|name| self.exact.get(name)).into_iter();
+        let parents = name.into_iter().flat_map(|name| name.match_indices('.'));
+        let below = parents.filter_map(|(at, _)| self.below.get(name?.get(at + 1..)?));
+        let mut lists = exact.chain(below).chain(std::iter::once(&self.any));
+        lists.find_map(|list| list.get(of(list)?))
+    }
 }
 
 /// All routes of connections, by listener.
 #[derive(Default)]
 pub(crate) struct L4Table {
     /// In the order of the file.
-    pub(crate) routes: Vec<Arc<L4RoutePlan>>,
-    by_listener: HashMap<String, Vec<Arc<L4RoutePlan>>>,
+    pub(crate) routes: Routes,
+    by_listener: HashMap<String, ByHost>,
 }
 
 impl L4Table {
-    pub(crate) fn new(routes: Vec<Arc<L4RoutePlan>>) -> Self {
-        let mut by_listener: HashMap<String, Vec<Arc<L4RoutePlan>>> = HashMap::new();
+    pub(crate) fn new(routes: Routes) -> Self {
+        let mut by_listener: HashMap<String, ByHost> = HashMap::new();
         for route in &routes {
             for listener in &route.listeners {
-                let list = by_listener.entry(listener.clone()).or_default();
-                list.push(route.clone());
+                by_listener.entry(listener.clone()).or_default().add(route);
             }
         }
-        for list in by_listener.values_mut() {
+        for list in by_listener.values_mut().flat_map(ByHost::lists) {
             // Stable: among equals the first in the file wins.
             list.sort_by_key(|route| std::cmp::Reverse(route.precision()));
         }
@@ -96,7 +154,6 @@ impl L4Table {
 
     /// The route that takes a connection.
     pub(crate) fn find(&self, listener: &str, ends: &Ends<'_>) -> Option<&Arc<L4RoutePlan>> {
-        let mut list = self.by_listener.get(listener)?.iter();
-        list.find(|route| route.fits(ends))
+        self.by_listener.get(listener)?.find(ends)
     }
 }

@@ -148,9 +148,10 @@ impl ListenerPlan {
         let error_pages = ErrorPages::build(std::mem::take(&mut config.error_pages))?;
         let maintenance = build_maintenance(config.maintenance.take())?;
         let filters = FilterPlan::build_all(&config.policies)?;
+        let is_http = config.protocol == ListenerProtocol::Https;
         // The keys are not needed again, and the plan is kept.
         let tls = match config.tls.take() {
-            Some(tls) => Some(Box::new(TlsPlan::build(name, &tls, registry)?)),
+            Some(tls) => Some(Box::new(TlsPlan::build(name, &tls, registry, is_http)?)),
             None => None,
         };
         Ok(Self {
@@ -168,9 +169,17 @@ impl ListenerPlan {
 }
 
 impl ListenerPlan {
+    /// Whether it passes TLS on unread.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.config.protocol == ListenerProtocol::Tls
+    }
+
     /// Whether it takes connections as they are, and knows of no requests.
     pub(crate) fn is_l4(&self) -> bool {
-        self.config.protocol == ListenerProtocol::Tcp
+        matches!(
+            self.config.protocol,
+            ListenerProtocol::Tcp | ListenerProtocol::Tls
+        )
     }
 }
 

@@ -41,6 +41,7 @@ impl TlsPlan {
         listener: &str,
         config: &ListenerTls,
         registry: &Registry,
+        is_http: bool,
     ) -> Result<Self, String> {
         let (mut certificates, mut shown, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
         for each in &config.certificates {
@@ -73,6 +74,7 @@ impl TlsPlan {
             },
             refuses_unknown: config.unknown_name == UnknownName::Refuse,
             tickets: registry.tickets(listener)?,
+            is_http,
         })?;
         Ok(Self {
             acceptance,

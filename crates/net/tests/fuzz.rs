@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The fuzz targets of this crate, run briefly and on a stable compiler. See docs/internals/fuzzing.md.
+#[path = "../../../fuzz/targets/mutate.rs"]
+mod mutate;
+#[path = "../../../fuzz/targets/tls_hello.rs"]
+mod tls_hello;
+
+use mutate::{mutated, seeds};
+use proptest::prelude::*;
+
+#[test]
+fn the_seeds_of_tls_hello_are_taken() {
+    for seed in seeds("tls_hello") {
+        assert!(tls_hello::run(&seed), "{}", seed.escape_ascii());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn tls_hello_holds_on_any_bytes(bytes in mutated("tls_hello", tls_hello::PIECES)) {
+        tls_hello::run(&bytes);
+    }
+}
