@@ -112,6 +112,9 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// Whether clients are sent to HTTPS.
     pub redirect: Option<ListenerRedirect>,
+    /// Whether HTTP/2 is spoken: with `tls`, with whoever offers it, unless `false`; without `tls`
+    /// only if `true`, with whoever begins with it (prior knowledge).
+    pub http2: Option<bool>,
     /// What one client may cost.
     pub limits: ListenerLimits,
     /// How long a client is waited for.
@@ -224,6 +227,8 @@ pub struct ListenerLimits {
     pub target_size: Octets,
     /// A request's body; more is a 413. Upgraded connections and event streams are not counted.
     pub body_size: Octets,
+    /// Requests at a time on one connection of HTTP/2; more are refused, and may be sent again.
+    pub streams: u16,
     /// Connections at a time.
     pub connections: u32,
     /// Connections at a time from one address (IPv6: from one /64); trusted proxies are exempt.

@@ -45,6 +45,8 @@ pub enum Event<'a> {
         stream: u32,
         /// Why.
         kind: ErrorKind,
+        /// It is a HEAD, whose answer has no content.
+        is_head: bool,
         /// No content follows.
         ends: bool,
     },

@@ -61,14 +61,17 @@ pub enum Version {
     Http10,
     /// HTTP/1.1
     Http11,
+    /// HTTP/2
+    Http2,
 }
 
 impl Version {
-    /// As `Via` names it: `1.0` or `1.1` (RFC 9110 §7.6.3).
+    /// As `Via` names it: `1.0`, `1.1` or `2` (RFC 9110 §7.6.3, RFC 9113 §1).
     pub fn number(self) -> &'static str {
         match self {
             Self::Http10 => "1.0",
             Self::Http11 => "1.1",
+            Self::Http2 => "2",
         }
     }
 
@@ -77,6 +80,16 @@ impl Version {
         match self {
             Self::Http10 => "HTTP/1.0",
             Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        }
+    }
+
+    /// Ten times its number: 10, 11 or 20.
+    pub fn tenths(self) -> u8 {
+        match self {
+            Self::Http10 => 10,
+            Self::Http11 => 11,
+            Self::Http2 => 20,
         }
     }
 }

@@ -74,7 +74,7 @@ pub struct LogEntry {
     pub status: u16,
     /// Tries beyond the first.
     pub retries: u8,
-    /// 10 or 11.
+    /// Of HTTP, times ten: 10, 11 or 20.
     pub version: u8,
     /// The version of TLS; empty without.
     pub tls: &'static str,

@@ -103,7 +103,11 @@ fn format_span(out: &mut Vec<u8>, batch: &LogBatch, entry: &LogEntry, format: &L
     if !query.is_empty() {
         text(out, "url.query", &redacted(query, format));
     }
-    let version: &[u8] = if entry.version == 10 { b"1.0" } else { b"1.1" };
+    let version: &[u8] = match entry.version {
+        10 => b"1.0",
+        20 => b"2",
+        _ => b"1.1",
+    };
     text(out, "network.protocol.version", version);
     if let Some(version) = entry.tls.strip_prefix("TLSv") {
         text(out, "tls.protocol.name", b"tls");

@@ -7,8 +7,31 @@ use rustls::{ServerConfig, SupportedProtocolVersion, version};
 use std::fmt;
 use std::sync::Arc;
 
-/// What is spoken inside of TLS, by the names of ALPN (RFC 7301).
-const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+/// HTTP/2 by the name of ALPN (RFC 7301, RFC 9113 §3.2).
+pub(crate) const HTTP2: &[u8] = b"h2";
+
+/// What is spoken inside of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocols {
+    /// HTTP/2 with whoever offers it, else HTTP/1.
+    Http2,
+    /// HTTP/1 alone.
+    Http1,
+    /// Whatever the client would speak.
+    Any,
+}
+
+impl Protocols {
+    /// By the names of ALPN, the best first; none where all will do.
+    fn names(self) -> &'static [&'static [u8]] {
+        const ALL: &[&[u8]] = &[HTTP2, b"http/1.1", b"http/1.0"];
+        match self {
+            Self::Http2 => ALL,
+            Self::Http1 => &[b"http/1.1", b"http/1.0"],
+            Self::Any => &[],
+        }
+    }
+}
 
 /// Versions and ciphers, by the names that Mozilla gave them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +87,8 @@ pub struct Terms {
     pub refuses_unknown: bool,
     /// Seals sessions.
     pub tickets: Tickets,
-    /// Whether HTTP is spoken inside of it; else whatever the client would speak is all right.
-    pub is_http: bool,
+    /// What is spoken inside of it.
+    pub protocols: Protocols,
 }
 
 /// What a listener does with a ClientHello.
@@ -88,8 +111,8 @@ impl Acceptance {
             .map_err(|error| error.to_string())?
             .with_no_client_auth()
             .with_cert_resolver(resolver.clone());
-        let protocols: &[&[u8]] = if terms.is_http { &PROTOCOLS } else { &[] };
-        config.alpn_protocols = protocols.iter().map(|each| each.to_vec()).collect();
+        let spoken = terms.protocols.names().iter();
+        config.alpn_protocols = spoken.map(|each| each.to_vec()).collect();
         config.ticketer = terms.tickets.0;
         // A ticket is kept by the client: nothing of a session is kept here.
         config.session_storage = Arc::new(NoServerSessionStorage {});

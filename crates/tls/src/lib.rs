@@ -17,7 +17,7 @@ mod session;
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 
-pub use acceptance::{Acceptance, Policy, Terms, Tickets};
+pub use acceptance::{Acceptance, Policy, Protocols, Terms, Tickets};
 pub use certificate::{Certificate, Files, Validity, validity};
 pub use details::{Details, details};
 pub use refusal::Refusal;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use crate::acceptance::HTTP2;
 use crate::{Acceptance, Refusal};
 use rustls::server::Acceptor;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
@@ -20,6 +21,8 @@ pub struct Told {
     pub cipher: &'static str,
     /// Whether an earlier session was taken up again.
     pub is_resumed: bool,
+    /// Whether HTTP/2 was agreed on.
+    pub is_http2: bool,
 }
 
 /// A connection that has not said what it wants.
@@ -328,5 +331,6 @@ fn told(connection: &ServerConnection) -> Told {
             other => other,
         },
         is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+        is_http2: connection.alpn_protocol() == Some(HTTP2),
     }
 }

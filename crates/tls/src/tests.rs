@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::{Acceptance, Certificate, Files, Policy, Refusal, Session, Terms, Tickets, validity};
+use crate::{
+    Acceptance, Certificate, Files, Policy, Protocols, Refusal, Session, Terms, Tickets, validity,
+};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -27,7 +29,7 @@ fn acceptance() -> Acceptance {
         policy: Policy::Intermediate,
         refuses_unknown: false,
         tickets: Tickets::new().unwrap(),
-        is_http: true,
+        protocols: Protocols::Http1,
     };
     Acceptance::new(terms).unwrap()
 }

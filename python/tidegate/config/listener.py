@@ -42,6 +42,8 @@ class ListenerLimits(Model):
     """The request target; more is a 414."""
     body_size: ByteSize = ByteSize("10MiB")
     """A request's body; more is a 413. Upgraded connections and event streams are not counted."""
+    streams: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 100
+    """Requests at a time on one connection of HTTP/2; more are refused, and may be sent again."""
     connections: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] = 10_000
     """Connections at a time."""
     connections_per_address: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] = 1_000
@@ -83,6 +85,9 @@ class Listener(Model):
     """How TLS is spoken."""
     redirect: ListenerRedirect | None = None
     """Whether clients are sent to HTTPS. Only routes that name the listener are served on it then."""
+    http2: Flag | None = None
+    """Whether HTTP/2 is spoken: with `tls`, with whoever offers it, unless `false`; without `tls` only
+    if `true`, with whoever begins with it (prior knowledge)."""
     limits: ListenerLimits = ListenerLimits()
     """What one client may cost."""
     timeouts: ListenerTimeouts = ListenerTimeouts()
@@ -101,7 +106,7 @@ class Listener(Model):
     """Whether requests are answered with a 503; without it, what the gateway says."""
 
     not_yet: ClassVar[dict[str, str]] = {
-        "proxy_protocol": "", "http2": "", "http3": "",
+        "proxy_protocol": "", "http3": "",
     }  # fmt: skip
 
     elsewhere: ClassVar[dict[str, str]] = {

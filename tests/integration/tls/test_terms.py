@@ -45,8 +45,8 @@ def test_intermediate_has_no_old_version_and_no_weak_cipher(authority: Authority
 
 def test_a_client_that_wants_another_protocol_is_told_so(authority: Authority, pair: Pair) -> None:
     other, both = authority.client(), authority.client()
-    other.set_alpn_protocols(["h2"])
-    both.set_alpn_protocols(["h2", "http/1.1"])
+    other.set_alpn_protocols(["spdy/3"])
+    both.set_alpn_protocols(["spdy/3", "http/1.1"])
     with gateway(configuration(pair.listener())) as running:
         with secured(running, both) as client:
             assert client.selected_alpn_protocol() == "http/1.1"

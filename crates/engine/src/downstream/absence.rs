@@ -31,6 +31,11 @@ impl Absence {
         cx: &mut Context<'_>,
         at: Moment,
     ) -> Poll<Expired> {
+        if let Some(stream) = downstream.stream.stream()
+            && stream.poll_gone(cx)
+        {
+            return Poll::Ready(Expired::ClientGone);
+        }
         loop {
             let now = downstream.thread.moment();
             let look_at = *self.look_at.get_or_insert(now.after_millis(LOOK_MS));

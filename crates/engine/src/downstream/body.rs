@@ -24,7 +24,7 @@ impl Downstream {
         }
         if exchange.request.expects_continue() && self.buffer.is_empty() && !journey.upload.is_done
         {
-            self.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.ask_to_continue()
                 .await
                 .map_err(|_| UploadError::Gone)?;
         }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::head::Head;
+use super::http2;
+use super::wire::Wire;
 use crate::memory::Level;
 use crate::snapshot::{Counted, ListenerPlan, Snapshot};
 use crate::thread::{BUFFER, Buffer, Current, Holding, Thread, Timer};
@@ -61,7 +63,7 @@ impl Drop for Place {
 pub(crate) struct Downstream {
     pub(crate) thread: Rc<Thread>,
     pub(crate) listener: Arc<ListenerPlan>,
-    pub(crate) stream: Stream,
+    pub(crate) stream: Wire,
     pub(crate) peer: Peer,
     pub(crate) timer: Timer,
     /// Bytes read and not used yet.
@@ -80,7 +82,8 @@ pub(crate) struct Downstream {
     is_cut: bool,
     /// When it has been idle for too long.
     idle_until: Moment,
-    place: Place,
+    /// None of a stream: its connection has it.
+    place: Option<Place>,
     /// What it holds, and how it is ended when memory is short.
     pub(crate) holding: Holding,
 }
@@ -175,7 +178,7 @@ impl Downstream {
             holding: Holding::new(thread.clone()),
             thread,
             listener,
-            stream,
+            stream: Wire::Whole(stream),
             peer,
             buffer: Buffer::default(),
             peer_text: peer_text(peer),
@@ -186,21 +189,46 @@ impl Downstream {
             is_trusted: false,
             is_cut: false,
             idle_until,
-            place,
+            place: Some(place),
         })
     }
 
-    /// Leaves of an idle connection what has to stay.
-    pub(crate) fn rest(self) -> Rest {
-        let (fd, tls) = self.stream.into_parts();
-        Rest {
+    /// What serves one stream of the connection that this is.
+    pub(super) fn of_stream(&self, stream: http2::Stream) -> Box<Self> {
+        let thread = self.thread.clone();
+        Box::new(Self {
+            timer: thread.timers.timer(),
+            holding: Holding::new(thread.clone()),
+            thread,
+            listener: self.listener.clone(),
+            stream: Wire::Stream(stream),
+            peer: self.peer,
+            buffer: Buffer::default(),
+            peer_text: self.peer_text.clone(),
+            local: OnceCell::new(),
+            number: self.number,
+            index: self.index,
+            is_trusted: self.is_trusted,
+            is_cut: false,
+            idle_until: self.idle_until,
+            place: None,
+        })
+    }
+
+    /// Leaves of an idle connection what has to stay; `None` of a stream, which does not rest.
+    pub(crate) fn rest(self) -> Option<Rest> {
+        let (Wire::Whole(stream), Some(place)) = (self.stream, self.place) else {
+            return None;
+        };
+        let (fd, tls) = stream.into_parts();
+        Some(Rest {
             fd,
             tls,
             peer: self.peer,
             listener: self.listener,
             idle_until: self.idle_until,
-            place: self.place,
-        }
+            place,
+        })
     }
 
     /// The listener's place in `current`; `None` when it is no longer there. Its newest settings
@@ -248,7 +276,10 @@ impl Downstream {
     /// Waits for the first byte of a request.
     pub(crate) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Waited> {
         // Before anything that ends the connection: what has already come is served.
-        if let Poll::Ready(outcome) = self.stream.poll_readable(cx) {
+        let Some(stream) = self.stream.whole() else {
+            return Poll::Ready(Waited::Over);
+        };
+        if let Poll::Ready(outcome) = stream.poll_readable(cx) {
             return Poll::Ready(match outcome {
                 Ok(()) => Waited::Request,
                 Err(_) => Waited::Over,
@@ -281,7 +312,7 @@ impl Downstream {
 
     /// Whether no further request is wanted: the node ends, is out of memory, or the listener
     /// is gone.
-    fn is_unwanted(&self) -> bool {
+    pub(super) fn is_unwanted(&self) -> bool {
         let current = self.thread.current();
         let snapshot = &current.snapshot;
         let name = &self.listener.name;
@@ -298,7 +329,10 @@ impl Downstream {
         let limits = &self.listener.config.limits;
         let most = (limits.header_size.0 + limits.target_size.0) as usize;
         self.buffer = self.thread.buffers.take();
-        let outcome = self.stream.read_now(self.buffer.room(most));
+        let Some(stream) = self.stream.whole() else {
+            return Some(Waited::Over);
+        };
+        let outcome = stream.read_now(self.buffer.room(most));
         let waited = match outcome {
             Ok(0) => Some(Waited::Over),
             Ok(count) => {
@@ -325,14 +359,21 @@ impl Downstream {
                         break After::Idle;
                     }
                 }
+                Head::Whole(request) => {
+                    self.exchange_read(*request).await;
+                    break After::Over;
+                }
                 Head::Closed => break After::Over,
                 Head::Refused(reject) => {
-                    let is_head = self.buffer.data().starts_with(b"HEAD ");
+                    let is_head = match &self.stream {
+                        Wire::Whole(_) => self.buffer.data().starts_with(b"HEAD "),
+                        Wire::Stream(stream) => stream.is_head,
+                    };
                     self.refuse(&reject, is_head).await;
                     break After::Over;
                 }
             }
-            let limits = super::exchange::head_limits(&self.listener.config.limits);
+            let limits = super::receive::head_limits(&self.listener.config.limits);
             match self.scan(&mut HeadScanner::new(), &limits) {
                 Some(next) => head = next,
                 None => return After::Begun,
@@ -388,7 +429,7 @@ impl Downstream {
 
     /// Says that nothing more will come, and reads on for a while; nothing of the kind after a cut.
     pub(crate) async fn linger(&mut self) {
-        if self.is_cut {
+        if self.is_cut || self.stream.stream().is_some() {
             return;
         }
         self.stream.shutdown_write();

@@ -4,6 +4,7 @@ use super::connection::Downstream;
 use super::filters::{run_request_filters, run_response_filters};
 use super::internal;
 use super::journey::Journey;
+use super::receive::head_limits;
 use super::record::Record;
 use super::reply::fixed_answer;
 use super::trace;
@@ -17,67 +18,30 @@ use crate::thread::{Current, LARGE};
 use crate::upstream::{self, Outcome};
 use std::rc::Rc;
 use std::sync::Arc;
-use tidegate_config::{BackendProtocol, ListenerLimits};
+use tidegate_config::BackendProtocol;
 use tidegate_contract::{Answer, Client, Exchange};
-use tidegate_core::ErrorKind;
-use tidegate_http::{HeadLimits, parse_request};
-use tidegate_request::{FieldId, Fields, Framing, Method, Options, Reject, Request, Response};
+use tidegate_core::{ErrorKind, Moment};
+use tidegate_request::{FieldId, Fields, Framing, Method, Request, Response};
 use tidegate_routing::Ends;
 use tidegate_telemetry::LogEntry;
 
 /// Requests that came through more gateways than this go round in circles.
 const MAX_VIA: usize = 20;
 
-/// The codec's limits, from the listener's.
-pub(crate) fn head_limits(limits: &ListenerLimits) -> HeadLimits {
-    HeadLimits {
-        header_size: limits.header_size.0 as usize,
-        header_fields: usize::from(limits.header_fields),
-        target_size: limits.target_size.0 as usize,
-    }
-}
-
 impl Downstream {
-    /// Serves the request whose head is the first `length` bytes of the buffer; returns whether
-    /// the connection may serve another.
-    pub(crate) async fn exchange(&mut self, length: usize) -> bool {
-        let started = self.thread.moment();
-        let current = self.thread.current();
-        let Some(index) = self.listener_index(&current) else {
-            // Sent before the client saw the connection close. It was not acted on, and is told so.
-            let is_head = self.buffer.data().starts_with(b"HEAD ");
-            let reject = Reject::new(ErrorKind::DestinationUnavailable, "the listener is gone");
-            self.refuse(&reject, is_head).await;
-            return false;
-        };
-        let limits = head_limits(&self.listener.config.limits);
-        let options = Options {
-            merge_slashes: self.listener.config.merge_slashes,
-            is_trusted: self.is_trusted,
-        };
-        let head = self.buffer.data().get(..length).unwrap_or_default();
-        let parsed = parse_request(
-            head,
-            self.thread.take_storage().unwrap_or_default(),
-            &limits,
-            self.scheme(),
-            options,
-        );
-        let is_head = head.starts_with(b"HEAD ");
-        self.buffer.consume(length);
-        let mut request = match parsed {
-            Ok(request) => request,
-            Err((reject, storage)) => {
-                self.thread.give_storage(Some(storage));
-                self.refuse(&reject, is_head).await;
-                return false;
-            }
-        };
+    /// Serves a request that was read.
+    pub(super) async fn serve(
+        &mut self,
+        current: &Rc<Current>,
+        index: usize,
+        mut request: Request,
+        started: Moment,
+    ) -> bool {
         let client = decide::client(
             &current.snapshot.settings,
             self.peer.address(),
             self.peer.port(),
-            options.is_trusted,
+            self.is_trusted,
             &request,
         );
         let mut record = Record::new(LogEntry::new(client.address), started);
@@ -91,14 +55,14 @@ impl Downstream {
             Some(given) => record.request_id.push_str(&String::from_utf8_lossy(given)),
             None => self.thread.request_id(&mut record.request_id),
         }
-        record.trace = trace::begin(&mut request, &current, &self.thread.draw);
+        record.trace = trace::begin(&mut request, current, &self.thread.draw);
         let (keep, request) = self
-            .carry_out(&current, index, request, client, &mut record)
+            .carry_out(current, index, request, client, &mut record)
             .await;
         // A client that asked for the close sends nothing more, and nothing it sent is unread.
         let is_over = !request.keep_alive() && !record.has_unread && self.buffer.is_empty();
         let name = self.listener.name.clone();
-        record.finish(&self.thread, &name, &current, Some(&request));
+        record.finish(&self.thread, &name, current, Some(&request));
         self.thread.give_storage(Some(request.into_storage()));
         if !keep && !is_over {
             self.linger().await;
@@ -155,7 +119,13 @@ impl Downstream {
             .body_size
             .unwrap_or(self.listener.config.limits.body_size)
             .0;
-        let upload = Upload::new(request.framing(), limit, &heads, record.started);
+        let upload = Upload::new(
+            &self.stream,
+            request.framing(),
+            limit,
+            &heads,
+            record.started,
+        );
         if upload.is_too_long() {
             let keep = self.fail(
                 record,

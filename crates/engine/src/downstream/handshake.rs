@@ -4,6 +4,7 @@
 use super::connection::Downstream;
 use super::head::Head;
 use super::record::Record;
+use super::wire::Wire;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tidegate_core::ErrorKind;
@@ -58,7 +59,10 @@ impl Downstream {
         let Some(tls) = &self.listener.tls else {
             return Poll::Ready(Shaken::Done);
         };
-        let outcome = match self.stream.poll_handshake(cx, &tls.acceptance) {
+        let Some(stream) = self.stream.whole() else {
+            return Poll::Ready(Shaken::Done);
+        };
+        let outcome = match stream.poll_handshake(cx, &tls.acceptance) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending if self.thread.closes_idle.get() => Err(Refusal::Closed),
             Poll::Pending => match self.timer.poll_expired(cx) {
@@ -85,7 +89,9 @@ impl Downstream {
 
     fn refuse_handshake(&mut self, refusal: Refusal) -> Shaken {
         if refusal == Refusal::PlainHttp {
-            self.stream.lay_bare();
+            if let Wire::Whole(stream) = &mut self.stream {
+                stream.lay_bare();
+            }
             let reject = Reject::new(ErrorKind::TlsExpected, refusal.detail());
             return Shaken::Bare(Head::Refused(reject));
         }

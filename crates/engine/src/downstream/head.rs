@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reading the head of a request, before the request has a future of its own.
 use super::connection::Downstream;
-use super::exchange::head_limits;
+use super::http2::PREFACE_HEAD;
+use super::receive::head_limits;
 use crate::thread::{BUFFER, Turn};
 use std::io;
 use std::task::{Context, Poll, ready};
 use tidegate_core::ErrorKind;
 use tidegate_http::{HeadLimits, HeadScanner};
-use tidegate_request::Reject;
+use tidegate_request::{Reject, Request};
 
 /// About what a connection takes besides the bytes of a head of which more is to come: itself, its
 /// task, the runtime's watch.
@@ -17,6 +18,8 @@ const WAITING: usize = 2 << 10;
 pub(crate) enum Head {
     /// The buffer begins with a head of this many bytes.
     Complete(usize),
+    /// A head that was read elsewhere.
+    Whole(Box<Request>),
     /// The client is gone.
     Closed,
     /// What was sent is no head.
@@ -84,6 +87,14 @@ impl Downstream {
             ))),
             Err(reject) => Some(Head::Refused(reject)),
         }
+    }
+
+    /// Whether it goes on in HTTP/2, as a client does that knows it is spoken here without TLS.
+    pub(super) fn begins_http2(&self) -> bool {
+        let config = &self.listener.config;
+        config.http2 == Some(true)
+            && config.tls.is_none()
+            && self.buffer.data().starts_with(PREFACE_HEAD)
     }
 
     /// Reads into the thread's buffer, where most heads come in one piece.

@@ -13,14 +13,17 @@ mod exchange;
 mod filters;
 mod handshake;
 mod head;
+mod http2;
 mod internal;
 mod journey;
 mod mapping;
+mod receive;
 mod record;
 mod reply;
 mod requests;
 mod trace;
 mod upload;
+mod wire;
 
 use crate::thread::Thread;
 use std::future::Future;
@@ -31,14 +34,15 @@ use std::task::{Context, Poll, ready};
 
 pub(crate) use absence::{Absence, Expired};
 use connection::{After, Waited};
-pub(crate) use connection::{Downstream, Rest};
-pub(crate) use exchange::head_limits;
+pub(crate) use connection::{Downstream, Rest, Stalled};
 pub(crate) use handshake::Shaken;
 use head::{Head, Reading};
+use http2::Driver;
 pub(crate) use internal::metrics_text;
 pub(crate) use journey::Journey;
 #[cfg(test)]
 pub(crate) use mapping::map_back;
+pub(crate) use receive::head_limits;
 pub(crate) use record::Record;
 pub(crate) use reply::fixed_answer;
 use requests::Requests;
@@ -65,6 +69,8 @@ enum State {
     Begun(UnderWay, Reading),
     /// Its requests have it.
     Busy,
+    /// It speaks HTTP/2.
+    Shared(Box<Driver>),
     Over,
 }
 
@@ -109,6 +115,7 @@ impl Serving {
                 State::Shaking(connection) => self.shake(connection, cx),
                 State::Begun(connection, reading) => self.read(connection, reading, cx),
                 State::Busy => self.carry_on(cx),
+                State::Shared(driver) => Self::drive(driver, cx),
                 State::Over => return Poll::Ready(()),
             };
             self.state = state;
@@ -122,6 +129,9 @@ impl Serving {
             return (State::Shaking(connection), Poll::Pending);
         };
         let state = match shaken {
+            Shaken::Done if connection.stream.told().is_some_and(|told| told.is_http2) => {
+                State::Shared(Driver::new(connection))
+            }
             Shaken::Done => State::Idle(connection),
             Shaken::Bare(head) => self.begin(connection, head),
             Shaken::Over => State::Over,
@@ -134,6 +144,29 @@ impl Serving {
         let requests = self.requests.get_or_insert_with(Requests::new);
         requests.begin(connection, head);
         State::Busy
+    }
+
+    /// Goes on with a connection that speaks HTTP/2.
+    fn drive(mut driver: Box<Driver>, cx: &mut Context<'_>) -> Step {
+        match driver.poll(cx) {
+            Poll::Ready(()) => (State::Over, Poll::Ready(())),
+            Poll::Pending => (State::Shared(driver), Poll::Pending),
+        }
+    }
+
+    /// Serves one request of such a connection, in a task of its own.
+    pub(super) fn begin_stream(connection: Box<Downstream>, head: Head) {
+        let thread = connection.thread.clone();
+        let place = connection.holding.place();
+        let mut serving = Self {
+            state: State::Over,
+            requests: None,
+            is_fresh: false,
+            thread: thread.clone(),
+        };
+        serving.state = serving.begin(connection, head);
+        let task = tokio::task::spawn_local(serving);
+        thread.holders.attach(place, task.abort_handle());
     }
 
     /// Waits for the first byte of a request.
@@ -157,9 +190,9 @@ impl Serving {
             Waited::Request => State::Begun(UnderWay(Some(connection)), Reading::default()),
             Waited::Quiet => {
                 let resting = &self.thread.resting;
-                match resting.put(connection.rest()) {
-                    Ok(()) => State::Over,
-                    Err(rest) => {
+                match connection.rest().map(|rest| resting.put(rest)) {
+                    None | Some(Ok(())) => State::Over,
+                    Some(Err(rest)) => {
                         self.is_fresh = true;
                         State::Idle(rest.resume())
                     }
@@ -193,6 +226,9 @@ impl Serving {
             (Poll::Ready(Head::Closed), Some(connection)) => {
                 connection.say_end();
                 State::Over
+            }
+            (Poll::Ready(Head::Complete(_)), Some(connection)) if connection.begins_http2() => {
+                State::Shared(Driver::new(connection))
             }
             (Poll::Ready(head), Some(connection)) => self.begin(connection, head),
             // Woken for nothing.

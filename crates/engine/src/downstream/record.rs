@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidegate_config::AccessLogFormat;
 use tidegate_contract::Endpoint;
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_request::{FieldId, Reject, Request, Response, Version};
+use tidegate_request::{FieldId, Reject, Request, Response};
 use tidegate_telemetry::{LogEntry, Try};
 
 /// Bytes of a path that the spans of tries have.
@@ -145,11 +145,7 @@ impl Record {
             (host, path) = (request.received_host(), request.received_path());
             query = request.query().unwrap_or_default();
             agent = request.fields().get(FieldId::UserAgent).unwrap_or_default();
-            self.entry.version = if request.version() == Version::Http10 {
-                10
-            } else {
-                11
-            };
+            self.entry.version = request.version().tenths();
         }
         // Policies may have put one there, and a match may compare with one.
         let secrets = &current.snapshot.secrets;

@@ -9,7 +9,7 @@ use crate::thread::LARGE;
 use tidegate_config::{Redirect, Respond};
 use tidegate_contract::Answer;
 use tidegate_core::ErrorKind;
-use tidegate_http::{ResponseContext, encode_response, write_error};
+use tidegate_http::{ResponseContext, error_answer, write_error};
 use tidegate_request::{FieldId, Fields, Framing, Method, Reject, Request, Response, Version};
 use tidegate_telemetry::LogEntry;
 
@@ -38,19 +38,20 @@ impl Downstream {
         request: Option<&Request>,
     ) -> bool {
         let status = self.proxy_status(kind);
-        if let Some((status_code, content_type, body)) = self.page(record, kind.status(), request) {
-            let mut fields = Fields::default();
-            let _ = fields.append(b"Content-Type", content_type.as_bytes());
-            let _ = fields.append(b"Cache-Control", b"no-store");
-            if let Some(value) = &status {
-                let _ = fields.append(b"Proxy-Status", value.as_bytes());
+        let page = self.page(record, kind.status(), request);
+        if page.is_some() || self.stream.stream().is_some() {
+            let (mut fields, mut body) = error_answer(kind, status.as_deref());
+            let mut status = kind.status();
+            if let Some((status_code, content_type, text)) = page {
+                let _ = fields.set(b"Content-Type", content_type.as_bytes());
+                (status, body) = (status_code, text);
             }
             let asked = Asked {
                 method: if head_only { Method::Head } else { Method::Get },
                 version: request.map_or(Version::Http11, Request::version),
             };
             let answer = Answer {
-                status: status_code,
+                status,
                 fields,
                 body,
                 error: None,
@@ -204,7 +205,7 @@ impl Downstream {
             date: self.thread.date(),
             is_local: true,
         };
-        encode_response(&mut out, &response, &context);
+        self.begin_response(&mut out, &response, &context).await?;
         let has_body = asked.method != Method::Head && !matches!(status, 204 | 304);
         if has_body {
             if body.len() > LARGE {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::connection::Downstream;
-use crate::thread::{LARGE, Turn};
+use super::wire::Wire;
+use crate::thread::{Buffer, LARGE, Turn};
 use crate::upstream::MirrorCopy;
 use std::task::{Context, Poll, ready};
 use tidegate_core::{ErrorKind, Moment};
@@ -24,6 +25,8 @@ pub(crate) struct Upload {
     framing: Framing,
     left: u64,
     decoder: Option<Box<ChunkDecoder>>,
+    /// The body comes on a stream, which says itself where it ends.
+    is_stream: bool,
     limit: u64,
     /// Body bytes received.
     pub(crate) received: u64,
@@ -39,10 +42,18 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    pub(crate) fn new(framing: Framing, limit: u64, heads: &HeadLimits, now: Moment) -> Self {
+    pub(crate) fn new(
+        wire: &Wire,
+        framing: Framing,
+        limit: u64,
+        heads: &HeadLimits,
+        now: Moment,
+    ) -> Self {
+        let is_stream = wire.stream().is_some();
         let (left, decoder) = match framing {
             Framing::None => (0, None),
             Framing::Length(length) => (length, None),
+            Framing::Chunked if is_stream => (0, None),
             Framing::Chunked => (0, Some(Box::new(ChunkDecoder::new(heads)))),
         };
         let is_done = framing == Framing::None || (framing == Framing::Length(0));
@@ -50,6 +61,7 @@ impl Upload {
             framing,
             left,
             decoder,
+            is_stream,
             limit,
             received: 0,
             is_done,
@@ -78,6 +90,9 @@ impl Upload {
         if self.decoder.is_some() {
             return self.take_chunks(downstream, out, true);
         }
+        if self.is_stream {
+            return self.take_content(downstream, out, true);
+        }
         let take = (downstream.buffer.len() as u64).min(self.left) as usize;
         out.extend_from_slice(downstream.buffer.data().get(..take).unwrap_or_default());
         downstream.buffer.consume(take);
@@ -95,8 +110,57 @@ impl Upload {
     ) -> Result<(), Reject> {
         match self.decoder.is_some() {
             true => self.take_chunks(downstream, out, false),
+            false if self.is_stream => self.take_content(downstream, out, false),
             false => self.take(downstream, out),
         }
+    }
+
+    /// Takes what came on a stream.
+    fn take_content(
+        &mut self,
+        downstream: &mut Downstream,
+        out: &mut Vec<u8>,
+        is_framed: bool,
+    ) -> Result<(), Reject> {
+        if self.is_done {
+            return Ok(());
+        }
+        let Wire::Stream(stream) = &downstream.stream else {
+            return Ok(());
+        };
+        if downstream.buffer.is_empty() {
+            downstream.buffer = Buffer::holding(stream.take());
+        }
+        let is_framed = is_framed && self.framing == Framing::Chunked;
+        let data = downstream.buffer.data();
+        let count = data.len();
+        self.received += count as u64;
+        if self.received > self.limit {
+            return Err(Reject::new(
+                ErrorKind::RequestBodySize,
+                "the body is too large",
+            ));
+        }
+        if is_framed && count > 0 {
+            encode_chunk_head(out, count);
+        }
+        out.extend_from_slice(data);
+        if is_framed && count > 0 {
+            out.extend_from_slice(b"\r\n");
+        }
+        downstream.buffer.consume(count);
+        self.left = self.left.saturating_sub(count as u64);
+        self.is_done = match self.framing {
+            Framing::Chunked => stream.is_at_end(),
+            _ => self.left == 0,
+        };
+        if self.is_done {
+            if is_framed {
+                encode_last_chunk(out, &stream.take_trailers().unwrap_or_default());
+            }
+            downstream.buffer = Buffer::holding(stream.take()); // the last of it has been passed on
+        }
+        Ok(())
     }
 
     fn take_chunks(
@@ -145,7 +209,8 @@ impl Upload {
 
     /// Whether the body's bytes go to the endpoint as they come, out of the connection's own buffer.
     pub(crate) fn is_raw(&self) -> bool {
-        self.decoder.is_none() && self.copy.is_none()
+        let is_bare = !self.is_stream || self.framing != Framing::Chunked;
+        is_bare && self.decoder.is_none() && self.copy.is_none()
     }
 
     /// What is there of a body that [`Self::is_raw`].
@@ -160,6 +225,11 @@ impl Upload {
         self.left = self.left.saturating_sub(count as u64);
         self.received += count as u64;
         self.is_done = self.left == 0;
+        if let Wire::Stream(stream) = &downstream.stream
+            && self.is_done
+        {
+            downstream.buffer = Buffer::holding(stream.take()); // the last of it has been passed on
+        }
     }
 
     /// Reads more of a body that [`Self::is_raw`] into the connection's buffer, which is empty.
@@ -170,7 +240,7 @@ impl Upload {
     ) -> Poll<Result<(), UploadError>> {
         // Who stands in the line has no buffer.
         ready!(self.poll_turn(downstream, cx));
-        if self.left > LONG && downstream.buffer.size() < LARGE {
+        if self.left > LONG && downstream.buffer.size() < LARGE && !self.is_stream {
             // The memory for it was asked for when the body began.
             let buffers = &downstream.thread.buffers;
             let large = buffers.take_large();
@@ -194,6 +264,20 @@ impl Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), UploadError>> {
         ready!(self.poll_turn(downstream, cx));
+        if let Wire::Stream(stream) = &downstream.stream {
+            return match stream.poll_take(cx) {
+                Poll::Ready(Ok(content)) => {
+                    downstream.buffer = Buffer::holding(content);
+                    self.progress = downstream.thread.moment();
+                    Poll::Ready(Ok(()))
+                }
+                Poll::Ready(Err(_)) => Poll::Ready(Err(UploadError::Gone)),
+                Poll::Pending => {
+                    self.has_waited = true;
+                    Poll::Pending
+                }
+            };
+        }
         let buffers = &downstream.thread.buffers;
         if downstream.buffer.size() == 0 {
             downstream.buffer = buffers.take();

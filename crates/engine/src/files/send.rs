@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use tidegate_contract::Exchange;
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_http::{ResponseContext, encode_response};
+use tidegate_http::ResponseContext;
 use tidegate_request::{Method, Response};
 
 /// Bytes of a file that one connection sends before others get their turn, and whose presence in
@@ -70,7 +70,12 @@ pub(crate) async fn send(
         date: downstream.thread.date(),
         is_local: true,
     };
-    encode_response(&mut out, &response, &context);
+    let begun = downstream.begin_response(&mut out, &response, &context);
+    if begun.await.is_err() {
+        record.fail_with(STOPPED.0, STOPPED.1);
+        downstream.cut();
+        return false;
+    }
     record.responds(&response, journey.current);
     let head = out.len();
     let deadline = journey.routed.route.deadline;

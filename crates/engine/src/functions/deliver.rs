@@ -7,11 +7,11 @@ use super::stream::BodySender;
 use crate::downstream::{Downstream, Journey, Record, UploadError};
 use crate::pages;
 use crate::snapshot::BackendPlan;
-use crate::upstream::Outcome;
+use crate::upstream::{Outcome, not_taken};
 use tidegate_contract::Exchange;
 use tidegate_core::ErrorKind;
 use tidegate_functions::{FieldList, WorkerMessage};
-use tidegate_http::{ResponseContext, encode_chunk_head, encode_last_chunk, encode_response};
+use tidegate_http::{ResponseContext, encode_chunk_head, encode_last_chunk};
 use tidegate_request::{FieldId, Fields, Response, ResponseFraming, Storage, Version};
 
 /// Bytes of a body that are written at once.
@@ -105,7 +105,10 @@ pub(super) async fn deliver(
         date: downstream.thread.date(),
         is_local: false,
     };
-    let told = encode_response(&mut out, &response, &context);
+    let begun = downstream.begin_response(&mut out, &response, &context);
+    let Ok(told) = begun.await else {
+        return not_taken(downstream, record);
+    };
     record.responds(&response, journey.current);
     let mut writer = Writer {
         is_chunked: told.framing == ResponseFraming::Chunked,
@@ -217,7 +220,9 @@ async fn pump(
         writer.out.clear();
         call.credit(std::mem::take(&mut taken.bytes));
         if taken.is_last {
-            return Ok(());
+            let ended = downstream.finish().await;
+            return ended
+                .map_err(|_| (ErrorKind::ClientGone, "the client stopped reading or left"));
         }
         let deadline = downstream.thread.now().after_millis(stall_ms);
         let said = match step(downstream, journey, call, sender, deadline).await {

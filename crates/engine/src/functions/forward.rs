@@ -120,7 +120,7 @@ async fn begin_body(
         .take_bare(downstream, early)
         .map_err(refused)?;
     if exchange.request.expects_continue() && early.is_empty() && !journey.upload.is_done {
-        let told = downstream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
+        let told = downstream.ask_to_continue();
         told.await.map_err(|_| Outcome::Upload(UploadError::Gone))?;
     }
     Ok(())

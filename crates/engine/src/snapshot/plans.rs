@@ -19,6 +19,7 @@ use tidegate_config::{
 use tidegate_contract::{Filter, Phases};
 use tidegate_routing::CompiledRoute;
 use tidegate_telemetry::SharedRouteStats;
+use tidegate_tls::Protocols;
 
 /// What concerns the whole gateway, ready to use.
 pub(crate) struct Settings {
@@ -151,7 +152,14 @@ impl ListenerPlan {
         let is_http = config.protocol == ListenerProtocol::Https;
         // The keys are not needed again, and the plan is kept.
         let tls = match config.tls.take() {
-            Some(tls) => Some(Box::new(TlsPlan::build(name, &tls, registry, is_http)?)),
+            Some(tls) => {
+                let protocols = match config.http2 {
+                    _ if !is_http => Protocols::Any,
+                    Some(false) => Protocols::Http1,
+                    _ => Protocols::Http2,
+                };
+                Some(Box::new(TlsPlan::build(name, &tls, protocols, registry)?))
+            }
             None => None,
         };
         Ok(Self {

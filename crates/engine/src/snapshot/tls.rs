@@ -2,7 +2,7 @@
 use super::registry::Registry;
 use std::sync::Arc;
 use tidegate_config::{Hsts, ListenerTls, TlsPolicy, UnknownName};
-use tidegate_tls::{Acceptance, Certificate, Files, Policy, Terms, Validity};
+use tidegate_tls::{Acceptance, Certificate, Files, Policy, Protocols, Terms, Validity};
 
 /// What is told of a certificate.
 pub(crate) struct Shown {
@@ -40,8 +40,8 @@ impl TlsPlan {
     pub(crate) fn build(
         listener: &str,
         config: &ListenerTls,
+        protocols: Protocols,
         registry: &Registry,
-        is_http: bool,
     ) -> Result<Self, String> {
         let (mut certificates, mut shown, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
         for each in &config.certificates {
@@ -74,7 +74,7 @@ impl TlsPlan {
             },
             refuses_unknown: config.unknown_name == UnknownName::Refuse,
             tickets: registry.tickets(listener)?,
-            is_http,
+            protocols,
         })?;
         Ok(Self {
             acceptance,

@@ -30,6 +30,15 @@ impl Buffer {
         self.end - self.start
     }
 
+    /// One that holds `bytes` and has no room for more.
+    pub(crate) fn holding(bytes: Vec<u8>) -> Self {
+        Self {
+            start: 0,
+            end: bytes.len(),
+            bytes,
+        }
+    }
+
     /// Bytes it can hold as it is.
     pub(crate) fn size(&self) -> usize {
         self.bytes.len()
@@ -71,12 +80,7 @@ impl Buffer {
 
     /// What is held, in a buffer that has no room for more.
     pub(crate) fn shrunk(&self) -> Self {
-        let bytes = self.data().to_vec();
-        Self {
-            start: 0,
-            end: bytes.len(),
-            bytes,
-        }
+        Self::holding(self.data().to_vec())
     }
 
     /// Adds `bytes`, whatever room there is.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One try: the request goes out, the head of a response comes in.
-use crate::downstream::{Absence, Downstream, Expired, Upload, UploadError};
+use crate::downstream::{Absence, Downstream, Expired, Stalled, Upload, UploadError};
 use crate::snapshot::BackendPlan;
 use crate::thread::{Buffer, Connection};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_http::{HeadLimits, HeadScanner, ResponseContext, encode_response, parse_response};
+use tidegate_http::{HeadLimits, HeadScanner, ResponseContext, parse_response};
 use tidegate_request::{Reject, Request, Response, Version};
 
 /// Informational responses one exchange may have.
@@ -195,8 +195,8 @@ impl Attempt<'_> {
                 Event::Head(length) => length,
                 Event::Continue => {
                     continue_at = None;
-                    self.inform(downstream, b"HTTP/1.1 100 Continue\r\n\r\n")
-                        .await?;
+                    let asked = downstream.ask_to_continue().await;
+                    asked.map_err(|_| Failed::Upload(UploadError::Gone))?;
                     continue;
                 }
                 Event::Failed(failed) => {
@@ -231,7 +231,7 @@ impl Attempt<'_> {
             }
             let is_extra = response.status() == 100 && continue_at.is_none();
             continue_at = None;
-            if self.request.version() == Version::Http11 && !is_extra {
+            if self.request.version() != Version::Http10 && !is_extra {
                 let mut out = downstream.thread.buffers.take_output();
                 let context = ResponseContext {
                     version: Version::Http11,
@@ -240,10 +240,9 @@ impl Attempt<'_> {
                     date: downstream.thread.date(),
                     is_local: false,
                 };
-                encode_response(&mut out, &response, &context);
-                let sent = self.inform(downstream, &out).await;
+                let sent = self.inform(downstream, &mut out, &response, &context).await;
                 downstream.thread.buffers.give_output(out);
-                sent?;
+                sent.map_err(|_| Failed::Upload(UploadError::Gone))?;
             }
             downstream
                 .thread
@@ -251,9 +250,15 @@ impl Attempt<'_> {
         }
     }
 
-    async fn inform(&self, downstream: &Downstream, bytes: &[u8]) -> Result<(), Failed> {
-        let gone = |_| Failed::Upload(UploadError::Gone);
-        downstream.write_all(bytes).await.map_err(gone)
+    async fn inform(
+        &self,
+        downstream: &Downstream,
+        out: &mut Vec<u8>,
+        response: &Response,
+        context: &ResponseContext<'_>,
+    ) -> Result<(), Stalled> {
+        downstream.begin_response(out, response, context).await?;
+        downstream.write_all(out).await
     }
 
     #[allow(clippy::too_many_arguments)] // the parts of one loop, borrowed apart

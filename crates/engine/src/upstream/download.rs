@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use tidegate_config::LoadReport;
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::{ChunkDecoder, HeadLimits, encode_chunk_head, encode_last_chunk};
-use tidegate_request::ResponseFraming;
+use tidegate_request::{Fields, ResponseFraming};
 
 /// Bodies longer than this are read in large pieces.
 const LONG: u64 = 16 << 10;
@@ -36,6 +36,8 @@ pub(crate) struct Download<'a> {
     /// What is written before the rest of the body: the head, chunk framing.
     pub(crate) out: Vec<u8>,
     sent: usize,
+    /// What ends the response of a client that is not told by chunks.
+    trailers: Option<Fields>,
     pub(crate) buffer: Buffer,
     /// The whole body came from the endpoint.
     is_done: bool,
@@ -74,6 +76,7 @@ impl<'a> Download<'a> {
             is_chunked,
             out,
             sent: 0,
+            trailers: None,
             buffer,
             is_done,
             bytes: 0,
@@ -145,8 +148,9 @@ impl<'a> Download<'a> {
                 if let Some(report) = self.report {
                     self.load = load::take(report, &mut trailers);
                 }
-                if self.is_chunked {
-                    encode_last_chunk(&mut self.out, &trailers);
+                match self.is_chunked {
+                    true => encode_last_chunk(&mut self.out, &trailers),
+                    false => self.trailers = Some(trailers),
                 }
             }
             let consumed = decoded.consumed;
@@ -221,7 +225,12 @@ impl<'a> Download<'a> {
             self.out.clear();
             self.sent = 0;
             if self.is_done {
-                return Poll::Ready(Ok(()));
+                let trailers = self.trailers.as_ref();
+                return match downstream.stream.poll_finish(cx, trailers) {
+                    Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+                    Poll::Ready(Err(_)) => Poll::Ready(Err(client_gone())),
+                    Poll::Pending => self.wait(true),
+                };
             }
             if !self.buffer.is_empty() {
                 self.take()?;
@@ -315,6 +324,11 @@ impl<'a> Download<'a> {
                 };
             }
             if self.waits_for_client {
+                if let Some(stream) = downstream.stream.stream()
+                    && stream.poll_gone(cx)
+                {
+                    return Poll::Ready(Err(client_gone()));
+                }
                 // The wait for room to write ends when the client resets.
                 downstream.timer.set(at);
                 return downstream.timer.poll_expired(cx).map(|()| Err(cut));

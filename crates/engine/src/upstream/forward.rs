@@ -17,7 +17,7 @@ use crate::snapshot::BackendPlan;
 use tidegate_config::HostField;
 use tidegate_contract::{Answer, Exchange};
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_http::{Forwarding, ResponseContext, encode_request, encode_response};
+use tidegate_http::{Forwarding, ResponseContext, encode_request};
 use tidegate_request::{Framing, ResponseFraming};
 
 /// Endpoints a request is offered to before its connects count as failed for good.
@@ -325,7 +325,10 @@ async fn deliver(
         date: downstream.thread.date(),
         is_local: false,
     };
-    let told = encode_response(&mut out, &response, &context);
+    let begun = downstream.begin_response(&mut out, &response, &context);
+    let Ok(told) = begun.await else {
+        return not_taken(downstream, record);
+    };
     record.responds(&response, journey.current);
     let is_chunked = told.framing == ResponseFraming::Chunked;
     let limits = head_limits_of(plan);
@@ -376,6 +379,13 @@ async fn deliver(
             Outcome::Broken
         }
     }
+}
+
+/// The client did not take the head of the response.
+pub(crate) fn not_taken(downstream: &mut Downstream, record: &mut Record) -> Outcome {
+    record.fail_with(ErrorKind::ClientGone, "the client stopped reading or left");
+    downstream.cut();
+    Outcome::Broken
 }
 
 /// A response filter answered in the endpoint's place.

@@ -19,8 +19,8 @@ mod tries;
 mod tunnel;
 mod wait;
 
-pub(crate) use forward::{MAX_CONNECTS, Outcome, forward};
+pub(crate) use forward::{MAX_CONNECTS, Outcome, forward, not_taken};
 pub(crate) use mirror::{MirrorCopy, MirrorPlan};
 pub(crate) use open::Place;
-pub(crate) use relay::{Relay, Relayed};
+pub(crate) use relay::{Pipe, Relay, Relayed};
 pub(crate) use wait::{Lost, Pending, Wait};

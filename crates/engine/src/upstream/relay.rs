@@ -2,12 +2,45 @@
 //! Bytes both ways between a client and an endpoint, unread: what a switched protocol and a connection
 //! of layer 4 have in common.
 use crate::thread::{Buffer, LARGE, Thread};
+use std::io;
 use std::task::{Context, Poll, ready};
 use tidegate_core::Moment;
 use tidegate_net::Stream;
 
 /// Pieces passed on in one direction before others get their turn.
 const PIECES: usize = 16;
+
+/// One end of a relay.
+pub(crate) trait Pipe {
+    /// Reads into `buffer`; `Ok(0)` is the end.
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+    /// Writes from `bytes`; may take less.
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+    /// Says that nothing more will be written.
+    fn shutdown_write(&self);
+    /// Makes the end a reset.
+    fn reset_on_close(&self);
+}
+
+impl Pipe for Stream {
+    #[inline]
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        Self::poll_read(self, cx, buffer)
+    }
+
+    #[inline]
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Self::poll_write(self, cx, bytes)
+    }
+
+    fn shutdown_write(&self) {
+        Self::shutdown_write(self);
+    }
+
+    fn reset_on_close(&self) {
+        Self::reset_on_close(self);
+    }
+}
 
 /// How a relay came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +84,8 @@ impl OneWay {
     fn poll(
         &mut self,
         thread: &Thread,
-        from: &Stream,
-        to: &Stream,
+        from: &impl Pipe,
+        to: &impl Pipe,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Broken>> {
         for _ in 0..PIECES {
@@ -84,7 +117,7 @@ impl OneWay {
     fn poll_fill(
         &mut self,
         thread: &Thread,
-        from: &Stream,
+        from: &impl Pipe,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Broken>> {
         if self.is_bulky && self.buffer.size() < LARGE {
@@ -159,8 +192,8 @@ impl Relay {
     pub(crate) fn poll(
         &mut self,
         thread: &Thread,
-        client: &Stream,
-        endpoint: &Stream,
+        client: &impl Pipe,
+        endpoint: &impl Pipe,
         cx: &mut Context<'_>,
     ) -> Poll<Relayed> {
         let before = self.moved();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::{HttpDate, push_field, push_length, push_text, reason};
-use tidegate_request::{CONNECTION_FIELDS, FieldId, FieldSet, Response, ResponseFraming, Version};
+use tidegate_request::{
+    CONNECTION_FIELDS, FieldId, FieldRef, FieldSet, Response, ResponseFraming, Version,
+};
 
 /// What a response's head depends on beside the response.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +34,8 @@ const LEFT_OUT: FieldSet = CONNECTION_FIELDS.with(FieldSet::of(&[FieldId::Conten
 /// Appends the head of `response` as it goes to the client.
 ///
 /// Content whose end only the endpoint's close tells is chunked for the client, or ended by our
-/// close if it speaks HTTP/1.0, which knows no chunks (RFC 9112 §6.3, §7.1).
+/// close if it speaks HTTP/1.0, which knows no chunks (RFC 9112 §6.3, §7.1). For HTTP/2 there is
+/// [`ResponseFields`].
 pub fn encode_response(
     out: &mut Vec<u8>,
     response: &Response,
@@ -47,16 +50,10 @@ pub fn encode_response(
         }
     }
     let is_interim = response.status() < 200;
-    match framing {
-        ResponseFraming::Length(length) => push_length(out, length),
-        ResponseFraming::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-        // An answer to HEAD, or 304: what the content would have had (RFC 9110 §8.6).
-        ResponseFraming::None if !is_interim && response.status() != 204 => {
-            if let Some(length) = response.declared_length() {
-                push_length(out, length);
-            }
-        }
-        ResponseFraming::None | ResponseFraming::Close => {}
+    if framing == ResponseFraming::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    } else if let Some(length) = told_length(response) {
+        push_length(out, length);
     }
     if !context.is_local {
         out.extend_from_slice(b"Via: ");
@@ -81,10 +78,79 @@ pub fn encode_response(
     }
 }
 
+/// What `Content-Length` says.
+fn told_length(response: &Response) -> Option<u64> {
+    match response.framing() {
+        ResponseFraming::Length(length) => Some(length),
+        // An answer to HEAD, or 304: what the content would have had (RFC 9110 §8.6).
+        ResponseFraming::None if response.status() >= 200 && response.status() != 204 => {
+            response.declared_length()
+        }
+        ResponseFraming::None | ResponseFraming::Chunked | ResponseFraming::Close => None,
+    }
+}
+
+/// The fields of a response as it goes to a client of HTTP/2: those of [`encode_response`], less
+/// those that frame it or concern a connection (RFC 9113 §8.2.2).
+pub struct ResponseFields<'a> {
+    response: &'a Response,
+    length: Option<Vec<u8>>,
+    /// Empty for what is made here.
+    via: Vec<u8>,
+    date: HttpDate,
+}
+
+impl<'a> ResponseFields<'a> {
+    /// Makes them ready.
+    pub fn new(response: &'a Response, context: &ResponseContext<'_>) -> Self {
+        let mut via = Vec::new();
+        if !context.is_local {
+            via.extend_from_slice(response.version().number().as_bytes());
+            via.push(b' ');
+            push_text(&mut via, context.pseudonym);
+        }
+        let length = told_length(response);
+        Self {
+            response,
+            length: length.map(|length| itoa::Buffer::new().format(length).into()),
+            via,
+            date: context.date,
+        }
+    }
+
+    /// In order.
+    pub fn iter(&self) -> impl Iterator<Item = FieldRef<'_>> + Clone {
+        let response = self.response;
+        let length = self.length.as_deref();
+        let via = Some(&*self.via).filter(|via| !via.is_empty());
+        let wants_date = response.status() >= 200 && response.fields().get(FieldId::Date).is_none();
+        let date = wants_date.then(|| self.date.as_bytes());
+        let given = response.fields().iter();
+        given
+            .filter(|field| !LEFT_OUT.has(field.id))
+            .chain(length.map(|value| own(FieldId::ContentLength, value)))
+            .chain(via.map(|value| own(FieldId::Via, value)))
+            .chain(date.map(|value| own(FieldId::Date, value)))
+    }
+}
+
+fn own(id: FieldId, value: &[u8]) -> FieldRef<'_> {
+    FieldRef {
+        id,
+        name: id.name().as_bytes(),
+        value,
+        is_secret: false,
+    }
+}
+
 /// How a client of `version` gets content that the endpoint framed as `framing`.
 fn framing_for(version: Version, framing: ResponseFraming) -> ResponseFraming {
     match framing {
         ResponseFraming::Chunked | ResponseFraming::Close if version == Version::Http10 => {
+            ResponseFraming::Close
+        }
+        // In HTTP/2 content ends with its stream, whether its length was told or not.
+        ResponseFraming::Chunked | ResponseFraming::Close if version == Version::Http2 => {
             ResponseFraming::Close
         }
         ResponseFraming::Close => ResponseFraming::Chunked,
@@ -112,6 +178,6 @@ pub(super) fn write_connection(out: &mut Vec<u8>, version: Version, keep_alive: 
     match (version, keep_alive) {
         (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
         (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        (Version::Http11, true) => {}
+        (Version::Http11 | Version::Http2, true) => {}
     }
 }

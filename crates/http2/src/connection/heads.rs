@@ -142,20 +142,29 @@ impl Connection {
             return Ok(None);
         }
         let expected = self.head.content_length();
-        let is_malformed = match judged {
-            Err(Problem::Malformed(_)) => true,
-            Err(Problem::TooMany) => false,
-            Ok(()) => ends && expected.is_some_and(|length| length > 0),
+        let malformed = match judged {
+            Err(Problem::Malformed(detail)) => Some(detail),
+            Ok(()) if ends && expected.is_some_and(|length| length > 0) => {
+                Some("no content where content-length announces it")
+            }
+            Err(Problem::TooMany) | Ok(()) => None,
         };
-        if is_malformed {
+        if let Some(detail) = malformed {
             self.provoked(now)?;
-            self.refuse(id, ErrorCode::PROTOCOL_ERROR);
-            return Ok(None);
+            let code = ErrorCode::PROTOCOL_ERROR;
+            self.refuse(id, code);
+            return Ok(Some(Step::Reset {
+                stream: id,
+                code,
+                by_peer: false,
+                detail,
+            }));
         }
         let mut stream = Stream::new(id, self.peer.window, self.window);
         stream.head_received = true;
         stream.remote_ended = ends;
-        stream.is_head = self.head.method_is(b"HEAD");
+        let is_head = self.head.method_is(b"HEAD");
+        stream.is_head = is_head;
         stream.expected = expected;
         self.streams.open(stream);
         Ok(Some(match judged {
@@ -163,6 +172,7 @@ impl Connection {
             Err(_) => Step::Refused {
                 stream: id,
                 kind: ErrorKind::RequestHeaderSize,
+                is_head,
                 ends,
             },
         }))

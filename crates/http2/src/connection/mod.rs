@@ -73,6 +73,7 @@ enum Step {
     Refused {
         stream: u32,
         kind: ErrorKind,
+        is_head: bool,
         ends: bool,
     },
     Data {

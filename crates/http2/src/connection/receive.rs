@@ -167,7 +167,17 @@ impl Connection {
                 storage: &mut self.head.storage,
                 ends,
             },
-            Step::Refused { stream, kind, ends } => Event::Refused { stream, kind, ends },
+            Step::Refused {
+                stream,
+                kind,
+                is_head,
+                ends,
+            } => Event::Refused {
+                stream,
+                kind,
+                is_head,
+                ends,
+            },
             Step::Data {
                 stream,
                 start,

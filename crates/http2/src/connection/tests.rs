@@ -53,7 +53,9 @@ fn seen(event: Event<'_>) -> Seen {
             storage,
             ends,
         } => Seen::Response(stream, status, texts(storage.fields()), ends),
-        Event::Refused { stream, kind, ends } => Seen::Refused(stream, kind.status(), ends),
+        Event::Refused {
+            stream, kind, ends, ..
+        } => Seen::Refused(stream, kind.status(), ends),
         Event::Data { stream, data, ends } => Seen::Data(stream, data.to_vec(), ends),
         Event::Trailers { stream, storage } => Seen::Trailers(stream, texts(storage.fields())),
         Event::Reset {

@@ -14,7 +14,10 @@ fn refusal_by(mut server: Connection, list: &[(&str, &str)]) -> Option<ErrorCode
     let flags = frame::END_HEADERS | frame::END_STREAM;
     let events = receive(&mut server, &raw(frame::HEADERS, flags, 1, &block(list))).unwrap();
     let code = reset_code(&mut server, 1);
-    assert_eq!(events.is_empty(), code.is_some(), "{list:?}");
+    match code {
+        Some(code) => assert_eq!(events, [Seen::Reset(1, code, false)], "{list:?}"),
+        None => assert!(matches!(events[..], [Seen::Request(..)]), "{list:?}"),
+    }
     assert_eq!(server.streams(), usize::from(code.is_none()));
     code
 }

@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::shared::Shared;
+use super::stream::Stream;
+use crate::downstream::Serving;
+use crate::downstream::connection::Downstream;
+use crate::downstream::head::Head;
+use crate::downstream::record::Record;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tidegate_core::{ErrorKind, Moment};
+use tidegate_http2::{Connection, ErrorCode, Event, Settings};
+use tidegate_request::{Reject, Version};
+use tidegate_telemetry::LogEntry;
+
+/// Room to read into: a frame of the largest kind that is taken, and the header of the next.
+const ROOM: usize = 32 << 10;
+/// Reads before others get their turn.
+const READS: usize = 4;
+/// Bytes and milliseconds spent on reading what a client still sends after the last that it is told.
+const LINGER_BYTES: usize = 256 << 10;
+const LINGER_MS: u64 = 2000;
+/// Milliseconds between two looks at what is not told, when nothing is waited for.
+const LOOK_MS: u64 = 60_000;
+/// Content of one stream, and of all, that may wait here for endpoints.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 512 << 10;
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Nothing more is said; what comes is read for a while, so that the last words arrive.
+    Lingering {
+        until: Moment,
+        left: usize,
+    },
+    Over,
+}
+
+/// A client's connection that speaks HTTP/2.
+pub(in crate::downstream) struct Driver {
+    /// Its stream is the socket.
+    base: Box<Downstream>,
+    shared: Rc<Shared>,
+    state: State,
+    /// The protocol was broken, or the end is near: what is there is written, and no more read.
+    is_failed: bool,
+    began: Moment,
+    /// A frame or a head began to arrive.
+    begun_at: Option<Moment>,
+    /// The client took nothing since.
+    stalled_at: Option<Moment>,
+    /// No stream is open.
+    is_idle: bool,
+    idle_until: Moment,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.end();
+    }
+}
+
+impl Driver {
+    /// Takes a connection that has said nothing, or whose buffer begins with the client's preface.
+    pub(in crate::downstream) fn new(base: Box<Downstream>) -> Box<Self> {
+        let limits = &base.listener.config.limits;
+        let machine = Connection::server(Settings {
+            concurrent_streams: limits.streams.into(),
+            stream_window: STREAM_WINDOW,
+            connection_window: CONNECTION_WINDOW,
+            header_size: limits.header_size.0 as u32,
+            header_block: limits.header_size.0 as usize,
+            header_fields: usize::from(limits.header_fields),
+            ..Settings::default()
+        });
+        let local = base.stream.local_address();
+        let shared = Rc::new(Shared::new(machine, base.stream.told(), local));
+        let now = base.thread.moment();
+        let idle = base.listener.config.timeouts.idle.0;
+        Box::new(Self {
+            shared,
+            state: State::Open,
+            is_failed: false,
+            began: now,
+            begun_at: None,
+            stalled_at: None,
+            is_idle: true,
+            idle_until: now.after_millis(idle),
+            base,
+        })
+    }
+
+    /// Does what there is to do; ready when the connection is over.
+    pub(in crate::downstream) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.state {
+                State::Open => {
+                    if self.serve(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+                State::Lingering { until, left } => {
+                    if self.linger(until, left, cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+                State::Over => return Poll::Ready(()),
+            }
+        }
+    }
+
+    fn serve(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.shared.watch(cx);
+        let mut is_quiet = self.is_failed;
+        for _ in 0..READS {
+            if is_quiet {
+                break;
+            }
+            is_quiet = match self.read(cx) {
+                Poll::Ready(true) => self.is_failed,
+                Poll::Ready(false) => {
+                    self.state = State::Over;
+                    return Poll::Ready(());
+                }
+                Poll::Pending => true,
+            };
+        }
+        if !is_quiet {
+            cx.waker().wake_by_ref();
+        }
+        self.end_if_wanted();
+        self.shared.grant();
+        if self.write(cx).is_err() {
+            self.base.cut();
+            self.state = State::Over;
+            return Poll::Ready(());
+        }
+        if self.is_done() {
+            self.say_end();
+            return Poll::Ready(());
+        }
+        self.rest();
+        self.wait(cx)
+    }
+
+    /// Reads once; false at the end.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.base.buffer.size() == 0 {
+            self.base.buffer = self.base.thread.buffers.take();
+        }
+        let begun = self.base.buffer.len();
+        // A connection that begins with what was read already.
+        if begun == 0 || self.begun_at.is_some() {
+            let outcome = self.base.stream.poll_read(cx, self.base.buffer.room(ROOM));
+            match outcome {
+                Poll::Ready(Ok(count)) if count > 0 => self.base.buffer.filled(count),
+                Poll::Ready(_) => return Poll::Ready(false),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        let mut buffer = std::mem::take(&mut self.base.buffer);
+        while let Some(used) = self.event(buffer.data()) {
+            buffer.consume(used);
+        }
+        self.base.buffer = buffer;
+        let is_waiting =
+            !self.base.buffer.is_empty() || self.shared.machine().awaits_continuation();
+        self.begun_at = is_waiting.then(|| self.begun_at.unwrap_or(self.base.thread.moment()));
+        Poll::Ready(true)
+    }
+
+    /// Deals with the next event in `input`; how much of that is done with, `None` when there is none.
+    fn event(&mut self, input: &[u8]) -> Option<usize> {
+        let shared = Rc::clone(&self.shared);
+        let mut machine = shared.machine();
+        let received = match machine.receive(self.base.thread.moment(), input) {
+            Ok(received) => received,
+            Err(error) => {
+                drop(machine);
+                self.is_failed = true;
+                self.log(ErrorKind::HttpRequestError, error.detail);
+                return None;
+            }
+        };
+        let used = received.consumed;
+        match received.event {
+            None if used == 0 => return None,
+            None => {}
+            Some(Event::Request {
+                stream,
+                pseudo,
+                storage,
+                ends,
+            }) => {
+                let storage =
+                    std::mem::replace(storage, self.base.thread.take_storage().unwrap_or_default());
+                let current = self.base.thread.current();
+                if self.base.listener_index(&current).is_none() {
+                    // Nothing was done: the client may send it again elsewhere.
+                    machine.reset(stream, ErrorCode::REFUSED_STREAM);
+                    return Some(used);
+                }
+                let begun = self.base.build(pseudo, storage, ends);
+                drop(machine);
+                let is_head = match &begun {
+                    Ok(request) => request.method_bytes() == b"HEAD",
+                    Err((_, is_head)) => *is_head,
+                };
+                let head = match begun {
+                    Ok(request) => Head::Whole(Box::new(request)),
+                    Err((reject, _)) => Head::Refused(reject),
+                };
+                self.begin(stream, head, is_head, ends);
+            }
+            Some(Event::Refused {
+                stream,
+                kind,
+                is_head,
+                ends,
+            }) => {
+                drop(machine);
+                let reject = Reject::new(kind, "more or larger fields than allowed");
+                self.begin(stream, Head::Refused(reject), is_head, ends);
+            }
+            Some(Event::Data { stream, data, ends }) => {
+                let count = data.len();
+                let is_wanted = shared.put(stream, data, ends);
+                if !is_wanted {
+                    machine.release(stream, count);
+                }
+            }
+            Some(Event::Trailers { stream, storage }) => {
+                let fields = std::mem::take(storage.fields_mut());
+                shared.end_with(stream, fields);
+            }
+            Some(Event::Reset {
+                stream,
+                by_peer,
+                detail,
+                ..
+            }) => {
+                drop(machine);
+                if !by_peer {
+                    self.log(ErrorKind::HttpRequestError, detail);
+                }
+                shared.reset(stream);
+            }
+            Some(Event::GoAway { .. } | Event::Pong | Event::Settings | Event::Response { .. }) => {
+            }
+        }
+        Some(used)
+    }
+
+    /// Begins the exchange of a request.
+    fn begin(&mut self, stream: u32, head: Head, is_head: bool, ends: bool) {
+        self.shared.open(stream, ends);
+        let handle = Stream::new(Rc::clone(&self.shared), stream, is_head);
+        Serving::begin_stream(self.base.of_stream(handle), head);
+    }
+}
+
+impl Driver {
+    /// Ends a connection that is not wanted any more: at once when it is idle, else in good order.
+    fn end_if_wanted(&mut self) {
+        if self.is_failed {
+            return;
+        }
+        let is_idle = self.shared.is_idle();
+        let is_draining = self.base.thread.is_draining.get();
+        if !is_draining && !self.base.is_unwanted() {
+            return;
+        }
+        match is_idle && self.base.thread.closes_idle.get() {
+            true => self.stop(ErrorCode::NO_ERROR),
+            false => self.shared.machine().shut_down(),
+        }
+    }
+
+    /// Takes no new streams, and reads no more.
+    fn stop(&mut self, code: ErrorCode) {
+        self.shared.machine().goaway(code);
+        self.is_failed = true;
+    }
+
+    /// Writes what there is.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), ()> {
+        loop {
+            let output = self.shared.output();
+            if output.is_empty() {
+                self.stalled_at = None;
+                return Ok(());
+            }
+            let outcome = self.base.stream.poll_write(cx, &output);
+            drop(output);
+            match outcome {
+                Poll::Ready(Ok(count)) => {
+                    self.stalled_at = None;
+                    self.shared.machine().sent(count);
+                    self.shared.grant();
+                }
+                Poll::Ready(Err(_)) => return Err(()),
+                Poll::Pending => {
+                    self.stalled_at
+                        .get_or_insert_with(|| self.base.thread.moment());
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Whether all was said that is to be said.
+    fn is_done(&self) -> bool {
+        let machine = self.shared.machine();
+        machine.output().is_empty() && (self.is_failed || machine.is_drained())
+    }
+
+    fn say_end(&mut self) {
+        self.shared.end();
+        self.base.stream.shutdown_write();
+        self.state = State::Lingering {
+            until: self.base.thread.moment().after_millis(LINGER_MS),
+            left: LINGER_BYTES,
+        };
+    }
+
+    /// Holds no more than it must until something comes.
+    fn rest(&mut self) {
+        if self.base.buffer.is_empty() {
+            let buffer = std::mem::take(&mut self.base.buffer);
+            self.base.thread.buffers.give(buffer);
+        }
+        let mut machine = self.shared.machine();
+        if !self.shared.is_idle() {
+            self.is_idle = false;
+            self.base
+                .holding
+                .hold(machine.memory() + self.base.buffer.memory());
+        } else if !std::mem::replace(&mut self.is_idle, true) {
+            machine.shrink();
+            self.base.holding.hold(0);
+            let limit = self.base.listener.config.timeouts.idle.0;
+            self.idle_until = self.base.thread.moment().after_millis(limit);
+        }
+    }
+
+    /// Waits until something comes, or the client has taken too long over something.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timeouts = &self.base.listener.config.timeouts;
+        let is_settled = self.shared.machine().is_settled();
+        let settled = (!is_settled).then(|| self.began.after_millis(timeouts.handshake.0));
+        let whole = self
+            .begun_at
+            .map(|begun| begun.after_millis(timeouts.header.0));
+        let taken = self
+            .stalled_at
+            .map(|begun| begun.after_millis(timeouts.send_stall.0));
+        let idle = self.is_idle.then_some(self.idle_until);
+        let all = [settled, whole, taken, idle];
+        let now = self.base.thread.moment();
+        let first = all.into_iter().flatten().min();
+        self.base
+            .timer
+            .set(first.unwrap_or_else(|| now.after_millis(LOOK_MS)));
+        ready!(self.base.timer.poll_expired(cx));
+        let now = self.base.thread.moment();
+        let is_late = |at: Option<Moment>| at.is_some_and(|at| at <= now);
+        if is_late(taken) {
+            self.base.cut();
+            self.state = State::Over;
+        } else if is_late(settled) {
+            self.log(ErrorKind::RequestTimeout, "SETTINGS took too long");
+            self.stop(ErrorCode::SETTINGS_TIMEOUT);
+        } else if is_late(whole) {
+            self.log(ErrorKind::RequestTimeout, "a frame or a head took too long");
+            self.stop(ErrorCode::ENHANCE_YOUR_CALM);
+        } else if is_late(idle) {
+            self.stop(ErrorCode::NO_ERROR);
+        }
+        Poll::Ready(())
+    }
+
+    fn linger(&mut self, until: Moment, left: usize, cx: &mut Context<'_>) -> Poll<()> {
+        let mut sink = self.base.thread.buffers.take();
+        self.base.timer.set(until);
+        let outcome = match self.base.stream.poll_read(cx, sink.room(1)) {
+            Poll::Ready(outcome) => Poll::Ready(outcome.unwrap_or(0)),
+            Poll::Pending => self.base.timer.poll_expired(cx).map(|()| 0),
+        };
+        self.base.thread.buffers.give(sink);
+        let count = ready!(outcome);
+        self.state = match left.checked_sub(count) {
+            Some(left) if count > 0 => State::Lingering { until, left },
+            _ => State::Over,
+        };
+        Poll::Ready(())
+    }
+
+    /// Has the log tell what was wrong with the connection, or with a stream that became no request.
+    fn log(&self, kind: ErrorKind, detail: &'static str) {
+        let thread = &self.base.thread;
+        let mut record = Record::new(LogEntry::new(self.base.peer.address()), thread.now());
+        record.entry.version = Version::Http2.tenths();
+        record.fail_with(kind, detail);
+        self.base.note_tls(&mut record);
+        thread.request_id(&mut record.request_id);
+        record.finish(thread, &self.base.listener.name, &thread.current(), None);
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+use crate::downstream::connection::Downstream;
+use crate::downstream::head_limits;
+use tidegate_core::ErrorKind;
+use tidegate_http2::Pseudo;
+use tidegate_request::{FieldId, Options, Parts, Reject, Request, Storage, Version};
+
+impl Downstream {
+    /// The canonical request; if there is none, why, and whether it was a HEAD.
+    pub(super) fn build(
+        &self,
+        pseudo: Pseudo<'_>,
+        mut storage: Storage,
+        ends: bool,
+    ) -> Result<Request, (Reject, bool)> {
+        let is_head = pseudo.method == b"HEAD";
+        let thread = self.thread.clone();
+        let limits = head_limits(&self.listener.config.limits);
+        let target = match pseudo.path {
+            // CONNECT, which is refused like that of HTTP/1.1.
+            [] => pseudo.authority.unwrap_or_default(),
+            path => path,
+        };
+        let refuse = |reject, storage| {
+            thread.give_storage(Some(storage));
+            Err((reject, is_head))
+        };
+        if target.len() > limits.target_size {
+            let reject = Reject::new(ErrorKind::RequestTargetSize, "the target is too long");
+            return refuse(reject, storage);
+        }
+        if !ends && storage.fields().get(FieldId::ContentLength).is_none() {
+            // Content of a length that is not known yet, in the words of the canonical form.
+            let told = storage
+                .fields_mut()
+                .append_id(FieldId::TransferEncoding, b"chunked");
+            if let Err(error) = told {
+                return refuse(Reject::request(error.text()), storage);
+            }
+        }
+        let parts = Parts {
+            method: pseudo.method,
+            target,
+            version: Version::Http2,
+            scheme: self.scheme(),
+        };
+        let options = Options {
+            merge_slashes: self.listener.config.merge_slashes,
+            is_trusted: self.is_trusted,
+        };
+        Request::build(storage, parts, options).or_else(|(reject, storage)| refuse(reject, storage))
+    }
+}

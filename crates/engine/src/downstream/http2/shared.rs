@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the tasks of one HTTP/2 connection share: the protocol, and what each stream waits for.
+use std::cell::{Cell, Ref, RefCell, RefMut};
+use std::net::IpAddr;
+use std::task::{Context, Waker};
+use tidegate_http2::Connection;
+use tidegate_request::Fields;
+use tidegate_tls::Told;
+
+/// Content that waits for a stream's task takes memory in steps that double up to this.
+const LONGEST_STEP: usize = 64 << 10;
+
+/// What came on a stream, until its task takes it.
+#[derive(Default)]
+pub(super) struct Slot {
+    stream: u32,
+    /// Content.
+    pub(super) inbox: Vec<u8>,
+    /// Content that was taken and is not released yet.
+    pub(super) held: usize,
+    /// The client has sent all.
+    pub(super) has_ended: bool,
+    pub(super) trailers: Option<Fields>,
+    /// The client gave it up, or broke it.
+    pub(super) is_reset: bool,
+    /// The stream's task, while it waits.
+    waker: Option<Waker>,
+}
+
+impl Slot {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn watch(&mut self, cx: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.waker = Some(cx.waker().clone()),
+        }
+    }
+
+    fn put(&mut self, data: &[u8]) {
+        let needed = self.inbox.len() + data.len();
+        if needed > self.inbox.capacity() {
+            let step = self.inbox.capacity().clamp(512, LONGEST_STEP);
+            let target = needed.max(self.inbox.capacity() + step);
+            self.inbox.reserve_exact(target - self.inbox.len());
+        }
+        self.inbox.extend_from_slice(data);
+    }
+}
+
+/// One connection, as its own task and those of its streams see it.
+pub(super) struct Shared {
+    machine: RefCell<Connection>,
+    /// In the order of their streams, those of which a task is there.
+    slots: RefCell<Vec<Slot>>,
+    /// The connection's task.
+    driver: RefCell<Option<Waker>>,
+    /// There is no connection any more.
+    is_over: Cell<bool>,
+    /// What was agreed on in TLS.
+    pub(super) told: Option<Told>,
+    /// The address that was dialled.
+    pub(super) local: Option<IpAddr>,
+}
+
+impl Shared {
+    pub(super) fn new(machine: Connection, told: Option<Told>, local: Option<IpAddr>) -> Self {
+        Self {
+            machine: RefCell::new(machine),
+            slots: RefCell::default(),
+            driver: RefCell::default(),
+            is_over: Cell::new(false),
+            told,
+            local,
+        }
+    }
+
+    pub(super) fn machine(&self) -> RefMut<'_, Connection> {
+        self.machine.borrow_mut()
+    }
+
+    /// What is to be written.
+    pub(super) fn output(&self) -> Ref<'_, [u8]> {
+        Ref::map(self.machine.borrow(), Connection::output)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.get()
+    }
+
+    /// Whether no stream has a task.
+    pub(super) fn is_idle(&self) -> bool {
+        self.slots.borrow().is_empty()
+    }
+
+    /// Calls `act` with the slot of `stream`, if it still has one.
+    pub(super) fn with<T>(&self, stream: u32, act: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        let mut slots = self.slots.borrow_mut();
+        let place = slots
+            .binary_search_by_key(&stream, |slot| slot.stream)
+            .ok()?;
+        slots.get_mut(place).map(act)
+    }
+
+    /// A stream has begun; `has_ended`: no content follows.
+    pub(super) fn open(&self, stream: u32, has_ended: bool) {
+        self.slots.borrow_mut().push(Slot {
+            stream,
+            has_ended,
+            ..Slot::default()
+        });
+    }
+
+    /// The task of a stream is over.
+    pub(super) fn close(&self, stream: u32) {
+        let mut slots = self.slots.borrow_mut();
+        if let Ok(place) = slots.binary_search_by_key(&stream, |slot| slot.stream) {
+            slots.remove(place);
+        }
+        if slots.is_empty() {
+            // The connection's task has its own end to think of now.
+            self.wake_driver();
+        }
+    }
+
+    /// Content came; false when nobody wants it.
+    pub(super) fn put(&self, stream: u32, data: &[u8], ends: bool) -> bool {
+        let put = self.with(stream, |slot| {
+            slot.put(data);
+            slot.has_ended |= ends;
+            slot.wake();
+        });
+        put.is_some()
+    }
+
+    /// Trailers came, which end the stream.
+    pub(super) fn end_with(&self, stream: u32, trailers: Fields) {
+        self.with(stream, |slot| {
+            slot.trailers = Some(trailers);
+            slot.has_ended = true;
+            slot.wake();
+        });
+    }
+
+    /// The stream is closed.
+    pub(super) fn reset(&self, stream: u32) {
+        self.with(stream, |slot| {
+            slot.is_reset = true;
+            slot.wake();
+        });
+    }
+
+    /// Tells streams that it is their turn to send.
+    pub(super) fn grant(&self) {
+        loop {
+            let next = self.machine.borrow_mut().next_writable();
+            let Some(stream) = next else { return };
+            self.with(stream, Slot::wake);
+        }
+    }
+
+    /// The connection is over: each stream learns it.
+    pub(super) fn end(&self) {
+        self.is_over.set(true);
+        self.slots.borrow_mut().iter_mut().for_each(Slot::wake);
+    }
+
+    /// The connection's task is to be woken when a stream has given the protocol something to write.
+    pub(super) fn watch(&self, cx: &Context<'_>) {
+        let mut driver = self.driver.borrow_mut();
+        match &mut *driver {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *driver = Some(cx.waker().clone()),
+        }
+    }
+
+    pub(super) fn wake_driver(&self) {
+        if let Some(waker) = self.driver.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
