@@ -1,5 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
+/// `bytes` in base64 with padding (RFC 4648 §4).
+pub fn base64_encoded(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for piece in bytes.chunks(3) {
+        let at = |place: usize| u32::from(piece.get(place).copied().unwrap_or(0));
+        let bits = at(0) << 16 | at(1) << 8 | at(2);
+        for digit in 0..4 {
+            let number = (bits >> (18 - 6 * digit) & 63) as usize;
+            let is_there = digit <= piece.len();
+            text.push(DIGITS.get(number).map_or('=', |byte| match is_there {
+                true => char::from(*byte),
+                false => '=',
+            }));
+        }
+    }
+    text
+}
+
 /// The bytes of base64 without padding, of any length (RFC 4648 §4, §5); `last` are the digits 62 and 63:
 /// `+/`, or `-_` in URLs.
 ///
@@ -34,7 +53,7 @@ fn value_of(digit: u8, last: [u8; 2]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::base64_decoded;
+    use super::{base64_decoded, base64_encoded};
 
     #[test]
     fn the_vectors_of_rfc_4648() {
@@ -49,6 +68,9 @@ mod tests {
         ];
         for (text, bytes) in vectors {
             assert_eq!(base64_decoded(text, *b"+/").as_deref(), Some(bytes));
+            let encoded = base64_encoded(bytes);
+            assert_eq!(encoded.trim_end_matches('=').as_bytes(), text);
+            assert_eq!(encoded.len() % 4, 0);
         }
     }
 

@@ -14,7 +14,7 @@ mod error;
 mod hash;
 mod padded;
 
-pub use base64::base64_decoded;
+pub use base64::{base64_decoded, base64_encoded};
 pub use calendar::{civil, days};
 pub use clock::{Clock, Moment};
 pub use draw::Draw;

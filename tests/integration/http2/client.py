@@ -145,7 +145,7 @@ class Client:
         answer = self.answers.setdefault(getattr(event, "stream_id", 0) or 0, Answer())
         match event:
             case h2.events.InformationalResponseReceived():
-                answer.interim.append(int(dict(event.headers)[":status"]))
+                answer.interim.append(int(event.headers[0][1]))
             case h2.events.ResponseReceived():
                 answer.headers = list(event.headers)  # type: ignore[arg-type]
                 answer.status = int(answer.get(":status") or 0)

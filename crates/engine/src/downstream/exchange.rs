@@ -193,7 +193,7 @@ impl Downstream {
             kept: journey.filters.iter().map(|_| None).collect(),
         };
         let keep = self.travel(&mut journey, &mut exchange, record).await;
-        record.entry.bytes_in = journey.upload.received;
+        record.entry.bytes_in += journey.upload.received;
         record.request_id = exchange.request_id;
         record.has_unread = !journey.upload.is_done;
         (keep, exchange.request)
@@ -254,6 +254,15 @@ impl Downstream {
         if let Some((answer, position)) = run_request_filters(&journey.filters, exchange).await {
             return self
                 .answer(journey, exchange, record, answer, position)
+                .await;
+        }
+        if journey.backend.is_none() && self.is_tunnel(&exchange.request) {
+            let (kind, detail) = (
+                ErrorKind::HttpUpgradeFailed,
+                "nothing here switches protocols",
+            );
+            return self
+                .fail(record, &exchange.request, kind, detail, false)
                 .await;
         }
         if let (Some(entry), Some(plan)) = (journey.file.take(), &journey.routed.route.try_files) {

@@ -160,7 +160,7 @@ impl Serving {
         let place = connection.holding.place();
         let mut serving = Self {
             state: State::Over,
-            requests: None,
+            requests: Some(Requests::take()),
             is_fresh: false,
             thread: thread.clone(),
         };
@@ -254,6 +254,11 @@ impl Serving {
             After::Begun => State::Begun(UnderWay(Some(connection)), Reading::default()),
             After::Over => {
                 connection.say_end();
+                if connection.stream.stream().is_some()
+                    && let Some(requests) = self.requests.take()
+                {
+                    requests.keep();
+                }
                 State::Over
             }
         };

@@ -3,7 +3,7 @@
 use super::UnderWay;
 use super::connection::{After, Downstream};
 use super::head::Head;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -29,7 +29,28 @@ pub(super) struct Requests {
     future: Pin<Box<dyn Future<Output = ()>>>,
 }
 
+/// Futures kept for the next stream, which lives for one request only.
+const KEPT: usize = 64;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Requests>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Requests {
+    /// One that was kept, or a new one.
+    pub(super) fn take() -> Self {
+        SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(Self::new)
+    }
+
+    /// Keeps one whose last request is over.
+    pub(super) fn keep(self) {
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < KEPT {
+                spare.push(self);
+            }
+        });
+    }
+
     pub(super) fn new() -> Self {
         let desk = Rc::new(Cell::default());
         let future = Box::pin(carry_out(Rc::clone(&desk)));

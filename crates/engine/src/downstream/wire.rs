@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 use tidegate_http::{ResponseContext, Sent, encode_response};
 use tidegate_net::Stream;
-use tidegate_request::{Fields, Response, ResponseFraming};
+use tidegate_request::{Fields, Request, Response, ResponseFraming};
 use tidegate_tls::Told;
 
 /// Where the bytes of an exchange go.
@@ -173,7 +173,10 @@ impl Pipe for Wire {
     }
 
     fn reset_on_close(&self) {
-        Self::reset_on_close(self);
+        match self {
+            Self::Whole(stream) => stream.reset_on_close(),
+            Self::Stream(stream) => stream.break_off(),
+        }
     }
 }
 
@@ -204,6 +207,11 @@ impl Downstream {
                 })
             }
         }
+    }
+
+    /// Whether the client wants its stream to carry another protocol (RFC 8441).
+    pub(crate) fn is_tunnel(&self, request: &Request) -> bool {
+        self.stream.stream().is_some() && request.upgrade().is_some()
     }
 
     /// Ends a response of which all content was written.

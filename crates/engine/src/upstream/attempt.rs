@@ -175,7 +175,7 @@ impl Attempt<'_> {
         connection: Connection,
     ) -> Result<Begun, Failed> {
         let limits = head_limits_of(self.plan);
-        let mut buffer = downstream.thread.buffers.take();
+        let mut buffer = Buffer::default();
         let mut scanner = HeadScanner::for_response();
         let mut informational = 0;
         let mut continue_at = (self.request.expects_continue() && !upload.is_done)
@@ -286,6 +286,9 @@ impl Attempt<'_> {
                 return Poll::Ready(Event::Failed(Failed::Upload(error)));
             }
             loop {
+                if buffer.size() == 0 {
+                    *buffer = downstream.thread.buffers.take();
+                }
                 match connection
                     .stream
                     .poll_read(cx, buffer.room(limits.header_size + 1024))
@@ -299,6 +302,10 @@ impl Attempt<'_> {
                     Poll::Ready(_) => return Poll::Ready(ended(connection, buffer)),
                     Poll::Pending => break,
                 }
+            }
+            // Thousands may wait for an answer: one buffer does for all.
+            if buffer.is_empty() {
+                downstream.thread.buffers.give(std::mem::take(buffer));
             }
             let (mut at, mut kind) =
                 sender.deadline(downstream, upload, self.plan, self.first_byte_ms);

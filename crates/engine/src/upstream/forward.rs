@@ -290,6 +290,14 @@ async fn deliver(
     }
     // As the endpoint sent it, whatever becomes of it.
     let status = response.status();
+    if downstream.is_tunnel(&exchange.request) && matches!(status, 200..300) {
+        // To the client it would say that the protocol was switched.
+        place.answered(plan, status, || now);
+        return Outcome::Failed {
+            kind: ErrorKind::HttpUpgradeFailed,
+            detail: "the endpoint answered without switching protocols",
+        };
+    }
     let (route, listener) = (journey.routed.route, &downstream.listener);
     if let Some(answer) = pages::intercept(route, listener, exchange, &response) {
         place.answered(plan, status, || now);

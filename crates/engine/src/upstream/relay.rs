@@ -131,7 +131,7 @@ impl OneWay {
             Poll::Ready(Ok(count)) if count > 0 => {
                 self.is_bulky = count == size;
                 self.buffer.filled(count);
-                return Poll::Ready(Ok(()));
+                Poll::Ready(Ok(()))
             }
             Poll::Ready(outcome) => {
                 self.has_ended = true;

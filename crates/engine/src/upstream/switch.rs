@@ -6,8 +6,8 @@ use crate::downstream::{Downstream, Journey, Record};
 use crate::thread::{Buffer, Connection};
 use tidegate_contract::Exchange;
 use tidegate_core::ErrorKind;
-use tidegate_http::{ResponseContext, encode_response};
-use tidegate_request::{Method, Response, Version};
+use tidegate_http::ResponseContext;
+use tidegate_request::{FieldId, Method, Response, Version};
 
 /// The endpoint switched protocols: right if the client asked for that one.
 pub(crate) async fn switch(
@@ -33,6 +33,12 @@ pub(crate) async fn switch(
     }
     // The handshake is the endpoint's own; a filter may watch it, not replace it.
     let _ = journey.way_back(exchange, &mut response).await;
+    if downstream.stream.stream().is_some() {
+        match established(response) {
+            Ok(told) => response = told,
+            Err(outcome) => return outcome,
+        }
+    }
     let mut out = downstream.thread.buffers.take_output();
     let context = ResponseContext {
         version: Version::Http11,
@@ -41,11 +47,13 @@ pub(crate) async fn switch(
         date: downstream.thread.date(),
         is_local: false,
     };
-    encode_response(&mut out, &response, &context);
+    let begun = downstream
+        .begin_response(&mut out, &response, &context)
+        .await;
     record.responds(&response, journey.current);
     let sent = downstream.write_all(&out).await;
     downstream.thread.buffers.give_output(out);
-    if sent.is_err() {
+    if begun.is_err() || sent.is_err() {
         return Outcome::Broken;
     }
     let timeouts = &journey.routed.route.timeouts;
@@ -61,5 +69,27 @@ pub(crate) async fn switch(
     )
     .await;
     (record.entry.bytes_in, record.entry.bytes_out) = moved;
+    let _ = downstream.finish().await; // who is gone need not be told
     Outcome::Finished { keep_alive: false }
+}
+
+/// What a client of HTTP/2 is told in place of 101 (RFC 8441 §5): its stream carries the protocol.
+fn established(response: Response) -> Result<Response, Outcome> {
+    let mut storage = response.into_storage();
+    let fields = storage.fields_mut();
+    for id in [
+        FieldId::Connection,
+        FieldId::Upgrade,
+        FieldId::ContentLength,
+    ] {
+        fields.remove_id(id);
+    }
+    fields.remove_id(FieldId::TransferEncoding);
+    fields.remove(b"Sec-WebSocket-Accept");
+    Response::build(storage, 200, Version::Http11, Method::Get).map_err(|(reject, _)| {
+        Outcome::Failed {
+            kind: ErrorKind::HttpUpgradeFailed,
+            detail: reject.detail,
+        }
+    })
 }

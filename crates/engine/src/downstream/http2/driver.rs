@@ -72,6 +72,7 @@ impl Driver {
             header_size: limits.header_size.0 as u32,
             header_block: limits.header_size.0 as usize,
             header_fields: usize::from(limits.header_fields),
+            connect_protocol: true,
             ..Settings::default()
         });
         let local = base.stream.local_address();

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::downstream::connection::Downstream;
 use crate::downstream::head_limits;
-use tidegate_core::ErrorKind;
+use tidegate_core::{ErrorKind, base64_encoded};
 use tidegate_http2::Pseudo;
-use tidegate_request::{FieldId, Options, Parts, Reject, Request, Storage, Version};
+use tidegate_request::{
+    FieldError, FieldId, Fields, Options, Parts, Reject, Request, Storage, Version,
+};
 
 impl Downstream {
     /// The canonical request; if there is none, why, and whether it was a HEAD.
@@ -29,7 +31,11 @@ impl Downstream {
             let reject = Reject::new(ErrorKind::RequestTargetSize, "the target is too long");
             return refuse(reject, storage);
         }
-        if !ends && storage.fields().get(FieldId::ContentLength).is_none() {
+        if let Some(protocol) = pseudo.protocol {
+            if let Err(error) = self.ask_for(protocol, storage.fields_mut()) {
+                return refuse(Reject::request(error.text()), storage);
+            }
+        } else if !ends && storage.fields().get(FieldId::ContentLength).is_none() {
             // Content of a length that is not known yet, in the words of the canonical form.
             let told = storage
                 .fields_mut()
@@ -39,7 +45,10 @@ impl Downstream {
             }
         }
         let parts = Parts {
-            method: pseudo.method,
+            method: match pseudo.protocol {
+                Some(_) => b"GET",
+                None => pseudo.method,
+            },
             target,
             version: Version::Http2,
             scheme: self.scheme(),
@@ -49,5 +58,18 @@ impl Downstream {
             is_trusted: self.is_trusted,
         };
         Request::build(storage, parts, options).or_else(|(reject, storage)| refuse(reject, storage))
+    }
+
+    /// Puts extended CONNECT (RFC 8441 §5) into the words of HTTP/1.1, in which endpoints are asked.
+    fn ask_for(&self, protocol: &[u8], fields: &mut Fields) -> Result<(), FieldError> {
+        fields.append_id(FieldId::Connection, b"upgrade")?;
+        fields.append_id(FieldId::Upgrade, protocol)?;
+        if protocol == b"websocket" {
+            let mut draw = self.thread.draw.borrow_mut();
+            let bits = u128::from(draw.bits()) << 64 | u128::from(draw.bits());
+            let key = base64_encoded(&bits.to_be_bytes());
+            fields.set(b"Sec-WebSocket-Key", key.as_bytes())?;
+        }
+        Ok(())
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Stream {
     owed: Cell<Option<u64>>,
     /// The response has ended.
     has_ended: Cell<bool>,
+    /// What the client is told if the response does not end.
+    code: Cell<ErrorCode>,
 }
 
 impl Stream {
@@ -36,6 +38,7 @@ impl Stream {
             is_head,
             owed: Cell::new(None),
             has_ended: Cell::new(false),
+            code: Cell::new(ErrorCode::INTERNAL_ERROR),
         }
     }
 
@@ -125,6 +128,11 @@ impl Stream {
                 Poll::Ready(Ok(count))
             }
         }
+    }
+
+    /// The connection behind a tunnel broke (RFC 9113 §8.5).
+    pub(crate) fn break_off(&self) {
+        self.code.set(ErrorCode::CONNECT_ERROR);
     }
 
     /// Ends what is sent, at the latest once there is room.
@@ -222,7 +230,7 @@ impl Stream {
         cx: &mut Context<'_>,
         trailers: Option<&Fields>,
     ) -> Poll<io::Result<()>> {
-        if self.has_ended.get() {
+        if self.has_ended.get() || self.code.get() == ErrorCode::CONNECT_ERROR {
             return Poll::Ready(Ok(()));
         }
         let mut machine = self.shared.machine();
@@ -275,7 +283,7 @@ impl Drop for Stream {
         // RFC 9113 §8.1: whoever still sends what nobody reads is told to stop, without an error.
         let code = match self.has_ended.get() {
             true => ErrorCode::NO_ERROR,
-            false => ErrorCode::INTERNAL_ERROR,
+            false => self.code.get(),
         };
         self.shared.machine().reset(self.id, code);
         self.shared.close(self.id);
