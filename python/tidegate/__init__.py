@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         RetryBudget,
         Zones,
     )
+    from tidegate.config.backend_tls import BackendTls
     from tidegate.config.files import FileCache, Files
     from tidegate.config.function import Function
     from tidegate.config.gateway import Gateway
@@ -56,6 +57,7 @@ _HOMES = {
     "Backend": "config.backend",
     "BackendLimits": "config.backend",
     "BackendTimeouts": "config.backend",
+    "BackendTls": "config.backend_tls",
     "Certificate": "config.tls",
     "ComputedWeights": "config.weighing",
     "ConfigError": "config.problem",
@@ -118,14 +120,15 @@ _HOMES = {
 
 __all__ = [
     "AccessLog", "AdaptiveConcurrency", "Admin", "Admission", "Affinity", "Backend", "BackendLimits",
-    "BackendTimeouts", "Certificate", "ComputedWeights", "ConfigError", "Constant", "Endpoint",
-    "EndpointStatus", "ErrorPage", "Failover", "FieldMatch", "FileCache", "Files", "Forward", "Function",
-    "Gateway", "GatewaySettings", "HashPart", "Hsts", "L4Backend", "L4Match", "L4Timeouts",
-    "LatencyOutliers", "Listener", "ListenerLimits", "ListenerRedirect", "ListenerTimeouts", "ListenerTls",
-    "LoadReport", "Maintenance", "Match", "Mirror", "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch",
-    "Pool", "Problem", "Processes", "RateOutliers", "Redirect", "Registration", "Request", "Respond",
-    "Response", "Retries", "RetryBudget", "Rewrite", "Route", "RouteTimeouts", "Secret", "SlowStart",
-    "TcpRoute", "TlsRoute", "WeightedBackend", "Zones", "env", "file", "policy", "weights",
+    "BackendTimeouts", "BackendTls", "Certificate", "ComputedWeights", "ConfigError", "Constant",
+    "Endpoint", "EndpointStatus", "ErrorPage", "Failover", "FieldMatch", "FileCache", "Files",
+    "Forward", "Function", "Gateway", "GatewaySettings", "HashPart", "Hsts", "L4Backend", "L4Match",
+    "L4Timeouts", "LatencyOutliers", "Listener", "ListenerLimits", "ListenerRedirect",
+    "ListenerTimeouts", "ListenerTls", "LoadReport", "Maintenance", "Match", "Mirror", "Otlp",
+    "OtlpHeader", "PassiveHealth", "PathMatch", "Pool", "Problem", "Processes", "RateOutliers",
+    "Redirect", "Registration", "Request", "Respond", "Response", "Retries", "RetryBudget", "Rewrite",
+    "Route", "RouteTimeouts", "Secret", "SlowStart", "TcpRoute", "TlsRoute", "WeightedBackend", "Zones",
+    "env", "file", "policy", "weights",
 ]  # fmt: skip
 
 

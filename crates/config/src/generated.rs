@@ -301,6 +301,8 @@ pub struct Maintenance {
 pub struct Backend {
     /// What is spoken to them.
     pub protocol: BackendProtocol,
+    /// How TLS is spoken to them; not at all without it.
+    pub tls: Option<BackendTls>,
     /// How one is picked for a request: a room's name, or `{ type: name, ... }` with its settings.
     pub balancing: Room,
     /// What `ring_hash` and `maglev` send to the same endpoint: what is alike in all these parts. A
@@ -347,6 +349,33 @@ pub struct Backend {
 pub enum BackendProtocol {
     Http,
     Function,
+}
+
+/// How TLS is spoken to the endpoints of a backend. Their certificates are verified.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackendTls {
+    /// A PEM file with the certificates of those who sign the endpoints' ones, or with those
+    /// themselves; without it, whomever the system trusts.
+    pub ca: Option<String>,
+    /// What the endpoints are asked for (SNI), and what their certificates must be for; without it,
+    /// the host in each one's address.
+    pub server_name: Option<String>,
+    /// Names of which a certificate must have one, instead of the one that is asked for: hosts,
+    /// addresses or URIs such as `spiffe://example.org/shop`.
+    pub subject_alt_names: Vec<String>,
+    /// What endpoints are shown that ask who we are.
+    pub certificate: Option<Certificate>,
+    /// TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, or with `modern` TLS 1.3
+    /// alone.
+    pub policy: TlsPolicy,
+    /// Whether anybody's certificate will do: whoever is on the way can then read and change
+    /// everything.
+    pub insecure_skip_verification: bool,
+    /// What messages call `ca`.
+    pub ca_name: String,
+    /// How the system's store of authorities looked; empty where it is not used.
+    pub system: String,
 }
 
 /// A part of the key: `client`, `path`, `host`, or a `header`, `cookie`, `query` or `claim` by
@@ -460,7 +489,7 @@ pub struct LatencyOutliers {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackendTimeouts {
-    /// For a connection, name resolution included.
+    /// For a connection, name resolution and the TLS handshake included.
     pub connect: Millis,
     /// For a free connection or a usable endpoint; then a 503.
     pub pending: Millis,

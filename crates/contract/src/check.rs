@@ -87,6 +87,10 @@ pub trait Check: Send + Sync {
     fn healthy_after(&self) -> u32;
     /// Probes in a row that must fail before an endpoint is down.
     fn unhealthy_after(&self) -> u32;
+    /// Whether it speaks TLS where its backend does.
+    fn speaks_tls(&self) -> bool {
+        true
+    }
     /// What to send to the endpoint at `address`.
     fn probe(&self, address: &str) -> Probe;
     /// Judges what came back.

@@ -58,6 +58,12 @@ kinds! {
     ConnectionReadTimeout = "connection_read_timeout", 504, Upstream;
     /// A connection, pending or request limit was reached.
     ConnectionLimitReached = "connection_limit_reached", 503, Internal;
+    /// There was no TLS with the endpoint, or it broke.
+    TlsProtocolError = "tls_protocol_error", 502, Upstream;
+    /// The endpoint's certificate is not to be trusted, or is another's.
+    TlsCertificateError = "tls_certificate_error", 502, Upstream;
+    /// The endpoint refused TLS by an alert.
+    TlsAlertReceived = "tls_alert_received", 502, Upstream;
     /// The response's framing or fields were not HTTP.
     HttpProtocolError = "http_protocol_error", 502, Upstream;
     /// The response ended too early.

@@ -328,6 +328,9 @@ impl Way<'_> {
             if let Some(groups) = tell::division(plan, self.now) {
                 merge(&mut told, json!({"groups": groups}));
             }
+            if let Some(tls) = &plan.tls {
+                merge(&mut told, json!({"tls": tell::tls(tls)}));
+            }
             backends.push(told);
             match tell::endpoints(plan, share, &key, self.now) {
                 Ok(mut of_backend) => endpoints.append(&mut of_backend),
@@ -342,7 +345,9 @@ impl Way<'_> {
             && only.0.config.host == HostField::Endpoint
             && let Some(address) = certain.as_ref().and_then(Value::as_str)
         {
-            let _ = exchange.request.set_authority(address.as_bytes());
+            let _ = exchange
+                .request
+                .set_authority(only.0.authority(address).as_bytes());
         }
         json!({
             "outcome": "forward",

@@ -2,7 +2,7 @@
 //! Which endpoints of a backend a request may go to, as `explain` and `status` tell it.
 use crate::decide::{self, Key, NoEndpoint};
 use crate::secure;
-use crate::snapshot::{BackendPlan, ListenerPlan};
+use crate::snapshot::{ApproachPlan, BackendPlan, ListenerPlan};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tidegate_core::Moment;
@@ -110,4 +110,26 @@ pub(crate) fn division(plan: &BackendPlan, now: Moment) -> Option<Value> {
         })
         .collect();
     Some(Value::from(groups))
+}
+
+/// How TLS is spoken to a backend: `{"verifies": bool, "by": "system" | FILE, "server_name", "names",
+/// "certificate"}`; names that are not set are null or empty.
+pub(crate) fn tls(plan: &ApproachPlan) -> Value {
+    let config = &plan.config;
+    let by = match config.ca {
+        _ if config.insecure_skip_verification => None,
+        Some(_) => Some(config.ca_name.as_str()),
+        None => Some("system"),
+    };
+    let certificate = plan.certificate.as_ref();
+    json!({
+        "verifies": !config.insecure_skip_verification,
+        "by": by,
+        "server_name": config.server_name,
+        "names": config.subject_alt_names,
+        "certificate": certificate.map(|own| json!({
+            "file": own.file,
+            "not_after": own.validity.not_after,
+        })),
+    })
 }

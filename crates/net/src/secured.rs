@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, Write};
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
-use tidegate_tls::{Acceptance, Refusal, Session, Told};
+use tidegate_tls::{Acceptance, Approach, Fault, Refusal, Session, Told};
 
 /// Bytes taken from a socket at a time: two records of the largest kind, nearly.
 const SCRATCH: usize = 32 << 10;
@@ -62,6 +62,20 @@ impl Stream {
         self.tls = Some(Box::default());
     }
 
+    /// Puts TLS on a connection to the endpoint that is asked for by `name`, before anything is read or
+    /// written.
+    ///
+    /// # Errors
+    /// There is no such name.
+    pub fn secure_to(&mut self, approach: &Approach, name: &str) -> Result<(), Fault> {
+        let session = RefCell::new(Session::with_endpoint(approach, name)?);
+        self.tls = Some(Box::new(Secured {
+            session,
+            told: Cell::default(),
+        }));
+        Ok(())
+    }
+
     /// Takes TLS off again, so that somebody who does not speak it can be told.
     pub fn lay_bare(&mut self) {
         self.tls = None;
@@ -84,12 +98,33 @@ impl Stream {
         cx: &mut Context<'_>,
         terms: &Acceptance,
     ) -> Poll<Result<(), Refusal>> {
+        self.poll_shaking(
+            cx,
+            || Refusal::Closed,
+            |session, bytes, alert| session.greet(bytes, terms, alert),
+        )
+    }
+
+    /// As [`Stream::poll_handshake`], with an endpoint.
+    pub fn poll_answered(&self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.poll_shaking(cx, Fault::closed, |session, bytes, _| {
+            session.answered(bytes)
+        })
+    }
+
+    /// Does both sides' part of a handshake: `take` gives the session what came.
+    fn poll_shaking<E>(
+        &self,
+        cx: &mut Context<'_>,
+        closed: fn() -> E,
+        mut take: impl FnMut(&mut Session, &[u8], &mut Vec<u8>) -> Result<(), E>,
+    ) -> Poll<Result<(), E>> {
         let Some(tls) = &self.tls else {
             return Poll::Ready(Ok(()));
         };
         loop {
             if ready!(self.poll_flush(tls, cx, SendFlags::NOSIGNAL)).is_err() {
-                return Poll::Ready(Err(Refusal::Closed));
+                return Poll::Ready(Err(closed()));
             }
             if let Some(told) = tls.session.borrow().told() {
                 tls.told.set(Some(told));
@@ -100,19 +135,24 @@ impl Stream {
                     let count = outcome.unwrap_or(0);
                     let bytes = received.get(..count).unwrap_or_default();
                     let mut alert = Vec::new();
-                    let greeted = tls.session.borrow_mut().greet(bytes, terms, &mut alert);
-                    if greeted.is_err() {
+                    let taken = take(&mut tls.session.borrow_mut(), bytes, &mut alert);
+                    if taken.is_err() {
                         // It is over in any case: what does not fit is not waited for.
                         let _ = self.try_flush(tls);
                         let _ = rustix::net::send(&self.fd, &alert, SendFlags::NOSIGNAL);
                     }
-                    greeted
+                    taken
                 })
             }));
-            if let Err(refusal) = outcome {
-                return Poll::Ready(Err(refusal));
+            if outcome.is_err() {
+                return Poll::Ready(outcome);
             }
         }
+    }
+
+    /// How the endpoint broke TLS, or that it ended it by an alert.
+    pub fn fault(&self) -> Option<Fault> {
+        self.tls.as_ref()?.session.borrow().fault()
     }
 
     /// Sends what the session has for the client by itself (tickets, answers to key updates, alerts),

@@ -43,7 +43,7 @@ pub enum Policy {
 }
 
 impl Policy {
-    fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
+    pub(crate) fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
         const MODERN: &[&SupportedProtocolVersion] = &[&version::TLS13];
         const INTERMEDIATE: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
         match self {

@@ -71,6 +71,26 @@ impl Outline {
     }
 }
 
+/// The type `commonName` of a part of a name (RFC 5280 §A.1), as encoded.
+const COMMON_NAME: [u8; 5] = [6, 3, 0x55, 4, 3];
+/// What a message has of one, at most.
+const LONGEST_NAME: usize = 64;
+
+/// The `commonName` in a name's content, fit to be shown.
+pub(crate) fn common_name(name: &[u8]) -> Option<String> {
+    let mut rest = name;
+    loop {
+        let (_, set, after) = element(rest)?;
+        let (part, _) = sequence(set)?;
+        if let Some(value) = part.strip_prefix(&COMMON_NAME) {
+            let text = String::from_utf8_lossy(element(value)?.1);
+            let is_shown = |each: &char| each.is_alphanumeric() || " .,:;@_*'()/-".contains(*each);
+            return Some(text.chars().filter(is_shown).take(LONGEST_NAME).collect());
+        }
+        rest = after;
+    }
+}
+
 /// `YYMMDDhhmmssZ` or `YYYYMMDDhhmmssZ` as seconds since 1970 (RFC 5280 §4.1.2.5); 0 before that.
 fn seconds(tag: u8, text: &[u8]) -> Option<u64> {
     let digits = text.strip_suffix(b"Z")?;

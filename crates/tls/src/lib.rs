@@ -2,23 +2,31 @@
 //! TLS for the sockets of `tidegate-net`: certificates, the choice among them, and one connection's
 //! session. Bytes in, bytes out: no socket is known here.
 //!
-//! [`Certificate`] reads files, [`Acceptance`] is what a listener does with a ClientHello, and
-//! [`Session`] is a connection. The cryptography and the protocol are rustls' with aws-lc-rs.
+//! [`Certificate`] reads files, [`Acceptance`] is what a listener does with a ClientHello, [`Approach`]
+//! is how the endpoints of a backend are spoken to, and [`Session`] is a connection of either. The cryptography and the protocol are rustls' with aws-lc-rs.
 #![forbid(unsafe_code)]
 
 mod acceptance;
+mod approach;
+mod authorities;
 mod certificate;
 mod der;
 mod details;
+mod fault;
 mod refusal;
+mod remembered;
 mod resolver;
 mod session;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
+mod verifier;
 
 pub use acceptance::{Acceptance, Policy, Protocols, Terms, Tickets};
+pub use approach::{Approach, ApproachTerms};
+pub use authorities::Authorities;
 pub use certificate::{Certificate, Files, Validity, validity};
 pub use details::{Details, details};
+pub use fault::{Fault, Reason};
 pub use refusal::Refusal;
 pub use session::{Greeting, Session, Told};

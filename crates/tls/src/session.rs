@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::acceptance::HTTP2;
-use crate::{Acceptance, Refusal};
+use crate::{Acceptance, Approach, Fault, Refusal};
 use rustls::server::Acceptor;
-use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
+use rustls::{Connection, Error, HandshakeKind, ProtocolVersion};
 use std::io::{self, BufRead, Read, Write};
 
 /// The type of a record that begins a handshake (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
+/// The type of one that ends it.
+const ALERT: u8 = 21;
 /// A fatal alert `unrecognized_name` in a record (RFC 6066 §3).
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// Plaintext taken at a time: four full records.
@@ -38,7 +40,7 @@ pub struct Greeting {
 enum Greeted {
     /// The ClientHello goes on.
     Partly,
-    Whole(Box<ServerConnection>),
+    Whole(Box<Connection>),
 }
 
 impl Greeting {
@@ -94,7 +96,7 @@ impl Greeting {
                         return Err(Refusal::Malformed);
                     }
                 }
-                Ok(Greeted::Whole(Box::new(connection)))
+                Ok(Greeted::Whole(Box::new(connection.into())))
             }
             Err((error, mut alert)) => {
                 let _ = alert.write_all(out);
@@ -106,7 +108,7 @@ impl Greeting {
 
 enum State {
     Greeting(Box<Greeting>),
-    Open(Box<ServerConnection>),
+    Open(Box<Connection>),
 }
 
 /// One connection: what its socket brings goes in, what its socket is to send comes out.
@@ -116,8 +118,10 @@ pub struct Session {
     waiting: Vec<u8>,
     /// Plaintext that was taken by [`Session::take`] and is not handed to the kernel yet.
     taken: usize,
-    /// The client broke the protocol.
-    is_broken: bool,
+    /// How the peer broke the protocol, or that it ended the session by an alert.
+    broken: Option<Error>,
+    /// Whether an endpoint has sent something.
+    has_heard: bool,
     told: Option<Told>,
 }
 
@@ -129,17 +133,32 @@ impl std::fmt::Debug for Session {
 
 impl Default for Session {
     fn default() -> Self {
-        Self {
-            state: State::Greeting(Box::default()),
-            waiting: Vec::new(),
-            taken: 0,
-            is_broken: false,
-            told: None,
-        }
+        Self::new(State::Greeting(Box::default()))
     }
 }
 
 impl Session {
+    fn new(state: State) -> Self {
+        Self {
+            state,
+            waiting: Vec::new(),
+            taken: 0,
+            broken: None,
+            has_heard: false,
+            told: None,
+        }
+    }
+
+    /// The session with the endpoint that is asked for by `name`, a host or an address: it begins with
+    /// what [`Session::write_to`] has.
+    ///
+    /// # Errors
+    /// `no_name`.
+    pub fn with_endpoint(approach: &Approach, name: &str) -> Result<Self, Fault> {
+        let connection = approach.connection(name)?;
+        Ok(Self::new(State::Open(Box::new(connection.into()))))
+    }
+
     /// What was agreed on; `None` before the handshake is over.
     pub fn told(&self) -> Option<Told> {
         self.told
@@ -156,30 +175,51 @@ impl Session {
         terms: &Acceptance,
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        match &mut self.state {
+        let more = match &mut self.state {
             State::Greeting(greeting) => match greeting.take(bytes, terms, out)? {
                 Greeted::Partly => return Ok(()),
-                Greeted::Whole(connection) => self.state = State::Open(connection),
+                Greeted::Whole(connection) => {
+                    self.state = State::Open(connection);
+                    &[]
+                }
             },
             State::Open(_) if bytes.is_empty() => return Err(Refusal::Closed),
-            State::Open(connection) => {
-                if let Err(error) = feed(connection, bytes, &mut self.waiting) {
-                    self.is_broken = true;
-                    return Err(Refusal::of(&error));
-                }
-            }
+            State::Open(_) => bytes,
+        };
+        self.shake(more).map_err(|error| Refusal::of(&error))
+    }
+
+    /// Takes what an endpoint sent during the handshake, nothing at its end.
+    ///
+    /// # Errors
+    /// Why there will be no connection; what [`Session::write_to`] still has should be sent.
+    pub fn answered(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let Some(first) = bytes.first() else {
+            return Err(Fault::closed());
+        };
+        if !std::mem::replace(&mut self.has_heard, true) && ![HANDSHAKE, ALERT].contains(first) {
+            return Err(Fault::not_tls(*first));
         }
+        self.shake(bytes).map_err(|error| Fault::of(&error))
+    }
+
+    /// Goes on with the handshake.
+    fn shake(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let State::Open(connection) = &mut self.state else {
             return Ok(());
         };
-        if let Err(error) = process(connection) {
-            self.is_broken = true;
-            return Err(Refusal::of(&error));
-        }
-        if !connection.is_handshaking() {
+        let outcome = feed(connection, bytes, &mut self.waiting).and_then(|()| process(connection));
+        if let Err(error) = &outcome {
+            self.broken = Some(error.clone());
+        } else if !connection.is_handshaking() {
             self.told = Some(told(connection));
         }
-        Ok(())
+        outcome
+    }
+
+    /// How the endpoint broke the session, or that it ended it by an alert.
+    pub fn fault(&self) -> Option<Fault> {
+        self.broken.as_ref().map(Fault::of)
     }
 
     /// Takes what the socket brought, nothing at its end. What is wrong with it is told by
@@ -191,8 +231,8 @@ impl Session {
         if bytes.is_empty() {
             let _ = connection.read_tls(&mut io::empty()); // it notes the end
         }
-        if feed(connection, bytes, &mut self.waiting).is_err() {
-            self.is_broken = true;
+        if let Err(error) = feed(connection, bytes, &mut self.waiting) {
+            self.broken = Some(error);
         }
     }
 
@@ -206,11 +246,13 @@ impl Session {
             return Err(io::ErrorKind::WouldBlock.into());
         };
         let outcome = connection.reader().read(buffer);
-        if !self.waiting.is_empty() && feed(connection, &[], &mut self.waiting).is_err() {
-            self.is_broken = true;
+        if !self.waiting.is_empty()
+            && let Err(error) = feed(connection, &[], &mut self.waiting)
+        {
+            self.broken = Some(error);
         }
         match outcome {
-            Err(error) if self.is_broken && error.kind() == io::ErrorKind::WouldBlock => {
+            Err(error) if self.broken.is_some() && error.kind() == io::ErrorKind::WouldBlock => {
                 Err(io::ErrorKind::InvalidData.into())
             }
             outcome => outcome,
@@ -223,7 +265,7 @@ impl Session {
             return false;
         };
         let would_block = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
-        self.is_broken || !connection.reader().fill_buf().is_err_and(would_block)
+        self.broken.is_some() || !connection.reader().fill_buf().is_err_and(would_block)
     }
 
     /// Takes plaintext to be sent, unless what was taken before is still on its way.
@@ -281,16 +323,12 @@ impl Session {
     }
 }
 
-fn process(connection: &mut ServerConnection) -> Result<(), rustls::Error> {
+fn process(connection: &mut Connection) -> Result<(), Error> {
     connection.process_new_packets().map(drop)
 }
 
 /// Decrypts `waiting` and then `bytes`; what there is no room for waits.
-fn feed(
-    connection: &mut ServerConnection,
-    bytes: &[u8],
-    waiting: &mut Vec<u8>,
-) -> Result<(), rustls::Error> {
+fn feed(connection: &mut Connection, bytes: &[u8], waiting: &mut Vec<u8>) -> Result<(), Error> {
     if waiting.is_empty() {
         let mut rest = bytes;
         decrypt(connection, &mut rest)?;
@@ -304,7 +342,7 @@ fn feed(
     Ok(())
 }
 
-fn decrypt(connection: &mut ServerConnection, rest: &mut &[u8]) -> Result<(), rustls::Error> {
+fn decrypt(connection: &mut Connection, rest: &mut &[u8]) -> Result<(), Error> {
     while !rest.is_empty() {
         // It takes nothing while too much plaintext waits to be read.
         if connection.read_tls(rest).is_err() {
@@ -315,7 +353,7 @@ fn decrypt(connection: &mut ServerConnection, rest: &mut &[u8]) -> Result<(), ru
     Ok(())
 }
 
-fn told(connection: &ServerConnection) -> Told {
+fn told(connection: &Connection) -> Told {
     let suite = connection.negotiated_cipher_suite();
     let cipher = suite.and_then(|suite| suite.suite().as_str());
     Told {

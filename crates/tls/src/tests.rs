@@ -9,6 +9,8 @@ use rustls::{ClientConfig, ClientConnection, NamedGroup, RootCertStore};
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 
+mod endpoint;
+
 const CERT: &str = include_str!("testdata/site.pem");
 const KEY: &str = include_str!("testdata/site.key");
 const CA: &[u8] = include_bytes!("testdata/ca.pem");

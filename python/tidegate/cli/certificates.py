@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates that clients refuse, or soon will: no mistake, since the rest may be needed at once."""
+"""What is likely to be wrong with TLS: no mistake, since the rest may be needed at once.
+
+Certificates that are refused or soon will be, and endpoints that nobody verifies.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +33,37 @@ def expiring(compiled: Compiled) -> list[Problem]:
     return found
 
 
-def _says(name: str, begin: int, end: int, now: float) -> str:
+def to_backends(compiled: Compiled) -> list[Problem]:
+    """One for each backend whose endpoints are not verified, and for each certificate of ours that endpoints
+    refuse or soon will."""
+    from tidegate import _engine
+
+    now, found = time.time(), []
+    for (kind, name), resource in compiled.snapshot.resources.items():
+        tls = json.loads(resource.value)["tls"] if kind == "backend" else None
+        if tls is None:
+            continue
+        place = compiled.snapshot.positions.get((kind, name), "")
+        if tls["insecure_skip_verification"]:
+            says = (
+                "nobody verifies who its endpoints are: whoever is on the way can read and change "
+                "everything; write `ca` in its place"
+            )
+            path = f"backends.{name}.tls.insecure_skip_verification"
+            found.append(Problem(says, path=path, file=place))
+        own = tls["certificate"]
+        validity = _engine.certificate_validity(own["cert"]) if own is not None else None
+        says = _says(own["cert_name"], *validity, now, "endpoints") if validity is not None else ""
+        if says:
+            found.append(Problem(says, path=f"backends.{name}.tls.certificate", file=place))
+    return found
+
+
+def _says(name: str, begin: int, end: int, now: float, whom: str = "clients") -> str:
     if now > end:
-        return f"the certificate in `{name}` expired on {_day(end)}, and clients refuse it; renew it"
+        return f"the certificate in `{name}` expired on {_day(end)}, and {whom} refuse it; renew it"
     if now < begin:
-        return f"the certificate in `{name}` is good from {_day(begin)} on, and clients refuse it until then"
+        return f"the certificate in `{name}` is good from {_day(begin)} on, and {whom} refuse it until then"
     if now > end - SOON:
         return f"the certificate in `{name}` expires on {_day(end)}; renew it"
     return ""

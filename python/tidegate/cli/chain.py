@@ -88,6 +88,10 @@ class Chain:
             if hashed := backend.get("hash"):
                 said = f"key {hashed['key']}" if hashed["key"] else "the request has none: drawn by weight"
                 self._say("hash", f"{plain(hashed['by'])}: {said}")
+            if tls := backend.get("tls"):
+                said = f"verified by {plain(tls['by'])}" if tls["verifies"] else "NOT VERIFIED"
+                asked = f", asked for as {plain(tls['server_name'])}" if tls["server_name"] else ""
+                self._say("tls", said + asked)
             if session := backend.get("affinity"):
                 at = session["bound_to"]
                 said = "the request has none" if not session["has_session"] else "bound nowhere"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tidegate import _build as build
-from tidegate.cli.certificates import expiring
+from tidegate.cli.certificates import expiring, to_backends
 from tidegate.cli.codes import REFUSED, refuse
 from tidegate.cli.handlers import missing_handlers
 from tidegate.cli.output import print_json
@@ -55,7 +55,7 @@ def check(sources: Sequence[str], *, as_json: bool) -> None:
             refuse(error.problems)
         print_json({"ok": False, "problems": [problem_json(problem) for problem in error.problems]})
         raise SystemExit(REFUSED) from None
-    warnings = [*missing_handlers(compiled), *expiring(compiled)]
+    warnings = [*missing_handlers(compiled), *expiring(compiled), *to_backends(compiled)]
     if as_json:
         told = [problem_json(problem) for problem in warnings]
         print_json({"ok": True, "problems": [], "warnings": told, **compiled.counts})

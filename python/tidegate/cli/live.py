@@ -142,6 +142,8 @@ def _render(instance: Instance, node: dict[str, Any] | None, control: dict[str, 
         if certificates := _certificates(node["listeners"]):
             parts += ["", certificates]
         parts += ["", _endpoints(node["backends"])]
+        if secured := _secured(node["backends"]):
+            parts += ["", secured]
         if pressed := _pressed(node["backends"]):
             parts += ["", pressed]
     if own := process_table((control or {}).get("backends", [])):
@@ -163,6 +165,30 @@ def _certificates(listeners: list[dict[str, Any]]) -> str:
         for each in listener.get("certificates") or ()
     ]
     return table(("CERTIFICATE", "LISTENER", "NAMES", "EXPIRES"), rows) if rows else ""
+
+
+def _secured(backends: list[dict[str, Any]]) -> str:
+    """The backends that TLS is spoken to, whether they are verified, and what came of the handshakes."""
+    rows = []
+    for backend in backends:
+        tls = backend.get("tls")
+        if tls is None:
+            continue
+        terms, handshakes = tls["terms"], tls["handshakes"]
+        own = terms["certificate"]
+        failed = ", ".join(f"{count} {reason}" for reason, count in handshakes["failed"].items())
+        rows.append(
+            (
+                backend["name"],
+                f"by {terms['by']}" if terms["verifies"] else "NOT VERIFIED",
+                handshakes["new"] + handshakes["resumed"],
+                handshakes["resumed"],
+                failed or "none",
+                time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(own["not_after"])) if own else "",
+            )
+        )
+    head = ("TLS TO", "VERIFIED", "HANDSHAKES", "RESUMED", "FAILED", "OUR CERTIFICATE EXPIRES")
+    return table(head, rows) if rows else ""
 
 
 def _endpoints(backends: list[dict[str, Any]]) -> str:

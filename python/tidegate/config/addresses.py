@@ -25,6 +25,14 @@ class BackendUrl:
     """The URL in its one spelling; also the name of the backend it stands for."""
     address: str
     """The endpoint's address: `host:port` or `unix:/path`."""
+    is_secured: bool = False
+    """Whether it is `https://`."""
+
+    @property
+    def is_site(self) -> bool:
+        """Whether it names its host, and another one than this machine."""
+        host = self.address.rpartition(":")[0]
+        return not host.startswith("[") and not host[-1:].isdigit() and host not in ("localhost", "unix")
 
 
 def ip_address(text: str) -> str:
@@ -156,11 +164,14 @@ def endpoint_address(text: str) -> str:
         return "unix:" + unix_path(text.removeprefix("unix:"))
     if "://" in text:
         scheme, _, rest = text.partition("://")
+        bare = rest.rstrip("/")
         if scheme == "https":
+            has_port = bare.rpartition("]")[2].count(":") == 1
             raise ValueError(
-                "`https://` backends do not exist yet in this version; write `host:port` of a plain one"
+                f"`{text}` is a URL; write `{bare if has_port else bare + ':443'}`, and `tls: true` on the "
+                "backend"
             )
-        raise ValueError(f"`{text}` is a URL; write `{rest.rstrip('/')}`")
+        raise ValueError(f"`{text}` is a URL; write `{bare}`")
     if text.startswith("["):
         inside, bracket, rest = text[1:].partition("]")
         if not bracket or not rest.startswith(":"):
@@ -184,7 +195,7 @@ def endpoint_address(text: str) -> str:
 
 
 def backend_url(text: str) -> BackendUrl:
-    """Reads a backend written as a URL: `http://host[:port]`, or `http+unix:/path` as `unix:/path`.
+    """Reads a backend written as a URL: `http://host[:port]`, `https://host[:port]`, or `unix:/path`.
 
     Raises:
         ValueError: Another scheme, or a part that a backend has not (path, query, user).
@@ -196,13 +207,11 @@ def backend_url(text: str) -> BackendUrl:
     scheme = scheme.lower()
     if not separator:
         raise ValueError(f"`{text}` is no URL; write `http://host:port`")
-    if scheme == "https":
-        raise ValueError("`https://` backends do not exist yet in this version; write `http://host:port`")
     if scheme in ("h2c", "grpc", "grpcs", "ws", "wss", "fcgi", "udp", "tls"):
         raise ValueError(f"`{scheme}://` backends do not exist yet in this version; write `http://host:port`")
     if scheme == "tcp":
         raise ValueError("`tcp://` is for routes with `type: tcp`; write `http://host:port`")
-    if scheme != "http":
+    if scheme not in ("http", "https"):
         raise ValueError(f"`{scheme}://` is no scheme of a backend; write `http://host:port`")
     if "@" in rest:
         raise ValueError("a backend's URL holds no user name or password")
@@ -210,13 +219,43 @@ def backend_url(text: str) -> BackendUrl:
     authority, tail = rest[:end], rest[end:]
     if tail not in ("", "/"):
         raise ValueError(
-            f"`{text}` has a path; write `http://{authority}` and `rewrite: {{ prefix: {tail} }}`"
+            f"`{text}` has a path; write `{scheme}://{authority}` and `rewrite: {{ prefix: {tail} }}`"
         )
     if not authority:
-        raise ValueError(f"`{text}` has no host; write `http://host:port`")
+        raise ValueError(f"`{text}` has no host; write `{scheme}://host:port`")
     has_port = authority.rpartition("]")[2].count(":") == 1
-    address = endpoint_address(authority if has_port else f"{authority}:80")
-    return BackendUrl(f"http://{address}", address)
+    port = 443 if scheme == "https" else 80
+    address = endpoint_address(authority if has_port else f"{authority}:{port}")
+    return BackendUrl(f"{scheme}://{address}", address, scheme == "https")
+
+
+def tls_name(text: str) -> str:
+    """What an endpoint is asked for in TLS: a host's name, or an IP address without brackets.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if text.startswith("*"):
+        raise ValueError(f"`{text}` is no host; write one name that the certificate is for")
+    if "://" in text or "/" in text:
+        raise ValueError(f"`{text}` is more than a host; write its name")
+    if text[-1:].isdigit() or ":" in text:
+        return ip_address(text)
+    return host_name(text)
+
+
+def certificate_name(text: str) -> str:
+    """A name in a certificate: a host, an IP address, or a URI to the letter.
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return tls_name(text)
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) or not re.fullmatch(r"[!-~]{1,2000}", rest):
+        raise ValueError(f"`{text}` is no URI; write one such as `spiffe://example.org/shop`")
+    return text
 
 
 def tcp_url(text: str) -> BackendUrl:

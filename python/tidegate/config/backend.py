@@ -7,7 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tidegate.config import addresses
 from tidegate.config.affinity import Affinity
+from tidegate.config.backend_tls import BackendTls, read_tls
 from tidegate.config.base import Model, refuse
 from tidegate.config.hashing import HashPart, hash_parts
 from tidegate.config.marks import Reads
@@ -19,7 +21,7 @@ from tidegate.config.rooms import Rooms
 from tidegate.config.types import ByteSize, Choice, ControlOnly, Duration, EndpointAddress, Flag, Name, Weight
 from tidegate.config.weighing import ComputedWeights, LoadReport, SlowStart
 
-_NOT_YET_PROTOCOLS = frozenset({"https", "http2", "http3", "h2", "h2c", "grpc", "tcp", "tls", "udp"})
+_NOT_YET_PROTOCOLS = frozenset({"http2", "http3", "h2", "h2c", "grpc", "tcp", "tls", "udp"})
 
 BackendProtocol = Annotated[
     Literal["http", "function"],
@@ -52,8 +54,9 @@ class Endpoint(Model):
     draining: Flag = False
     """Whether it finishes what it has and takes nothing new."""
 
-    not_yet: ClassVar[dict[str, str]] = {"region": "", "tls": "", "metadata": ""}
+    not_yet: ClassVar[dict[str, str]] = {"region": "", "metadata": ""}
     elsewhere: ClassVar[dict[str, str]] = {
+        "tls": "write `tls` on the backend, or `https://host:port` as the endpoint",
         "backup": "write `priority: 1`",
         "down": "write `draining: true`",
         "disabled": "write `draining: true`",
@@ -74,7 +77,7 @@ class BackendTimeouts(Model):
     """How long an endpoint is waited for."""
 
     connect: Duration = Duration("3s")
-    """For a connection, name resolution included."""
+    """For a connection, name resolution and the TLS handshake included."""
     pending: Duration = Duration("1s")
     """For a free connection or a usable endpoint; then a 503."""
     first_byte: Duration = Duration("30s")
@@ -171,6 +174,9 @@ class Backend(Model):
     """Servers of your own that are started, kept alive and replaced one by one, instead of `endpoints`."""
     protocol: BackendProtocol = "http"
     """What is spoken to them."""
+    tls: Annotated[BackendTls | None, Reads(read_tls, {"type": "boolean"})] = None
+    """How TLS is spoken to them; not at all without it. `true` verifies them by whom the system trusts.
+    Endpoints written `https://host:port` have it by themselves."""
     balancing: Annotated[Model, Rooms("balancing")] = Field(default="least_request", validate_default=True)
     """How one is picked for a request: a room's name, or `{ type: name, ... }` with its settings."""
     hash: Annotated[list[HashPart], Field(min_length=1, max_length=8), Reads(hash_parts, "item")] = Field(
@@ -212,11 +218,14 @@ class Backend(Model):
     """What happens to every message, after the route's own policies."""
 
     not_yet: ClassVar[dict[str, str]] = {
-        "tls": "write plain `host:port` endpoints", "resolve": "",
+        "resolve": "",
         "subset": "", "proxy_protocol": "",
     }  # fmt: skip
 
     elsewhere: ClassVar[dict[str, str]] = {
+        "ssl": "write `tls: true`, or `https://host:port` as endpoints",
+        "verify": "certificates of endpoints are verified; write `tls: true`",
+        "sni": "write `tls: { server_name: ... }`",
         "server": "write `endpoints`",
         "servers": "write `endpoints`",
         "hosts": "write `endpoints`",
@@ -244,8 +253,8 @@ class Backend(Model):
     @classmethod
     def _short(cls, value: Any) -> Any:
         if isinstance(value, list):
-            return {"endpoints": value}
-        return value
+            value = {"endpoints": value}
+        return _secured(value)
 
     @model_validator(mode="after")
     def _hash_is_used(self) -> Backend:
@@ -255,6 +264,18 @@ class Backend(Model):
                 f"`hash` means nothing to `balancing: {room}`; write `balancing: ring_hash` or `maglev`",
                 "rule",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_asked_for(self) -> Backend:
+        if self.tls is not None and self.tls.server_name is None:
+            for endpoint in self.endpoints:
+                if endpoint.address.startswith("unix:"):
+                    raise refuse(
+                        f"`{endpoint.address}` has no host to ask for in TLS; write one as "
+                        "`tls: { server_name: ... }`",
+                        "rule",
+                    )
         return self
 
     @model_validator(mode="after")
@@ -279,3 +300,35 @@ class Backend(Model):
                 )
             seen.add(endpoint.address)
         return endpoints
+
+
+def _secured(value: Any) -> Any:
+    """Reads endpoints written `https://host:port` as `host:port` of a backend with `tls`."""
+    if not isinstance(value, dict) or not isinstance(value.get("endpoints"), list):
+        return value
+    if value.get("protocol") == "https":
+        raise refuse("`protocol: https` is written `tls: true`, or `https://host:port` as endpoints", "rule")
+    endpoints = [_bare(each) for each in value["endpoints"]]
+    secured = [is_secured for _, is_secured in endpoints]
+    if not any(secured):
+        return value
+    if not all(secured):
+        raise refuse(
+            "some endpoints are `https://` and some are not; write two backends, each with its own kind",
+            "rule",
+        )
+    if value.get("tls", True) is None or value.get("tls") is False:
+        raise refuse("`tls: false` contradicts its `https://` endpoints; leave one of the two out", "rule")
+    return {"tls": True, **value, "endpoints": [endpoint for endpoint, _ in endpoints]}
+
+
+def _bare(endpoint: Any) -> tuple[Any, bool]:
+    """An endpoint without `https://`, and whether it had it; what is wrong otherwise is told elsewhere."""
+    text = endpoint.get("address") if isinstance(endpoint, dict) else endpoint
+    if not isinstance(text, str) or not text.startswith("https://"):
+        return endpoint, False
+    try:
+        address = addresses.backend_url(text).address
+    except ValueError as error:
+        raise refuse(str(error), "text") from None
+    return ({**endpoint, "address": address} if isinstance(endpoint, dict) else address), True

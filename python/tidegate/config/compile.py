@@ -19,14 +19,16 @@ from pydantic_core import to_json
 
 from tidegate.config import addresses
 from tidegate.config.backend import Backend, BackendLimits, BackendTimeouts, Endpoint
+from tidegate.config.backend_tls import BackendTls
 from tidegate.config.base import Model
 from tidegate.config.check import ADMIN, ADMIN_ROUTES, REGISTRATION
 from tidegate.config.collection import no_collection
+from tidegate.config.cores import usable_cores
 from tidegate.config.errors import path_text
 from tidegate.config.function import Function
 from tidegate.config.gateway import Gateway
 from tidegate.config.gateway_settings import AccessLog
-from tidegate.config.implied import implied
+from tidegate.config.implied import backend_of, implied
 from tidegate.config.issued import issued
 from tidegate.config.l4 import TcpRoute, backend_names
 from tidegate.config.listener import Listener
@@ -151,18 +153,6 @@ def secret_sets(resources: Iterable[Resource]) -> list[dict[str, Any]]:
 def worker_socket(runtime_directory: str | os.PathLike[str], function: str, number: int) -> str:
     """The path of the Unix socket that worker `number` (from 0) of a function listens on."""
     return str(FilePath(runtime_directory) / "workers" / f"{function}-{number}.sock")
-
-
-def usable_cores() -> int:
-    """Cores this process may use: its affinity, and its cgroup's share rounded up."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, _, period = FilePath("/sys/fs/cgroup/cpu.max").read_text().strip().partition(" ")
-        if quota != "max":
-            cores = min(cores, max(1, -(-int(quota) // int(period))))
-    except (OSError, ValueError):
-        pass
-    return cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,11 +304,7 @@ class _Compilation:
             secured = (each.port for each in others if each.protocol == "https")
             value["redirect"]["port"] = listener.redirect.port_among(secured)
         if listener.tls is not None:
-            texts, wrong = listener.tls.texts(self.folder)
-            if wrong:
-                raise ConfigError(
-                    [self._problem(says, (*path, "tls", *at), each) for at, says, each in wrong]
-                )
+            texts = self._texts(listener.tls, (*path, "tls"))
             texts["certificates"] += self._issued(name, listener.tls, (*path, "tls"))
             value["tls"] = self._value(listener.tls) | texts
         if path != ADMIN_PATH and not listener.is_l4:
@@ -327,6 +313,12 @@ class _Compilation:
             if listener.maintenance is None and around.maintenance is not None:
                 value["maintenance"] = around.maintenance.model_dump()
         self._add("listener", name, value, path, listener)
+
+    def _texts(self, tls: ListenerTls | BackendTls, path: Path) -> dict[str, Any]:
+        texts, wrong = tls.texts(self.folder)
+        if wrong:
+            raise ConfigError([self._problem(says, (*path, *at), each) for at, says, each in wrong])
+        return texts
 
     def _issued(self, name: str, tls: ListenerTls, path: Path) -> list[dict[str, Any]]:
         try:
@@ -343,7 +335,10 @@ class _Compilation:
 
     def _backend(self, name: str, backend: Backend, path: Path) -> None:
         wait = None if backend.processes is None else int(backend.processes.wait)
-        self._add("backend", name, self._value(backend) | {"start_wait": wait}, path, backend)
+        value = self._value(backend) | {"start_wait": wait}
+        if backend.tls is not None:
+            value["tls"] = self._value(backend.tls) | self._texts(backend.tls, (*path, "tls"))
+        self._add("backend", name, value, path, backend)
         source = "function" if backend.protocol == "function" else CONFIGURATION
         endpoints = [{**endpoint.model_dump(), "found_by": source} for endpoint in backend.endpoints]
         self.snapshot.endpoints[name] = _json(endpoints)
@@ -441,8 +436,7 @@ class _Compilation:
         for name in backend_names(route):
             if addresses.is_url(name) and ("backend", name) not in self.snapshot.resources:
                 tells = addresses.backend_url if isinstance(route, Route) else addresses.tcp_url
-                address = tells(name).address
-                self._backend(name, Backend(endpoints=[Endpoint(address=address)]), path)
+                self._backend(name, backend_of(tells(name)), path)
 
 
 def _room(settings: Model) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions that a configuration needs without naming them."""
+"""Functions and backends that a configuration needs without naming them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
-from tidegate.config.backend import Backend
+from tidegate.config.addresses import BackendUrl
+from tidegate.config.backend import Backend, Endpoint
+from tidegate.config.backend_tls import BackendTls
 from tidegate.config.function import Function
 from tidegate.config.units import ByteSize
 
@@ -22,3 +24,13 @@ def implied(backends: Mapping[str, Backend]) -> dict[str, Function]:
     # The memory limit is that of each command, too.
     function = Function(handler=handler, kind="health_check", concurrency=16, memory=ByteSize("1GiB"))
     return {COMMANDS: function}
+
+
+def backend_of(url: BackendUrl) -> Backend:
+    """The backend that a URL stands for."""
+    endpoints = [Endpoint(address=url.address)]
+    if not url.is_secured:
+        return Backend(endpoints=endpoints)
+    # A site is asked for by its own name, in TLS and in HTTP: most refuse the name of another.
+    host: Literal["keep", "endpoint"] = "endpoint" if url.is_site else "keep"
+    return Backend(endpoints=endpoints, tls=BackendTls(), host=host)

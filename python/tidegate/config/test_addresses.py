@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.config import addresses, names
-from tidegate.config.addresses import backend_url, endpoint_address, host_pattern, listener_address, network
+from tidegate.config.addresses import (
+    backend_url,
+    certificate_name,
+    endpoint_address,
+    host_pattern,
+    listener_address,
+    network,
+    tls_name,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +32,10 @@ from tidegate.config.addresses import backend_url, endpoint_address, host_patter
         (endpoint_address, "Shop.Example.:8080", "shop.example:8080"),
         (endpoint_address, "user_service:8080", "user_service:8080"),
         (endpoint_address, "unix:/run/app.sock", "unix:/run/app.sock"),
+        (tls_name, "API.Internal.", "api.internal"),
+        (tls_name, "2001:DB8::0:1", "2001:db8::1"),
+        (certificate_name, "spiffe://example.org/shop", "spiffe://example.org/shop"),
+        (certificate_name, "10.0.0.1", "10.0.0.1"),
         (network, "10.0.0.0/8", "10.0.0.0/8"),
         (network, "10.0.0.1", "10.0.0.1/32"),
         (network, "2001:DB8::/32", "2001:db8::/32"),
@@ -61,7 +73,12 @@ def test_addresses_have_one_spelling(read: Callable[[str], str], text: str, resu
         (endpoint_address, "h:65536", "no port between 1 and 65535"),
         (endpoint_address, "h:http", "no port between 1 and 65535"),
         (endpoint_address, "http://h:80/", "write `h:80`"),
-        (endpoint_address, "https://h", "`https://` backends do not exist yet"),
+        (endpoint_address, "https://h", "write `h:443`, and `tls: true` on the backend"),
+        (tls_name, "*.internal", "write one name that the certificate is for"),
+        (tls_name, "https://h", "more than a host; write its name"),
+        (tls_name, "[::1]:443", "no IP address"),
+        (certificate_name, "spiffe://a b", "is no URI"),
+        (certificate_name, "*.internal", "write one name"),
         (endpoint_address, "unix:run.sock", "is not absolute"),
         (endpoint_address, "unix:/" + "x" * 107, "at most 107 bytes"),
         (endpoint_address, "ä.example:80", "write its `xn--` form"),
@@ -93,17 +110,20 @@ def test_what_is_no_address_is_refused_with_what_to_write(
         ("http://localhost:8081", "http://localhost:8081", "localhost:8081"),
         ("HTTP://LocalHost/", "http://localhost:80", "localhost:80"),
         ("http://[::1]", "http://[::1]:80", "[::1]:80"),
+        ("https://Shop.Example", "https://shop.example:443", "shop.example:443"),
+        ("https://10.0.0.1:8443/", "https://10.0.0.1:8443", "10.0.0.1:8443"),
         ("unix:/run/app.sock", "unix:/run/app.sock", "unix:/run/app.sock"),
     ],
 )
 def test_a_url_names_a_backend_by_its_one_spelling(text: str, name: str, address: str) -> None:
-    assert backend_url(text) == addresses.BackendUrl(name, address)
+    assert backend_url(text) == addresses.BackendUrl(name, address, name.startswith("https:"))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("https://h", "`https://` backends do not exist yet in this version"),
+        ("wss://h", "`wss://` backends do not exist yet in this version"),
+        ("https://h/api", "write `https://h` and `rewrite: { prefix: /api }`"),
         ("grpc://h", "`grpc://` backends do not exist yet"),
         ("gopher://h", "is no scheme of a backend"),
         ("http://", "has no host"),

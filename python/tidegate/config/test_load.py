@@ -45,7 +45,7 @@ def test_twelve_mistakes_give_twelve_messages_at_their_places() -> None:
       - { name: pay, path: /pay, to: paymnet }
       - { name: again, path: /pay, to: payment }
       - { path: { regex: "/x(?=y)" }, to: payment }
-      - { path: /y, to: "https://shop.example" }
+      - { path: /y, to: "wss://shop.example" }
       - { path: /z, to: payment, body_size: 10 MB! }
       - { path: /f, to: { function: users } }
     """
@@ -63,7 +63,7 @@ def test_twelve_mistakes_give_twelve_messages_at_their_places() -> None:
         "remove one or make them differ",
         "14:13: routes[2].path: has look-ahead `(?=`, which needs backtracking or is not known; "
         "write it without",
-        "15:21: routes[3].to: `https://` backends do not exist yet in this version; write `http://host:port`",
+        "15:21: routes[3].to: `wss://` backends do not exist yet in this version; write `http://host:port`",
         "16:41: routes[4].body_size: `10 MB!` is no size; write it like `32KiB` or `10MiB`",
         "17:33: routes[5].to.function: no function `users`; write it in section `functions`",
     ]

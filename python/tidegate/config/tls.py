@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,7 +15,8 @@ from tidegate.config.secret import Secret
 from tidegate.config.secure import Hsts
 from tidegate.config.types import Choice, ControlOnly, FileContent, Flag, SecretText
 
-_PEM = "-----BEGIN"
+PEM: Final = "-----BEGIN"
+"""What tells a text from the path of a file."""
 
 Wrong = tuple[tuple[int | str, ...], str, Model]
 """Where under `tls` something is wrong, what, and the model that has it."""
@@ -40,14 +41,14 @@ class Certificate(Model):
 
     @model_validator(mode="after")
     def _key_is_elsewhere(self) -> Certificate:
-        if isinstance(self.key, str) and _PEM in self.key:
+        if isinstance(self.key, str) and PEM in self.key:
             raise refuse("a key does not belong into a configuration; write the path of its file", "rule")
         return self
 
     @property
     def shown_cert(self) -> str:
         """What messages call the certificate."""
-        return "cert" if _PEM in self.cert else self.cert
+        return "cert" if PEM in self.cert else self.cert
 
     @property
     def shown_key(self) -> str:
@@ -56,7 +57,7 @@ class Certificate(Model):
 
     def files(self, folder: Path) -> Iterator[Path]:
         """What it is read from."""
-        if _PEM not in self.cert:
+        if PEM not in self.cert:
             yield folder / self.cert
         if isinstance(self.key, str):
             yield folder / self.key
@@ -67,7 +68,7 @@ class Certificate(Model):
         Raises:
             ValueError: Its file can not be read.
         """
-        return self.cert if _PEM in self.cert else file_text(self.cert, folder)
+        return self.cert if PEM in self.cert else file_text(self.cert, folder)
 
     def key_text(self, folder: Path) -> Secret:
         """The key in PEM.
@@ -79,12 +80,23 @@ class Certificate(Model):
             return self.key
         return Secret(file_text(self.key, folder), f"file:{self.key}")
 
+    def texts(self, folder: Path, at: tuple[str | int, ...]) -> tuple[dict[str, Any], list[Wrong]]:
+        """What its files hold, by setting, and what is wrong with them; `at` is where it stands."""
+        wire: dict[str, Any] = {"cert_name": self.shown_cert, "key_name": self.shown_key}
+        wrong: list[Wrong] = []
+        for name, read in (("cert", self.cert_text), ("key", self.key_text)):
+            try:
+                wire[name] = read(folder)
+            except ValueError as error:
+                wrong.append(((*at, name), str(error), self))
+        return wire, wrong
+
     def found(self, folder: Path) -> Certificate:
         """The same with absolute paths."""
         update = {
             name: str(folder / value)
             for name, value in (("cert", self.cert), ("key", self.key))
-            if isinstance(value, str) and _PEM not in value
+            if isinstance(value, str) and PEM not in value
         }
         return self.model_copy(update=update)
 
@@ -117,18 +129,14 @@ class ListenerTls(Model):
             return {value: True}
         return value
 
-    def texts(self, folder: Path) -> tuple[dict[str, list[dict[str, Any]]], list[Wrong]]:
+    def texts(self, folder: Path) -> tuple[dict[str, Any], list[Wrong]]:
         """What files hold, by setting, and what is wrong with them."""
         found: list[dict[str, Any]] = []
         wrong: list[Wrong] = []
         for number, each in enumerate(self.certificates):
-            wire: dict[str, Any] = {"cert_name": each.shown_cert, "key_name": each.shown_key}
-            for name, read in (("cert", each.cert_text), ("key", each.key_text)):
-                try:
-                    wire[name] = read(folder)
-                except ValueError as error:
-                    wrong.append((("certificates", number, name), str(error), each))
-            found.append(wire)
+            texts, of_one = each.texts(folder, ("certificates", number))
+            found.append(texts)
+            wrong += of_one
         return {"certificates": found}, wrong
 
     @model_validator(mode="after")

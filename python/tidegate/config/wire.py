@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from tidegate.config.backend import Backend, Endpoint
+from tidegate.config.backend_tls import BackendTls
 from tidegate.config.base import Model
 from tidegate.config.function import FunctionKind
 from tidegate.config.gateway_settings import GatewaySettings
@@ -83,10 +84,26 @@ class ListenerWire(Listener):
     """Whether routes that name no listener leave it alone: the one of tidegate's own pages."""
 
 
+class BackendTlsWire(BackendTls):
+    """How TLS is spoken to the endpoints of a backend. Their certificates are verified."""
+
+    rust_name: ClassVar[str] = "BackendTls"
+
+    certificate: CertificateWire | None = None
+    """What endpoints are shown that ask who we are."""
+    ca_name: Text
+    """What messages call `ca`."""
+    system: Text
+    """How the system's store of authorities looked; empty where it is not used."""
+
+
 class BackendWire(Backend):
     """Endpoints that stand for each other, and how they are used."""
 
     rust_name: ClassVar[str] = "Backend"
+
+    tls: BackendTlsWire | None = None
+    """How TLS is spoken to them; not at all without it."""
 
     start_wait: Duration | None
     """How long requests wait for the first endpoint of a backend that has lost its last; not at all without

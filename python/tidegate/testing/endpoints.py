@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -76,6 +77,8 @@ class Script:
         trickle: sends that many bytes at a time, each as a packet of its own, 1 ms apart.
         early: answers as soon as the head arrived, before the body.
         keep: whether the connection stays open for another request.
+        tls: what it speaks TLS by.
+        says_end: whether inside of TLS it says that what it sent is all (RFC 8446 §6.1) before it closes.
     """
 
     respond: Respond = Reply()
@@ -88,6 +91,8 @@ class Script:
     trickle: int | None = None
     early: bool = False
     keep: bool = True
+    tls: ssl.SSLContext | None = None
+    says_end: bool = True
 
     def answer(self, request: Message, number: int) -> bytes:
         """The bytes to answer the endpoint's `number`th request (from 0) with."""
@@ -101,6 +106,21 @@ class Script:
         if isinstance(answer, int):
             answer = Reply(answer)
         return answer if isinstance(answer, bytes) else answer.encode(request)
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """What a TLS handshake came to.
+
+    Attributes:
+        version: Such as `TLSv1.3`.
+        protocol: By ALPN; `None` where there was none.
+        is_resumed: Whether an earlier session was taken up again.
+    """
+
+    version: str | None
+    protocol: str | None
+    is_resumed: bool
 
 
 @dataclass
@@ -117,6 +137,10 @@ class Connection:
     closed: bool = False
     upgraded: bytearray = field(default_factory=bytearray)
     """What arrived after a 101."""
+    agreed: Agreed | None = None
+    """What was agreed on in its TLS handshake, once that is over."""
+    failed: str | None = None
+    """Why there was no TLS, if there was none."""
 
 
 class FakeEndpoint:
@@ -147,8 +171,8 @@ class FakeEndpoint:
 
     @property
     def url(self) -> str:
-        """`http://IP:port`."""
-        return f"http://{self.address}"
+        """`http://IP:port`, or `https://IP:port`."""
+        return f"http{'s' if self.script.tls else ''}://{self.address}"
 
     @property
     def messages(self) -> list[Message]:
@@ -232,7 +256,11 @@ class FakeEndpoint:
         reader = Reader("request")
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connected = self._secure(connected, connection)
             self._read(connected, connection, reader)
+            if isinstance(connected, ssl.SSLSocket) and self.script.says_end and not self.script.reset:
+                connected.settimeout(1.0)
+                connected.unwrap()
         except OSError:
             pass  # the gateway may reset at any time
         finally:
@@ -242,6 +270,31 @@ class FakeEndpoint:
                 connected.close()
                 connection.closed = True
                 self._changed.notify_all()
+
+    def _secure(self, connected: socket.socket, connection: Connection) -> socket.socket:
+        """The socket to speak HTTP on.
+
+        Raises:
+            OSError: There was no TLS.
+        """
+        if self.script.tls is None:
+            return connected
+        try:
+            secured = self.script.tls.wrap_socket(connected, server_side=True, suppress_ragged_eofs=False)
+        except OSError as error:
+            with self._changed:
+                connection.failed = str(error)
+                self._changed.notify_all()
+            raise
+        with self._changed:
+            # Wrapping has taken the descriptor over.
+            self._sockets.discard(connected)
+            self._sockets.add(secured)
+            connection.agreed = Agreed(
+                secured.version(), secured.selected_alpn_protocol(), bool(secured.session_reused)
+            )
+            self._changed.notify_all()
+        return secured
 
     def _read(self, connected: socket.socket, connection: Connection, reader: Reader) -> None:
         continued = answered_early = False
@@ -326,6 +379,8 @@ def endpoint(
     keep: bool = True,
     address: str = "127.0.0.1",
     port: int = 0,
+    tls: ssl.SSLContext | None = None,
+    says_end: bool = True,
 ) -> FakeEndpoint:
     """Starts a fake endpoint on a port of `address`, a free one for 0; see `Script` for the arguments.
 
@@ -334,5 +389,5 @@ def endpoint(
         ...     upstream.address.startswith("127.0.0.1:")
         True
     """
-    script = Script(respond, raw, fail, delay, cut_at, reset, half_close, trickle, early, keep)
+    script = Script(respond, raw, fail, delay, cut_at, reset, half_close, trickle, early, keep, tls, says_end)
     return FakeEndpoint(script, address, port)

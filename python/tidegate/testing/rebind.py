@@ -119,7 +119,10 @@ def rebind(source: Source, ports: Mapping[str, int], log: Path) -> Gateway:
 
 
 def _placed(backend: Backend, folder: Path) -> Backend:
-    """A backend whose processes run where its configuration says, wherever that is read from."""
+    """A backend whose processes and certificates are where its configuration says, wherever that is read
+    from."""
+    if backend.tls is not None:
+        backend = backend.model_copy(update={"tls": backend.tls.found(folder)})
     if backend.processes is None:
         return backend
     update = {

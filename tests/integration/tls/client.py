@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tidegate.testing import RunningGateway, wait_until
@@ -37,6 +37,41 @@ def secured(
     """A connection with TLS."""
     with context.wrap_socket(connect(running), server_hostname=name, session=session) as wrapped:
         yield wrapped
+
+
+class Sealer:
+    """TLS for a client that sends its bytes itself, so that it can send them in pieces."""
+
+    def __init__(self, context: ssl.SSLContext, bare: socket.socket) -> None:
+        """Nothing is sent yet on `bare`, a connection without TLS."""
+        self._bare = bare
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._inner = context.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost")
+
+    def shake(self, send: Callable[[bytes], object]) -> None:
+        """The handshake; `send` gets what is to be sent."""
+        while True:
+            try:
+                self._inner.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                send(self._outgoing.read())
+                self._incoming.write(self._bare.recv(65_536))
+        send(self._outgoing.read())
+
+    def seal(self, text: bytes) -> bytes:
+        """What is to be sent for `text`."""
+        self._inner.write(text)
+        return self._outgoing.read()
+
+    def read_until(self, end: bytes) -> bytes:
+        """What comes, up to and including `end`."""
+        seen = b""
+        while not seen.endswith(end):
+            self._incoming.write(self._bare.recv(65_536))
+            with suppress(ssl.SSLWantReadError):
+                seen += self._inner.read(65_536)
+        return seen
 
 
 def request(path: str = "/", host: str = "localhost", method: str = "GET", more: str = "") -> bytes:

@@ -14,6 +14,7 @@ import pytest
 from tests.integration.tls.authority import Authority, Pair
 from tests.integration.tls.client import (
     TIMEOUT,
+    Sealer,
     ask,
     configuration,
     connect,
@@ -151,28 +152,17 @@ def test_sessions_are_taken_up_again_and_not_by_another_listener(authority: Auth
 
 
 def test_a_hello_may_come_byte_by_byte(authority: Authority, pair: Pair) -> None:
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = authority.client().wrap_bio(incoming, outgoing, server_hostname="localhost")
     with gateway(configuration(pair.listener())) as running, connect(running) as bare:
         bare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        while True:
-            try:
-                client.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                for byte in outgoing.read():
-                    bare.sendall(bytes([byte]))
-                incoming.write(bare.recv(65_536))
-        client.write(request())
-        for byte in outgoing.read():
-            bare.sendall(bytes([byte]))
-        seen = b""
-        while not seen.endswith(b"here"):
-            incoming.write(bare.recv(65_536))
-            try:
-                seen += client.read(65_536)
-            except ssl.SSLWantReadError:
-                continue
+
+        def send(sealed: bytes) -> None:
+            for byte in sealed:
+                bare.sendall(bytes([byte]))
+
+        client = Sealer(authority.client(), bare)
+        client.shake(send)
+        send(client.seal(request()))
+        assert client.read_until(b"here")
 
 
 def test_a_hello_that_never_ends_is_closed_in_time(pair: Pair) -> None:
@@ -232,29 +222,14 @@ def test_the_answer_to_a_last_request_ends_by_word(authority: Authority, pair: P
 
 def test_other_records_than_requests_wake_nobody(authority: Authority, pair: Pair) -> None:
     """An idle connection that gets a part of a record stays idle, and then serves the whole."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = authority.client().wrap_bio(incoming, outgoing, server_hostname="localhost")
     with gateway(configuration(pair.listener())) as running, connect(running) as bare:
-        while True:
-            try:
-                client.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                bare.sendall(outgoing.read())
-                incoming.write(bare.recv(65_536))
-        bare.sendall(outgoing.read())
-        client.write(request())
-        sealed = outgoing.read()
+        client = Sealer(authority.client(), bare)
+        client.shake(bare.sendall)
+        sealed = client.seal(request())
         bare.sendall(sealed[:10])
         assert wait_until(lambda: running.status()["connections_resting"] == 1, TIMEOUT)
         bare.sendall(sealed[10:])
-        seen = b""
-        while not seen.endswith(b"here"):
-            incoming.write(bare.recv(65_536))
-            try:
-                seen += client.read(65_536)
-            except ssl.SSLWantReadError:
-                continue
+        assert client.read_until(b"here")
 
 
 def test_curl_is_served(authority: Authority, pair: Pair) -> None:

@@ -164,6 +164,41 @@ fn backend_gauges(snapshot: &Snapshot, gauges: &mut Vec<Gauge>) {
             });
         }
     }
+    for plan in each() {
+        let Some(tls) = &plan.tls else { continue };
+        let handshakes = &plan.shared.handshakes;
+        let mut add = |name, label_name, word: &str, value| {
+            let mut labels = label(plan);
+            labels.push((label_name, word.to_owned()));
+            gauges.push(Gauge {
+                name,
+                labels,
+                value,
+            });
+        };
+        for (session, counter) in [("new", &handshakes.new), ("resumed", &handshakes.resumed)] {
+            let value = counter.load(Ordering::Relaxed) as f64;
+            add(
+                "tidegate_backend_tls_handshakes_total",
+                "session",
+                session,
+                value,
+            );
+        }
+        for (reason, count) in handshakes.failed() {
+            let name = "tidegate_backend_tls_handshakes_failed_total";
+            add(name, "reason", reason.name(), count as f64);
+        }
+        if let Some(own) = &tls.certificate {
+            let name = "tidegate_backend_certificate_expiry_timestamp_seconds";
+            add(
+                name,
+                "certificate",
+                &own.file,
+                own.validity.not_after as f64,
+            );
+        }
+    }
     let adaptive = each().filter_map(|plan| Some((plan, plan.adaptive.as_ref()?)));
     gauges.extend(adaptive.map(|(plan, adaptive)| Gauge {
         name: "tidegate_backend_concurrency_limit",

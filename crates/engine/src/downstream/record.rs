@@ -27,6 +27,8 @@ pub(crate) struct Record {
     pub(crate) has_unread: bool,
     /// What the last endpoint tried came to.
     pub(crate) last_failure: Option<(ErrorKind, &'static str)>,
+    /// Why there was no TLS with the endpoint tried last, for the log alone, and the word for it.
+    pub(crate) reason: Option<(ErrorKind, Box<str>)>,
     /// `TRACE-SPAN-PARENT` of an exchange that is sampled.
     pub(crate) trace: String,
     /// The tries of such an exchange, as `Text::Tries` has them.
@@ -48,6 +50,7 @@ impl Record {
             shown_id: String::new(),
             has_unread: true,
             last_failure: None,
+            reason: None,
             trace: String::new(),
             tries: Vec::new(),
             response_fields: Vec::new(),
@@ -161,6 +164,9 @@ impl Record {
                 referer = secrets.logged_field(referer);
             }
         }
+        let reason = self.reason.as_ref();
+        let reason = reason.filter(|(kind, _)| self.entry.error == Some(*kind));
+        let detail = reason.map_or(self.detail, |(_, text)| text);
         thread.count(stats, &self.entry);
         let route = self.route.as_ref().map_or("", |route| &*route.name);
         thread.log(
@@ -179,7 +185,7 @@ impl Record {
                     .map_or("", |endpoint| &endpoint.address)
                     .as_bytes(),
                 agent,
-                self.detail.as_bytes(),
+                detail.as_bytes(),
                 &fields,
                 &self.response_fields,
                 referer,

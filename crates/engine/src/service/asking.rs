@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One probe of one endpoint: connecting, sending, reading as much as the check wants to hear.
 use super::state::Service;
+use crate::upstream::dial;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,9 +27,10 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    /// What `check` says of the endpoint at `address`. Takes as long as it takes.
+    /// What `check` says of the endpoint at `address` of `backend`. Takes as long as it takes.
     pub(super) async fn ask(
         &self,
+        backend: &str,
         check: &dyn Check,
         address: &str,
         target: Option<Target>,
@@ -46,9 +49,7 @@ impl Asker {
                 };
             }
             _ => match target {
-                Some(target) => connect(&target)
-                    .await
-                    .map_err(|error| format!("connecting failed: {error}")),
+                Some(target) => self.reach(backend, check, address, &target).await,
                 None => Err("the name has no address".into()),
             },
         };
@@ -75,6 +76,26 @@ impl Asker {
             _ => Ok(check.judge(Heard::Connection)),
         };
         verdict.unwrap_or_else(Verdict::Unhealthy)
+    }
+
+    /// A connection as requests have it: TLS with the same terms, those of now.
+    async fn reach(
+        &self,
+        backend: &str,
+        check: &dyn Check,
+        address: &str,
+        target: &Target,
+    ) -> Result<Stream, String> {
+        let snapshot = self.service.snapshot();
+        let plan = snapshot.backends.get(backend);
+        match plan.filter(|_| check.speaks_tls()) {
+            Some(plan) => dial(plan, address, target, &Cell::default())
+                .await
+                .map_err(|why| why.to_string()),
+            None => connect(target)
+                .await
+                .map_err(|error| format!("connecting failed: {error}")),
+        }
     }
 
     async fn call(

@@ -104,7 +104,7 @@ async fn watch(
         exclusion.look(&endpoint);
         let limit = Duration::from_millis(check.timeout_ms());
         let target = targets.load().first().cloned();
-        let asked = asker.ask(&*check, &endpoint.address, target);
+        let asked = asker.ask(&backend, &*check, &endpoint.address, target);
         let verdict = match tokio::time::timeout(limit, asked).await {
             Ok(verdict) => verdict,
             Err(_) => Verdict::Unhealthy("no answer in time".into()),

@@ -23,7 +23,7 @@ struct Interval {
 /// How often it is told whom traffic has excluded.
 const TELLS: Duration = Duration::from_millis(500);
 
-/// Tells of exclusions for as long as the node runs.
+/// Tells of exclusions, and of endpoints that TLS fails with, for as long as the node runs.
 pub(crate) async fn tell(service: Rc<Service>) {
     loop {
         for plan in service.snapshot().backends.values() {
@@ -31,6 +31,12 @@ pub(crate) async fn tell(service: Rc<Service>) {
             let excluded = std::mem::take(&mut *excluded.unwrap_or_else(PoisonError::into_inner));
             for (address, millis, failures) in excluded {
                 say_out(&address, &plan.name, millis, &failed(failures));
+            }
+            for (address, why) in plan.shared.handshakes.take_told() {
+                super::warn(&format!(
+                    "no TLS with endpoint {address} of {}: {why}",
+                    plan.name
+                ));
             }
         }
         tokio::time::sleep(TELLS).await;

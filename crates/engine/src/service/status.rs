@@ -3,6 +3,7 @@ use super::state::Service;
 use crate::snapshot::BackendPlan;
 use crate::tell;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use tidegate_contract::{Endpoint, Health};
 use tidegate_core::Moment;
@@ -115,6 +116,20 @@ fn backend(plan: &BackendPlan, now: Moment) -> Value {
             "idle_us": own.idle_us(),
         })),
         "groups": tell::division(plan, now),
+        "tls": plan.tls.as_ref().map(|own| {
+            let handshakes = &plan.shared.handshakes;
+            let failed = handshakes.failed().filter(|(_, count)| *count > 0);
+            let failed: BTreeMap<&str, u64> =
+                failed.map(|(reason, count)| (reason.name(), count)).collect();
+            json!({
+                "terms": tell::tls(own),
+                "handshakes": {
+                    "new": handshakes.new.load(Ordering::Relaxed),
+                    "resumed": handshakes.resumed.load(Ordering::Relaxed),
+                    "failed": failed,
+                },
+            })
+        }),
     })
 }
 

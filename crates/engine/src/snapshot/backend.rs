@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use super::approach::{ApproachPlan, Handshakes};
 use super::key::KeyPlan;
 use super::line::Line;
 use super::plans::FilterPlan;
@@ -105,6 +106,8 @@ pub(crate) struct BackendShared {
     pub(crate) changes: AtomicU64,
     /// Whom traffic has excluded and nobody has told yet: address, milliseconds, failures in a row.
     pub(crate) excluded: Mutex<Vec<(String, u64, u32)>>,
+    /// What came of TLS with the endpoints.
+    pub(crate) handshakes: Handshakes,
     drained: Mutex<Arc<BTreeSet<String>>>,
     /// Since when no endpoint takes requests, in microseconds of the engine's clock; 0 while one does.
     absent_since: AtomicU64,
@@ -128,6 +131,7 @@ impl BackendShared {
             room: Notify::new(),
             changes: AtomicU64::new(0),
             excluded: Mutex::default(),
+            handshakes: Handshakes::default(),
             drained: Mutex::new(drained),
             absent_since: AtomicU64::new(now.0.max(1)),
             departed: Mutex::default(),
@@ -322,6 +326,8 @@ fn literal_target(address: &str) -> Option<Target> {
 pub(crate) struct BackendPlan {
     pub(crate) name: Arc<str>,
     pub(crate) config: Backend,
+    /// How TLS is spoken to its endpoints, where it is.
+    pub(crate) tls: Option<Arc<ApproachPlan>>,
     pub(crate) balancer: Arc<dyn Balancer>,
     pub(crate) balancer_state: BalancerState,
     /// What the balancer's key is made from; `None` where it has no key.
@@ -367,6 +373,8 @@ impl BackendPlan {
         let key = format!("{} {}", room.kind, room.settings.get());
         let balancer_state = shared.balancer_state(&key, &*balancer);
         let filters = FilterPlan::build_all(&config.policies)?;
+        let tls = config.tls.as_ref();
+        let tls = tls.map(|tls| registry.approach(name, tls)).transpose()?;
         let prefers_local = config.zones.prefer == ZonePreference::Local;
         let limits = &config.limits;
         let adaptive = config.adaptive_concurrency.as_ref();
@@ -393,12 +401,26 @@ impl BackendPlan {
             has_total: limits.total_requests.is_some() || adaptive.is_some(),
             adaptive,
             config,
+            tls,
             filters,
             balancer,
             balancer_state,
             check,
             shared,
         })
+    }
+
+    /// The terms under which connections to its endpoints are opened: those of other terms are another's.
+    #[inline]
+    pub(crate) fn terms_of_tls(&self) -> u64 {
+        self.tls.as_ref().map_or(0, |tls| tls.number)
+    }
+
+    /// What an endpoint is called in `Host`: 443 is the port that everybody expects inside of TLS
+    /// (RFC 9110 §4.2.2).
+    pub(crate) fn authority<'a>(&self, address: &'a str) -> &'a str {
+        let bare = address.strip_suffix(":443");
+        bare.filter(|_| self.tls.is_some()).unwrap_or(address)
     }
 
     /// Whether all endpoints together have as many requests as they may.

@@ -6,6 +6,7 @@
 
 mod admission;
 mod apply;
+mod approach;
 mod backend;
 mod key;
 mod l4;
@@ -21,6 +22,7 @@ mod tests;
 mod tls;
 
 pub(crate) use apply::{Problem, Snapshot};
+pub(crate) use approach::ApproachPlan;
 pub(crate) use backend::{BackendPlan, BackendShared, EndpointList};
 pub(crate) use plans::{Counted, FilterPlan, ListenerPlan, RoutePlan, Settings, TargetPlan};
 pub(crate) use registry::Registry;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+use super::approach::ApproachPlan;
 use super::backend::BackendShared;
 use super::plans::Counted;
 use super::sources::Sources;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use tidegate_config::BackendTls;
 use tidegate_core::Clock;
 use tidegate_telemetry::{SharedL4Stats, SharedRouteStats};
-use tidegate_tls::Tickets;
+use tidegate_tls::{Authorities, Tickets};
 
 /// Where the instance's own key for cookies comes from.
 type KeySource = Box<dyn Fn() -> Vec<u8> + Send + Sync>;
@@ -23,6 +25,9 @@ pub(crate) struct Registry {
     l4_routes: Mutex<HashMap<String, Arc<SharedL4Stats>>>,
     listeners: Mutex<HashMap<String, Arc<Counted>>>,
     tickets: Mutex<HashMap<String, Tickets>>,
+    approaches: Mutex<HashMap<String, Arc<ApproachPlan>>>,
+    /// Whom the system trusts, and how its store looked when it was read.
+    system: Mutex<Option<(String, Authorities)>>,
     drained: Mutex<Arc<BTreeSet<String>>>,
     affinity_key: OnceLock<Arc<[u8]>>,
     affinity_source: OnceLock<KeySource>,
@@ -43,6 +48,8 @@ impl Registry {
             l4_routes: Mutex::default(),
             listeners: Mutex::new(HashMap::new()),
             tickets: Mutex::default(),
+            approaches: Mutex::default(),
+            system: Mutex::default(),
             drained: Mutex::default(),
             affinity_key: OnceLock::new(),
             affinity_source: OnceLock::new(),
@@ -109,6 +116,39 @@ impl Registry {
         Ok(made)
     }
 
+    /// How TLS is spoken to a backend: the same one, with its sessions, while the settings and the files
+    /// behind them are the same.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(crate) fn approach(
+        &self,
+        backend: &str,
+        config: &BackendTls,
+    ) -> Result<Arc<ApproachPlan>, String> {
+        let known = lock(&self.approaches).get(backend).cloned();
+        if let Some(known) = known.filter(|known| known.config == *config) {
+            return Ok(known);
+        }
+        let made = Arc::new(ApproachPlan::build(config, self)?);
+        lock(&self.approaches).insert(backend.to_owned(), made.clone());
+        Ok(made)
+    }
+
+    /// Whom the system trusts; read anew when its store looks otherwise than `look`.
+    ///
+    /// # Errors
+    /// It trusts nobody.
+    pub(crate) fn system_authorities(&self, look: &str) -> Result<Authorities, String> {
+        let mut system = lock(&self.system);
+        if let Some((_, known)) = system.as_ref().filter(|(before, _)| before == look) {
+            return Ok(known.clone());
+        }
+        let read = Authorities::system()?;
+        *system = Some((look.to_owned(), read.clone()));
+        Ok(read)
+    }
+
     /// Open connections of all listeners, those of listeners that are gone included.
     pub(crate) fn connections(&self) -> u64 {
         let listeners = lock(&self.listeners);
@@ -172,6 +212,7 @@ impl Registry {
     /// Forgets what nothing but the registry holds any more.
     pub(crate) fn sweep(&self) {
         lock(&self.backends).retain(|_, shared| Arc::strong_count(shared) > 1);
+        lock(&self.approaches).retain(|_, approach| Arc::strong_count(approach) > 1);
         lock(&self.routes).retain(|_, stats| Arc::strong_count(stats) > 1);
         lock(&self.l4_routes).retain(|_, stats| Arc::strong_count(stats) > 1);
         let mut listeners = lock(&self.listeners);

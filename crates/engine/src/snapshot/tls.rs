@@ -13,6 +13,14 @@ pub(crate) struct Shown {
     pub(crate) validity: Validity,
 }
 
+/// Versions and ciphers.
+pub(super) fn policy(config: TlsPolicy) -> Policy {
+    match config {
+        TlsPolicy::Modern => Policy::Modern,
+        TlsPolicy::Intermediate => Policy::Intermediate,
+    }
+}
+
 /// How a listener speaks TLS, ready to use.
 pub(crate) struct TlsPlan {
     pub(crate) acceptance: Acceptance,
@@ -68,10 +76,7 @@ impl TlsPlan {
         }
         let acceptance = Acceptance::new(Terms {
             certificates,
-            policy: match config.policy {
-                TlsPolicy::Modern => Policy::Modern,
-                TlsPolicy::Intermediate => Policy::Intermediate,
-            },
+            policy: policy(config.policy),
             refuses_unknown: config.unknown_name == UnknownName::Refuse,
             tickets: registry.tickets(listener)?,
             protocols,

@@ -11,16 +11,21 @@ use tidegate_net::Stream;
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
     state: Arc<EndpointState>,
+    /// The terms of TLS that it was opened under, as [`BackendPlan::terms_of_tls`] numbers them.
+    ///
+    /// [`BackendPlan::terms_of_tls`]: crate::snapshot::BackendPlan::terms_of_tls
+    terms: u64,
     /// Whether a request was sent on it before.
     pub(crate) is_reused: bool,
 }
 
 impl Connection {
-    pub(crate) fn new(stream: Stream, state: Arc<EndpointState>) -> Self {
+    pub(crate) fn new(stream: Stream, state: Arc<EndpointState>, terms: u64) -> Self {
         state.connections.fetch_add(1, Ordering::Relaxed);
         Self {
             stream,
             state,
+            terms,
             is_reused: false,
         }
     }
@@ -51,17 +56,20 @@ fn key(state: &Arc<EndpointState>) -> usize {
 }
 
 impl Pool {
-    /// A connection that is quiet and has not been idle for more than `max_idle_ms`.
+    /// A connection of these terms that is quiet and has not been idle for more than `max_idle_ms`.
     pub(crate) fn take(
         &self,
         state: &Arc<EndpointState>,
+        terms: u64,
         now: Moment,
         max_idle_ms: u64,
     ) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         let list = idle.get_mut(&key(state))?;
         while let Some(entry) = list.pop() {
-            if now >= entry.expires || !entry.connection.stream.is_quiet() {
+            // What was opened under other terms was verified otherwise, or not at all.
+            let is_other = entry.connection.terms != terms;
+            if is_other || now >= entry.expires || !entry.connection.stream.is_quiet() {
                 continue; // dropped, and so closed
             }
             if now > entry.since.after_millis(max_idle_ms) {

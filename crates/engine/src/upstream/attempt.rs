@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One try: the request goes out, the head of a response comes in.
+use super::dial::fault_kind;
 use crate::downstream::{Absence, Downstream, Expired, Stalled, Upload, UploadError};
 use crate::snapshot::BackendPlan;
 use crate::thread::{Buffer, Connection};
@@ -8,6 +9,7 @@ use std::task::{Context, Poll};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::{HeadLimits, HeadScanner, ResponseContext, parse_response};
 use tidegate_request::{Reject, Request, Response, Version};
+use tidegate_tls::Fault;
 
 /// Informational responses one exchange may have.
 const MAX_INFORMATIONAL: usize = 8;
@@ -33,6 +35,8 @@ pub(crate) enum Failed {
         is_stale: bool,
         /// The endpoint itself did wrong, as against a limit of ours.
         is_fault: bool,
+        /// How TLS with it broke, if it did.
+        fault: Option<Box<Fault>>,
     },
     /// The client's doing.
     Upload(UploadError),
@@ -335,11 +339,18 @@ fn scan(scanner: &mut HeadScanner, buffer: &Buffer, limits: &HeadLimits) -> Opti
 
 /// The connection ended before a whole head came.
 fn ended(connection: &Connection, buffer: &Buffer) -> Event {
+    let fault = connection.stream.fault();
+    let told = fault.as_ref().map(fault_kind);
+    let (kind, detail) = told.unwrap_or((
+        ErrorKind::ConnectionTerminated,
+        "the endpoint closed before its response",
+    ));
     Event::Failed(Failed::Endpoint {
-        kind: ErrorKind::ConnectionTerminated,
-        detail: "the endpoint closed before its response",
-        is_stale: connection.is_reused && buffer.is_empty(),
+        kind,
+        detail,
+        is_stale: connection.is_reused && buffer.is_empty() && fault.is_none(),
         is_fault: true,
+        fault: fault.map(Box::new),
     })
 }
 
@@ -358,6 +369,7 @@ fn malformed(reject: &Reject) -> Failed {
         detail: reject.detail,
         is_stale: false,
         is_fault: true,
+        fault: None,
     }
 }
 
@@ -377,5 +389,6 @@ fn too_late(kind: ErrorKind) -> Failed {
         detail,
         is_stale: false,
         is_fault,
+        fault: None,
     }
 }

@@ -196,11 +196,16 @@ async fn tries(
                 detail,
                 is_stale,
                 is_fault,
+                fault,
             }) => {
                 record.end_try(span, &exchange.request, &downstream.thread, Err(kind));
                 if is_fault && !is_stale {
                     let now = downstream.thread.now();
                     place.failed_after(plan, now, now.micros_since(sent));
+                }
+                if let Some(fault) = fault {
+                    plan.shared.handshakes.count_failed(fault.reason);
+                    place.note_fault(plan, downstream.thread.now(), *fault, record);
                 }
                 record.last_failure = Some((kind, detail));
                 if !tries.is_repeatable || kind == ErrorKind::RequestDeadline {
@@ -234,7 +239,7 @@ fn begin(
         // An address that is no authority (a Unix socket) leaves the client's Host in place.
         let _ = exchange
             .request
-            .set_authority(place.endpoint.address.as_bytes());
+            .set_authority(plan.authority(&place.endpoint.address).as_bytes());
     }
     let settings = &journey.current.snapshot.settings;
     let framing = match &exchange.body {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Copies of requests for another backend. Nothing waits for them: a copy is made from what the real
 //! request has sent anyway, goes its own way in a task of its own, and its answer is thrown away.
+use super::dial::{NotReached, dial};
 use super::open::Place;
 use crate::decide;
 use crate::downstream::{Downstream, Journey};
 use crate::memory::Level;
 use crate::snapshot::{BackendPlan, RoutePlan};
 use crate::thread::{Connection, Thread};
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -17,9 +19,9 @@ use tidegate_config::{HostField, Mirror};
 use tidegate_contract::Exchange;
 use tidegate_core::Draw;
 use tidegate_http::{Forwarding, encode_request};
-use tidegate_net::connect;
 use tidegate_request::Framing;
 use tidegate_telemetry::Mirrored;
+use tidegate_tls::Fault;
 
 /// Bytes of an answer that are read at a time.
 const READ: usize = 16 << 10;
@@ -128,7 +130,7 @@ fn copy(
     if plan.config.host == HostField::Endpoint {
         let _ = exchange
             .request
-            .set_authority(place.endpoint.address.as_bytes());
+            .set_authority(plan.authority(&place.endpoint.address).as_bytes());
     }
     let pseudonym = &snapshot.settings.config.name;
     let forwarding = Forwarding {
@@ -184,8 +186,16 @@ impl MirrorCopy {
                     self.place.succeeded();
                     Mirrored::Sent
                 }
-                _ => {
-                    self.place.failed(&self.plan, thread.now());
+                outcome => {
+                    let now = thread.now();
+                    if let Ok(Err(error)) = &outcome
+                        && let Some(fault) =
+                            error.get_ref().and_then(|why| why.downcast_ref::<Fault>())
+                    {
+                        let address = &self.place.endpoint.address;
+                        self.plan.shared.handshakes.tell(address, fault, now);
+                    }
+                    self.place.failed(&self.plan, now);
                     Mirrored::Failed
                 }
             };
@@ -209,6 +219,10 @@ impl MirrorCopy {
                 Ok(0) if is_answered => return Ok(()),
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => is_answered = true,
+                // Nobody reads the answer: that its end was not said inside of TLS hurts nobody.
+                Err(error) if is_answered && error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -220,9 +234,14 @@ impl MirrorCopy {
         let targets = targets.map(|targets| targets.load_full());
         let mut last = io::ErrorKind::NotFound.into();
         for target in targets.iter().flat_map(|targets| targets.iter()) {
-            match connect(target).await {
-                Ok(stream) => return Ok(Connection::new(stream, place.endpoint.state.clone())),
-                Err(error) => last = error,
+            let address = &place.endpoint.address;
+            match dial(&self.plan, address, target, &Cell::default()).await {
+                Ok(stream) => {
+                    let (state, terms) = (place.endpoint.state.clone(), self.plan.terms_of_tls());
+                    return Ok(Connection::new(stream, state, terms));
+                }
+                Err(NotReached::Connect(error)) => last = error,
+                Err(NotReached::Tls(fault)) => last = io::Error::other(fault),
             }
         }
         Err(last)

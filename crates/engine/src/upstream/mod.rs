@@ -6,6 +6,7 @@
 
 mod attempt;
 mod bind;
+mod dial;
 mod download;
 mod forward;
 mod giving;
@@ -19,6 +20,7 @@ mod tries;
 mod tunnel;
 mod wait;
 
+pub(crate) use dial::dial;
 pub(crate) use forward::{MAX_CONNECTS, Outcome, forward, not_taken};
 pub(crate) use mirror::{MirrorCopy, MirrorPlan};
 pub(crate) use open::Place;

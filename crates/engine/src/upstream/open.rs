@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A place at an endpoint, and a connection to it.
+use super::dial::{NotReached, dial, fault_kind};
 use super::wait::{Wait, Waited};
 use crate::decide::{self, Key, NoEndpoint};
 use crate::downstream::{Downstream, Record};
 use crate::exclusion::exclude;
 use crate::snapshot::{BackendPlan, BackendShared, EndpointList};
 use crate::thread::Connection;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::task::Poll;
-use tidegate_contract::{Endpoint, EndpointState};
+use tidegate_contract::Endpoint;
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_net::connect;
+use tidegate_tls::Fault;
 
 /// A request counted at an endpoint for as long as it is under way.
 pub(crate) struct Place {
@@ -159,7 +161,10 @@ impl Place {
             pool.unsafe_idle_time
         };
         let moment = thread.moment();
-        if let Some(connection) = thread.pool.take(state, moment, max_idle.0) {
+        if let Some(connection) = thread
+            .pool
+            .take(state, plan.terms_of_tls(), moment, max_idle.0)
+        {
             record.entry.connected_us = moment.micros_since(record.started).max(1);
             return Ok(connection);
         }
@@ -178,7 +183,6 @@ impl Place {
         record: &mut Record,
     ) -> Result<Connection, (ErrorKind, &'static str)> {
         let thread = &downstream.thread;
-        let state = &self.endpoint.state;
         if let Some(limit) = plan.config.limits.total_connections {
             self.make_way(downstream, limit)?;
         }
@@ -187,7 +191,7 @@ impl Place {
         downstream
             .timer
             .set(until.map_or(deadline, |until| until.min(deadline)));
-        let connected = self.dial(downstream, state).await;
+        let connected = self.dial(downstream, plan, record).await;
         let now = thread.now();
         record.entry.connect_us = now.micros_since(started).max(1);
         record.entry.connected_us = now.micros_since(record.started).max(1);
@@ -218,27 +222,56 @@ impl Place {
     async fn dial(
         &self,
         downstream: &Downstream,
-        state: &Arc<EndpointState>,
+        plan: &BackendPlan,
+        record: &mut Record,
     ) -> Result<Connection, (ErrorKind, &'static str)> {
         let targets = self
             .list
             .targets
             .get(self.index)
             .map(|targets| targets.load_full());
+        let address = &self.endpoint.address;
         let mut last = (ErrorKind::DnsError, "the endpoint's name has no address");
         for target in targets.iter().flat_map(|targets| targets.iter()) {
-            let mut attempt = pin!(connect(target));
+            let is_shaking = Cell::new(false);
+            let mut attempt = pin!(dial(plan, address, target, &is_shaking));
             let outcome = poll_fn(|cx| match attempt.as_mut().poll(cx) {
                 Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
                 Poll::Pending => downstream.timer.poll_expired(cx).map(|()| None),
             });
             match outcome.await {
-                Some(Ok(stream)) => return Ok(Connection::new(stream, state.clone())),
-                Some(Err(error)) => last = connect_error(&error),
+                Some(Ok(stream)) => {
+                    let state = self.endpoint.state.clone();
+                    return Ok(Connection::new(stream, state, plan.terms_of_tls()));
+                }
+                Some(Err(NotReached::Connect(error))) => last = connect_error(&error),
+                Some(Err(NotReached::Tls(fault))) => {
+                    last = self.note_fault(plan, downstream.thread.now(), fault, record);
+                }
+                None if is_shaking.get() => {
+                    let fault = Fault::timeout();
+                    plan.shared.handshakes.count_failed(fault.reason);
+                    return Err(self.note_fault(plan, downstream.thread.now(), fault, record));
+                }
                 None => return Err((ErrorKind::ConnectionTimeout, "connecting took too long")),
             }
         }
         Err(last)
+    }
+
+    /// Has the log told why there is no TLS; the client learns the word alone.
+    pub(super) fn note_fault(
+        &self,
+        plan: &BackendPlan,
+        now: Moment,
+        fault: Fault,
+        record: &mut Record,
+    ) -> (ErrorKind, &'static str) {
+        let handshakes = &plan.shared.handshakes;
+        handshakes.tell(&self.endpoint.address, &fault, now);
+        let (kind, detail) = fault_kind(&fault);
+        record.reason = Some((kind, fault.detail.into()));
+        (kind, detail)
     }
 
     /// The endpoint did what was asked of it.

@@ -9,6 +9,7 @@ pub struct TcpCheck {
     pace: Pace,
     send: Vec<u8>,
     expect: Option<Expected>,
+    tls: bool,
 }
 
 impl TcpCheck {
@@ -26,12 +27,17 @@ impl TcpCheck {
             pace: pace!(settings).map_err(|error| format!("tcp: {error}"))?,
             send: text(&settings.send),
             expect,
+            tls: settings.tls,
         })
     }
 }
 
 impl Check for TcpCheck {
     delegate_pace!();
+
+    fn speaks_tls(&self) -> bool {
+        self.tls
+    }
 
     fn probe(&self, _address: &str) -> Probe {
         match &self.expect {

@@ -23,4 +23,6 @@ pub struct Settings {
     pub expect: Option<String>,
     /// In how many bytes from the first it must occur.
     pub expect_within: Octets,
+    /// Whether TLS is spoken where the backend has it; without it a bare connection is enough.
+    pub tls: bool,
 }
