@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, Write};
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
-use tidegate_tls::{Acceptance, Approach, Fault, Refusal, Session, Told};
+use tidegate_tls::{Acceptance, Approach, Fault, Inside, Refusal, Session, Told};
 
 /// Bytes taken from a socket at a time: two records of the largest kind, nearly.
 const SCRATCH: usize = 32 << 10;
@@ -67,8 +67,13 @@ impl Stream {
     ///
     /// # Errors
     /// There is no such name.
-    pub fn secure_to(&mut self, approach: &Approach, name: &str) -> Result<(), Fault> {
-        let session = RefCell::new(Session::with_endpoint(approach, name)?);
+    pub fn secure_to(
+        &mut self,
+        approach: &Approach,
+        name: &str,
+        inside: Inside,
+    ) -> Result<(), Fault> {
+        let session = RefCell::new(Session::with_endpoint(approach, name, inside)?);
         self.tls = Some(Box::new(Secured {
             session,
             told: Cell::default(),

@@ -13,6 +13,15 @@ use std::sync::Arc;
 /// What is offered to endpoints inside of TLS, by the names of ALPN (RFC 7301), the best first.
 const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
 
+/// What is spoken inside of TLS with an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inside {
+    /// HTTP, and the endpoint is asked for it by ALPN.
+    Http,
+    /// Something that we do not know and have no name for: no protocol is asked for.
+    Unknown,
+}
+
 /// How endpoints of a backend are to be approached.
 #[derive(Debug)]
 pub struct ApproachTerms {
@@ -32,7 +41,8 @@ pub struct ApproachTerms {
 /// taken up again under the very same terms only.
 #[derive(Debug)]
 pub struct Approach {
-    config: Arc<ClientConfig>,
+    http: Arc<ClientConfig>,
+    unknown: Arc<ClientConfig>,
 }
 
 impl Approach {
@@ -68,16 +78,20 @@ impl Approach {
             }
             None => builder.with_no_client_auth(),
         };
-        config.alpn_protocols = PROTOCOLS.iter().map(|each| each.to_vec()).collect();
         config.resumption = Resumption::store(Arc::new(Remembered::default()));
+        let mut http = config.clone();
+        http.alpn_protocols = PROTOCOLS.iter().map(|each| each.to_vec()).collect();
+        // A session belongs to its protocol (RFC 8446 §4.6.1).
+        http.resumption = Resumption::store(Arc::new(Remembered::default()));
         Ok(Self {
-            config: Arc::new(config),
+            http: Arc::new(http),
+            unknown: Arc::new(config),
         })
     }
 
     /// A connection to the endpoint that is asked for by `name`: a host's name, which it is told (SNI),
     /// or an address, which it is not (RFC 6066 §3).
-    pub(crate) fn connection(&self, name: &str) -> Result<ClientConnection, Fault> {
+    pub(crate) fn connection(&self, name: &str, inside: Inside) -> Result<ClientConnection, Fault> {
         let no_name = || {
             let detail = format!(
                 "`{name}` is no name to ask for; write one as `tls: {{ server_name: ... }}`"
@@ -85,6 +99,10 @@ impl Approach {
             Fault::new(Reason::NoName, detail)
         };
         let name = ServerName::try_from(name.to_owned()).map_err(|_| no_name())?;
-        ClientConnection::new(self.config.clone(), name).map_err(|error| Fault::of(&error))
+        let config = match inside {
+            Inside::Http => &self.http,
+            Inside::Unknown => &self.unknown,
+        };
+        ClientConnection::new(config.clone(), name).map_err(|error| Fault::of(&error))
     }
 }

@@ -23,7 +23,7 @@ mod tests;
 mod verifier;
 
 pub use acceptance::{Acceptance, Policy, Protocols, Terms, Tickets};
-pub use approach::{Approach, ApproachTerms};
+pub use approach::{Approach, ApproachTerms, Inside};
 pub use authorities::Authorities;
 pub use certificate::{Certificate, Files, Validity, validity};
 pub use details::{Details, details};

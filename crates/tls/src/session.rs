@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::acceptance::HTTP2;
-use crate::{Acceptance, Approach, Fault, Refusal};
+use crate::{Acceptance, Approach, Fault, Inside, Refusal};
 use rustls::server::Acceptor;
 use rustls::{Connection, Error, HandshakeKind, ProtocolVersion};
 use std::io::{self, BufRead, Read, Write};
@@ -154,8 +154,8 @@ impl Session {
     ///
     /// # Errors
     /// `no_name`.
-    pub fn with_endpoint(approach: &Approach, name: &str) -> Result<Self, Fault> {
-        let connection = approach.connection(name)?;
+    pub fn with_endpoint(approach: &Approach, name: &str, inside: Inside) -> Result<Self, Fault> {
+        let connection = approach.connection(name, inside)?;
         Ok(Self::new(State::Open(Box::new(connection.into()))))
     }
 

@@ -286,6 +286,26 @@ def test_copies_and_retries_go_over_tls(authority: Authority, pair: Pair) -> Non
             assert message.get("x-mirrored-by") is not None
 
 
+def test_tcp_goes_on_inside_of_tls_and_asks_for_no_protocol(authority: Authority, pair: Pair) -> None:
+    context = pair.origin()
+    context.set_alpn_protocols(["http/1.1"])
+    with endpoint(tls=context) as origin:
+        text = json.dumps(
+            {
+                "gateway": {"threads": 1},
+                "listeners": {"web": {"port": 60_080, "protocol": "tcp"}},
+                "backends": {"shop": {"endpoints": [local(origin.port)], "tls": trusts(authority)}},
+                "routes": [{"type": "tcp", "listeners": "web", "to": "shop"}],
+            }
+        )
+        with gateway(text) as running:
+            assert asked(running) == (200, b"ok\n")
+            told = handshakes(running)
+            assert (told["new"], told["failed"]) == (1, {})
+        [connection] = origin.connections
+        assert connection.agreed is not None and connection.agreed.protocol is None
+
+
 def test_metrics_tell_of_handshakes_and_of_our_certificate(authority: Authority, pair: Pair) -> None:
     own = authority.pair("the gateway", file="own")
     certificate = {"cert": str(own.cert), "key": str(own.key)}

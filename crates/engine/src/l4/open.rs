@@ -13,6 +13,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use tidegate_core::ErrorKind;
 use tidegate_telemetry::LogEntry;
+use tidegate_tls::Inside;
 
 /// Why there is no endpoint, with a text for the log.
 type Failed = (ErrorKind, &'static str);
@@ -114,7 +115,10 @@ async fn connect(
             }
         };
         record.endpoint = Some(place.endpoint.clone());
-        match place.connect_anew(downstream, plan, None, record).await {
+        match place
+            .connect_anew(downstream, plan, Inside::Unknown, None, record)
+            .await
+        {
             Ok(connection) => {
                 let took = record.entry.connect_us;
                 let now = downstream.thread.now();

@@ -10,6 +10,7 @@ use tidegate_contract::{Check, Expected, Heard, Probe, Verdict};
 use tidegate_http::{ChunkDecoder, HeadLimits, HeadScanner, parse_response};
 use tidegate_net::{Stream, Target, connect};
 use tidegate_request::{Method, ResponseFraming};
+use tidegate_tls::Inside;
 
 /// What an endpoint may send as the head of its answer.
 const LIMITS: HeadLimits = HeadLimits {
@@ -49,7 +50,13 @@ impl Asker {
                 };
             }
             _ => match target {
-                Some(target) => self.reach(backend, check, address, &target).await,
+                Some(target) => {
+                    let inside = match &probe {
+                        Probe::Http { .. } => Inside::Http,
+                        _ => Inside::Unknown,
+                    };
+                    self.reach(backend, check, address, &target, inside).await
+                }
                 None => Err("the name has no address".into()),
             },
         };
@@ -85,11 +92,12 @@ impl Asker {
         check: &dyn Check,
         address: &str,
         target: &Target,
+        inside: Inside,
     ) -> Result<Stream, String> {
         let snapshot = self.service.snapshot();
         let plan = snapshot.backends.get(backend);
         match plan.filter(|_| check.speaks_tls()) {
-            Some(plan) => dial(plan, address, target, &Cell::default())
+            Some(plan) => dial(plan, address, target, inside, &Cell::default())
                 .await
                 .map_err(|why| why.to_string()),
             None => connect(target)

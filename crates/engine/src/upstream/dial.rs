@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::io;
 use tidegate_core::ErrorKind;
 use tidegate_net::{Stream, Target, connect};
-use tidegate_tls::{Fault, Reason};
+use tidegate_tls::{Fault, Inside, Reason};
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub(crate) async fn dial(
     plan: &BackendPlan,
     address: &str,
     target: &Target,
+    inside: Inside,
     is_shaking: &Cell<bool>,
 ) -> Result<Stream, NotReached> {
     let mut stream = connect(target).await.map_err(NotReached::Connect)?;
@@ -40,7 +41,7 @@ pub(crate) async fn dial(
         return Ok(stream);
     };
     is_shaking.set(true);
-    let begun = stream.secure_to(&tls.approach, tls.name(address));
+    let begun = stream.secure_to(&tls.approach, tls.name(address), inside);
     let outcome = match begun {
         Ok(()) => poll_fn(|cx| stream.poll_answered(cx)).await,
         Err(fault) => Err(fault),

@@ -21,7 +21,7 @@ use tidegate_core::Draw;
 use tidegate_http::{Forwarding, encode_request};
 use tidegate_request::Framing;
 use tidegate_telemetry::Mirrored;
-use tidegate_tls::Fault;
+use tidegate_tls::{Fault, Inside};
 
 /// Bytes of an answer that are read at a time.
 const READ: usize = 16 << 10;
@@ -235,7 +235,7 @@ impl MirrorCopy {
         let mut last = io::ErrorKind::NotFound.into();
         for target in targets.iter().flat_map(|targets| targets.iter()) {
             let address = &place.endpoint.address;
-            match dial(&self.plan, address, target, &Cell::default()).await {
+            match dial(&self.plan, address, target, Inside::Http, &Cell::default()).await {
                 Ok(stream) => {
                     let (state, terms) = (place.endpoint.state.clone(), self.plan.terms_of_tls());
                     return Ok(Connection::new(stream, state, terms));

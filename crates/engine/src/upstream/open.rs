@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use tidegate_contract::Endpoint;
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_tls::Fault;
+use tidegate_tls::{Fault, Inside};
 
 /// A request counted at an endpoint for as long as it is under way.
 pub(crate) struct Place {
@@ -168,7 +168,8 @@ impl Place {
             record.entry.connected_us = moment.micros_since(record.started).max(1);
             return Ok(connection);
         }
-        self.connect_anew(downstream, plan, until, record).await
+        self.connect_anew(downstream, plan, Inside::Http, until, record)
+            .await
     }
 
     /// A connection on which nothing was said.
@@ -179,6 +180,7 @@ impl Place {
         &self,
         downstream: &Downstream,
         plan: &BackendPlan,
+        inside: Inside,
         until: Option<Moment>,
         record: &mut Record,
     ) -> Result<Connection, (ErrorKind, &'static str)> {
@@ -191,7 +193,7 @@ impl Place {
         downstream
             .timer
             .set(until.map_or(deadline, |until| until.min(deadline)));
-        let connected = self.dial(downstream, plan, record).await;
+        let connected = self.dial(downstream, plan, inside, record).await;
         let now = thread.now();
         record.entry.connect_us = now.micros_since(started).max(1);
         record.entry.connected_us = now.micros_since(record.started).max(1);
@@ -223,6 +225,7 @@ impl Place {
         &self,
         downstream: &Downstream,
         plan: &BackendPlan,
+        inside: Inside,
         record: &mut Record,
     ) -> Result<Connection, (ErrorKind, &'static str)> {
         let targets = self
@@ -234,7 +237,7 @@ impl Place {
         let mut last = (ErrorKind::DnsError, "the endpoint's name has no address");
         for target in targets.iter().flat_map(|targets| targets.iter()) {
             let is_shaking = Cell::new(false);
-            let mut attempt = pin!(dial(plan, address, target, &is_shaking));
+            let mut attempt = pin!(dial(plan, address, target, inside, &is_shaking));
             let outcome = poll_fn(|cx| match attempt.as_mut().poll(cx) {
                 Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
                 Poll::Pending => downstream.timer.poll_expired(cx).map(|()| None),

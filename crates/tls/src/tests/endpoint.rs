@@ -2,7 +2,7 @@
 //! The client's role, towards a server of rustls' own.
 use super::{CA, certificate};
 use crate::verifier::Accepted;
-use crate::{Approach, ApproachTerms, Authorities, Fault, Policy, Reason, Session};
+use crate::{Approach, ApproachTerms, Authorities, Fault, Inside, Policy, Reason, Session};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::sign::SingleCertAndKey;
 use rustls::{NamedGroup, ServerConfig, ServerConnection};
@@ -33,7 +33,10 @@ fn server() -> ServerConnection {
 
 /// Talks until the handshake is over.
 fn shaken(approach: &Approach, name: &str) -> Result<(Session, ServerConnection), Fault> {
-    let (mut session, mut server) = (Session::with_endpoint(approach, name)?, server());
+    let (mut session, mut server) = (
+        Session::with_endpoint(approach, name, Inside::Http)?,
+        server(),
+    );
     loop {
         let mut bytes = Vec::new();
         while session.wants_write() {
