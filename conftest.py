@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
-SEARCH_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+SEARCH_PATH = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

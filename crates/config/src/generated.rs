@@ -159,6 +159,8 @@ pub struct ListenerTls {
     /// What every response tells browsers of using HTTPS alone; it replaces what endpoints say of
     /// that.
     pub hsts: Option<Hsts>,
+    /// Names whose certificate is not there yet: until then who asks for one is refused.
+    pub awaited: Vec<String>,
 }
 
 /// A certificate and its private key, in PEM.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::Certificate;
 use crate::resolver::Resolver;
+use crate::{Certificate, Challenges};
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
@@ -79,8 +79,10 @@ impl fmt::Debug for Tickets {
 /// What a listener offers.
 #[derive(Debug)]
 pub struct Terms {
-    /// At least one; the first is for whoever asks for no name.
+    /// The first is for whoever asks for no name.
     pub certificates: Vec<Certificate>,
+    /// Names that have no certificate yet and will: who asks for one is refused until then.
+    pub awaited: Vec<String>,
     /// Versions and ciphers.
     pub policy: Policy,
     /// Whether a name that no certificate is for is refused; else it gets the first.
@@ -89,13 +91,17 @@ pub struct Terms {
     pub tickets: Tickets,
     /// What is spoken inside of it.
     pub protocols: Protocols,
+    /// What proves names to an authority.
+    pub challenges: Challenges,
 }
 
 /// What a listener does with a ClientHello.
 #[derive(Debug)]
 pub struct Acceptance {
     pub(crate) config: Arc<ServerConfig>,
+    pub(crate) challenges: Challenges,
     resolver: Arc<Resolver>,
+    awaited: Vec<String>,
     refuses_unknown: bool,
 }
 
@@ -118,9 +124,22 @@ impl Acceptance {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Self {
             config: Arc::new(config),
+            challenges: terms.challenges,
             resolver,
+            awaited: terms.awaited,
             refuses_unknown: terms.refuses_unknown,
         })
+    }
+
+    /// Whether what a client that asks for `name` would be shown is not there yet.
+    pub(crate) fn awaits(&self, name: Option<&str>) -> bool {
+        let is_awaited = |name: &str| {
+            self.awaited
+                .iter()
+                .any(|each| each.eq_ignore_ascii_case(name))
+        };
+        self.resolver.is_empty()
+            || name.is_some_and(|name| is_awaited(name) && !self.resolver.knows(name))
     }
 
     /// Whether a client that asks for `name` is served.

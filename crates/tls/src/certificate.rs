@@ -105,7 +105,7 @@ fn no_certificate(name: &str) -> String {
     format!("`{name}` has no certificate; it must be PEM, with `-----BEGIN CERTIFICATE-----`")
 }
 
-fn chain(text: &str, name: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn chain(text: &str, name: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     let chain = found.map_err(|_| format!("`{name}` is broken PEM; copy the whole file again"))?;
     match chain.is_empty() {
@@ -114,7 +114,7 @@ fn chain(text: &str, name: &str) -> Result<Vec<CertificateDer<'static>>, String>
     }
 }
 
-fn key(text: &str, name: &str) -> Result<Arc<dyn rustls::sign::SigningKey>, String> {
+pub(crate) fn key(text: &str, name: &str) -> Result<Arc<dyn rustls::sign::SigningKey>, String> {
     if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
         return Err(format!(
             "`{name}` is encrypted, and nobody is there to give the pass phrase; write it without one: `openssl pkey -in {name} -out plain.key`"

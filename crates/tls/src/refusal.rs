@@ -14,6 +14,8 @@ pub enum Refusal {
     NotTls,
     /// No certificate is for the name that was asked for.
     UnknownName,
+    /// The certificate for the name that was asked for is not there yet.
+    AwaitedCertificate,
     /// The client knows no version that is spoken here.
     NoSharedVersion,
     /// The client knows no cipher, key exchange or signature that is used here.
@@ -28,12 +30,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// All.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Closed,
         Self::Timeout,
         Self::PlainHttp,
         Self::NotTls,
         Self::UnknownName,
+        Self::AwaitedCertificate,
         Self::NoSharedVersion,
         Self::NoSharedCipher,
         Self::NoSharedProtocol,
@@ -49,6 +52,7 @@ impl Refusal {
             Self::PlainHttp => "plain_http",
             Self::NotTls => "not_tls",
             Self::UnknownName => "unknown_name",
+            Self::AwaitedCertificate => "awaited_certificate",
             Self::NoSharedVersion => "no_shared_version",
             Self::NoSharedCipher => "no_shared_cipher",
             Self::NoSharedProtocol => "no_shared_protocol",
@@ -65,6 +69,9 @@ impl Refusal {
             Self::PlainHttp => "plain HTTP was sent to a TLS port",
             Self::NotTls => "what was sent to a TLS port is not TLS",
             Self::UnknownName => "TLS: no certificate for the name that was asked for",
+            Self::AwaitedCertificate => {
+                "TLS: the certificate for this name is not there yet; `tidegate cert list` says why"
+            }
             Self::NoSharedVersion => "TLS: the client knows no version that is allowed here",
             Self::NoSharedCipher => {
                 "TLS: the client knows no cipher or key exchange that is allowed here"

@@ -37,6 +37,11 @@ impl Resolver {
         Some(found)
     }
 
+    /// Whether there is no certificate at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Whether some certificate is for `name`.
     pub(crate) fn knows(&self, name: &str) -> bool {
         self.places(name).is_some()

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::acceptance::HTTP2;
+use crate::challenges::PROTOCOL;
 use crate::{Acceptance, Approach, Fault, Inside, Refusal};
-use rustls::server::Acceptor;
-use rustls::{Connection, Error, HandshakeKind, ProtocolVersion};
+use rustls::server::{Acceptor, ClientHello};
+use rustls::{Connection, Error, HandshakeKind, ProtocolVersion, ServerConfig};
 use std::io::{self, BufRead, Read, Write};
+use std::sync::Arc;
 
 /// The type of a record that begins a handshake (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
@@ -25,6 +27,8 @@ pub struct Told {
     pub is_resumed: bool,
     /// Whether HTTP/2 was agreed on.
     pub is_http2: bool,
+    /// Whether it was an authority that looked for its proof: nothing else is to be said.
+    pub is_challenge: bool,
 }
 
 /// A connection that has not said what it wants.
@@ -83,11 +87,14 @@ impl Greeting {
         let Some(accepted) = accepted else {
             return Ok(Greeted::Partly);
         };
-        if !terms.serves(accepted.client_hello().server_name()) {
-            out.extend_from_slice(&UNRECOGNIZED_NAME);
-            return Err(Refusal::UnknownName);
-        }
-        match accepted.into_connection(terms.config.clone()) {
+        let config = match choose(&accepted.client_hello(), terms) {
+            Ok(config) => config,
+            Err(refusal) => {
+                out.extend_from_slice(&UNRECOGNIZED_NAME);
+                return Err(refusal);
+            }
+        };
+        match accepted.into_connection(config) {
             Ok(mut connection) => {
                 let mut rest = bytes;
                 while !rest.is_empty() {
@@ -103,6 +110,26 @@ impl Greeting {
                 Err(Refusal::of(&error))
             }
         }
+    }
+}
+
+/// What is shown to who said this.
+fn choose(hello: &ClientHello<'_>, terms: &Acceptance) -> Result<Arc<ServerConfig>, Refusal> {
+    let name = hello.server_name();
+    // Before all else: it comes for names that are served here only after it has.
+    let mut wanted = hello.alpn().into_iter().flatten();
+    if wanted.next() == Some(PROTOCOL)
+        && wanted.next().is_none()
+        && let Some(config) = terms.challenges.of(name)
+    {
+        return Ok(config);
+    }
+    if terms.awaits(name) {
+        return Err(Refusal::AwaitedCertificate);
+    }
+    match terms.serves(name) {
+        true => Ok(terms.config.clone()),
+        false => Err(Refusal::UnknownName),
     }
 }
 
@@ -368,6 +395,7 @@ fn told(connection: &Connection) -> Told {
             "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
             other => other,
         },
+        is_challenge: connection.alpn_protocol() == Some(PROTOCOL),
         is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         is_http2: connection.alpn_protocol() == Some(HTTP2),
     }

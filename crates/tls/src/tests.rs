@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::{
-    Acceptance, Certificate, Files, Policy, Protocols, Refusal, Session, Terms, Tickets, validity,
+    Acceptance, Certificate, Challenges, Files, Policy, Protocols, Refusal, Session, Terms,
+    Tickets, validity,
 };
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -28,10 +29,12 @@ fn certificate() -> Certificate {
 fn acceptance() -> Acceptance {
     let terms = Terms {
         certificates: vec![certificate()],
+        awaited: Vec::new(),
         policy: Policy::Intermediate,
         refuses_unknown: false,
         tickets: Tickets::new().unwrap(),
         protocols: Protocols::Http1,
+        challenges: Challenges::default(),
     };
     Acceptance::new(terms).unwrap()
 }

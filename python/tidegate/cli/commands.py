@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tidegate.cli.cert_commands import app as cert_app
 from tidegate.cli.codes import TEXT
 from tidegate.cli.endpoint_commands import app as endpoint_app
 from tidegate.cli.options import Json, Name, Runtime, epilog
@@ -316,6 +317,7 @@ def status(name: Name = None, runtime_directory: Runtime = None, as_json: Json =
     status(name, runtime_directory, as_json=as_json)
 
 
+app.add_typer(cert_app, name="cert")
 app.add_typer(endpoint_app, name="endpoint")
 app.add_typer(zone_app, name="zone")
 

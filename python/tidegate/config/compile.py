@@ -305,8 +305,9 @@ class _Compilation:
             value["redirect"]["port"] = listener.redirect.port_among(secured)
         if listener.tls is not None:
             texts = self._texts(listener.tls, (*path, "tls"))
-            texts["certificates"] += self._issued(name, listener.tls, (*path, "tls"))
-            value["tls"] = self._value(listener.tls) | texts
+            made, awaited = self._issued(name, listener.tls, (*path, "tls"))
+            texts["certificates"] += made
+            value["tls"] = self._value(listener.tls) | texts | {"awaited": awaited}
         if path != ADMIN_PATH and not listener.is_l4:
             around = self.gateway.gateway
             value["error_pages"] += [(statuses, page.model_dump()) for statuses, page in around.error_pages]
@@ -320,9 +321,9 @@ class _Compilation:
             raise ConfigError([self._problem(says, (*path, *at), each) for at, says, each in wrong])
         return texts
 
-    def _issued(self, name: str, tls: ListenerTls, path: Path) -> list[dict[str, Any]]:
+    def _issued(self, name: str, tls: ListenerTls, path: Path) -> tuple[list[dict[str, Any]], list[str]]:
         try:
-            return issued(self.gateway, name, tls)
+            return issued(self.gateway, name, tls, self.folder)
         except ValueError as error:
             raise ConfigError([self._problem(str(error), path, tls)]) from error
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from tidegate.config.acme import Acme
 from tidegate.config.base import Model, refuse
 from tidegate.config.otlp import Otlp
 from tidegate.config.pages import ErrorPages, Maintenance
@@ -168,6 +169,8 @@ class GatewaySettings(Model):
     """Memory of the node, from 64MiB, near which connections are refused or closed; cgroups count too."""
     admin: Annotated[Admin | None, ControlOnly()] = None
     """Where `/metrics` and `/healthz` are served; nowhere without it."""
+    acme: Annotated[Acme | None, ControlOnly()] = None
+    """Where listeners with `tls: auto` get their certificates; its terms must be accepted."""
     user: Annotated[Name | None, ControlOnly()] = None
     """Started as root: the user that node and control become."""
     function_user: Annotated[Name | None, ControlOnly()] = None

@@ -140,7 +140,7 @@ class Listener(Model):
     def _is_secured(self) -> Listener:
         if self.protocol == "https" and self.tls is None:
             example = "`tls: { certificates: [{ cert: site.pem, key: site.key }] }`"
-            raise refuse(f"`protocol: https` needs certificates; write {example}, or `tls: dev`", "rule")
+            raise refuse(f"`protocol: https` needs certificates; write {example}, or `tls: auto`", "rule")
         if self.protocol == "tls" and self.tls is not None:
             says = "`protocol: tls` passes TLS on unread; leave `tls` out, or write `protocol: tcp`"
             raise refuse(says, "rule")

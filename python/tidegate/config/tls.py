@@ -13,7 +13,7 @@ from tidegate.config.base import Model, refuse
 from tidegate.config.data import file_text
 from tidegate.config.secret import Secret
 from tidegate.config.secure import Hsts
-from tidegate.config.types import Choice, ControlOnly, FileContent, Flag, SecretText
+from tidegate.config.types import Choice, ControlOnly, FileContent, Flag, HostPattern, SecretText
 
 PEM: Final = "-----BEGIN"
 """What tells a text from the path of a file."""
@@ -29,6 +29,11 @@ UnknownName = Annotated[
     Literal["default", "refuse"],
     Choice("UnknownName", doc="What a client gets that asks for a name no certificate is for."),
 ]
+
+
+def is_provable(host: str) -> bool:
+    """Whether a certificate for a host can be got here: addresses can not, and `*` asks for proof in DNS."""
+    return "*" not in host and "." in host and not host.startswith("[") and not host[-1].isdigit()
 
 
 class Certificate(Model):
@@ -103,13 +108,19 @@ class Certificate(Model):
 
 class ListenerTls(Model):
     """How a listener speaks TLS. The first certificate is for clients that name no host. A text alone is
-    where certificates come from: `dev`."""
+    where certificates come from: `auto` or `dev`."""
 
-    short_forms: ClassVar[tuple[Any, ...]] = ({"enum": ["dev"]},)
+    short_forms: ClassVar[tuple[Any, ...]] = ({"enum": ["auto", "dev"]},)
 
     certificates: Annotated[list[Certificate], Field(max_length=10_000)] = Field(default_factory=list)
     """The one for the name that the client asks for is shown: one for that very name before one for `*.`;
     of several for a name the first whose kind the client knows, so that ECDSA and RSA stand side by side."""
+    auto: Annotated[Flag, ControlOnly()] = False
+    """Whether certificates are got from an authority, and renewed: see `gateway.acme`."""
+    names: Annotated[list[HostPattern], ControlOnly()] = Field(default_factory=list)
+    """The host names to get certificates for; without any, the hosts of the routes."""
+    together: Annotated[Flag, ControlOnly()] = False
+    """Whether they share one certificate, which all of them have to be proved for."""
     dev: Annotated[Flag, ControlOnly()] = False
     """Whether there is one for localhost, and for hosts of routes that are for development, signed by an
     authority of the user's own: see `tidegate dev-cert`."""
@@ -124,8 +135,10 @@ class ListenerTls(Model):
     @classmethod
     def _short(cls, value: Any) -> Any:
         if isinstance(value, str):
-            if value not in ("dev",):
-                raise refuse("write `dev`, or `{ certificates: [{ cert: site.pem, key: site.key }] }`")
+            if value not in ("auto", "dev"):
+                raise refuse(
+                    "write `auto`, `dev`, or `{ certificates: [{ cert: site.pem, key: site.key }] }`"
+                )
             return {value: True}
         return value
 
@@ -141,6 +154,12 @@ class ListenerTls(Model):
 
     @model_validator(mode="after")
     def _has_certificates(self) -> ListenerTls:
-        if not self.certificates and not self.dev:
-            raise refuse("needs `certificates: [{ cert: site.pem, key: site.key }]`, or `dev: true`", "rule")
+        if not (self.certificates or self.dev or self.auto):
+            written = "`certificates: [{ cert: site.pem, key: site.key }]`"
+            raise refuse(f"needs {written}, or one of `auto: true` and `dev: true`", "rule")
+        if not self.auto and (self.names or self.together):
+            raise refuse("`names` and `together` are for `auto: true`; write that, or leave them out", "rule")
+        for name in self.names:
+            if not is_provable(name):
+                raise refuse(f"`{name}` is no host name that a certificate can be got for by itself", "rule")
         return self

@@ -59,6 +59,8 @@ class ListenerTlsWire(ListenerTls):
 
     certificates: list[CertificateWire]  # type: ignore[assignment]
     """Of those for a name the first whose kind the client knows is shown."""
+    awaited: list[HostPattern]
+    """Names whose certificate is not there yet: until then who asks for one is refused."""
 
 
 class ListenerRedirectWire(ListenerRedirect):

@@ -10,6 +10,7 @@ from typing import Any
 from tidegate.config.compile import Compiler, Resource, Snapshot, digest
 from tidegate.config.gateway import Gateway
 from tidegate.config.implied import implied
+from tidegate.config.issued import orders
 from tidegate.config.roots import check_roots
 from tidegate.config.secret import Secret
 from tidegate.control.origins.wanted import Wanted, wanted
@@ -37,6 +38,7 @@ class Compiled:
         processes: By backend, the servers of the user's own that are to run.
         counts: How many `listeners`, `routes`, `backends` and `functions` were written; what follows from
             others, such as the listener of `gateway.admin` or a backend for a URL in `to`, is not counted.
+        acme: The certificates to get and from whom, as `tidegate.issuing.keeper.Wanted` reads it, if any.
     """
 
     snapshot: Snapshot
@@ -51,6 +53,7 @@ class Compiled:
     weighers: list[Weigher] = field(default_factory=list)
     processes: dict[str, Wanted] = field(default_factory=dict, repr=False)
     counts: dict[str, int] = field(default_factory=dict)
+    acme: dict[str, Any] | None = field(default=None, repr=False)
 
     def addresses(self) -> list[Address]:
         """What has to be bound, one per listener."""
@@ -90,6 +93,7 @@ class Compiled:
             "weighers": [asdict(weigher) for weigher in self.weighers],
             "processes": self.processes,
             "counts": self.counts,
+            "acme": self.acme,
         }
 
     @classmethod
@@ -116,6 +120,7 @@ class Compiled:
             [Weigher(**weigher) for weigher in value["weighers"]],
             value["processes"],
             value["counts"],
+            value["acme"],
         )
 
 
@@ -163,6 +168,7 @@ def compile_all(
         weighing,
         wanted(gateway.backends, folder, gateway.gateway.function_user),
         {kind: len(getattr(gateway, kind)) for kind in ("listeners", "routes", "backends", "functions")},
+        orders(gateway, folder),
     )
 
 

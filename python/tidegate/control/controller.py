@@ -13,6 +13,7 @@ from typing import Any
 
 from tidegate.config.problem import ConfigError
 from tidegate.control.apply import Applied, Applier, CannotBind, Node
+from tidegate.control.certificates import Certificates
 from tidegate.control.compiled import Compiled
 from tidegate.control.endpoints.desk import Desk
 from tidegate.control.endpoints.telling import Telling
@@ -78,6 +79,7 @@ class Controller:
         self._desk: Desk
         self._telling: Telling
         self._origins: Origins
+        self._certificates: Certificates
 
     async def run(self, supervisor: socket.socket, listener: socket.socket) -> None:
         """Serves until told to stop; both sockets are closed then."""
@@ -87,6 +89,9 @@ class Controller:
         self._telling = Telling(self._desk.sources, self._node.call)
         self._desk.source_changed = self._telling.soon
         self._origins = Origins(self._supervisor, self._node, self._desk, self._events)
+        self._certificates = Certificates(
+            self._directory, self._node, self._supervisor, self._events, self._reload_quietly
+        )
         server = await serve(listener, self._asked)
         self._spawn(self._start())
         gone = asyncio.create_task(self._supervisor.closed())
@@ -103,6 +108,7 @@ class Controller:
         await self._weighing.close()
         await self._telling.close()
         await self._origins.close()
+        await self._certificates.close()
         for task in (*self._tasks, gone, stop):
             task.cancel()
         await asyncio.gather(*self._tasks, gone, stop, return_exceptions=True)
@@ -153,6 +159,8 @@ class Controller:
             "endpoints.list": self._desk.list,
             "endpoints.change": self._desk.change,
             "endpoints.register": self._desk.register,
+            "certificates.list": self._certificates.listed,
+            "certificates.renew": self._certificates.renew,
             "processes.status": self._origins.status,
             "processes.restart": self._origins.restart,
         }
@@ -213,6 +221,7 @@ class Controller:
             async with self._turn:
                 applied = await self._applier.resync()
             await self._weighing.node_up()
+            self._certificates.node_up()
             self._telling.soon()
             if applied is not None:
                 self._events.info("the node has the configuration again", snapshot=applied.number)
@@ -289,6 +298,7 @@ class Controller:
             raise self._refusal([{"where": "", "message": text}], FAILED) from error
         self._last_error = ""
         await self._weighing.follow(fresh.weighers)
+        await self._certificates.follow(fresh)
         if is_first:
             served = ", ".join(each["key"].removeprefix("tcp:") for each in fresh.addresses())
             if served:

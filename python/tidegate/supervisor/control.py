@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tidegate.events import Events
-from tidegate.issuing.development import VARIABLE
+from tidegate.issuing import development, store
 from tidegate.protocol import Message, listen
 from tidegate.runtime import Instance
 from tidegate.supervisor.identity import Identity
@@ -106,9 +106,13 @@ class Control:
 
     def _without_home(self) -> dict[str, str]:
         """Where control keeps what users have at home, when it has become somebody who has none."""
-        if self._identity is None or VARIABLE in os.environ:
+        if self._identity is None:
             return {}
-        return {VARIABLE: str(self._instance.directory / "development")}
+        own = {
+            development.VARIABLE: str(self._instance.directory / "development"),
+            store.VARIABLE: str(store.SYSTEM),
+        }
+        return {name: os.environ.get(name) or value for name, value in own.items()}
 
     def tell(self, kind: str, **fields: Any) -> None:
         """Sends a message that asks for no answer; lost when control is not there."""

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from tidegate.issuing.store import SYSTEM
 from tidegate.protocol import Message, Pool, WireProblem
 from tidegate.supervisor import identity as identities
 from tidegate.supervisor.binding import BindFailures, Sockets, ensure
@@ -114,6 +115,18 @@ class Provision:
             self._sockets.drop(key)
         if keys:
             self._crew.team.node.call("sockets.drop", lambda _reply: None, keys=keys)
+
+    def make_state_folder(self, _message: Message, reply: Reply) -> None:
+        """`state.folder`: makes the folder of what outlives the instance, for whom control runs as."""
+        try:
+            SYSTEM.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._identity is not None:
+                os.chown(SYSTEM, self._identity.uid, self._identity.gid)
+        except OSError as error:
+            says = f"{SYSTEM}: {(error.strerror or str(error)).lower()}; certificates are kept there"
+            reply(problems=[{"where": "gateway.acme", "message": f"{says}, or where `store` says"}])
+            return
+        reply()
 
     def set_functions(self, message: Message, reply: Reply) -> None:
         """`functions.set`: starts the workers that are wanted, or ends the others."""

@@ -232,6 +232,7 @@ class Supervisor:
         handlers = {
             "sockets.ensure": self._provision.ensure,
             "sockets.keep": self._provision.keep,
+            "state.folder": self._provision.make_state_folder,
             "functions.set": self._provision.set_functions,
             "reloading": lambda _message, _reply: self._notifier.reloading(),
             "ready": self._ready,

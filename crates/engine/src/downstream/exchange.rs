@@ -90,6 +90,11 @@ impl Downstream {
             );
             return (keep.await, request);
         }
+        // Before any route and whatever a route would say: the authority asks for a name, not for a site.
+        if let Some(answer) = self.proof(&request) {
+            let keep = self.prove(record, &request, answer, keep_alive);
+            return (keep.await, request);
+        }
         let snapshot = &current.snapshot;
         let ends = Ends {
             client: client.address,

@@ -72,6 +72,11 @@ impl Downstream {
         };
         let stats = &self.thread.stats;
         Poll::Ready(match outcome {
+            // It has seen what it came for (RFC 8737 §3).
+            Ok(()) if self.stream.told().is_some_and(|told| told.is_challenge) => {
+                self.stream.say_end();
+                Shaken::Over
+            }
             Ok(()) => {
                 let is_resumed = self.stream.told().is_some_and(|told| told.is_resumed);
                 stats.count(|stats| match is_resumed {

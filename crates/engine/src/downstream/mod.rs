@@ -17,6 +17,7 @@ mod http2;
 mod internal;
 mod journey;
 mod mapping;
+mod proof;
 mod receive;
 mod record;
 mod reply;

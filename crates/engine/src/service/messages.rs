@@ -5,7 +5,7 @@ use super::state::Service;
 use super::status;
 use super::top;
 use crate::explain;
-use crate::snapshot::{Problem, SourceState};
+use crate::snapshot::{ChallengeSet, Problem, SourceState};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -147,6 +147,14 @@ async fn carry_out(service: &Rc<Service>, kind: &str, frame: Frame) -> Answer {
         "zone.set" => {
             let asked = read::<WithZone>(bytes)?;
             super::zones::set(service, &asked.zone, asked.drained)
+        }
+        "challenges.set" => {
+            let told = read::<ChallengeSet>(bytes)?;
+            let challenges = &service.node.registry.challenges;
+            challenges
+                .set(&told)
+                .map_err(|message| vec![Problem::new("challenges", message)])?;
+            Ok(json!({}))
         }
         "weights.set" => {
             super::weights::set_computed(service, &read::<WithWeights>(bytes)?.weights);

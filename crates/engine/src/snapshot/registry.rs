@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::approach::ApproachPlan;
 use super::backend::BackendShared;
+use super::challenges::Challenges;
 use super::plans::Counted;
 use super::sources::Sources;
 use std::collections::{BTreeSet, HashMap};
@@ -18,6 +19,8 @@ type KeySource = Box<dyn Fn() -> Vec<u8> + Send + Sync>;
 pub(crate) struct Registry {
     pub(crate) clock: Clock,
     pub(crate) threads: usize,
+    /// What proves host names to certificate authorities.
+    pub(crate) challenges: Challenges,
     /// How endpoints are found, as control says.
     pub(crate) sources: Sources,
     backends: Mutex<HashMap<String, Arc<BackendShared>>>,
@@ -42,6 +45,7 @@ impl Registry {
         Self {
             clock,
             threads,
+            challenges: Challenges::default(),
             sources: Sources::default(),
             backends: Mutex::new(HashMap::new()),
             routes: Mutex::new(HashMap::new()),

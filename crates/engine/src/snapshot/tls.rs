@@ -76,10 +76,12 @@ impl TlsPlan {
         }
         let acceptance = Acceptance::new(Terms {
             certificates,
+            awaited: config.awaited.clone(),
             policy: policy(config.policy),
             refuses_unknown: config.unknown_name == UnknownName::Refuse,
             tickets: registry.tickets(listener)?,
             protocols,
+            challenges: registry.challenges.tls.clone(),
         })?;
         Ok(Self {
             acceptance,
