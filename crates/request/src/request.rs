@@ -55,6 +55,11 @@ impl Request {
         build::build(storage, parts, options)
     }
 
+    /// Bytes of memory that its fields take.
+    pub fn memory(&self) -> usize {
+        self.storage.memory()
+    }
+
     /// The memory, for the next message.
     pub fn into_storage(self) -> Storage {
         self.storage

@@ -74,6 +74,8 @@ class Client:
         self.answers: dict[int, Answer] = {}
         self.goaway: h2.events.ConnectionTerminated | None = None
         self.closed = False
+        self.pings = 0
+        """Answers to PING."""
         config = h2.config.H2Configuration(
             header_encoding="utf-8",
             validate_outbound_headers=False,
@@ -159,6 +161,8 @@ class Client:
                 answer.ended = True
             case h2.events.StreamReset():
                 answer.reset = int(event.error_code)
+            case h2.events.PingAckReceived():
+                self.pings += 1
             case h2.events.ConnectionTerminated():
                 self.goaway = event
 

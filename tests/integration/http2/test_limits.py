@@ -13,7 +13,7 @@ import pytest
 from h2.errors import ErrorCodes
 
 from tests.integration.bad_days.site import Site
-from tests.integration.http2.client import client, configuration, to_port
+from tests.integration.http2.client import Client, client, configuration, to_port
 from tests.ports import free_port
 from tidegate.testing import Reply, RunningGateway, endpoint, gateway
 
@@ -257,3 +257,42 @@ def test_a_reload_keeps_the_connection_and_brings_new_settings() -> None:
             )
             running.reload(small)
             assert connected.ask("/" + "a" * 2000).status == 414
+
+
+def test_what_a_connection_may_hold_is_bounded() -> None:
+    held = threading.Event()
+    with endpoint(delay=held) as late, endpoint() as prompt:
+        text = configuration({"path": "/late", "to": late.url}, {"path": "/", "to": prompt.url})
+        with gateway(text) as running, client(running) as connected, client(running) as other:
+            large = [(f"x-{number}", "a" * 3000) for number in range(9)]
+            streams = [connected.send("/late", headers=large) for _ in range(60)]
+            refused = [stream for stream in streams if _is_over(connected, stream)]
+            taken = [stream for stream in streams if stream not in refused]
+            assert 10 < len(taken) < 50
+            answers = connected.wait(*refused)
+            assert {answer.reset for answer in answers} == {ErrorCodes.REFUSED_STREAM}
+            assert other.ask("/").status == 200
+            held.set()
+            assert {answer.status for answer in connected.wait(*taken)} == {200}
+            assert connected.ask("/", headers=large).status == 200
+
+
+def _is_over(connected: Client, stream: int) -> bool:
+    """Whether a stream is over, once all that was sent has been judged."""
+    acknowledged = connected.pings
+    connected.machine.ping(b"12345678")
+    connected.flush()
+    while connected.pings == acknowledged:
+        assert connected.step()
+    return connected.answers[stream].is_over
+
+
+def test_a_hundred_requests_that_wait_are_taken() -> None:
+    held = threading.Event()
+    with endpoint(delay=held) as upstream:
+        text = configuration({"path": "/", "to": upstream.url})
+        with gateway(text) as running, client(running) as connected:
+            streams = [connected.send("/") for _ in range(100)]
+            upstream.wait_for(100)
+            held.set()
+            assert {answer.status for answer in connected.wait(*streams)} == {200}

@@ -39,6 +39,15 @@ impl Buffer {
         }
     }
 
+    /// One with room for `size` bytes.
+    pub(crate) fn with_room(size: usize) -> Self {
+        Self {
+            bytes: vec![0; size],
+            start: 0,
+            end: 0,
+        }
+    }
+
     /// Bytes it can hold as it is.
     pub(crate) fn size(&self) -> usize {
         self.bytes.len()

@@ -14,6 +14,9 @@ use tidegate_request::{Fields, ResponseFraming};
 
 /// Bodies longer than this are read in large pieces.
 const LONG: u64 = 16 << 10;
+/// Bytes that are read ahead for a client that takes nothing now on a stream of its connection: enough for
+/// the end of a body to be seen. A hundred such streams must not hold a buffer each.
+const AHEAD: usize = 512;
 /// Bytes that go to one client before others get their turn.
 const SHARE: usize = 1 << 20;
 
@@ -238,7 +241,8 @@ impl<'a> Download<'a> {
                     continue;
                 }
             }
-            match connection.stream.poll_read(cx, self.buffer.room(LARGE)) {
+            let most = self.room(downstream, cx);
+            match connection.stream.poll_read(cx, self.buffer.room(most)) {
                 Poll::Ready(Ok(0)) => self.end()?,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(cut_short())),
                 Poll::Ready(Ok(count)) => {
@@ -248,6 +252,26 @@ impl<'a> Download<'a> {
                 Poll::Pending => return self.wait(false),
             }
         }
+    }
+
+    /// Sees to it that the buffer, which is empty, has the size that fits; how far it may grow.
+    fn room(&mut self, downstream: &Downstream, cx: &mut Context<'_>) -> usize {
+        let Some(stream) = downstream.stream.stream() else {
+            return LARGE;
+        };
+        if !self.buffer.is_empty() {
+            return self.buffer.size().max(AHEAD);
+        }
+        let (buffers, size) = (&downstream.thread.buffers, self.buffer.size());
+        match stream.may_send(cx) {
+            true if size <= AHEAD => self.buffer = buffers.take(),
+            false if size != AHEAD => {
+                let small = Buffer::with_room(AHEAD);
+                buffers.give(std::mem::replace(&mut self.buffer, small));
+            }
+            _ => {}
+        }
+        self.buffer.size()
     }
 
     fn wait(&mut self, waits_for_client: bool) -> Poll<Result<(), Cut>> {
@@ -260,7 +284,8 @@ impl<'a> Download<'a> {
         if !self.is_done && !self.buffer.is_empty() {
             self.take()?;
         }
-        if !self.is_done && self.buffer.is_empty() && self.left > LONG {
+        let is_whole = downstream.stream.whole().is_some();
+        if !self.is_done && self.buffer.is_empty() && self.left > LONG && is_whole {
             // With little memory left it goes on in small pieces.
             if downstream.take_memory(0, LARGE) {
                 let large = downstream.thread.buffers.take_large();

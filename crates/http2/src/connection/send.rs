@@ -227,6 +227,31 @@ impl Connection {
         Ok(taken)
     }
 
+    /// Whether content of `stream` would be taken now, some of it at least. If not, the stream is in turn
+    /// as if some had been offered: for who would rather not have it before.
+    pub fn may_send(&mut self, stream: u32) -> bool {
+        let id = stream;
+        let others_wait = self.streams.has_queue();
+        let has_room = self.output.len() + frame::HEADER < self.settings.output;
+        let window = self.send_window;
+        let Some(stream) = self.streams.get_mut(id) else {
+            return true;
+        };
+        let is_in_turn =
+            stream.turn == Turn::Granted || !(others_wait || stream.turn == Turn::Queued);
+        if self.failed.is_some() || (is_in_turn && has_room && window > 0 && stream.send_window > 0)
+        {
+            return true;
+        }
+        stream.waits_for_head = false;
+        if stream.send_window <= 0 {
+            stream.turn = Turn::Stalled;
+        } else {
+            self.streams.enqueue(id);
+        }
+        false
+    }
+
     /// The next stream whose turn it is to send: [`Connection::send_data`] or what was
     /// [`SendError::Full`]. To be asked after [`Connection::sent`] and [`Connection::receive`],
     /// until there is none.

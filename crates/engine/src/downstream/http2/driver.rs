@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::shared::Shared;
+use super::shared::{Put, Shared};
 use super::stream::Stream;
 use crate::downstream::Serving;
 use crate::downstream::connection::Downstream;
@@ -24,6 +24,8 @@ const LOOK_MS: u64 = 60_000;
 /// Content of one stream, and of all, that may wait here for endpoints.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 512 << 10;
+
+const TOO_MUCH: &str = "the requests of the connection hold too much memory";
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +177,7 @@ impl Driver {
     fn event(&mut self, input: &[u8]) -> Option<usize> {
         let shared = Rc::clone(&self.shared);
         let mut machine = shared.machine();
+        let memory = machine.memory();
         let received = match machine.receive(self.base.thread.moment(), input) {
             Ok(received) => received,
             Err(error) => {
@@ -226,9 +229,15 @@ impl Driver {
             }
             Some(Event::Data { stream, data, ends }) => {
                 let count = data.len();
-                let is_wanted = shared.put(stream, data, ends);
-                if !is_wanted {
-                    machine.release(stream, count);
+                match shared.put(stream, data, ends, memory) {
+                    Put::Done => {}
+                    Put::Unwanted => machine.release(stream, count),
+                    Put::TooMuch => {
+                        machine.reset(stream, ErrorCode::ENHANCE_YOUR_CALM);
+                        drop(machine);
+                        self.log(ErrorKind::MemoryLimitReached, TOO_MUCH);
+                        shared.reset(stream);
+                    }
                 }
             }
             Some(Event::Trailers { stream, storage }) => {
@@ -255,7 +264,17 @@ impl Driver {
 
     /// Begins the exchange of a request.
     fn begin(&mut self, stream: u32, head: Head, is_head: bool, ends: bool) {
-        self.shared.open(stream, ends);
+        let bytes = match &head {
+            Head::Whole(request) => request.memory(),
+            _ => 0,
+        };
+        if !self.shared.open(stream, bytes, ends) {
+            // Nothing was done: the client may send it again.
+            self.shared
+                .machine()
+                .reset(stream, ErrorCode::REFUSED_STREAM);
+            return;
+        }
         let handle = Stream::new(Rc::clone(&self.shared), stream, is_head);
         Serving::begin_stream(self.base.of_stream(handle), head);
     }
@@ -339,7 +358,7 @@ impl Driver {
             self.is_idle = false;
             self.base
                 .holding
-                .hold(machine.memory() + self.base.buffer.memory());
+                .hold(machine.memory() + self.shared.content() + self.base.buffer.memory());
         } else if !std::mem::replace(&mut self.is_idle, true) {
             machine.shrink();
             self.base.holding.hold(0);

@@ -9,6 +9,10 @@ use tidegate_tls::Told;
 
 /// Content that waits for a stream's task takes memory in steps that double up to this.
 const LONGEST_STEP: usize = 64 << 10;
+/// Memory that one connection may take, with what its exchanges hold of requests and content.
+const MOST: usize = 1 << 20;
+/// About what an exchange takes besides its request and buffers.
+const EXCHANGE: usize = 8 << 10;
 
 /// What came on a stream, until its task takes it.
 #[derive(Default)]
@@ -23,6 +27,8 @@ pub(super) struct Slot {
     pub(super) trailers: Option<Fields>,
     /// The client gave it up, or broke it.
     pub(super) is_reset: bool,
+    /// Memory that its exchange takes besides content.
+    cost: usize,
     /// The stream's task, while it waits.
     waker: Option<Waker>,
 }
@@ -52,6 +58,16 @@ impl Slot {
     }
 }
 
+/// What became of content that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    Done,
+    /// Nobody wants it.
+    Unwanted,
+    /// The connection holds too much for its exchanges already.
+    TooMuch,
+}
+
 /// One connection, as its own task and those of its streams see it.
 pub(super) struct Shared {
     machine: RefCell<Connection>,
@@ -59,6 +75,10 @@ pub(super) struct Shared {
     slots: RefCell<Vec<Slot>>,
     /// The connection's task.
     driver: RefCell<Option<Waker>>,
+    /// Memory that the exchanges of all streams take.
+    costs: Cell<usize>,
+    /// Content that waits for them.
+    content: Cell<usize>,
     /// There is no connection any more.
     is_over: Cell<bool>,
     /// What was agreed on in TLS.
@@ -73,6 +93,8 @@ impl Shared {
             machine: RefCell::new(machine),
             slots: RefCell::default(),
             driver: RefCell::default(),
+            costs: Cell::new(0),
+            content: Cell::new(0),
             is_over: Cell::new(false),
             told,
             local,
@@ -106,20 +128,36 @@ impl Shared {
         slots.get_mut(place).map(act)
     }
 
-    /// A stream has begun; `has_ended`: no content follows.
-    pub(super) fn open(&self, stream: u32, has_ended: bool) {
+    /// Bytes of content that wait for exchanges.
+    pub(super) fn content(&self) -> usize {
+        self.content.get()
+    }
+
+    /// A stream begins whose request takes `bytes`; `has_ended`: no content follows. False when that
+    /// would be too much.
+    pub(super) fn open(&self, stream: u32, bytes: usize, has_ended: bool) -> bool {
+        let cost = EXCHANGE + bytes;
+        let costs = self.costs.get() + cost;
+        if costs + self.content.get() + self.machine.borrow().memory() > MOST {
+            return false;
+        }
+        self.costs.set(costs);
         self.slots.borrow_mut().push(Slot {
             stream,
             has_ended,
+            cost,
             ..Slot::default()
         });
+        true
     }
 
     /// The task of a stream is over.
     pub(super) fn close(&self, stream: u32) {
         let mut slots = self.slots.borrow_mut();
         if let Ok(place) = slots.binary_search_by_key(&stream, |slot| slot.stream) {
-            slots.remove(place);
+            let slot = slots.remove(place);
+            self.costs.set(self.costs.get().saturating_sub(slot.cost));
+            self.passed(slot.inbox.len() + slot.held);
         }
         if slots.is_empty() {
             // The connection's task has its own end to think of now.
@@ -127,14 +165,27 @@ impl Shared {
         }
     }
 
-    /// Content came; false when nobody wants it.
-    pub(super) fn put(&self, stream: u32, data: &[u8], ends: bool) -> bool {
+    /// Content came, and the protocol itself holds `memory`.
+    pub(super) fn put(&self, stream: u32, data: &[u8], ends: bool, memory: usize) -> Put {
+        let content = self.content.get() + data.len();
         let put = self.with(stream, |slot| {
+            if self.costs.get() + content + memory > MOST {
+                return Put::TooMuch;
+            }
             slot.put(data);
             slot.has_ended |= ends;
             slot.wake();
+            Put::Done
         });
-        put.is_some()
+        if put == Some(Put::Done) {
+            self.content.set(content);
+        }
+        put.unwrap_or(Put::Unwanted)
+    }
+
+    /// Content of a stream was passed on.
+    pub(super) fn passed(&self, bytes: usize) {
+        self.content.set(self.content.get().saturating_sub(bytes));
     }
 
     /// Trailers came, which end the stream.

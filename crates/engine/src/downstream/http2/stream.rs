@@ -72,6 +72,7 @@ impl Stream {
             return Vec::new();
         };
         if passed > 0 {
+            self.shared.passed(passed);
             self.shared.machine().release(self.id, passed);
             self.wrote();
         }
@@ -123,6 +124,7 @@ impl Stream {
             0 if self.is_at_end() => Poll::Ready(Ok(0)),
             0 => Poll::Pending,
             count => {
+                self.shared.passed(count);
                 self.shared.machine().release(self.id, count);
                 self.wrote();
                 Poll::Ready(Ok(count))
@@ -185,6 +187,15 @@ impl Stream {
             }
             Err(error) => self.not_sent(error, cx),
         }
+    }
+
+    /// Whether content would be taken now; else the task is woken when it would.
+    pub(crate) fn may_send(&self, cx: &Context<'_>) -> bool {
+        let may = self.shared.machine().may_send(self.id);
+        if !may {
+            self.shared.with(self.id, |slot| slot.watch(cx));
+        }
+        may
     }
 
     /// Sends content; may take less. The last that the response's length allows ends it.

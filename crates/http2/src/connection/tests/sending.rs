@@ -309,3 +309,24 @@ fn a_window_that_our_settings_lowered_opens_by_what_was_released_before() {
     let update = (frame::WINDOW_UPDATE, 0, 1, 300_u32.to_be_bytes().to_vec());
     assert_eq!(frames(&mut server), [update]);
 }
+
+#[test]
+fn whoever_asks_whether_there_is_room_is_told_when_there_is() {
+    let mut server = answering(Settings::default(), &[1]);
+    let small = [&[0, 4][..], &1000_u32.to_be_bytes()].concat();
+    receive(&mut server, &raw(frame::SETTINGS, 0, 0, &small)).unwrap();
+    assert!(server.may_send(1));
+    assert_eq!(server.send_data(1, &[0; 5000], false).unwrap().bytes, 1000);
+    assert!(!server.may_send(1));
+    drain(&mut server);
+    assert_eq!(server.next_writable(), None);
+    let more = raw(frame::WINDOW_UPDATE, 0, 1, &500_u32.to_be_bytes());
+    receive(&mut server, &more).unwrap();
+    assert_eq!(server.next_writable(), Some(1));
+    assert!(server.may_send(1));
+    assert_eq!(server.send_data(1, &[0; 5000], false).unwrap().bytes, 500);
+    // Whoever only asks is in turn as well.
+    assert!(!server.may_send(1));
+    receive(&mut server, &more).unwrap();
+    assert_eq!(server.next_writable(), Some(1));
+}
