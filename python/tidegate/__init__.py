@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tidegate.config.gateway_settings import AccessLog, Admin, Constant, GatewaySettings
     from tidegate.config.hashing import HashPart
     from tidegate.config.l4 import L4Backend, L4Match, L4Timeouts, TcpRoute, TlsRoute
-    from tidegate.config.listener import Listener, ListenerLimits, ListenerTimeouts
+    from tidegate.config.listener import Listener, ListenerLimits, ListenerTimeouts, ProxyProtocol
     from tidegate.config.match import FieldMatch, Match, PathMatch
     from tidegate.config.mirror import Mirror
     from tidegate.config.otlp import Otlp, OtlpHeader
@@ -96,6 +96,8 @@ _HOMES = {
     "PassiveHealth": "config.overload",
     "PathMatch": "config.match",
     "Pool": "config.backend",
+    "Processes": "config.processes",
+    "ProxyProtocol": "config.listener",
     "Problem": "config.problem",
     "Processes": "config.processes",
     "RateOutliers": "config.overload",
@@ -129,9 +131,9 @@ __all__ = [
     "L4Backend", "L4Match", "L4Timeouts", "LatencyOutliers", "Listener", "ListenerLimits",
     "ListenerRedirect", "ListenerTimeouts", "ListenerTls", "LoadReport", "Maintenance", "Match",
     "Mirror", "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch", "Pool", "Problem", "Processes",
-    "RateOutliers", "Redirect", "Registration", "Request", "Respond", "Response", "Retries",
-    "RetryBudget", "Rewrite", "Route", "RouteTimeouts", "Secret", "SlowStart", "TcpRoute", "TlsRoute",
-    "WeightedBackend", "Zones", "env", "file", "policy", "weights",
+    "ProxyProtocol", "RateOutliers", "Redirect", "Registration", "Request", "Respond", "Response",
+    "Retries", "RetryBudget", "Rewrite", "Route", "RouteTimeouts", "Secret", "SlowStart", "TcpRoute",
+    "TlsRoute", "WeightedBackend", "Zones", "env", "file", "policy", "weights",
 ]  # fmt: skip
 
 

@@ -121,6 +121,8 @@ pub struct Listener {
     pub timeouts: ListenerTimeouts,
     /// Whose connections are taken, by the address at their other end; others are closed unread.
     pub clients: Admission,
+    /// Who says by the PROXY protocol whose its connections are; `clients` judges those then.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Whether responses tell in `Proxy-Status` (RFC 9209) what went wrong.
     pub proxy_status: bool,
     /// Whether `//` in a path is one `/`.
@@ -269,6 +271,17 @@ pub struct Admission {
     pub deny: Vec<String>,
 }
 
+/// Proxies in front that say whose connection it is, by the PROXY protocol, version 1 or 2.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyProtocol {
+    /// Their networks and addresses: every connection from there begins with the head, and others
+    /// do not.
+    pub sources: Vec<String>,
+    /// How long the head may take; then the connection is reset.
+    pub timeout: Millis,
+}
+
 /// What is answered in the place of an error. A text alone is its HTML.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -336,6 +349,9 @@ pub struct Backend {
     pub retry_budget: RetryBudget,
     /// What `Host` they see: the client's (`keep`), or their own address (`endpoint`).
     pub host: HostField,
+    /// Tells endpoints whose connection it is, by the PROXY protocol (`v2`, or `v1`); each request
+    /// then has a connection of its own. Not at all without it.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// Whether clients see what endpoints say of their software in `Server` and `X-Powered-By`.
     pub pass_server: bool,
     /// What happens to every message, after the route's own policies.
@@ -656,6 +672,14 @@ pub struct RetryBudget {
 pub enum HostField {
     Keep,
     Endpoint,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyVersion {
+    V2,
+    V1,
 }
 
 /// One address of one running server.

@@ -125,6 +125,40 @@ impl Stream {
         }
     }
 
+    /// Looks at what has come and leaves it there; ready when that is more than the `known` bytes that
+    /// were seen before, or with 0 at the end of a stream of which nothing was read. Without TLS.
+    pub fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        known: usize,
+    ) -> Poll<io::Result<usize>> {
+        let watched = self.watched()?;
+        loop {
+            let mut guard = ready!(watched.poll_read_ready(cx))?;
+            match rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::PEEK) {
+                // What is there stays there: whoever reads next is to be told at once.
+                Ok((count, _)) if count == 0 || count > known => {
+                    return Poll::Ready(Ok(count));
+                }
+                Ok(_) | Err(Errno::AGAIN) => guard.clear_ready(),
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    /// Takes bytes that were seen by [`Self::poll_peek`], as many as `buffer` has room for.
+    ///
+    /// # Errors
+    /// When they are not there.
+    pub fn skip(&self, buffer: &mut [u8]) -> io::Result<()> {
+        match self.read_bare_now(buffer)? == buffer.len() {
+            true => Ok(()),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
     /// Writes from `bytes`; may take less.
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Some(tls) = &self.tls {

@@ -180,6 +180,8 @@ pub struct ThreadStats {
     pub refused_client: AtomicU64,
     /// Connections refused because they came too fast.
     pub refused_rate: AtomicU64,
+    /// Connections of proxies refused because they did not say whose they are.
+    pub refused_proxy: AtomicU64,
     /// Connections ended in the middle for want of memory.
     pub ended: AtomicU64,
     /// TLS handshakes that began a session.
@@ -205,6 +207,7 @@ impl Default for ThreadStats {
             refused_memory: AtomicU64::new(0),
             refused_client: AtomicU64::new(0),
             refused_rate: AtomicU64::new(0),
+            refused_proxy: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             handshakes_full: AtomicU64::new(0),
             handshakes_resumed: AtomicU64::new(0),

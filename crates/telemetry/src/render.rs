@@ -118,6 +118,7 @@ fn render_refused(out: &mut String, threads: &[Arc<ThreadStats>]) {
         ("memory", |t| &t.refused_memory),
         ("client", |t| &t.refused_client),
         ("rate", |t| &t.refused_rate),
+        ("proxy_protocol", |t| &t.refused_proxy),
     ] {
         let all = threads.iter();
         let sum: u64 = all

@@ -159,6 +159,9 @@ class RetryBudget(Model):
     """Retries that are free, whatever the traffic."""
 
 
+ProxyVersion = Annotated[Literal["v2", "v1"], Choice("ProxyVersion", doc="A version of the PROXY protocol.")]
+
+
 class Backend(Model):
     """Endpoints that stand for each other, and how they are used."""
 
@@ -212,6 +215,9 @@ class Backend(Model):
     """How much of the traffic may be retries."""
     host: HostField = "keep"
     """What `Host` they see: the client's (`keep`), or their own address (`endpoint`)."""
+    proxy_protocol: ProxyVersion | None = None
+    """Tells endpoints whose connection it is, by the PROXY protocol (`v2`, or `v1`); each request then has a
+    connection of its own. Not at all without it."""
     pass_server: Flag = False
     """Whether clients see what endpoints say of their software in `Server` and `X-Powered-By`."""
     policies: Policies = Field(default_factory=list)
@@ -219,7 +225,7 @@ class Backend(Model):
 
     not_yet: ClassVar[dict[str, str]] = {
         "resolve": "",
-        "subset": "", "proxy_protocol": "",
+        "subset": "",
     }  # fmt: skip
 
     elsewhere: ClassVar[dict[str, str]] = {

@@ -9,11 +9,12 @@ from pydantic import Field, model_validator
 
 from tidegate.config.admission import Admission
 from tidegate.config.base import Model, refuse
+from tidegate.config.marks import Reads, one_or_more
 from tidegate.config.pages import ErrorPages, Maintenance
 from tidegate.config.policy import Policies
 from tidegate.config.secure import ListenerRedirect
 from tidegate.config.tls import ListenerTls
-from tidegate.config.types import ByteSize, Choice, Duration, Flag, ListenerAddress
+from tidegate.config.types import ByteSize, Choice, Duration, Flag, ListenerAddress, Network
 
 _NOT_YET_PROTOCOLS = frozenset({"http2", "http3", "h2c", "udp", "dns", "forward", "quic"})
 
@@ -28,7 +29,15 @@ _HTTP_ONLY = {
     "timeouts": ("header", "body_stall", "body_rate", "send_stall", "idle"),
 }
 """What says nothing of connections without requests, besides the settings of `_HTTP_SETTINGS`."""
-_HTTP_SETTINGS = ("redirect", "proxy_status", "merge_slashes", "policies", "error_pages", "maintenance")
+_HTTP_SETTINGS = (
+    "redirect",
+    "http2",
+    "proxy_status",
+    "merge_slashes",
+    "policies",
+    "error_pages",
+    "maintenance",
+)
 
 
 class ListenerLimits(Model):
@@ -52,6 +61,25 @@ class ListenerLimits(Model):
     """New connections a second; more are refused. Without it as many as come."""
     connection_burst: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] = 100
     """New connections that may come at once under a `connection_rate`."""
+
+
+class ProxyProtocol(Model):
+    """Proxies in front that say whose connection it is, by the PROXY protocol, version 1 or 2."""
+
+    short_forms: ClassVar[tuple[Any, ...]] = (
+        {"type": "string"},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    )
+
+    sources: Annotated[list[Network], Field(min_length=1), Reads(one_or_more, "item")]
+    """Their networks and addresses: every connection from there begins with the head, and others do not."""
+    timeout: Duration = Duration("5s")
+    """How long the head may take; then the connection is reset."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"sources": value} if isinstance(value, str | list) else value
 
 
 class ListenerTimeouts(Model):
@@ -94,6 +122,8 @@ class Listener(Model):
     """How long a client is waited for."""
     clients: Admission = Admission()
     """Whose connections are taken, by the address at their other end; others are closed unread."""
+    proxy_protocol: ProxyProtocol | None = None
+    """Who says by the PROXY protocol whose its connections are; `clients` judges those then."""
     proxy_status: Flag = False
     """Whether responses tell in `Proxy-Status` (RFC 9209) what went wrong."""
     merge_slashes: Flag = True
@@ -106,7 +136,7 @@ class Listener(Model):
     """Whether requests are answered with a 503; without it, what the gateway says."""
 
     not_yet: ClassVar[dict[str, str]] = {
-        "proxy_protocol": "", "http3": "",
+        "http3": "",
     }  # fmt: skip
 
     elsewhere: ClassVar[dict[str, str]] = {
@@ -179,6 +209,9 @@ class Listener(Model):
                 raise refuse("a Unix socket has no port; leave `port` out", "rule")
             if self.clients != Admission():
                 raise refuse("clients of a Unix socket have no addresses; leave `clients` out", "rule")
+            if self.proxy_protocol is not None:
+                says = "clients of a Unix socket have no addresses; leave `proxy_protocol` out"
+                raise refuse(says, "rule")
         elif not self.port:
             raise refuse("needs a `port` from 1 to 65535", "rule")
         return self

@@ -11,6 +11,7 @@ _HERE = Path(__file__).parent
 _WIRE = Path(__file__).parents[3] / "crates" / "config" / "src" / "generated.rs"
 _ZONES = "tests/integration/balancing/test_zones.py"
 _AFFINITY = "tests/integration/balancing/test_affinity.py"
+_PROXY = "tests/integration/l4/test_proxy_protocol.py"
 _L4 = "tests/integration/l4/test_choice.py"
 _OVERLOAD = "tests/integration/balancing/test_overload.py"
 _ELSEWHERE = {
@@ -51,6 +52,9 @@ _ELSEWHERE = {
     "RouteOrder": "the order of routes: tests/integration/oracle, and of connections: " + _L4,
     "L4Route": _L4,
     "L4Match": _L4,
+    "Listener.proxy_protocol": _PROXY,
+    "ProxyProtocol": _PROXY,
+    "Backend.proxy_protocol": _PROXY,
     "L4Timeouts": "tests/integration/l4/test_relay.py",
     "PythonPolicy": "python/tidegate/functions/test_live.py",
     "Function": "python/tidegate/functions/test_live.py",

@@ -8,15 +8,16 @@ use crate::thread::{BUFFER, Buffer, Current, Holding, Thread, Timer};
 use std::cell::OnceCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tidegate_core::Moment;
 use tidegate_core::digits::push_address;
+use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::HeadScanner;
-use tidegate_net::{Peer, Secured, Stream};
+use tidegate_net::{Announced, Peer, Secured, Stream};
+use tidegate_telemetry::{LogEntry, TEXTS, Text};
 
 /// Bytes and milliseconds spent on reading what a client still sends after its last response: a
 /// close with unread bytes would be a reset, and take the response with it.
@@ -32,6 +33,10 @@ const BASE: usize = BUFFER + (8 << 10);
 /// The client did not take what was written in time, or is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stalled;
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
 
 fn peer_text(peer: Peer) -> String {
     let Peer::Ip(address) = peer else {
@@ -72,6 +77,8 @@ pub(crate) struct Downstream {
     pub(crate) peer_text: String,
     /// The address that was dialled, once a route has asked for it.
     local: OnceCell<Option<IpAddr>>,
+    /// What was dialled, as a proxy in front has said.
+    announced: Option<Box<SocketAddr>>,
     /// The snapshot that `index` and `is_trusted` are true of.
     number: u64,
     /// The listener's place in it.
@@ -94,6 +101,7 @@ pub(crate) struct Rest {
     tls: Option<Box<Secured>>,
     peer: Peer,
     listener: Arc<ListenerPlan>,
+    announced: Option<Box<SocketAddr>>,
     pub(crate) idle_until: Moment,
     place: Place,
 }
@@ -112,13 +120,15 @@ impl Rest {
     /// Makes it a connection again.
     pub(crate) fn resume(self) -> Box<Downstream> {
         let stream = Stream::resumed(self.fd, self.tls);
-        Downstream::resume(
+        let mut resumed = Downstream::resume(
             self.place,
             self.listener,
             stream,
             self.peer,
             self.idle_until,
-        )
+        );
+        resumed.dialled(self.announced);
+        resumed
     }
 }
 
@@ -183,6 +193,7 @@ impl Downstream {
             buffer: Buffer::default(),
             peer_text: peer_text(peer),
             local: OnceCell::new(),
+            announced: None,
             // No snapshot has this number: the first request looks everything up.
             number: u64::MAX,
             index: 0,
@@ -196,6 +207,8 @@ impl Downstream {
     /// What serves one stream of the connection that this is.
     pub(super) fn of_stream(&self, stream: http2::Stream) -> Box<Self> {
         let thread = self.thread.clone();
+        let announced = self.announced.clone();
+        let local = announced.as_ref().map(|announced| Some(announced.ip()));
         Box::new(Self {
             timer: thread.timers.timer(),
             holding: Holding::new(thread.clone()),
@@ -205,7 +218,8 @@ impl Downstream {
             peer: self.peer,
             buffer: Buffer::default(),
             peer_text: self.peer_text.clone(),
-            local: OnceCell::new(),
+            local: local.map_or_else(OnceCell::new, OnceCell::from),
+            announced,
             number: self.number,
             index: self.index,
             is_trusted: self.is_trusted,
@@ -226,9 +240,94 @@ impl Downstream {
             tls,
             peer: self.peer,
             listener: self.listener,
+            announced: self.announced,
             idle_until: self.idle_until,
             place,
         })
+    }
+
+    /// Takes the word of a proxy in front for whose connection it is; false when that one has as many
+    /// as it may.
+    pub(crate) fn announce(&mut self, announced: &Announced) -> bool {
+        let address = announced.source.ip().to_canonical();
+        let is_trusted = self.thread.current().snapshot.settings.is_trusted(address);
+        let limit = self.listener.config.limits.connections_per_address;
+        let per_address = if is_trusted { 0 } else { limit };
+        let counted = self.listener.counted.clone();
+        // It was let in; from here on it counts as its client's.
+        if !counted.enter(address, u32::MAX, per_address) {
+            return false;
+        }
+        let connections = &self.thread.connections;
+        connections.set(connections.get() + 1);
+        self.place = Some(Place {
+            thread: self.thread.clone(),
+            counted,
+            address,
+            per_address,
+        });
+        self.peer = Peer::Ip(canonical(announced.source));
+        self.peer_text = peer_text(self.peer);
+        self.dialled(Some(Box::new(canonical(announced.destination))));
+        true
+    }
+
+    fn dialled(&mut self, announced: Option<Box<SocketAddr>>) {
+        if let Some(address) = &announced {
+            self.local = OnceCell::from(Some(address.ip()));
+        }
+        self.announced = announced;
+    }
+
+    /// Whether the listener takes the client's connections.
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.peer == Peer::Unix || self.listener.admission.admits(self.peer.address())
+    }
+
+    /// The address that was dialled, as a proxy in front has said or the kernel does; `None` on a Unix
+    /// socket.
+    pub(crate) fn dialled_address(&self) -> Option<IpAddr> {
+        match &self.announced {
+            Some(announced) => Some(announced.ip()),
+            None => self.stream.local_address(),
+        }
+    }
+
+    /// Whose connection it is, for endpoints that are told; `None` on a Unix socket.
+    pub(crate) fn ends(&self) -> Option<Announced> {
+        let Peer::Ip(source) = self.peer else {
+            return None;
+        };
+        let destination = match &self.announced {
+            Some(announced) => **announced,
+            None => SocketAddr::new(self.stream.local_address()?, self.listener.config.port),
+        };
+        Some(Announced {
+            source,
+            destination,
+        })
+    }
+
+    /// Says in the log that there will be no connection, and why.
+    pub(crate) fn log_refused(&self, kind: ErrorKind, detail: &str) {
+        let thread = &self.thread;
+        let mut entry = LogEntry::new(self.peer.address());
+        entry.error = Some(kind);
+        entry.wall_micros = thread.clock.wall_micros(thread.now());
+        entry.snapshot = thread.current().snapshot.number;
+        let mut id = String::new();
+        thread.request_id(&mut id);
+        let mut texts: [&[u8]; TEXTS] = [b""; TEXTS];
+        for (which, text) in [
+            (Text::RequestId, id.as_str()),
+            (Text::Listener, &self.listener.name),
+            (Text::Detail, detail),
+        ] {
+            if let Some(slot) = texts.get_mut(which as usize) {
+                *slot = text.as_bytes();
+            }
+        }
+        thread.log(entry, texts);
     }
 
     /// The listener's place in `current`; `None` when it is no longer there. Its newest settings

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tidegate_core::ErrorKind;
 use tidegate_request::{Reject, Scheme};
-use tidegate_telemetry::{LogEntry, TEXTS, Text};
 use tidegate_tls::Refusal;
 
 /// What the handshake came to.
@@ -109,23 +108,6 @@ impl Downstream {
 
     /// It is no request: it is in the log, and among those that were counted it is not.
     pub(crate) fn log_refusal(&self, refusal: Refusal) {
-        let thread = &self.thread;
-        let mut entry = LogEntry::new(self.peer.address());
-        entry.error = Some(ErrorKind::TlsHandshakeError);
-        entry.wall_micros = thread.clock.wall_micros(thread.now());
-        entry.snapshot = thread.current().snapshot.number;
-        let mut id = String::new();
-        thread.request_id(&mut id);
-        let mut texts: [&[u8]; TEXTS] = [b""; TEXTS];
-        for (which, text) in [
-            (Text::RequestId, id.as_str()),
-            (Text::Listener, &self.listener.name),
-            (Text::Detail, refusal.detail()),
-        ] {
-            if let Some(slot) = texts.get_mut(which as usize) {
-                *slot = text.as_bytes();
-            }
-        }
-        thread.log(entry, texts);
+        self.log_refused(ErrorKind::TlsHandshakeError, refusal.detail());
     }
 }

@@ -34,7 +34,7 @@ pub(super) async fn open(mut downstream: Box<Downstream>) -> Option<Box<Flow>> {
     let client = downstream.peer.address();
     let mut account = Account::new(&downstream, started, current.snapshot.number);
     account.host = hello.as_ref().and_then(|hello| hello.name.clone());
-    let local = || downstream.stream.local_address();
+    let local = || downstream.dialled_address();
     let ends = Ends {
         client,
         local: &local,

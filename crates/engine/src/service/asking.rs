@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One probe of one endpoint: connecting, sending, reading as much as the check wants to hear.
 use super::state::Service;
-use crate::upstream::dial;
+use crate::upstream::{announce, dial};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -97,12 +97,17 @@ impl Asker {
         let snapshot = self.service.snapshot();
         let plan = snapshot.backends.get(backend);
         match plan.filter(|_| check.speaks_tls()) {
-            Some(plan) => dial(plan, address, target, inside, &Cell::default())
+            Some(plan) => dial(plan, address, target, inside, None, &Cell::default())
                 .await
                 .map_err(|why| why.to_string()),
-            None => connect(target)
-                .await
-                .map_err(|error| format!("connecting failed: {error}")),
+            None => {
+                let failed = |error| format!("connecting failed: {error}");
+                let stream = connect(target).await.map_err(failed)?;
+                match plan.map(|plan| announce(plan, &stream, None)) {
+                    Some(Err(error)) => Err(failed(error)),
+                    _ => Ok(stream),
+                }
+            }
         }
     }
 

@@ -69,6 +69,7 @@ pub(crate) fn status(service: &Service) -> Value {
                 &thread.refused_memory,
                 &thread.refused_client,
                 &thread.refused_rate,
+                &thread.refused_proxy,
             ]
                 .map(|counter| counter.load(Ordering::Relaxed))
                 .iter()

@@ -122,6 +122,8 @@ pub(crate) struct ListenerPlan {
     pub(crate) counted: Arc<Counted>,
     /// Whose connections are taken.
     pub(crate) admission: AdmissionPlan,
+    /// Whose connections begin with a head of the PROXY protocol.
+    proxies: Vec<IpNet>,
     /// Where TLS is spoken.
     pub(crate) tls: Option<Box<TlsPlan>>,
     pub(crate) error_pages: ErrorPages,
@@ -166,6 +168,10 @@ impl ListenerPlan {
             name: name.into(),
             tls,
             admission: AdmissionPlan::build(&config.clients)?,
+            proxies: match &config.proxy_protocol {
+                Some(own) => networks(&own.sources)?,
+                None => Vec::new(),
+            },
             config,
             key,
             filters,
@@ -177,6 +183,14 @@ impl ListenerPlan {
 }
 
 impl ListenerPlan {
+    /// Whether a connection from `address` begins with a head of the PROXY protocol.
+    #[inline]
+    pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {
+        self.proxies
+            .iter()
+            .any(|network| network.contains(&address))
+    }
+
     /// Whether it passes TLS on unread.
     pub(crate) fn is_passing(&self) -> bool {
         self.config.protocol == ListenerProtocol::Tls
@@ -189,6 +203,14 @@ impl ListenerPlan {
             ListenerProtocol::Tcp | ListenerProtocol::Tls
         )
     }
+}
+
+/// Reads addresses and networks.
+fn networks(texts: &[String]) -> Result<Vec<IpNet>, String> {
+    let parsed = texts
+        .iter()
+        .map(|text| tidegate_routing::parse_network(text));
+    parsed.collect()
 }
 
 fn build_maintenance(

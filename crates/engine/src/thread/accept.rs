@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::Thread;
+use super::{Thread, announced};
 use crate::downstream::{Downstream, Serving};
 use crate::l4;
 use crate::memory::Level;
@@ -131,7 +131,9 @@ fn admit(thread: &Rc<Thread>, key: &str, mut stream: Stream, peer: Peer) {
         return;
     };
     thread.stats.count(|stats| &stats.accepted);
-    if peer != Peer::Unix && !plan.admission.admits(peer.address()) {
+    let is_proxy = peer != Peer::Unix && plan.is_proxy(peer.address());
+    // A proxy is let in, and its clients are judged.
+    if peer != Peer::Unix && !is_proxy && !plan.admission.admits(peer.address()) {
         thread.stats.count(|stats| &stats.refused_client);
         stream.reset_on_close();
         return;
@@ -153,7 +155,8 @@ fn admit(thread: &Rc<Thread>, key: &str, mut stream: Stream, peer: Peer) {
         stream.reset_on_close();
         return;
     }
-    let is_exempt = peer == Peer::Unix || current.snapshot.settings.is_trusted(peer.address());
+    let is_exempt =
+        peer == Peer::Unix || is_proxy || current.snapshot.settings.is_trusted(peer.address());
     let per_address = if is_exempt {
         0
     } else {
@@ -171,7 +174,15 @@ fn admit(thread: &Rc<Thread>, key: &str, mut stream: Stream, peer: Peer) {
         stream.secure();
     }
     let connection = Downstream::new(thread.clone(), plan.clone(), stream, peer, per_address);
-    match plan.is_l4() {
+    match is_proxy {
+        true => announced::wait(connection),
+        false => begin(connection),
+    }
+}
+
+/// Serves a connection of which it is known whose it is.
+pub(super) fn begin(connection: Box<Downstream>) {
+    match connection.listener.is_l4() {
         true => l4::start(connection),
         false => Serving::start(connection),
     }

@@ -2,6 +2,7 @@
 //! One event loop of the node and everything that belongs to it alone.
 
 mod accept;
+mod announced;
 mod buffers;
 mod holders;
 mod main;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A new connection to an endpoint, with TLS where its backend has it.
+use super::announce::announce;
 use crate::snapshot::BackendPlan;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use tidegate_core::ErrorKind;
-use tidegate_net::{Stream, Target, connect};
+use tidegate_net::{Announced, Stream, Target, connect};
 use tidegate_tls::{Fault, Inside, Reason};
 
 /// Why there is no connection.
@@ -28,15 +29,18 @@ impl std::fmt::Display for NotReached {
 
 /// Connects to `target`, an address of the endpoint that `address` names, and speaks TLS if its backend
 /// does. Takes as long as it takes: `is_shaking` tells for what it waits. Handshakes are counted here,
-/// but for one that is given up from outside.
+/// but for one that is given up from outside. `ends` is whose connection it is, for endpoints that are told:
+/// of `None` that it is our own.
 pub(crate) async fn dial(
     plan: &BackendPlan,
     address: &str,
     target: &Target,
     inside: Inside,
+    ends: Option<&Announced>,
     is_shaking: &Cell<bool>,
 ) -> Result<Stream, NotReached> {
     let mut stream = connect(target).await.map_err(NotReached::Connect)?;
+    announce(plan, &stream, ends).map_err(NotReached::Connect)?;
     let Some(tls) = &plan.tls else {
         return Ok(stream);
     };

@@ -23,7 +23,7 @@ pub(super) fn give_back(
     let idle_ms = announced.map_or(pool.idle_time.0, |ms| {
         ms.saturating_sub(1000).min(pool.idle_time.0)
     });
-    if idle_ms > 0 {
+    if idle_ms > 0 && plan.config.proxy_protocol.is_none() {
         thread.pool.give(
             connection,
             now,

@@ -19,6 +19,7 @@ use tidegate_config::{HostField, Mirror};
 use tidegate_contract::Exchange;
 use tidegate_core::Draw;
 use tidegate_http::{Forwarding, encode_request};
+use tidegate_net::Announced;
 use tidegate_request::Framing;
 use tidegate_telemetry::Mirrored;
 use tidegate_tls::{Fault, Inside};
@@ -59,6 +60,8 @@ pub(crate) struct MirrorCopy {
     timeout: Duration,
     plan: Arc<BackendPlan>,
     place: Place,
+    /// Whose request it is a copy of, for endpoints that are told.
+    ends: Option<Announced>,
     route: Arc<RoutePlan>,
     _under_way: UnderWay,
 }
@@ -159,6 +162,7 @@ fn copy(
         timeout: Duration::from_millis(mirror.config.timeout.0),
         plan: plan.clone(),
         place,
+        ends: plan.config.proxy_protocol.and_then(|_| downstream.ends()),
         route: journey.routed.route.clone(),
         _under_way: under_way,
     })
@@ -235,7 +239,16 @@ impl MirrorCopy {
         let mut last = io::ErrorKind::NotFound.into();
         for target in targets.iter().flat_map(|targets| targets.iter()) {
             let address = &place.endpoint.address;
-            match dial(&self.plan, address, target, Inside::Http, &Cell::default()).await {
+            match dial(
+                &self.plan,
+                address,
+                target,
+                Inside::Http,
+                self.ends.as_ref(),
+                &Cell::default(),
+            )
+            .await
+            {
                 Ok(stream) => {
                     let (state, terms) = (place.endpoint.state.clone(), self.plan.terms_of_tls());
                     return Ok(Connection::new(stream, state, terms));

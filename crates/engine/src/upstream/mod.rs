@@ -4,6 +4,7 @@
 //! [`forward`] tries endpoints until one begins a response, then hands it to the client. An
 //! exchange of its own kind, a switched protocol, ends in [`switch`].
 
+mod announce;
 mod attempt;
 mod bind;
 mod dial;
@@ -20,6 +21,7 @@ mod tries;
 mod tunnel;
 mod wait;
 
+pub(crate) use announce::announce;
 pub(crate) use dial::dial;
 pub(crate) use forward::{MAX_CONNECTS, Outcome, forward, not_taken};
 pub(crate) use mirror::{MirrorCopy, MirrorPlan};

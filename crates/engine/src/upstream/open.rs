@@ -161,9 +161,10 @@ impl Place {
             pool.unsafe_idle_time
         };
         let moment = thread.moment();
-        if let Some(connection) = thread
-            .pool
-            .take(state, plan.terms_of_tls(), moment, max_idle.0)
+        let terms = plan.terms_of_tls();
+        // One that was announced is its client's alone.
+        if plan.config.proxy_protocol.is_none()
+            && let Some(connection) = thread.pool.take(state, terms, moment, max_idle.0)
         {
             record.entry.connected_us = moment.micros_since(record.started).max(1);
             return Ok(connection);
@@ -234,10 +235,12 @@ impl Place {
             .get(self.index)
             .map(|targets| targets.load_full());
         let address = &self.endpoint.address;
+        let ends = plan.config.proxy_protocol.and_then(|_| downstream.ends());
         let mut last = (ErrorKind::DnsError, "the endpoint's name has no address");
         for target in targets.iter().flat_map(|targets| targets.iter()) {
             let is_shaking = Cell::new(false);
-            let mut attempt = pin!(dial(plan, address, target, inside, &is_shaking));
+            let attempt = dial(plan, address, target, inside, ends.as_ref(), &is_shaking);
+            let mut attempt = pin!(attempt);
             let outcome = poll_fn(|cx| match attempt.as_mut().poll(cx) {
                 Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
                 Poll::Pending => downstream.timer.poll_expired(cx).map(|()| None),
