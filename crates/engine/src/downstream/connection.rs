@@ -13,11 +13,10 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tidegate_core::Moment;
 use tidegate_core::digits::push_address;
-use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::HeadScanner;
-use tidegate_net::{Announced, Peer, Secured, Stream};
-use tidegate_telemetry::{LogEntry, TEXTS, Text};
+use tidegate_net::{Peer, Secured, Stream};
 
 /// Bytes and milliseconds spent on reading what a client still sends after its last response: a
 /// close with unread bytes would be a reset, and take the response with it.
@@ -34,11 +33,7 @@ const BASE: usize = BUFFER + (8 << 10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stalled;
 
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-fn peer_text(peer: Peer) -> String {
+pub(super) fn peer_text(peer: Peer) -> String {
     let Peer::Ip(address) = peer else {
         return "unknown".into();
     };
@@ -49,11 +44,11 @@ fn peer_text(peer: Peer) -> String {
 
 /// A connection's place among its listener's connections, given back when it is dropped.
 pub(crate) struct Place {
-    thread: Rc<Thread>,
-    counted: Arc<Counted>,
-    address: IpAddr,
+    pub(super) thread: Rc<Thread>,
+    pub(super) counted: Arc<Counted>,
+    pub(super) address: IpAddr,
     /// The limit by which it was counted in.
-    per_address: u32,
+    pub(super) per_address: u32,
 }
 
 impl Drop for Place {
@@ -76,9 +71,9 @@ pub(crate) struct Downstream {
     /// The peer's address as the endpoint is told it.
     pub(crate) peer_text: String,
     /// The address that was dialled, once a route has asked for it.
-    local: OnceCell<Option<IpAddr>>,
+    pub(super) local: OnceCell<Option<IpAddr>>,
     /// What was dialled, as a proxy in front has said.
-    announced: Option<Box<SocketAddr>>,
+    pub(super) announced: Option<Box<SocketAddr>>,
     /// The snapshot that `index` and `is_trusted` are true of.
     number: u64,
     /// The listener's place in it.
@@ -90,7 +85,7 @@ pub(crate) struct Downstream {
     /// When it has been idle for too long.
     idle_until: Moment,
     /// None of a stream: its connection has it.
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
     /// What it holds, and how it is ended when memory is short.
     pub(crate) holding: Holding,
 }
@@ -244,90 +239,6 @@ impl Downstream {
             idle_until: self.idle_until,
             place,
         })
-    }
-
-    /// Takes the word of a proxy in front for whose connection it is; false when that one has as many
-    /// as it may.
-    pub(crate) fn announce(&mut self, announced: &Announced) -> bool {
-        let address = announced.source.ip().to_canonical();
-        let is_trusted = self.thread.current().snapshot.settings.is_trusted(address);
-        let limit = self.listener.config.limits.connections_per_address;
-        let per_address = if is_trusted { 0 } else { limit };
-        let counted = self.listener.counted.clone();
-        // It was let in; from here on it counts as its client's.
-        if !counted.enter(address, u32::MAX, per_address) {
-            return false;
-        }
-        let connections = &self.thread.connections;
-        connections.set(connections.get() + 1);
-        self.place = Some(Place {
-            thread: self.thread.clone(),
-            counted,
-            address,
-            per_address,
-        });
-        self.peer = Peer::Ip(canonical(announced.source));
-        self.peer_text = peer_text(self.peer);
-        self.dialled(Some(Box::new(canonical(announced.destination))));
-        true
-    }
-
-    fn dialled(&mut self, announced: Option<Box<SocketAddr>>) {
-        if let Some(address) = &announced {
-            self.local = OnceCell::from(Some(address.ip()));
-        }
-        self.announced = announced;
-    }
-
-    /// Whether the listener takes the client's connections.
-    pub(crate) fn is_admitted(&self) -> bool {
-        self.peer == Peer::Unix || self.listener.admission.admits(self.peer.address())
-    }
-
-    /// The address that was dialled, as a proxy in front has said or the kernel does; `None` on a Unix
-    /// socket.
-    pub(crate) fn dialled_address(&self) -> Option<IpAddr> {
-        match &self.announced {
-            Some(announced) => Some(announced.ip()),
-            None => self.stream.local_address(),
-        }
-    }
-
-    /// Whose connection it is, for endpoints that are told; `None` on a Unix socket.
-    pub(crate) fn ends(&self) -> Option<Announced> {
-        let Peer::Ip(source) = self.peer else {
-            return None;
-        };
-        let destination = match &self.announced {
-            Some(announced) => **announced,
-            None => SocketAddr::new(self.stream.local_address()?, self.listener.config.port),
-        };
-        Some(Announced {
-            source,
-            destination,
-        })
-    }
-
-    /// Says in the log that there will be no connection, and why.
-    pub(crate) fn log_refused(&self, kind: ErrorKind, detail: &str) {
-        let thread = &self.thread;
-        let mut entry = LogEntry::new(self.peer.address());
-        entry.error = Some(kind);
-        entry.wall_micros = thread.clock.wall_micros(thread.now());
-        entry.snapshot = thread.current().snapshot.number;
-        let mut id = String::new();
-        thread.request_id(&mut id);
-        let mut texts: [&[u8]; TEXTS] = [b""; TEXTS];
-        for (which, text) in [
-            (Text::RequestId, id.as_str()),
-            (Text::Listener, &self.listener.name),
-            (Text::Detail, detail),
-        ] {
-            if let Some(slot) = texts.get_mut(which as usize) {
-                *slot = text.as_bytes();
-            }
-        }
-        thread.log(entry, texts);
     }
 
     /// The listener's place in `current`; `None` when it is no longer there. Its newest settings

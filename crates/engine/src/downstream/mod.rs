@@ -6,6 +6,7 @@
 //! until the connection rests; a head of which more is to come lies in memory of its own size.
 
 mod absence;
+mod announced;
 mod body;
 mod connection;
 mod cookies;
