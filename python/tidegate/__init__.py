@@ -96,7 +96,6 @@ _HOMES = {
     "PassiveHealth": "config.overload",
     "PathMatch": "config.match",
     "Pool": "config.backend",
-    "Processes": "config.processes",
     "ProxyProtocol": "config.listener",
     "Problem": "config.problem",
     "Processes": "config.processes",
