@@ -278,7 +278,7 @@ class Applier:
         await self._functions(wanted, drop=True)
 
 
-_KINDS = ("gateway", "listener", "backend", "route", "route_order", "function")
+_KINDS = ("gateway", "listener", "backend", "route", "l4_route", "route_order", "function")
 """In the node's order."""
 
 
