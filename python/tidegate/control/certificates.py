@@ -40,6 +40,7 @@ class Certificates:
             reload: Puts in force what is new in the store.
         """
         self._node = node
+        self._events = events
         self._supervisor = supervisor
         # The next control of this instance goes on with what this one had begun.
         holder = f"{socket.gethostname()}:{directory}"
@@ -51,7 +52,11 @@ class Certificates:
         self._current = current
         wanted = Wanted.of(current.acme) if current.acme is not None else None
         if wanted is not None and wanted.store.is_relative_to(SYSTEM) and state_folder() == SYSTEM:
-            await self._supervisor.call("state.folder")
+            try:
+                await self._supervisor.call("state.folder")
+            except Refused as refusal:
+                # What is served goes on; the keeper says of each certificate that it can not be kept.
+                self._events.error(refusal.problems[0]["message"])
         self._keeper.follow(wanted)
 
     def node_up(self) -> None:
