@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Zones,
     )
     from tidegate.config.backend_tls import BackendTls
+    from tidegate.config.clients import ClientCertificates
     from tidegate.config.files import FileCache, Files
     from tidegate.config.function import Function
     from tidegate.config.gateway import Gateway
@@ -61,6 +62,7 @@ _HOMES = {
     "BackendTimeouts": "config.backend",
     "BackendTls": "config.backend_tls",
     "Certificate": "config.tls",
+    "ClientCertificates": "config.clients",
     "ComputedWeights": "config.weighing",
     "ConfigError": "config.problem",
     "Constant": "config.gateway_settings",
@@ -124,15 +126,15 @@ _HOMES = {
 
 __all__ = [
     "AccessLog", "Acme", "AdaptiveConcurrency", "Admin", "Admission", "Affinity", "Backend",
-    "BackendLimits", "BackendTimeouts", "BackendTls", "Certificate", "ComputedWeights", "ConfigError",
-    "Constant", "Endpoint", "EndpointStatus", "ErrorPage", "ExternalAccount", "Failover", "FieldMatch",
-    "FileCache", "Files", "Forward", "Function", "Gateway", "GatewaySettings", "HashPart", "Hsts",
-    "L4Backend", "L4Match", "L4Timeouts", "LatencyOutliers", "Listener", "ListenerLimits",
-    "ListenerRedirect", "ListenerTimeouts", "ListenerTls", "LoadReport", "Maintenance", "Match",
-    "Mirror", "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch", "Pool", "Problem", "Processes",
-    "ProxyProtocol", "RateOutliers", "Redirect", "Registration", "Request", "Respond", "Response",
-    "Retries", "RetryBudget", "Rewrite", "Route", "RouteTimeouts", "Secret", "SlowStart", "TcpRoute",
-    "TlsRoute", "WeightedBackend", "Zones", "env", "file", "policy", "weights",
+    "BackendLimits", "BackendTimeouts", "BackendTls", "Certificate", "ClientCertificates",
+    "ComputedWeights", "ConfigError", "Constant", "Endpoint", "EndpointStatus", "ErrorPage",
+    "ExternalAccount", "Failover", "FieldMatch", "FileCache", "Files", "Forward", "Function", "Gateway",
+    "GatewaySettings", "HashPart", "Hsts", "L4Backend", "L4Match", "L4Timeouts", "LatencyOutliers",
+    "Listener", "ListenerLimits", "ListenerRedirect", "ListenerTimeouts", "ListenerTls", "LoadReport",
+    "Maintenance", "Match", "Mirror", "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch", "Pool",
+    "Problem", "Processes", "ProxyProtocol", "RateOutliers", "Redirect", "Registration", "Request",
+    "Respond", "Response", "Retries", "RetryBudget", "Rewrite", "Route", "RouteTimeouts", "Secret",
+    "SlowStart", "TcpRoute", "TlsRoute", "WeightedBackend", "Zones", "env", "file", "policy", "weights",
 ]  # fmt: skip
 
 

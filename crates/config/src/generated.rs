@@ -158,6 +158,8 @@ pub struct ListenerTls {
     /// TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, or with `modern` TLS 1.3
     /// alone.
     pub policy: TlsPolicy,
+    /// Which certificates clients show; one entry for all, or several by `hosts`.
+    pub client_certificates: Vec<ClientCertificates>,
     /// What every response tells browsers of using HTTPS alone; it replaces what endpoints say of
     /// that.
     pub hsts: Option<Hsts>,
@@ -193,6 +195,65 @@ pub enum UnknownName {
 pub enum TlsPolicy {
     Intermediate,
     Modern,
+}
+
+/// Which certificates clients show (mutual TLS).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertificates {
+    /// Hosts for which it goes, by the name that a client asks for; without any for all that no
+    /// other entry is for, and for clients that name none.
+    pub hosts: Vec<String>,
+    /// `required` refuses clients without one during the handshake, `optional` serves them, `off`
+    /// asks for none. A certificate that is shown and is not right is refused in any case.
+    pub mode: ClientCertificateMode,
+    /// Authorities whose certificates are believed, in PEM; empty where none are asked for.
+    pub ca: String,
+    /// Lists of revoked certificates, in PEM.
+    pub crl: Vec<String>,
+    /// Whether the certificates of an authority are refused whose list has passed its next update.
+    pub expired_crl: ExpiredCrl,
+    /// Names of which a certificate must have one, among its `subjectAltName`; any does without.
+    pub names: Vec<String>,
+    /// Certificates between the client's and the authority's, at most.
+    pub depth: u8,
+    /// What endpoints, policies and functions are told: `certificate` is `Client-Cert` and `chain`
+    /// is `Client-Cert-Chain` (RFC 9440), the others are `X-Client-Cert-Subject`, `-Names`,
+    /// `-Fingerprint` and `-Serial`.
+    pub forward: Vec<CertificatePart>,
+    /// What messages call the file of the authorities.
+    pub ca_name: String,
+    /// What messages call the file of each list.
+    pub crl_names: Vec<String>,
+}
+
+/// Whether clients show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificateMode {
+    Required,
+    Optional,
+    Off,
+}
+
+/// What becomes of certificates whose list of revoked ones has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpiredCrl {
+    Refuse,
+    Accept,
+}
+
+/// What endpoints are told of a client's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificatePart {
+    Certificate,
+    Chain,
+    Subject,
+    Names,
+    Fingerprint,
+    Serial,
 }
 
 /// What `Strict-Transport-Security` tells browsers (RFC 6797). A duration alone is `max_age`.

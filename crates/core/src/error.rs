@@ -111,6 +111,8 @@ kinds! {
     TlsHandshakeError = "tls_handshake_error", 400, Downstream;
     /// The client speaks HTTP without TLS where TLS is spoken.
     TlsExpected = "tls_expected", 400, Downstream;
+    /// The request is for a host that is served under other terms of TLS than its connection has.
+    Misdirected = "misdirected_request", 421, Downstream;
     /// The client went away before the response was complete.
     ClientGone = "client_gone", 499, Downstream;
     /// The pending wait ended before an endpoint had room.

@@ -13,6 +13,7 @@ mod draw;
 mod error;
 mod hash;
 mod padded;
+mod peer;
 
 pub use base64::{base64_decoded, base64_encoded};
 pub use calendar::{civil, days};
@@ -21,3 +22,4 @@ pub use draw::Draw;
 pub use error::{ErrorKind, Side};
 pub use hash::StableHash;
 pub use padded::Padded;
+pub use peer::{ClientCertificate, NameKind, NamePattern};

@@ -158,8 +158,13 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
         "local_address": ends.local.map(|local| local.to_string()),
         "path": request.path(),
         "considered": considered,
+        "client_certificates": tell::asked(listener, &request),
         "hsts": listener.tls.as_ref().and_then(|tls| tls.hsts.as_deref()),
     });
+    if let Some(reject) = tell::misdirected(snapshot, listener, &request) {
+        merge(&mut told, reject);
+        return Ok(told);
+    }
     let rest = match decide::route(snapshot, index, &request, ends) {
         None => tell::unrouted(listener, &request),
         Some(routed) => Way {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a listener asks of requests before a route takes them, and says with every response, about
 //! TLS: pure functions, as in `decide`.
-use crate::snapshot::ListenerPlan;
+use crate::snapshot::{ListenerPlan, Snapshot};
+use std::sync::Arc;
+use tidegate_config::CertificatePart;
 use tidegate_contract::Answer;
-use tidegate_core::ErrorKind;
+use tidegate_core::{ClientCertificate, ErrorKind, base64_encoded};
 use tidegate_request::{Fields, Reject, Request, Response};
+use tidegate_tls::ClientCertificates;
 
 /// Told with every response inside of TLS, where the listener has it (RFC 6797 §7.1).
 const HSTS: &[u8] = b"Strict-Transport-Security";
@@ -15,6 +18,101 @@ pub(crate) fn tell(response: &mut Response, hsts: Option<&str>) {
     if let Some(value) = hsts {
         // Its fields may have no room for one more.
         let _ = response.fields_mut().set(HSTS, value.as_bytes());
+    }
+}
+
+/// Whether `host` is served under other terms of TLS than a connection to `listener` has on which the
+/// client wanted `name`: another certificate is asked of clients, or the name would have been refused. So
+/// that nobody gets behind a question by answering another one (RFC 9110 §15.5.20).
+///
+/// A host that this listener has no certificate for, and another listener has, is that one's, with what
+/// it asks.
+pub(crate) fn is_misdirected(
+    snapshot: &Snapshot,
+    listener: &ListenerPlan,
+    name: Option<&str>,
+    host: Option<&str>,
+) -> bool {
+    let (Some(tls), Some(host)) = (&listener.tls, host) else {
+        return false;
+    };
+    let own = &tls.acceptance;
+    let key = |found: Option<&Arc<ClientCertificates>>| found.map(|asked| asked.key().to_vec());
+    let asked = key(own.asked(Some(host)));
+    if key(own.asked(name)) != asked || (name.is_some() && !own.serves(Some(host))) {
+        return true;
+    }
+    let of_other = |other: &Arc<ListenerPlan>| {
+        other.tls.as_ref().is_some_and(|tls| {
+            let there = tls.acceptance.asked(Some(host));
+            there.is_some() && key(there) != asked && tls.acceptance.covers(host)
+        })
+    };
+    !own.covers(host) && snapshot.listeners.iter().any(of_other)
+}
+
+/// Whether [`is_misdirected`] can be true of any request to `listener`.
+pub(crate) fn may_be_misdirected(snapshot: &Snapshot, listener: &ListenerPlan) -> bool {
+    let mut all = snapshot.listeners.iter();
+    listener.tls.as_ref().is_some_and(|tls| {
+        tls.acceptance.refuses_unknown()
+            || all.any(|each| {
+                each.tls
+                    .as_ref()
+                    .is_some_and(|tls| tls.acceptance.asks_any())
+            })
+    })
+}
+
+/// Fields that tell of a client's certificate, by what of it.
+const PARTS: [(CertificatePart, &[u8]); 6] = [
+    (CertificatePart::Certificate, b"Client-Cert"),
+    (CertificatePart::Chain, b"Client-Cert-Chain"),
+    (CertificatePart::Subject, b"X-Client-Cert-Subject"),
+    (CertificatePart::Names, b"X-Client-Cert-Names"),
+    (CertificatePart::Fingerprint, b"X-Client-Cert-Fingerprint"),
+    (CertificatePart::Serial, b"X-Client-Cert-Serial"),
+];
+
+/// Puts what is told of the client's certificate into the request, and takes out whatever else is there in
+/// these fields. Strangers' are gone already; a trusted proxy's would be of somebody else.
+pub(crate) fn introduce(
+    request: &mut Request,
+    certificate: Option<&ClientCertificate>,
+    forward: &[CertificatePart],
+) {
+    let mut fields = request.fields_mut();
+    for (part, name) in PARTS {
+        // None of these is a field that is protected.
+        let _ = fields.remove(name);
+        let Some(certificate) = certificate.filter(|_| forward.contains(&part)) else {
+            continue;
+        };
+        let value = value_of(part, certificate);
+        if !value.is_empty() {
+            let _ = fields.append(name, &value);
+        }
+    }
+}
+
+/// RFC 9440 §2.2, §2.3 for the first two: Structured Fields with the bytes in base64.
+fn value_of(part: CertificatePart, certificate: &ClientCertificate) -> Vec<u8> {
+    let encoded = |chain: &[Vec<u8>]| {
+        let mut out = Vec::new();
+        for each in chain {
+            out.extend_from_slice(if out.is_empty() { b":" } else { b", :" });
+            out.extend_from_slice(base64_encoded(each).as_bytes());
+            out.push(b':');
+        }
+        out
+    };
+    match part {
+        CertificatePart::Certificate => encoded(certificate.chain.get(..1).unwrap_or_default()),
+        CertificatePart::Chain => encoded(certificate.chain.get(1..).unwrap_or_default()),
+        CertificatePart::Subject => certificate.subject.clone().into_bytes(),
+        CertificatePart::Names => certificate.names_text().into_bytes(),
+        CertificatePart::Fingerprint => certificate.fingerprint.clone().into_bytes(),
+        CertificatePart::Serial => certificate.serial.clone().into_bytes(),
     }
 }
 

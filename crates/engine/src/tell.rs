@@ -2,11 +2,36 @@
 //! Which endpoints of a backend a request may go to, as `explain` and `status` tell it.
 use crate::decide::{self, Key, NoEndpoint};
 use crate::secure;
-use crate::snapshot::{ApproachPlan, BackendPlan, ListenerPlan};
+use crate::snapshot::{ApproachPlan, BackendPlan, ListenerPlan, Snapshot};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tidegate_core::Moment;
+use tidegate_core::{ErrorKind, Moment};
 use tidegate_request::Request;
+
+/// Whether clients that want the request's host show a certificate: `required`, `optional`, or null where
+/// none is asked for.
+pub(crate) fn asked(listener: &ListenerPlan, request: &Request) -> Option<&'static str> {
+    let tls = listener.tls.as_ref()?;
+    let asked = tls.acceptance.asked(request.host())?;
+    Some(match asked.is_required() {
+        true => "required",
+        false => "optional",
+    })
+}
+
+/// How a request ends on a listener whose host is served under other terms elsewhere.
+pub(crate) fn misdirected(
+    snapshot: &Snapshot,
+    listener: &ListenerPlan,
+    request: &Request,
+) -> Option<Value> {
+    let host = request.host();
+    secure::is_misdirected(snapshot, listener, host, host).then(|| {
+        let kind = ErrorKind::Misdirected;
+        let detail = "the host is served under other terms of TLS";
+        json!({"outcome": "reject", "status": kind.status(), "kind": kind.name(), "detail": detail})
+    })
+}
 
 /// What becomes of a request that no route takes.
 pub(crate) fn unrouted(listener: &ListenerPlan, request: &Request) -> Value {

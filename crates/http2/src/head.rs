@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Heads and trailers, from decoded fields: what RFC 9113 §8.2 and §8.3 ask of them.
 use crate::hpack::{Key, Sink};
-use tidegate_request::{
-    CONNECTION_FIELDS, FieldId, FieldSet, NOT_IN_TRAILERS, Storage, recognise_folded, syntax,
-};
+use tidegate_request::{FieldId, FieldSet, Storage, may_trail, syntax};
 
 /// Memory of one section that is kept for the next. More is for sections that are rare, and a peer
 /// could make each buffer grow by another of them.
@@ -316,18 +314,15 @@ impl Builder {
         if JUDGED.has(id) && !self.judged(id, value, is_secret)? {
             return Ok(());
         }
-        if self.section == Section::Trailers {
-            let folded = recognise_folded(name);
-            if NOT_IN_TRAILERS.has(folded) || CONNECTION_FIELDS.has(folded) {
-                // Judged all the same: a name or value that is none makes the message malformed.
-                return if syntax::is_field_value(value)
-                    && (id != FieldId::Other || syntax::is_token(name))
-                {
-                    Ok(())
-                } else {
-                    Err(Problem::Malformed("a malformed trailer"))
-                };
-            }
+        if self.section == Section::Trailers && !may_trail(name) {
+            // Judged all the same: a name or value that is none makes the message malformed.
+            return if syntax::is_field_value(value)
+                && (id != FieldId::Other || syntax::is_token(name))
+            {
+                Ok(())
+            } else {
+                Err(Problem::Malformed("a malformed trailer"))
+            };
         }
         let fields = self.storage.fields_mut();
         let added = match id {

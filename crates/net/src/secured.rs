@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, Write};
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
-use tidegate_tls::{Acceptance, Approach, Fault, Inside, Refusal, Session, Told};
+use tidegate_tls::{Acceptance, Approach, Client, Fault, Inside, Refusal, Session, Told};
 
 /// Bytes taken from a socket at a time: two records of the largest kind, nearly.
 const SCRATCH: usize = 32 << 10;
@@ -95,6 +95,25 @@ impl Stream {
     /// What was agreed on; `None` without TLS, or before the handshake is over.
     pub fn told(&self) -> Option<Told> {
         self.tls.as_ref().and_then(|tls| tls.told.get())
+    }
+
+    /// What the client was asked to show and has shown; `None` where it was asked for nothing.
+    pub fn client(&self) -> Option<Client> {
+        let session = self.tls.as_ref()?.session.borrow();
+        session.client().cloned()
+    }
+
+    /// Notes what the client was found to be by what is asked now.
+    pub fn set_client(&self, client: Option<Client>) {
+        if let Some(tls) = &self.tls {
+            tls.session.borrow_mut().set_client(client);
+        }
+    }
+
+    /// The host that the client wanted during the handshake.
+    pub fn server_name(&self) -> Option<String> {
+        let session = self.tls.as_ref()?.session.borrow();
+        session.server_name().map(str::to_owned)
     }
 
     /// Waits until the handshake is over, well or not; at once without TLS.

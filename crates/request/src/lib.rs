@@ -28,7 +28,7 @@ pub use build::{Options, Parts};
 pub use claim::bearer_claim;
 pub use fields::{
     CONNECTION_FIELDS, FieldError, FieldId, FieldRef, FieldSet, Fields, FieldsMut, NOT_IN_TRAILERS,
-    PROTECTED, SectionError, UNTRUSTED, folds_to, recognise_folded,
+    PROTECTED, SectionError, UNTRUSTED, folds_to, may_trail, recognise_folded,
 };
 pub use framing::{Framing, ResponseFraming};
 pub use method::{Method, Scheme, Version};

@@ -43,10 +43,12 @@ pub enum Text {
     /// Of such an exchange: what endpoints were asked for, LF, and a line for each try, as
     /// [`Try::write`](crate::Try::write) has it.
     Tries,
+    /// The client's certificate: name, LF, value, LF, and so on.
+    Certificate,
 }
 
 /// How many texts an entry has.
-pub const TEXTS: usize = 16;
+pub const TEXTS: usize = 17;
 
 /// The numbers of one finished exchange.
 #[derive(Clone, Copy, Debug)]

@@ -94,6 +94,8 @@ pub fn format_entry(
             text(out, name, value.as_bytes());
         }
     }
+    let certificate = batch.text(entry, Text::Certificate);
+    write_fields(out, "client_certificate", certificate, &[]);
     if is_exchange {
         number(out, "status", entry.status.into());
     }

@@ -11,7 +11,7 @@ pub const DURATION_BUCKETS_US: [u64; 14] = [
 ];
 
 /// Reasons for which a TLS handshake comes to nothing, at most.
-const REFUSALS: usize = 16;
+const REFUSALS: usize = 24;
 
 /// Adds to a counter that only one thread writes: no locked instruction.
 #[inline]

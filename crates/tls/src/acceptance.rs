@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::resolver::Resolver;
-use crate::{Certificate, Challenges};
+use crate::{Certificate, Challenges, ClientCertificates};
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
@@ -70,6 +70,13 @@ impl Tickets {
     }
 }
 
+impl Tickets {
+    /// Whether something besides the one who asks has them.
+    pub fn is_used(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+}
+
 impl fmt::Debug for Tickets {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Tickets")
@@ -87,19 +94,42 @@ pub struct Terms {
     pub policy: Policy,
     /// Whether a name that no certificate is for is refused; else it gets the first.
     pub refuses_unknown: bool,
-    /// Seals sessions.
+    /// Seals sessions of those who are asked for no certificate.
     pub tickets: Tickets,
     /// What is spoken inside of it.
     pub protocols: Protocols,
     /// What proves names to an authority.
     pub challenges: Challenges,
+    /// Who is asked for a certificate. Of these the one for the very name counts before one for `*.`, and
+    /// that before one without hosts.
+    pub clients: Vec<ForHosts>,
+}
+
+/// What clients are asked to show that want certain hosts.
+#[derive(Debug)]
+pub struct ForHosts {
+    /// In lower case, `*.` in front of those that stand for a label; none for all others.
+    pub hosts: Vec<String>,
+    /// `None` for nothing.
+    pub asked: Option<Arc<ClientCertificates>>,
+    /// Seals their sessions, and those of nobody who is asked for something else.
+    pub tickets: Tickets,
+}
+
+/// One of these, ready to use.
+#[derive(Debug)]
+struct Rule {
+    hosts: Vec<String>,
+    asked: Option<Arc<ClientCertificates>>,
+    config: Arc<ServerConfig>,
 }
 
 /// What a listener does with a ClientHello.
 #[derive(Debug)]
 pub struct Acceptance {
-    pub(crate) config: Arc<ServerConfig>,
+    config: Arc<ServerConfig>,
     pub(crate) challenges: Challenges,
+    clients: Vec<Rule>,
     resolver: Arc<Resolver>,
     awaited: Vec<String>,
     refuses_unknown: bool,
@@ -112,19 +142,40 @@ impl Acceptance {
     /// When the cryptography does not have what the policy wants.
     pub fn new(terms: Terms) -> Result<Self, String> {
         let resolver = Arc::new(Resolver::new(terms.certificates));
-        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_protocol_versions(terms.policy.versions())
-            .map_err(|error| error.to_string())?
-            .with_no_client_auth()
-            .with_cert_resolver(resolver.clone());
-        let spoken = terms.protocols.names().iter();
-        config.alpn_protocols = spoken.map(|each| each.to_vec()).collect();
-        config.ticketer = terms.tickets.0;
-        // A ticket is kept by the client: nothing of a session is kept here.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
+        let build = |asked: Option<&Arc<ClientCertificates>>, tickets: Tickets| {
+            let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+                .with_protocol_versions(terms.policy.versions())
+                .map_err(|error| error.to_string())?;
+            let builder = match asked {
+                Some(asked) => builder.with_client_cert_verifier(asked.clone()),
+                None => builder.with_no_client_auth(),
+            };
+            let mut config = builder.with_cert_resolver(resolver.clone());
+            let spoken = terms.protocols.names().iter();
+            config.alpn_protocols = spoken.map(|each| each.to_vec()).collect();
+            config.ticketer = tickets.0;
+            // A ticket is kept by the client: nothing of a session is kept here.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            Ok::<_, String>(Arc::new(config))
+        };
+        let mut clients = Vec::with_capacity(terms.clients.len());
+        for ForHosts {
+            hosts,
+            asked,
+            tickets,
+        } in terms.clients
+        {
+            let config = build(asked.as_ref(), tickets)?;
+            clients.push(Rule {
+                hosts,
+                asked,
+                config,
+            });
+        }
         Ok(Self {
-            config: Arc::new(config),
+            config: build(None, terms.tickets)?,
             challenges: terms.challenges,
+            clients,
             resolver,
             awaited: terms.awaited,
             refuses_unknown: terms.refuses_unknown,
@@ -142,8 +193,52 @@ impl Acceptance {
             || name.is_some_and(|name| is_awaited(name) && !self.resolver.knows(name))
     }
 
+    /// The place of what goes for `name` among those the listener was given; without a name, and for
+    /// others, that of the one without hosts.
+    pub fn place(&self, name: Option<&str>) -> Option<usize> {
+        if self.clients.is_empty() {
+            return None;
+        }
+        let at = |want: &str| {
+            let mut rules = self.clients.iter();
+            rules.position(|rule| rule.hosts.iter().any(|host| host == want))
+        };
+        let name = name.map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
+        let named = name.and_then(|name| {
+            let wide = || at(&format!("*{}", name.get(name.find('.')?..)?));
+            at(&name).or_else(wide)
+        });
+        named.or_else(|| self.clients.iter().position(|rule| rule.hosts.is_empty()))
+    }
+
+    /// What a client is asked to show that wants `name`.
+    pub fn asked(&self, name: Option<&str>) -> Option<&Arc<ClientCertificates>> {
+        self.clients.get(self.place(name)?)?.asked.as_ref()
+    }
+
+    /// Whether anybody is asked for something.
+    pub fn asks_any(&self) -> bool {
+        self.clients.iter().any(|rule| rule.asked.is_some())
+    }
+
+    /// Whether a name that no certificate is for is refused.
+    pub fn refuses_unknown(&self) -> bool {
+        self.refuses_unknown
+    }
+
+    /// Whether some certificate is for `name`.
+    pub fn covers(&self, name: &str) -> bool {
+        self.resolver.knows(name)
+    }
+
+    /// How a client is spoken with that wants `name`.
+    pub(crate) fn config(&self, name: Option<&str>) -> &Arc<ServerConfig> {
+        let rule = self.place(name).and_then(|place| self.clients.get(place));
+        rule.map_or(&self.config, |rule| &rule.config)
+    }
+
     /// Whether a client that asks for `name` is served.
-    pub(crate) fn serves(&self, name: Option<&str>) -> bool {
+    pub fn serves(&self, name: Option<&str>) -> bool {
         // A probe without a name is none for a wrong one.
         !self.refuses_unknown || name.is_none_or(|name| self.resolver.knows(name))
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-use rustls::{Error, PeerIncompatible};
+use rustls::{CertificateError, Error, PeerIncompatible};
 
 /// Why a connection did not come to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +26,25 @@ pub enum Refusal {
     ClientAlert,
     /// What the client sent breaks the protocol.
     Malformed,
+    /// The client showed no certificate, and must.
+    CertificateMissing,
+    /// Its certificate has expired, or is not good yet.
+    CertificateExpired,
+    /// Its certificate was revoked.
+    CertificateRevoked,
+    /// No authority that is believed has signed its certificate, or with too many between.
+    CertificateUnknownIssuer,
+    /// No list tells whether its certificate was revoked, or an expired one.
+    CertificateRevocationUnknown,
+    /// Its certificate has none of the names that are taken.
+    CertificateName,
+    /// Its certificate is broken, odd, or for something else than clients.
+    CertificateInvalid,
 }
 
 impl Refusal {
     /// All.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 18] = [
         Self::Closed,
         Self::Timeout,
         Self::PlainHttp,
@@ -42,6 +56,13 @@ impl Refusal {
         Self::NoSharedProtocol,
         Self::ClientAlert,
         Self::Malformed,
+        Self::CertificateMissing,
+        Self::CertificateExpired,
+        Self::CertificateRevoked,
+        Self::CertificateUnknownIssuer,
+        Self::CertificateRevocationUnknown,
+        Self::CertificateName,
+        Self::CertificateInvalid,
     ];
 
     /// As metrics name it.
@@ -58,6 +79,13 @@ impl Refusal {
             Self::NoSharedProtocol => "no_shared_protocol",
             Self::ClientAlert => "client_alert",
             Self::Malformed => "malformed",
+            Self::CertificateMissing => "certificate_missing",
+            Self::CertificateExpired => "certificate_expired",
+            Self::CertificateRevoked => "certificate_revoked",
+            Self::CertificateUnknownIssuer => "certificate_unknown_issuer",
+            Self::CertificateRevocationUnknown => "certificate_revocation_unknown",
+            Self::CertificateName => "certificate_name",
+            Self::CertificateInvalid => "certificate_invalid",
         }
     }
 
@@ -79,6 +107,19 @@ impl Refusal {
             Self::NoSharedProtocol => "TLS: the client wants no protocol that is spoken here",
             Self::ClientAlert => "TLS: the client refused, most often our certificate",
             Self::Malformed => "TLS: what the client sent breaks the protocol",
+            Self::CertificateMissing => "TLS: the client showed no certificate",
+            Self::CertificateExpired => "TLS: the client's certificate is not good at this time",
+            Self::CertificateRevoked => "TLS: the client's certificate was revoked",
+            Self::CertificateUnknownIssuer => {
+                "TLS: the client's certificate leads to no authority that is believed"
+            }
+            Self::CertificateRevocationUnknown => {
+                "TLS: no list, or an expired one, for the authority of the client's certificate"
+            }
+            Self::CertificateName => "TLS: the client's certificate has no name that is taken",
+            Self::CertificateInvalid => {
+                "TLS: the client's certificate is broken, odd, or not for clients"
+            }
         }
     }
 
@@ -87,6 +128,8 @@ impl Refusal {
         match error {
             Error::NoApplicationProtocol => Self::NoSharedProtocol,
             Error::AlertReceived(_) => Self::ClientAlert,
+            Error::NoCertificatesPresented => Self::CertificateMissing,
+            Error::InvalidCertificate(why) => Self::of_certificate(why),
             Error::PeerIncompatible(missing) => match missing {
                 Missing::ServerDoesNotSupportTls12Or13
                 | Missing::ServerTlsVersionIsDisabledByOurConfig
@@ -99,6 +142,20 @@ impl Refusal {
                 _ => Self::NoSharedCipher,
             },
             _ => Self::Malformed,
+        }
+    }
+
+    fn of_certificate(why: &CertificateError) -> Self {
+        use CertificateError as Why;
+        match why {
+            Why::Expired | Why::NotValidYet => Self::CertificateExpired,
+            Why::Revoked => Self::CertificateRevoked,
+            Why::UnknownIssuer => Self::CertificateUnknownIssuer,
+            Why::UnknownRevocationStatus | Why::ExpiredRevocationList => {
+                Self::CertificateRevocationUnknown
+            }
+            Why::ApplicationVerificationFailure => Self::CertificateName,
+            _ => Self::CertificateInvalid,
         }
     }
 }

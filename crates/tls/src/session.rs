@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::acceptance::HTTP2;
 use crate::challenges::PROTOCOL;
-use crate::{Acceptance, Approach, Fault, Inside, Refusal};
+use crate::identity::identity;
+use crate::{Acceptance, Approach, ClientCertificates, Fault, Inside, Refusal};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::{Acceptor, ClientHello};
 use rustls::{Connection, Error, HandshakeKind, ProtocolVersion, ServerConfig};
 use std::io::{self, BufRead, Read, Write};
 use std::sync::Arc;
+use tidegate_core::ClientCertificate;
 
 /// The type of a record that begins a handshake (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
@@ -31,6 +34,38 @@ pub struct Told {
     pub is_challenge: bool,
 }
 
+/// What a client was asked to show, and what it has shown.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// What it was judged by.
+    pub asked: Arc<ClientCertificates>,
+    /// Whom its certificate names; `None` if it has shown none.
+    pub certificate: Option<Arc<ClientCertificate>>,
+}
+
+impl Client {
+    /// A client that has shown nothing.
+    pub fn nobody(asked: &Arc<ClientCertificates>) -> Self {
+        Self {
+            asked: asked.clone(),
+            certificate: None,
+        }
+    }
+
+    /// Judges it anew, by what is asked now; `None` if it does not stand.
+    pub fn judged_by(&self, asked: &Arc<ClientCertificates>) -> Option<Self> {
+        let certificate = self.certificate.clone();
+        let chain = certificate.as_deref().map(|shown| &shown.chain[..]);
+        let chain = chain.unwrap_or_default().iter();
+        let chain: Vec<CertificateDer<'_>> = chain.map(|each| each.as_slice().into()).collect();
+        asked.verify(&chain, UnixTime::now()).ok()?;
+        Some(Self {
+            asked: asked.clone(),
+            certificate,
+        })
+    }
+}
+
 /// A connection that has not said what it wants.
 #[derive(Default)]
 pub struct Greeting {
@@ -44,7 +79,7 @@ pub struct Greeting {
 enum Greeted {
     /// The ClientHello goes on.
     Partly,
-    Whole(Box<Connection>),
+    Whole(Box<Connection>, Option<Arc<ClientCertificates>>),
 }
 
 impl Greeting {
@@ -87,8 +122,8 @@ impl Greeting {
         let Some(accepted) = accepted else {
             return Ok(Greeted::Partly);
         };
-        let config = match choose(&accepted.client_hello(), terms) {
-            Ok(config) => config,
+        let (asked, config) = match choose(&accepted.client_hello(), terms) {
+            Ok(chosen) => chosen,
             Err(refusal) => {
                 out.extend_from_slice(&UNRECOGNIZED_NAME);
                 return Err(refusal);
@@ -103,7 +138,7 @@ impl Greeting {
                         return Err(Refusal::Malformed);
                     }
                 }
-                Ok(Greeted::Whole(Box::new(connection.into())))
+                Ok(Greeted::Whole(Box::new(connection.into()), asked))
             }
             Err((error, mut alert)) => {
                 let _ = alert.write_all(out);
@@ -113,8 +148,11 @@ impl Greeting {
     }
 }
 
-/// What is shown to who said this.
-fn choose(hello: &ClientHello<'_>, terms: &Acceptance) -> Result<Arc<ServerConfig>, Refusal> {
+/// What a client is asked to show, and how it is spoken with.
+type Chosen = (Option<Arc<ClientCertificates>>, Arc<ServerConfig>);
+
+/// What is asked of who said this, and shown to him.
+fn choose(hello: &ClientHello<'_>, terms: &Acceptance) -> Result<Chosen, Refusal> {
     let name = hello.server_name();
     // Before all else: it comes for names that are served here only after it has.
     let mut wanted = hello.alpn().into_iter().flatten();
@@ -122,13 +160,13 @@ fn choose(hello: &ClientHello<'_>, terms: &Acceptance) -> Result<Arc<ServerConfi
         && wanted.next().is_none()
         && let Some(config) = terms.challenges.of(name)
     {
-        return Ok(config);
+        return Ok((None, config));
     }
     if terms.awaits(name) {
         return Err(Refusal::AwaitedCertificate);
     }
     match terms.serves(name) {
-        true => Ok(terms.config.clone()),
+        true => Ok((terms.asked(name).cloned(), terms.config(name).clone())),
         false => Err(Refusal::UnknownName),
     }
 }
@@ -150,6 +188,9 @@ pub struct Session {
     /// Whether an endpoint has sent something.
     has_heard: bool,
     told: Option<Told>,
+    /// What the client was asked to show.
+    asked: Option<Arc<ClientCertificates>>,
+    client: Option<Client>,
 }
 
 impl std::fmt::Debug for Session {
@@ -173,6 +214,8 @@ impl Session {
             broken: None,
             has_heard: false,
             told: None,
+            asked: None,
+            client: None,
         }
     }
 
@@ -191,6 +234,27 @@ impl Session {
         self.told
     }
 
+    /// What the client was asked to show and has shown; `None` where it was asked for nothing.
+    pub fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
+    }
+
+    /// Notes what the client was found to be by what is asked now.
+    pub fn set_client(&mut self, client: Option<Client>) {
+        self.client = client;
+    }
+
+    /// The name that the client wanted.
+    pub fn server_name(&self) -> Option<&str> {
+        match &self.state {
+            State::Greeting(_) => None,
+            State::Open(connection) => match &**connection {
+                Connection::Server(connection) => connection.server_name(),
+                Connection::Client(_) => None,
+            },
+        }
+    }
+
     /// Takes what the socket brought during the handshake, nothing at its end. An alert for a
     /// client that is refused goes to `out`.
     ///
@@ -205,15 +269,25 @@ impl Session {
         let more = match &mut self.state {
             State::Greeting(greeting) => match greeting.take(bytes, terms, out)? {
                 Greeted::Partly => return Ok(()),
-                Greeted::Whole(connection) => {
+                Greeted::Whole(connection, asked) => {
                     self.state = State::Open(connection);
+                    self.asked = asked;
                     &[]
                 }
             },
             State::Open(_) if bytes.is_empty() => return Err(Refusal::Closed),
             State::Open(_) => bytes,
         };
-        self.shake(more).map_err(|error| Refusal::of(&error))
+        self.shake(more).map_err(|error| Refusal::of(&error))?;
+        if let (Some(told), Some(asked), State::Open(connection)) =
+            (self.told, &self.asked, &self.state)
+        {
+            // Nothing was agreed on with somebody who does not stand.
+            self.told = None;
+            self.client = Some(client(connection, asked, told.is_resumed)?);
+            self.told = Some(told);
+        }
+        Ok(())
     }
 
     /// Takes what an endpoint sent during the handshake, nothing at its end.
@@ -378,6 +452,28 @@ fn decrypt(connection: &mut Connection, rest: &mut &[u8]) -> Result<(), Error> {
         process(connection)?;
     }
     Ok(())
+}
+
+/// Whom the certificate names that the client has shown. That of a session which was taken up again was
+/// judged when it began: by the same lists, since the keys of tickets are theirs, but at another time.
+fn client(
+    connection: &Connection,
+    asked: &Arc<ClientCertificates>,
+    is_resumed: bool,
+) -> Result<Client, Refusal> {
+    let chain = connection.peer_certificates().unwrap_or_default();
+    if is_resumed {
+        let judged = asked.verify(chain, UnixTime::now());
+        judged.map_err(|error| Refusal::of(&error))?;
+    }
+    let certificate = match chain {
+        [] => None,
+        chain => Some(identity(chain).ok_or(Refusal::CertificateInvalid)?),
+    };
+    Ok(Client {
+        asked: asked.clone(),
+        certificate: certificate.map(Arc::new),
+    })
 }
 
 fn told(connection: &Connection) -> Told {

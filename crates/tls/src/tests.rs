@@ -35,6 +35,7 @@ fn acceptance() -> Acceptance {
         tickets: Tickets::new().unwrap(),
         protocols: Protocols::Http1,
         challenges: Challenges::default(),
+        clients: Vec::new(),
     };
     Acceptance::new(terms).unwrap()
 }

@@ -49,6 +49,8 @@ class Chain:
         listener, route = decision.get("listener"), decision.get("route")
         if listener:
             self._say("listener", plain(listener), self._positions("listener", listener))
+        if asked := decision.get("client_certificates"):
+            self._say("", f"a client certificate is {plain(asked)}")
         if route:
             kind = "l4_route" if self._is_raw else "route"
             self._say("route", paint(plain(route), "cyan"), self._positions(kind, route))

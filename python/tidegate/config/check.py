@@ -90,7 +90,11 @@ def _listeners(draft: Draft) -> Iterator[Mistake]:
         if listener is None or ("listeners", name) in draft.mended:
             continue
         if listener.redirect is not None:
-            secured = [each.port for each in draft.listeners.values() if each is not None and each.tls]
+            secured = [
+                each.port
+                for each in draft.listeners.values()
+                if each is not None and each.protocol == "https"
+            ]
             try:
                 if None not in draft.listeners.values():
                     listener.redirect.port_among(secured)

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tidegate.config.base import Model, refuse
+from tidegate.config.clients import ClientCertificates, check_hosts, one_or_several
 from tidegate.config.data import file_text
+from tidegate.config.marks import Reads
 from tidegate.config.secret import Secret
 from tidegate.config.secure import Hsts
 from tidegate.config.types import Choice, ControlOnly, FileContent, Flag, HostPattern, SecretText
@@ -128,6 +130,10 @@ class ListenerTls(Model):
     """What a client gets that asks for a name no certificate is for: the first one, or a refusal."""
     policy: TlsPolicy = "intermediate"
     """TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, or with `modern` TLS 1.3 alone."""
+    client_certificates: Annotated[
+        list[ClientCertificates], Field(max_length=1_000), Reads(one_or_several, ClientCertificates, "item")
+    ] = Field(default_factory=list)
+    """Which certificates clients show; one entry for all, or several by `hosts`."""
     hsts: Hsts | None = None
     """What every response tells browsers of using HTTPS alone; it replaces what endpoints say of that."""
 
@@ -150,7 +156,25 @@ class ListenerTls(Model):
             texts, of_one = each.texts(folder, ("certificates", number))
             found.append(texts)
             wrong += of_one
-        return {"certificates": found}, wrong
+        clients: list[dict[str, Any]] = []
+        for number, entry in enumerate(self.client_certificates):
+            try:
+                clients.append(entry.model_dump() | entry.texts(folder))
+            except ValueError as error:
+                wrong.append((("client_certificates", number), str(error), entry))
+        return {"certificates": found, "client_certificates": clients}, wrong
+
+    @field_validator("client_certificates", mode="after")
+    @classmethod
+    def _one_for_each_host(cls, entries: list[ClientCertificates]) -> list[ClientCertificates]:
+        return check_hosts(entries)
+
+    def files(self, folder: Path) -> Iterator[Path]:
+        """What all of it is read from."""
+        for each in self.certificates:
+            yield from each.files(folder)
+        for entry in self.client_certificates:
+            yield from entry.files(folder)
 
     @model_validator(mode="after")
     def _has_certificates(self) -> ListenerTls:

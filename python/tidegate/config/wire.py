@@ -10,6 +10,7 @@ from pydantic import Field
 from tidegate.config.backend import Backend, Endpoint
 from tidegate.config.backend_tls import BackendTls
 from tidegate.config.base import Model
+from tidegate.config.clients import ClientCertificates
 from tidegate.config.function import FunctionKind
 from tidegate.config.gateway_settings import GatewaySettings
 from tidegate.config.l4 import TcpRoute
@@ -52,6 +53,21 @@ class CertificateWire(Certificate):
     """What messages call the key."""
 
 
+class ClientCertificatesWire(ClientCertificates):
+    """Which certificates clients show (mutual TLS)."""
+
+    rust_name: ClassVar[str] = "ClientCertificates"
+
+    ca: Text
+    """Authorities whose certificates are believed, in PEM; empty where none are asked for."""
+    crl: list[Text]
+    """Lists of revoked certificates, in PEM."""
+    ca_name: Text
+    """What messages call the file of the authorities."""
+    crl_names: list[Text]
+    """What messages call the file of each list."""
+
+
 class ListenerTlsWire(ListenerTls):
     """How a listener speaks TLS. The first certificate is for clients that name no host."""
 
@@ -61,6 +77,8 @@ class ListenerTlsWire(ListenerTls):
     """Of those for a name the first whose kind the client knows is shown."""
     awaited: list[HostPattern]
     """Names whose certificate is not there yet: until then who asks for one is refused."""
+    client_certificates: list[ClientCertificatesWire]  # type: ignore[assignment]
+    """Which certificates clients show; one entry for all, or several by `hosts`."""
 
 
 class ListenerRedirectWire(ListenerRedirect):

@@ -182,7 +182,7 @@ def _discovery(gateway: Gateway, folder: Path) -> dict[str, dict[str, Any]]:
 
 def _certificate_files(gateway: Gateway, folder: Path) -> list[Path]:
     secured = [listener.tls for listener in gateway.listeners.values() if listener.tls is not None]
-    found = {path for tls in secured for each in tls.certificates for path in each.files(folder)}
+    found = {path for tls in secured for path in tls.files(folder)}
     approached = [backend.tls for backend in gateway.backends.values() if backend.tls is not None]
     found |= {path for tls in approached for path in tls.files(folder)}
     return sorted(path.absolute() for path in found)

@@ -136,8 +136,11 @@ def _secured(listener: Listener, folder: Path) -> Listener:
     """A listener whose certificates are where its configuration says, wherever that is read from."""
     if listener.tls is None:
         return listener
-    found = [each.found(folder) for each in listener.tls.certificates]
-    return listener.model_copy(update={"tls": listener.tls.model_copy(update={"certificates": found})})
+    update = {
+        "certificates": [each.found(folder) for each in listener.tls.certificates],
+        "client_certificates": [each.found(folder) for each in listener.tls.client_certificates],
+    }
+    return listener.model_copy(update={"tls": listener.tls.model_copy(update=update)})
 
 
 def loopback(address: str) -> str:

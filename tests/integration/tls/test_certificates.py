@@ -25,7 +25,7 @@ def shown(running: RunningGateway, context: ssl.SSLContext, name: str | None) ->
     """The names of the certificate that a client gets which asks for `name`."""
     with secured(running, context, name) as client:
         told = client.getpeercert()
-        assert ask(client)[1] == b"here"
+        assert ask(client, host=name or "localhost")[1] == b"here"
     assert told is not None
     names: Any = told["subjectAltName"]
     return {value for kind, value in names if kind == "DNS"}

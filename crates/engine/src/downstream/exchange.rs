@@ -96,6 +96,11 @@ impl Downstream {
             return (keep.await, request);
         }
         let snapshot = &current.snapshot;
+        if let Err(reject) = self.identify(snapshot, &mut request, record) {
+            // It may be served on a connection of its own.
+            let keep = self.fail(record, &request, reject.kind, reject.detail, false);
+            return (keep.await, request);
+        }
         let ends = Ends {
             client: client.address,
             local: self.local_address(snapshot),

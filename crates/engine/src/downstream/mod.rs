@@ -8,6 +8,7 @@
 mod absence;
 mod announced;
 mod body;
+mod client;
 mod connection;
 mod cookies;
 mod exchange;

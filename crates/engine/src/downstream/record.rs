@@ -5,7 +5,7 @@ use crate::thread::{Current, Thread};
 use std::sync::Arc;
 use tidegate_config::AccessLogFormat;
 use tidegate_contract::Endpoint;
-use tidegate_core::{ErrorKind, Moment};
+use tidegate_core::{ClientCertificate, ErrorKind, Moment};
 use tidegate_request::{FieldId, Reject, Request, Response};
 use tidegate_telemetry::{LogEntry, Try};
 
@@ -33,6 +33,8 @@ pub(crate) struct Record {
     pub(crate) trace: String,
     /// The tries of such an exchange, as `Text::Tries` has them.
     tries: Vec<u8>,
+    /// The client's, if it has shown one.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
     /// Fields of the response that the log is to have: name, LF, value, LF.
     response_fields: Vec<u8>,
 }
@@ -53,6 +55,7 @@ impl Record {
             reason: None,
             trace: String::new(),
             tries: Vec::new(),
+            certificate: None,
             response_fields: Vec::new(),
         }
     }
@@ -169,6 +172,7 @@ impl Record {
         let detail = reason.map_or(self.detail, |(_, text)| text);
         thread.count(stats, &self.entry);
         let route = self.route.as_ref().map_or("", |route| &*route.name);
+        let certificate = self.certificate.as_deref().map(told).unwrap_or_default();
         thread.log(
             self.entry,
             [
@@ -191,9 +195,23 @@ impl Record {
                 referer,
                 self.trace.as_bytes(),
                 &self.tries,
+                &certificate,
             ],
         );
     }
+}
+
+/// What the log says of a certificate: name, LF, value, LF. What may be long is the last, and is cut there.
+fn told(certificate: &ClientCertificate) -> Vec<u8> {
+    let names = certificate.names_text();
+    let parts = [
+        ("fingerprint", certificate.fingerprint.as_str()),
+        ("serial", &certificate.serial),
+        ("subject", &certificate.subject),
+        ("names", &names),
+    ];
+    let lines = parts.map(|(name, value)| format!("{name}\n{value}\n"));
+    lines.concat().into_bytes()
 }
 
 /// The fields of `names` that a message has: name, LF, value, LF; secrets are left out.

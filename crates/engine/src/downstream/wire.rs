@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use tidegate_http::{ResponseContext, Sent, encode_response};
 use tidegate_net::Stream;
 use tidegate_request::{Fields, Request, Response, ResponseFraming};
-use tidegate_tls::Told;
+use tidegate_tls::{Client, Told};
 
 /// Where the bytes of an exchange go.
 pub(crate) enum Wire {
@@ -117,6 +117,30 @@ impl Wire {
         match self {
             Self::Whole(stream) => stream.told(),
             Self::Stream(stream) => stream.told(),
+        }
+    }
+
+    /// The host that the client wanted in the handshake.
+    pub(crate) fn server_name(&self) -> Option<String> {
+        match self {
+            Self::Whole(stream) => stream.server_name(),
+            Self::Stream(stream) => stream.server_name(),
+        }
+    }
+
+    /// What the client was asked to show in the handshake, and has shown.
+    pub(crate) fn client(&self) -> Option<Client> {
+        match self {
+            Self::Whole(stream) => stream.client(),
+            Self::Stream(stream) => stream.client(),
+        }
+    }
+
+    /// Notes what it was found to be by what is asked now, for the whole connection.
+    pub(crate) fn set_client(&self, client: Option<Client>) {
+        match self {
+            Self::Whole(stream) => stream.set_client(client),
+            Self::Stream(stream) => stream.set_client(client),
         }
     }
 

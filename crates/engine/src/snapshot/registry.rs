@@ -27,7 +27,7 @@ pub(crate) struct Registry {
     routes: Mutex<HashMap<String, Arc<SharedRouteStats>>>,
     l4_routes: Mutex<HashMap<String, Arc<SharedL4Stats>>>,
     listeners: Mutex<HashMap<String, Arc<Counted>>>,
-    tickets: Mutex<HashMap<String, Tickets>>,
+    tickets: Mutex<HashMap<(String, Vec<u8>), Tickets>>,
     approaches: Mutex<HashMap<String, Arc<ApproachPlan>>>,
     /// Whom the system trusts, and how its store looked when it was read.
     system: Mutex<Option<(String, Authorities)>>,
@@ -105,18 +105,19 @@ impl Registry {
         counted
     }
 
-    /// The keys that seal the sessions of a listener, made at its first mention: they are the same
-    /// on all threads and under every snapshot.
+    /// The keys that seal the sessions of a listener with clients of whom `asked` is asked, made at the
+    /// first mention: they are the same on all threads and under every snapshot that has them.
     ///
     /// # Errors
     /// When the system gives no random bytes.
-    pub(crate) fn tickets(&self, listener: &str) -> Result<Tickets, String> {
+    pub(crate) fn tickets(&self, listener: &str, asked: &[u8]) -> Result<Tickets, String> {
         let mut tickets = lock(&self.tickets);
-        if let Some(known) = tickets.get(listener) {
+        let key = (listener.to_owned(), asked.to_vec());
+        if let Some(known) = tickets.get(&key) {
             return Ok(known.clone());
         }
         let made = Tickets::new()?;
-        tickets.insert(listener.to_owned(), made.clone());
+        tickets.insert(key, made.clone());
         Ok(made)
     }
 
@@ -219,8 +220,7 @@ impl Registry {
         lock(&self.approaches).retain(|_, approach| Arc::strong_count(approach) > 1);
         lock(&self.routes).retain(|_, stats| Arc::strong_count(stats) > 1);
         lock(&self.l4_routes).retain(|_, stats| Arc::strong_count(stats) > 1);
-        let mut listeners = lock(&self.listeners);
-        listeners.retain(|_, counted| Arc::strong_count(counted) > 1);
-        lock(&self.tickets).retain(|listener, _| listeners.contains_key(listener));
+        lock(&self.listeners).retain(|_, counted| Arc::strong_count(counted) > 1);
+        lock(&self.tickets).retain(|_, tickets| tickets.is_used());
     }
 }

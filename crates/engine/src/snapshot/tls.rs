@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::registry::Registry;
 use std::sync::Arc;
-use tidegate_config::{Hsts, ListenerTls, TlsPolicy, UnknownName};
-use tidegate_tls::{Acceptance, Certificate, Files, Policy, Protocols, Terms, Validity};
+use tidegate_config::{
+    CertificatePart, ClientCertificateMode, ClientCertificates, ExpiredCrl, Hsts, ListenerTls,
+    TlsPolicy, UnknownName,
+};
+use tidegate_core::NamePattern;
+use tidegate_tls::{Acceptance, Asked as Wanted, Certificate, ClientCertificates as Asked};
+use tidegate_tls::{Files, ForHosts, Policy, Protocols, Terms, Validity};
 
 /// What is told of a certificate.
 pub(crate) struct Shown {
@@ -25,6 +30,8 @@ pub(super) fn policy(config: TlsPolicy) -> Policy {
 pub(crate) struct TlsPlan {
     pub(crate) acceptance: Acceptance,
     pub(crate) certificates: Vec<Shown>,
+    /// What endpoints are told, by the place of what clients were asked.
+    forward: Vec<Vec<CertificatePart>>,
     /// The value of `Strict-Transport-Security`.
     pub(crate) hsts: Option<Arc<str>>,
 }
@@ -43,7 +50,47 @@ fn hsts(config: &Hsts) -> Arc<str> {
     value.into()
 }
 
+/// Reads what certain clients are asked to show.
+fn for_hosts(
+    listener: &str,
+    config: &ClientCertificates,
+    registry: &Registry,
+) -> Result<ForHosts, String> {
+    let wrong = |message: String| format!("tls: {message}");
+    let names = config.names.iter().map(|name| NamePattern::parse(name));
+    let lists = config.crl.iter().zip(&config.crl_names);
+    let asked = match config.mode {
+        ClientCertificateMode::Off => None,
+        mode => Some(Arc::new(
+            Asked::read(&Wanted {
+                is_required: mode == ClientCertificateMode::Required,
+                authorities: (&config.ca, &config.ca_name),
+                revoked: lists
+                    .map(|(text, name)| (text.as_str(), name.as_str()))
+                    .collect(),
+                accepts_expired_lists: config.expired_crl == ExpiredCrl::Accept,
+                names: names.collect::<Result<_, _>>().map_err(wrong)?,
+                depth: config.depth.into(),
+            })
+            .map_err(wrong)?,
+        )),
+    };
+    let key = asked.as_ref().map_or(&[][..], |asked| asked.key());
+    Ok(ForHosts {
+        tickets: registry.tickets(listener, key)?,
+        hosts: config.hosts.clone(),
+        asked,
+    })
+}
+
 impl TlsPlan {
+    /// What endpoints are told of the certificates of clients that wanted `name`.
+    pub(crate) fn forward(&self, name: Option<&str>) -> &[CertificatePart] {
+        let place = self.acceptance.place(name);
+        let parts = place.and_then(|place| self.forward.get(place));
+        parts.map_or(&[], |parts| parts)
+    }
+
     /// Reads the certificates of `listener`, all of them before it tells what is wrong.
     pub(crate) fn build(
         listener: &str,
@@ -74,18 +121,26 @@ impl TlsPlan {
         if !wrong.is_empty() {
             return Err(wrong.join("; "));
         }
+        let clients = config.client_certificates.iter();
+        let clients: Result<Vec<ForHosts>, String> = clients
+            .map(|each| for_hosts(listener, each, registry))
+            .collect();
+        let forward = config.client_certificates.iter();
+        let forward = forward.map(|each| each.forward.clone()).collect();
         let acceptance = Acceptance::new(Terms {
+            clients: clients?,
             certificates,
             awaited: config.awaited.clone(),
             policy: policy(config.policy),
             refuses_unknown: config.unknown_name == UnknownName::Refuse,
-            tickets: registry.tickets(listener)?,
+            tickets: registry.tickets(listener, &[])?,
             protocols,
             challenges: registry.challenges.tls.clone(),
         })?;
         Ok(Self {
             acceptance,
             certificates: shown,
+            forward,
             hsts: config.hsts.as_ref().map(hsts),
         })
     }

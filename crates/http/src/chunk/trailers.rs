@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::HeadLimits;
 use tidegate_core::ErrorKind;
-use tidegate_request::{
-    CONNECTION_FIELDS, Fields, NOT_IN_TRAILERS, Reject, SectionError, recognise_folded,
-};
+use tidegate_request::{Fields, Reject, SectionError, may_trail};
 
 /// A trailer section as it arrives.
 #[derive(Clone, Debug)]
@@ -71,8 +69,7 @@ impl Trailers {
                 SectionError::TooMany => self.too_large(),
             })?;
         for field in read.iter() {
-            let id = recognise_folded(field.name);
-            if !NOT_IN_TRAILERS.has(id) && !CONNECTION_FIELDS.has(id) {
+            if may_trail(field.name) {
                 self.fields
                     .append(field.name, field.value)
                     .map_err(|error| self.malformed(error.text()))?;

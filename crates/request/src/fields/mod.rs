@@ -14,7 +14,7 @@ pub use field_id::{FieldId, FieldSet};
 pub use load::SectionError;
 pub(crate) use names::has_untrusted_prefix;
 pub use names::{
-    CONNECTION_FIELDS, NOT_IN_TRAILERS, PROTECTED, UNTRUSTED, folds_to, recognise_folded,
+    CONNECTION_FIELDS, NOT_IN_TRAILERS, PROTECTED, UNTRUSTED, folds_to, may_trail, recognise_folded,
 };
 pub(crate) use section::{Entry, Span};
 pub use section::{FieldError, FieldRef, Fields};

@@ -87,7 +87,7 @@ pub const NOT_IN_TRAILERS: FieldSet = UNTRUSTED.with(FieldSet::of(&[
 ]));
 
 /// Families of names of which no full list exists.
-const UNTRUSTED_PREFIXES: [&[u8]; 8] = [
+const UNTRUSTED_PREFIXES: [&[u8]; 13] = [
     b"x-forwarded",
     b"x-tidegate-",
     b"x-middleware-",
@@ -96,6 +96,12 @@ const UNTRUSTED_PREFIXES: [&[u8]; 8] = [
     b"x-cluster-client",
     b"forwarded-",
     b"front-end-https",
+    // Whom a client's certificate names: RFC 9440, ours, and what others call it.
+    b"client-cert",
+    b"x-client-cert",
+    b"ssl-client-",
+    b"x-ssl-client-",
+    b"x-amzn-mtls-",
 ];
 
 /// Whether CGI, WSGI or PHP would see the two names as one: they turn each character that is no
@@ -111,11 +117,20 @@ pub fn folds_to(name: &[u8], other: &[u8]) -> bool {
 /// Whether `name`, folded, belongs to a family that only trusted proxies may send.
 #[inline]
 pub(crate) fn has_untrusted_prefix(name: &[u8]) -> bool {
-    matches!(name, [b'x' | b'X' | b'f' | b'F', ..])
-        && UNTRUSTED_PREFIXES.iter().any(|prefix| {
-            name.get(..prefix.len())
-                .is_some_and(|start| folds_to(start, prefix))
-        })
+    matches!(
+        name,
+        [b'x' | b'X' | b'f' | b'F' | b'c' | b'C' | b's' | b'S', ..]
+    ) && UNTRUSTED_PREFIXES.iter().any(|prefix| {
+        name.get(..prefix.len())
+            .is_some_and(|start| folds_to(start, prefix))
+    })
+}
+
+/// Whether a trailer may be called `name`: none of [`NOT_IN_TRAILERS`] and [`CONNECTION_FIELDS`], and of
+/// no family of names that only proxies may send, read as CGI would.
+pub fn may_trail(name: &[u8]) -> bool {
+    let folded = recognise_folded(name);
+    !NOT_IN_TRAILERS.has(folded) && !CONNECTION_FIELDS.has(folded) && !has_untrusted_prefix(name)
 }
 
 /// The well-known name that CGI, WSGI or PHP would make of `name`.

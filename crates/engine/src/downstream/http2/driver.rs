@@ -78,7 +78,7 @@ impl Driver {
             ..Settings::default()
         });
         let local = base.stream.local_address();
-        let shared = Rc::new(Shared::new(machine, base.stream.told(), local));
+        let shared = Rc::new(Shared::new(machine, &base.stream, local));
         let now = base.thread.moment();
         let idle = base.listener.config.timeouts.idle.0;
         Box::new(Self {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the tasks of one HTTP/2 connection share: the protocol, and what each stream waits for.
+use crate::downstream::wire::Wire;
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::net::IpAddr;
 use std::task::{Context, Waker};
 use tidegate_http2::Connection;
 use tidegate_request::Fields;
-use tidegate_tls::Told;
+use tidegate_tls::{Client, Told};
 
 /// Content that waits for a stream's task takes memory in steps that double up to this.
 const LONGEST_STEP: usize = 64 << 10;
@@ -83,20 +84,26 @@ pub(super) struct Shared {
     is_over: Cell<bool>,
     /// What was agreed on in TLS.
     pub(super) told: Option<Told>,
+    /// The host that the client wanted in the handshake.
+    pub(super) server_name: Option<String>,
+    /// What it was asked to show there, and has shown.
+    pub(super) client: RefCell<Option<Client>>,
     /// The address that was dialled.
     pub(super) local: Option<IpAddr>,
 }
 
 impl Shared {
-    pub(super) fn new(machine: Connection, told: Option<Told>, local: Option<IpAddr>) -> Self {
+    pub(super) fn new(machine: Connection, stream: &Wire, local: Option<IpAddr>) -> Self {
         Self {
+            told: stream.told(),
+            server_name: stream.server_name(),
+            client: RefCell::new(stream.client()),
             machine: RefCell::new(machine),
             slots: RefCell::default(),
             driver: RefCell::default(),
             costs: Cell::new(0),
             content: Cell::new(0),
             is_over: Cell::new(false),
-            told,
             local,
         }
     }

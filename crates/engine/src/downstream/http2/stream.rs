@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tidegate_http::{ResponseContext, ResponseFields};
 use tidegate_http2::{ErrorCode, SendError};
 use tidegate_request::{Fields, Response, ResponseFraming};
-use tidegate_tls::Told;
+use tidegate_tls::{Client, Told};
 
 /// Bytes of a file that are read at a time: a frame.
 const FILE_PIECE: usize = 16 << 10;
@@ -44,6 +44,18 @@ impl Stream {
 
     pub(crate) fn told(&self) -> Option<Told> {
         self.shared.told
+    }
+
+    pub(crate) fn server_name(&self) -> Option<String> {
+        self.shared.server_name.clone()
+    }
+
+    pub(crate) fn client(&self) -> Option<Client> {
+        self.shared.client.borrow().clone()
+    }
+
+    pub(crate) fn set_client(&self, client: Option<Client>) {
+        *self.shared.client.borrow_mut() = client;
     }
 
     pub(crate) fn local_address(&self) -> Option<IpAddr> {
