@@ -41,6 +41,8 @@ _ELSEWHERE = {
     "Listener.tls": "tests/integration/tls",
     "Backend.tls": "tests/integration/tls/test_backend.py",
     "BackendTls": "tests/integration/tls/test_backend_terms.py",
+    "Listener.http2": "tests/integration/http2/test_exchanges.py",
+    "ListenerLimits.streams": "tests/integration/http2/test_limits.py",
     "Listener.redirect": "tests/integration/tls/test_secure.py",
     "ListenerRedirect": "tests/integration/tls/test_secure.py",
     "Hsts": "tests/integration/tls/test_secure.py",
