@@ -176,6 +176,10 @@ class Listener(Model):
             raise refuse(says, "rule")
         if self.is_l4 and self.tls is not None and self.tls.hsts is not None:
             raise refuse("`hsts` is for HTTP; leave it out with `protocol: tcp`", "rule")
+        # Nobody looks later which host is meant: a client would name the one that asks for less.
+        if self.is_l4 and self.tls is not None and any(each.hosts for each in self.tls.client_certificates):
+            says = "`client_certificates` by `hosts` need requests that name them; leave `hosts` out"
+            raise refuse(f"{says} with `protocol: tcp`", "rule")
         if self.protocol == "http" and self.tls is not None:
             raise refuse("with `tls` it is `protocol: https`; write that, or leave `tls` out", "rule")
         if self.redirect is not None and self.tls is not None:

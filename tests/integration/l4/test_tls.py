@@ -190,6 +190,11 @@ routes:
     ("listener", "route", "says"),
     [
         ("protocol: tls, tls: dev", "type: tls, listeners: l, to: 'tcp://a:1'", "write `protocol: tcp`"),
+        (
+            "protocol: tcp, tls: { dev: true, client_certificates: [{ hosts: a.test, ca: ca.pem }] }",
+            "type: tcp, listeners: l, to: 'tcp://a:1'",
+            "leave `hosts` out",
+        ),
         ("protocol: tls", "type: tcp, listeners: l, to: 'tcp://a:1'", "this route is for `tcp`"),
         ("protocol: tcp", "type: tls, listeners: l, to: 'tcp://a:1'", "this route is for `tls`"),
         (
