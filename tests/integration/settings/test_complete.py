@@ -41,6 +41,7 @@ _ELSEWHERE = {
     "Listener.tls": "tests/integration/tls",
     "Backend.tls": "tests/integration/tls/test_backend.py",
     "BackendTls": "tests/integration/tls/test_backend_terms.py",
+    "ClientCertificates": "tests/integration/tls/test_client_certificates.py",
     "Listener.http2": "tests/integration/http2/test_exchanges.py",
     "ListenerLimits.streams": "tests/integration/http2/test_limits.py",
     "Listener.redirect": "tests/integration/tls/test_secure.py",
