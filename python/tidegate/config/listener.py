@@ -16,11 +16,18 @@ from tidegate.config.secure import ListenerRedirect
 from tidegate.config.tls import ListenerTls
 from tidegate.config.types import ByteSize, Choice, Duration, Flag, ListenerAddress, Network
 
-_NOT_YET_PROTOCOLS = frozenset({"http2", "http3", "h2c", "udp", "dns", "forward", "quic"})
+_NOT_YET_PROTOCOLS = frozenset({"http3", "udp", "dns", "forward", "quic"})
+
+_HTTP2 = "write `protocol: http` and `http2: true`; with `tls` HTTP/2 is on by itself"
 
 ListenerProtocol = Annotated[
     Literal["http", "https", "tcp", "tls"],
-    Choice("ListenerProtocol", not_yet=_NOT_YET_PROTOCOLS, doc="What is spoken on a listener."),
+    Choice(
+        "ListenerProtocol",
+        not_yet=_NOT_YET_PROTOCOLS,
+        instead=(("http2", _HTTP2), ("h2", _HTTP2), ("h2c", _HTTP2)),
+        doc="What is spoken on a listener.",
+    ),
 ]
 
 

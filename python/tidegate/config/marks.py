@@ -88,6 +88,8 @@ class Choice:
     name: str
     not_yet: frozenset[str] = frozenset()
     """Words that a later version will know."""
+    instead: tuple[tuple[str, str], ...] = ()
+    """Words of other programs, and what is written here."""
     internal: frozenset[str] = frozenset()
     """Words that only `compile.py` writes."""
     doc: str = ""
@@ -100,7 +102,9 @@ class Choice:
             if isinstance(value, str):
                 if value in words:
                     return value
-                if value in self.not_yet:
+                if instead := dict(self.instead).get(value):
+                    reason = f"`{value}` is written in another way here; {instead}"
+                elif value in self.not_yet:
                     reason = f"`{value}` does not exist yet in this version; write `{words[0]}`"
                 else:
                     reason = f"`{value}` is not one of them{did_you_mean(value, words)}"
