@@ -29,7 +29,7 @@ fn listener() -> Value {
     json!({"address": "127.0.0.1", "port": 80, "protocol": "http", "proxy_status": false,
            "merge_slashes": true, "policies": [], "named_only": false, "error_pages": [],
            "limits": {"header_size": 32_768, "header_fields": 100, "target_size": 8192,
-                      "body_size": 1000, "connections": 10, "connections_per_address": 10,
+                      "body_size": 1000, "streams": 100, "connections": 10, "connections_per_address": 10,
                       "connection_rate": null, "connection_burst": 1},
            "clients": {"allow": [], "deny": []},
            "timeouts": {"handshake": 1000, "header": 1000, "body_stall": 1000, "body_rate": 240, "send_stall": 1000,

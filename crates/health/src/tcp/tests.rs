@@ -3,13 +3,18 @@ use crate::testing::{check, refused};
 use tidegate_contract::{Expected, Heard, Probe, Verdict};
 
 const SETTINGS: &str = r#"{"interval": 5000, "timeout": 2000, "healthy_after": 2, "unhealthy_after": 3,
-    "quick_interval": 1000, "send": null, "expect": null, "expect_within": 4096}"#;
+    "quick_interval": 1000, "send": null, "expect": null, "expect_within": 4096,
+    "tls": true}"#;
 
 #[test]
 fn a_connection_is_all_it_asks_for() {
     let check = check("tcp", SETTINGS).unwrap();
     assert_eq!(check.probe("127.0.0.1:80"), Probe::Connect);
     assert_eq!(check.judge(Heard::Connection), Verdict::Healthy);
+    assert!(check.speaks_tls());
+    let settings = SETTINGS.replace("\"tls\": true", "\"tls\": false");
+    let check = crate::testing::check("tcp", &settings).unwrap();
+    assert!(!check.speaks_tls());
 }
 
 #[test]
