@@ -182,7 +182,7 @@ impl Buffers {
 
     pub(crate) fn give_output(&self, mut output: Vec<u8>) {
         let mut list = self.output.borrow_mut();
-        if output.capacity() <= LARGE && list.len() < KEPT {
+        if (1..=LARGE).contains(&output.capacity()) && list.len() < KEPT {
             output.clear();
             list.push(output);
         }

@@ -113,6 +113,10 @@ impl Sender {
                 Poll::Pending => return Poll::Pending,
             }
         }
+        // Nothing of it is needed while the answer is waited for.
+        let out = std::mem::take(&mut self.out);
+        self.sent = 0;
+        downstream.thread.buffers.give_output(out);
         Poll::Ready(Ok(()))
     }
 

@@ -51,7 +51,10 @@ pub(crate) async fn forward(
         .route
         .deadline
         .map(|limit| record.started.after_millis(limit.0));
-    let mut body = downstream.thread.buffers.take_output();
+    let mut body = match journey.upload.is_done && exchange.body.is_none() {
+        true => Vec::new(),
+        false => downstream.thread.buffers.take_output(),
+    };
     if let Some(bytes) = &exchange.body {
         body.extend_from_slice(bytes);
     } else if let Err(reject) = journey.upload.take(downstream, &mut body) {
