@@ -37,7 +37,6 @@ pub(crate) fn is_misdirected(
         return false;
     };
     let own = &tls.acceptance;
-    let key = |found: Option<&Arc<ClientCertificates>>| found.map(|asked| asked.key().to_vec());
     let asked = key(own.asked(Some(host)));
     if key(own.asked(name)) != asked || (name.is_some() && !own.serves(Some(host))) {
         return true;
@@ -49,6 +48,11 @@ pub(crate) fn is_misdirected(
         })
     };
     !own.covers(host) && snapshot.listeners.iter().any(of_other)
+}
+
+/// What tells questions to clients apart.
+fn key(asked: Option<&Arc<ClientCertificates>>) -> Option<&[u8]> {
+    asked.map(|asked| asked.key())
 }
 
 /// Whether [`is_misdirected`] can be true of any request to `listener`.

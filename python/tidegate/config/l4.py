@@ -13,6 +13,7 @@ from tidegate.config import addresses
 from tidegate.config.base import Model, refuse
 from tidegate.config.marks import Reads, one_or_more
 from tidegate.config.route import Route
+from tidegate.config.target import check_weights
 from tidegate.config.types import (
     BackendRef,
     ControlOnly,
@@ -127,12 +128,7 @@ class TcpRoute(Model):
     @field_validator("to", mode="after")
     @classmethod
     def _some_weight(cls, backends: list[L4Backend]) -> list[L4Backend]:
-        if not any(backend.weight for backend in backends):
-            raise refuse("every weight is 0; give one backend a weight above 0", "rule")
-        names = [backend.backend for backend in backends]
-        for name in names:
-            if names.count(name) > 1:
-                raise refuse(f"`{name}` is there twice; add the weights up", "rule")
+        check_weights([(backend.backend, backend.weight) for backend in backends])
         return backends
 
     @model_validator(mode="after")

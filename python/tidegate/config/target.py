@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -106,6 +107,16 @@ class WeightedBackend(Model):
         return backend
 
 
+def check_weights(backends: Sequence[tuple[str, int]]) -> None:
+    """Refuses names with weights of which none is above 0, or one is there twice."""
+    if not any(weight for _, weight in backends):
+        raise refuse("every weight is 0; give one backend a weight above 0", "rule")
+    names = [name for name, _ in backends]
+    for name in names:
+        if names.count(name) > 1:
+            raise refuse(f"`{name}` is there twice; add the weights up", "rule")
+
+
 class Forward(Model):
     """The request goes to one of these backends, drawn by weight."""
 
@@ -120,12 +131,7 @@ class Forward(Model):
     @field_validator("backends", mode="after")
     @classmethod
     def _some_weight(cls, backends: list[WeightedBackend]) -> list[WeightedBackend]:
-        if not any(backend.weight for backend in backends):
-            raise refuse("every weight is 0; give one backend a weight above 0", "rule")
-        names = [backend.backend for backend in backends]
-        for name in names:
-            if names.count(name) > 1:
-                raise refuse(f"`{name}` is there twice; add the weights up", "rule")
+        check_weights([(backend.backend, backend.weight) for backend in backends])
         return backends
 
 

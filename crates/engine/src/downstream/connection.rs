@@ -20,8 +20,8 @@ use tidegate_net::{Peer, Secured, Stream};
 
 /// Bytes and milliseconds spent on reading what a client still sends after its last response: a
 /// close with unread bytes would be a reset, and take the response with it.
-const LINGER_BYTES: usize = 256 << 10;
-const LINGER_MS: u64 = 2000;
+pub(super) const LINGER_BYTES: usize = 256 << 10;
+pub(super) const LINGER_MS: u64 = 2000;
 
 /// Milliseconds after which an idle connection is put to rest.
 const QUIET_MS: u64 = 1000;

@@ -92,7 +92,7 @@ impl Downstream {
         }
         // Before any route and whatever a route would say: the authority asks for a name, not for a site.
         if let Some(answer) = self.proof(&request) {
-            let keep = self.prove(record, &request, answer, keep_alive);
+            let keep = self.turn_away(record, &request, answer, keep_alive);
             return (keep.await, request);
         }
         let snapshot = &current.snapshot;

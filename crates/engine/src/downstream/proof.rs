@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::connection::Downstream;
-use super::record::Record;
 use tidegate_contract::Answer;
-use tidegate_request::{Fields, Framing, Method, Request};
+use tidegate_request::{Fields, Method, Request};
 
 /// Where an authority looks for its proof (RFC 8555 §8.3).
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
@@ -26,18 +25,5 @@ impl Downstream {
             body: body.as_bytes().to_vec(),
             error: None,
         })
-    }
-
-    /// Sends it.
-    pub(super) async fn prove(
-        &mut self,
-        record: &mut Record,
-        request: &Request,
-        answer: Answer,
-        keep_alive: bool,
-    ) -> bool {
-        // A body that nobody reads would be taken for the next request.
-        let keep = keep_alive && request.framing() == Framing::None;
-        self.reply(record, request, answer, keep).await.is_ok() && keep
     }
 }

@@ -129,7 +129,7 @@ impl Downstream {
     }
 
     /// Answers a request whose body nobody reads.
-    async fn turn_away(
+    pub(super) async fn turn_away(
         &mut self,
         record: &mut Record,
         request: &Request,

@@ -2,7 +2,7 @@
 use super::shared::{Put, Shared};
 use super::stream::Stream;
 use crate::downstream::Serving;
-use crate::downstream::connection::Downstream;
+use crate::downstream::connection::{Downstream, LINGER_BYTES, LINGER_MS};
 use crate::downstream::head::Head;
 use crate::downstream::record::Record;
 use std::rc::Rc;
@@ -16,9 +16,6 @@ use tidegate_telemetry::LogEntry;
 const ROOM: usize = 32 << 10;
 /// Reads before others get their turn.
 const READS: usize = 4;
-/// Bytes and milliseconds spent on reading what a client still sends after the last that it is told.
-const LINGER_BYTES: usize = 256 << 10;
-const LINGER_MS: u64 = 2000;
 /// Milliseconds between two looks at what is not told, when nothing is waited for.
 const LOOK_MS: u64 = 60_000;
 /// Content of one stream, and of all, that may wait here for endpoints.
@@ -71,7 +68,7 @@ impl Driver {
             concurrent_streams: limits.streams.into(),
             stream_window: STREAM_WINDOW,
             connection_window: CONNECTION_WINDOW,
-            header_size: limits.header_size.0 as u32,
+            header_size: u32::try_from(limits.header_size.0).unwrap_or(u32::MAX),
             header_block: limits.header_size.0 as usize,
             header_fields: usize::from(limits.header_fields),
             connect_protocol: true,
@@ -205,7 +202,7 @@ impl Driver {
                     machine.reset(stream, ErrorCode::REFUSED_STREAM);
                     return Some(used);
                 }
-                let begun = self.base.build(pseudo, storage, ends);
+                let begun = self.base.request_of(pseudo, storage, ends);
                 drop(machine);
                 let is_head = match &begun {
                     Ok(request) => request.method_bytes() == b"HEAD",

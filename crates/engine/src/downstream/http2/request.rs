@@ -9,7 +9,7 @@ use tidegate_request::{
 
 impl Downstream {
     /// The canonical request; if there is none, why, and whether it was a HEAD.
-    pub(super) fn build(
+    pub(super) fn request_of(
         &self,
         pseudo: Pseudo<'_>,
         mut storage: Storage,

@@ -126,9 +126,10 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         let count = self.shared.with(self.id, |slot| {
             let count = slot.inbox.len().min(buffer.len());
-            for (to, from) in buffer.iter_mut().zip(slot.inbox.drain(..count)) {
-                *to = from;
+            if let (Some(to), Some(from)) = (buffer.get_mut(..count), slot.inbox.get(..count)) {
+                to.copy_from_slice(from);
             }
+            slot.inbox.drain(..count);
             count
         });
         match count.unwrap_or(0) {
