@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import struct
 import threading
 from pathlib import Path
 
+import h2.exceptions
 import pytest
 from h2.errors import ErrorCodes
 
@@ -296,3 +298,40 @@ def test_a_hundred_requests_that_wait_are_taken() -> None:
             upstream.wait_for(100)
             held.set()
             assert {answer.status for answer in connected.wait(*streams)} == {200}
+
+
+def test_content_beyond_what_a_connection_may_hold_resets_its_stream() -> None:
+    held = threading.Event()
+    with endpoint(delay=held) as late:
+        backend = {"endpoints": [late.address], "limits": {"connections": 1}, "timeouts": {"pending": "60s"}}
+        text = configuration({"path": "/", "to": "late"}, backends={"late": backend})
+        with gateway(text) as running, client(running) as connected:
+            first = connected.send("/")
+            late.wait_for(1)
+            # These wait for the one connection, and nobody reads what they bring.
+            large = [(f"x-{number}", "a" * 3000) for number in range(9)]
+            waiting = [connected.send("/", headers=large) for _ in range(14)]
+            bodies = [connected.send("/", method="POST", ends=False) for _ in range(2)]
+            for stream in bodies:
+                with contextlib.suppress(h2.exceptions.StreamClosedError):
+                    connected.upload(stream, b"a" * 250_000, ends=False)
+            reset = [stream for stream in bodies if _is_over(connected, stream)]
+            codes = {answer.reset for answer in connected.wait(*reset)}
+            assert codes == {ErrorCodes.ENHANCE_YOUR_CALM}
+            assert "the requests of the connection hold too much memory" in details(running, 1)
+            assert not any(connected.answers[stream].is_over for stream in (first, *waiting))
+            held.set()
+
+
+def test_a_head_that_the_client_does_not_take_resets_its_stream() -> None:
+    reply = Reply(headers=[("X-Long", "a" * 5000)])
+    with (
+        endpoint([reply, Reply()]) as upstream,
+        gateway(configuration({"path": "/", "to": upstream.url})) as running,
+        client(running) as connected,
+    ):
+        connected.machine.update_settings({6: 1000})
+        connected.flush()
+        assert connected.ask("/").reset == ErrorCodes.INTERNAL_ERROR
+        assert connected.ask("/").status == 200
+        assert running.log(1)[0]["error"] == "client_gone"

@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import socket
+import struct
+import termios
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +25,7 @@ SWITCHED = (
     b"Sec-WebSocket-Accept: anything\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
 )
 EXTENDED_CONNECT = 8
+INITIAL_WINDOW_SIZE = 4
 
 
 def connect(connected: Client, path: str = "/chat", protocol: str = "websocket") -> int:
@@ -179,3 +184,39 @@ def test_many_tunnels_share_a_connection() -> None:
                 connected.upload(stream, content, ends=True)
             for number, answer in enumerate(connected.wait(*streams)):
                 assert bytes(answer.body) == f"to {number};".encode() * 1000
+
+
+def waiting(connected: Client) -> int:
+    """Bytes that have come and nobody has read, once no more come."""
+    before = -1
+    while (
+        count := struct.unpack("i", fcntl.ioctl(connected.socket, termios.FIONREAD, b"\0" * 4))[0]
+    ) != before:
+        before = count
+        time.sleep(0.3)
+    return count
+
+
+def test_an_end_is_told_also_when_there_was_no_room_for_it() -> None:
+    body = b"a" * (30 << 20)
+    with origin() as (url, listening), endpoint(Reply(body=body)) as upstream:
+        text = configuration({"path": "/chat", "to": url}, {"path": "/", "to": upstream.url})
+        with gateway(text) as running, client(running) as connected:
+            connected.machine.update_settings({INITIAL_WINDOW_SIZE: 2**26})
+            connected.machine.increment_flow_control_window(2**26)
+            connected.flush()
+            stream = connect(connected)
+            inner, _ = accept(listening)
+            with inner:
+                while not connected.answers[stream].status:
+                    assert connected.step()
+                large = connected.send("/large")
+                # All that can be on its way is; what is behind has no room.
+                assert 0 < waiting(connected) < len(body)
+                inner.shutdown(socket.SHUT_WR)
+                time.sleep(0.3)
+                answers = connected.answers
+                while not (answers[stream].ended and answers[large].ended):
+                    assert connected.step()
+                connected.upload(stream, b"the other way goes on")
+                assert inner.recv(100) == b"the other way goes on"

@@ -25,6 +25,8 @@ pub(crate) struct Stream {
     owed: Cell<Option<u64>>,
     /// The response has ended.
     has_ended: Cell<bool>,
+    /// Nothing more will be sent, which the client could not be told yet.
+    is_ending: Cell<bool>,
     /// What the client is told if the response does not end.
     code: Cell<ErrorCode>,
 }
@@ -38,6 +40,7 @@ impl Stream {
             is_head,
             owed: Cell::new(None),
             has_ended: Cell::new(false),
+            is_ending: Cell::new(false),
             code: Cell::new(ErrorCode::INTERNAL_ERROR),
         }
     }
@@ -124,6 +127,9 @@ impl Stream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_ending.get() {
+            self.end();
+        }
         let count = self.shared.with(self.id, |slot| {
             let count = slot.inbox.len().min(buffer.len());
             if let (Some(to), Some(from)) = (buffer.get_mut(..count), slot.inbox.get(..count)) {
@@ -150,12 +156,12 @@ impl Stream {
         self.code.set(ErrorCode::CONNECT_ERROR);
     }
 
-    /// Ends what is sent, at the latest once there is room.
+    /// Ends what is sent; without room for that, with the first [`Self::poll_read`] when there is.
     pub(crate) fn end(&self) {
         let ended = self.shared.machine().send_data(self.id, b"", true);
-        if ended.is_ok_and(|taken| taken.ended) {
-            self.has_ended.set(true);
-        }
+        let is_told = ended.is_ok_and(|taken| taken.ended);
+        self.has_ended.set(is_told);
+        self.is_ending.set(!is_told);
         self.wrote();
     }
 
