@@ -188,13 +188,12 @@ def test_many_tunnels_share_a_connection() -> None:
 
 def waiting(connected: Client) -> int:
     """Bytes that have come and nobody has read, once no more come."""
-    before = -1
-    while (
-        count := struct.unpack("i", fcntl.ioctl(connected.socket, termios.FIONREAD, b"\0" * 4))[0]
-    ) != before:
+    before, count = -2, -1
+    while count != before:
         before = count
         time.sleep(0.3)
-    return count
+        (count,) = struct.unpack("i", fcntl.ioctl(connected.socket, termios.FIONREAD, b"\0" * 4))
+    return before
 
 
 def test_an_end_is_told_also_when_there_was_no_room_for_it() -> None:
