@@ -37,6 +37,7 @@ def environment(folder: Path, package: Path | None = None) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": path,
         "TIDEGATE_RUNTIME_DIR": str(folder / "run"),
+        "TIDEGATE_STATE_DIR": str(folder / "state"),
         # The interpreter and the test's folder may be closed to others.
         "TIDEGATE_USER": "root" if os.geteuid() == 0 else "",
     }

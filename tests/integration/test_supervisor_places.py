@@ -7,6 +7,8 @@ import pwd
 import re
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import tidegate
-from tests.integration.supervised import Supervised, supervised, wait_gone
+from tests.integration.supervised import DEADLINE, Supervised, supervised, wait_gone
 from tests.ports import free_port
 
 ONE = """
@@ -208,6 +210,34 @@ def test_started_as_root_it_gives_its_rights_up(open_folder: Path) -> None:
         os.kill(node, signal.SIGKILL)
         gateway.wait_event("node started")
         assert gateway.get() == "two"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_root_that_gave_its_rights_up_and_root_have_one_authority(
+    open_folder: Path,
+) -> None:
+    if not is_readable_by_all(Path(sys._base_executable)):  # type: ignore[attr-defined]
+        pytest.skip("the interpreter can be read by root only")
+    secured = ONE.replace("port: PORT", "port: PORT, tls: dev")
+
+    def is_believed(authority: str) -> bool:
+        trusting = ssl.create_default_context(cafile=authority)
+        with (
+            socket.create_connection(("127.0.0.1", gateway.port), timeout=DEADLINE) as plain,
+            trusting.wrap_socket(plain, server_hostname="localhost") as client,
+        ):
+            return client.version() == "TLSv1.3"
+
+    packages = copied_packages(open_folder)
+    with supervised(open_folder, secured, "--user", "nobody", packages=packages) as gateway:
+        told = json.loads(gateway.run("dev-cert", "--json").stdout)
+        assert not told["is_authority_new"] and is_believed(told["authority"])
+        added = json.loads(gateway.run("dev-cert", "--json", "shop.test").stdout)
+        assert added["is_new"] and added["authority"] == told["authority"]
+        kept = open_folder / "state-development"
+        assert {path.stat().st_uid for path in [kept, *kept.iterdir()]} == {pwd.getpwnam("nobody").pw_uid}
+        assert gateway.run("reload").returncode == 0
+        assert is_believed(told["authority"])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tidegate.issuing.store import state_folder
+
 ALWAYS: Final = ("localhost", "127.0.0.1", "::1")
 """What every certificate is for."""
 DAY: Final = 86_400
@@ -55,10 +57,13 @@ class Made:
 def folder() -> Path:
     """Where authority and certificate are kept.
 
-    `$TIDEGATE_DEV_CERT_DIR`, else `tidegate/development` in `$XDG_DATA_HOME` (`~/.local/share`).
+    `$TIDEGATE_DEV_CERT_DIR`, else `tidegate/development` in `$XDG_DATA_HOME` (`~/.local/share`). For root
+    it is `/var/lib/tidegate-development`: what root starts gives its rights up, and sees no home.
     """
     if os.environ.get(VARIABLE):
         return Path(os.environ[VARIABLE]).absolute()
+    if os.geteuid() == 0:
+        return state_folder().with_name(f"{state_folder().name}-development")
     # The XDG Base Directory Specification: a relative path is to be ignored.
     data = Path(os.environ.get("XDG_DATA_HOME", ""))
     base = data if data.is_absolute() else Path.home() / ".local" / "share"
@@ -89,13 +94,41 @@ def ensure(names: Iterable[str] = (), where: Path | None = None, now: float | No
     """
     where = where or folder()
     try:
-        with _held(where):
+        with _as_owner(where), _held(where):
             return _Workshop(where, int(time.time() if now is None else now)).ensure(tuple(names))
     except OSError as error:
         raise DevelopmentError(
             f"{error.filename or where}: {(error.strerror or str(error)).lower()}; "
             f"certificates for development are kept there, or where {VARIABLE} says"
         ) from error
+
+
+def give(where: Path, user: int, group: int) -> None:
+    """Gives the folder, and what is in it, to whom an instance that root starts becomes.
+
+    Raises:
+        OSError: It can not be made, or not be given.
+    """
+    where.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in (*where.iterdir(), where):
+        os.chown(path, user, group, follow_symlinks=False)
+
+
+@contextmanager
+def _as_owner(where: Path) -> Iterator[None]:
+    """Root works as whom the folder belongs to, who could otherwise have root write through links of theirs."""
+    owner = where.stat() if os.geteuid() == 0 and where.is_dir() else None
+    if owner is None or owner.st_uid == 0:
+        yield
+        return
+    group = os.getegid()
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tidegate.events import Events
@@ -109,10 +110,20 @@ class Control:
         if self._identity is None:
             return {}
         own = {
-            development.VARIABLE: str(self._instance.directory / "development"),
+            development.VARIABLE: str(self._development(self._identity)),
             store.VARIABLE: str(store.SYSTEM),
         }
         return {name: os.environ.get(name) or value for name, value in own.items()}
+
+    def _development(self, identity: Identity) -> Path:
+        """Where certificates for development are: where root's commands look, if that can be written."""
+        where = development.folder()
+        try:
+            if not os.environ.get(development.VARIABLE):
+                development.give(where, identity.uid, identity.gid)
+        except OSError:
+            return self._instance.directory / "development"
+        return where
 
     def tell(self, kind: str, **fields: Any) -> None:
         """Sends a message that asks for no answer; lost when control is not there."""
