@@ -263,7 +263,7 @@ class Running(Handle):
     def addresses(self) -> dict[str, str]:
         """Where each listener is reached from this machine: `http://HOST:PORT`, `https:...`, `unix:/path`."""
         return {
-            name: _reached(listener.protocol, listener.address, listener.port)
+            name: _reached(listener.scheme, listener.address, listener.port)
             for name, listener in self._gateway.listeners.items()
         }
 

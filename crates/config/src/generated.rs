@@ -106,7 +106,8 @@ pub struct Listener {
     /// The port, from 1; 0, which is the default, with a Unix socket.
     pub port: u16,
     /// What is spoken; `https` where there is `tls`. `tcp` passes on what comes, out of its TLS
-    /// where there is `tls`; `tls` passes TLS on, by the host that the client asks for.
+    /// where there is `tls`; `tls` passes TLS on, by the host that the client asks for; `mixed` is
+    /// all of these, told apart by a connection's first bytes.
     pub protocol: ListenerProtocol,
     /// How TLS is spoken.
     pub tls: Option<ListenerTls>,
@@ -145,6 +146,7 @@ pub enum ListenerProtocol {
     Https,
     Tcp,
     Tls,
+    Mixed,
 }
 
 /// How a listener speaks TLS. The first certificate is for clients that name no host.
@@ -158,6 +160,9 @@ pub struct ListenerTls {
     /// TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, or with `modern` TLS 1.3
     /// alone.
     pub policy: TlsPolicy,
+    /// With `protocol: tcp`, the protocols to choose from by ALPN, the best first; a client that
+    /// offers some, and none of these, is refused. Without any, none is chosen.
+    pub alpn: Vec<String>,
     /// Which certificates clients show; one entry for all, or several by `hosts`.
     pub client_certificates: Vec<ClientCertificates>,
     /// What every response tells browsers of using HTTPS alone; it replaces what endpoints say of
@@ -308,6 +313,9 @@ pub struct ListenerLimits {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerTimeouts {
+    /// With `protocol: mixed`, how long the first bytes are waited for that tell what is spoken;
+    /// then the connection is one of TCP, whose server may be the one who speaks first.
+    pub first_bytes: Millis,
     /// From a connection's begin to the end of its TLS handshake; then it is closed.
     pub handshake: Millis,
     /// From a request's first byte to the end of its header; then a 408.
@@ -1090,6 +1098,8 @@ pub struct L4Route {
     pub to: Vec<WeightedBackend>,
     /// How long its connections may take.
     pub timeouts: L4Timeouts,
+    /// What it carries.
+    pub carries: Carried,
     /// Hosts, one of which the client must ask for (SNI), `*.` for any labels in front; none asks
     /// for none.
     pub hosts: Vec<String>,
@@ -1103,9 +1113,12 @@ pub struct L4Match {
     pub clients: Vec<String>,
     /// Networks, one of which must hold the address of this machine that the client dialled.
     pub local_addresses: Vec<String>,
-    /// Protocols, one of which the client must offer to speak inside of TLS (`acme-tls/1`); with
-    /// `type: tls` alone.
+    /// Protocols inside of TLS: with `type: tls` the client must offer one of them (`acme-tls/1`),
+    /// with `type: tcp` one must have been chosen of the listener's `tls.alpn`.
     pub alpn: Vec<String>,
+    /// What the client's first bytes must be, one of these (`SSH-`, `hex:0300`); on a listener with
+    /// `protocol: mixed`, with `type: tcp`.
+    pub begins: Vec<String>,
 }
 
 /// How long connections may take.
@@ -1116,6 +1129,14 @@ pub struct L4Timeouts {
     pub idle: Millis,
     /// How long a connection may live; without it as long as both sides want.
     pub life: Option<Millis>,
+}
+
+/// What a route of layer 4 carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Carried {
+    Tcp,
+    Tls,
 }
 
 /// A policy, function or ASGI application that runs in function workers.

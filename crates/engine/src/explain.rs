@@ -110,8 +110,8 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
         .listeners
         .get(index)
         .ok_or("the configuration has no listeners")?;
-    if listener.is_l4() {
-        return Ok(l4::explain(snapshot, listener, question, now));
+    if let Some(told) = l4::explain(snapshot, listener, question, now)? {
+        return Ok(told);
     }
     if question.url.starts_with("tcp://") || question.url.starts_with("tls://") {
         let name = &listener.name;

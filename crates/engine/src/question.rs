@@ -21,6 +21,9 @@ pub(crate) struct Question {
     /// The address that is dialled; the listener's when left out, and 127.0.0.1 where it is at all.
     #[serde(default)]
     pub(crate) local_address: Option<IpAddr>,
+    /// What the client says first, as `begins` of a match has it; nothing when left out.
+    #[serde(default)]
+    pub(crate) begins: Option<String>,
     /// The listener's name; the first when left out, for `https://` the first that speaks TLS.
     #[serde(default)]
     pub(crate) listener: Option<String>,

@@ -32,7 +32,7 @@ fn listener() -> Value {
                       "body_size": 1000, "streams": 100, "connections": 10, "connections_per_address": 10,
                       "connection_rate": null, "connection_burst": 1},
            "clients": {"allow": [], "deny": []},
-           "timeouts": {"handshake": 1000, "header": 1000, "body_stall": 1000, "body_rate": 240, "send_stall": 1000,
+           "timeouts": {"first_bytes": 1000, "handshake": 1000, "header": 1000, "body_stall": 1000, "body_rate": 240, "send_stall": 1000,
                         "idle": 1000}})
 }
 

@@ -116,6 +116,12 @@ impl Stream {
         session.server_name().map(str::to_owned)
     }
 
+    /// The protocol that was chosen by ALPN.
+    pub fn protocol(&self) -> Option<Vec<u8>> {
+        let session = self.tls.as_ref()?.session.borrow();
+        session.protocol().map(<[u8]>::to_vec)
+    }
+
     /// Waits until the handshake is over, well or not; at once without TLS.
     pub fn poll_handshake(
         &self,

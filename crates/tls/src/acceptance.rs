@@ -11,25 +11,25 @@ use std::sync::Arc;
 pub(crate) const HTTP2: &[u8] = b"h2";
 
 /// What is spoken inside of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Protocols {
     /// HTTP/2 with whoever offers it, else HTTP/1.
     Http2,
     /// HTTP/1 alone.
     Http1,
-    /// Whatever the client would speak.
-    Any,
+    /// One of these, by the names of ALPN, the best first; without any whatever the client would speak.
+    Other(Vec<Vec<u8>>),
 }
 
 impl Protocols {
     /// By the names of ALPN, the best first; none where all will do.
-    fn names(self) -> &'static [&'static [u8]] {
-        const ALL: &[&[u8]] = &[HTTP2, b"http/1.1", b"http/1.0"];
-        match self {
-            Self::Http2 => ALL,
+    fn names(&self) -> Vec<Vec<u8>> {
+        let http: &[&[u8]] = match self {
+            Self::Http2 => &[HTTP2, b"http/1.1", b"http/1.0"],
             Self::Http1 => &[b"http/1.1", b"http/1.0"],
-            Self::Any => &[],
-        }
+            Self::Other(names) => return names.clone(),
+        };
+        http.iter().map(|each| each.to_vec()).collect()
     }
 }
 
@@ -151,8 +151,7 @@ impl Acceptance {
                 None => builder.with_no_client_auth(),
             };
             let mut config = builder.with_cert_resolver(resolver.clone());
-            let spoken = terms.protocols.names().iter();
-            config.alpn_protocols = spoken.map(|each| each.to_vec()).collect();
+            config.alpn_protocols = terms.protocols.names();
             config.ticketer = tickets.0;
             // A ticket is kept by the client: nothing of a session is kept here.
             config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -255,6 +255,14 @@ impl Session {
         }
     }
 
+    /// The protocol that was chosen by ALPN.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        match &self.state {
+            State::Greeting(_) => None,
+            State::Open(connection) => connection.alpn_protocol(),
+        }
+    }
+
     /// Takes what the socket brought during the handshake, nothing at its end. An alert for a
     /// client that is refused goes to `out`.
     ///

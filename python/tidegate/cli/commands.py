@@ -146,6 +146,12 @@ def explain(
         str | None,
         typer.Option(help="The IP address it was sent to; the listener's without it, or 127.0.0.1."),
     ] = None,
+    begins: Annotated[
+        str | None,
+        typer.Option(
+            help="With tcp://, what the client says first (`SSH-2.0`, `hex:0300`); nothing without it."
+        ),
+    ] = None,
     runtime_directory: Runtime = None,
     as_json: Json = False,
 ) -> None:
@@ -160,7 +166,7 @@ def explain(
     if url is None:
         example = method if "/" in method else "http://localhost:8080/"
         raise typer.BadParameter(f"write a method and a URL, as in `tidegate explain GET {example}`")
-    question = Question(method, url, tuple(header or ()), client, listener, local_address)
+    question = Question(method, url, tuple(header or ()), client, listener, local_address, begins)
     explain(question, files=file, live=live, name=name, base=runtime_directory, as_json=as_json)
 
 

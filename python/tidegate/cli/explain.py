@@ -35,6 +35,7 @@ class Question:
     client: str | None = None
     listener: str | None = None
     local_address: str | None = None
+    begins: str | None = None
 
     def request(
         self, ports: dict[str, int], secured: Collection[str], raw: Collection[str] = ()
@@ -72,6 +73,8 @@ class Question:
             request["client"] = self.client
         if self.local_address is not None:
             request["local_address"] = self.local_address
+        if self.begins is not None:
+            request["begins"] = self.begins
         return request
 
 

@@ -91,9 +91,7 @@ def _listeners(draft: Draft) -> Iterator[Mistake]:
             continue
         if listener.redirect is not None:
             secured = [
-                each.port
-                for each in draft.listeners.values()
-                if each is not None and each.protocol == "https"
+                each.port for each in draft.listeners.values() if each is not None and each.is_secured_http
             ]
             try:
                 if None not in draft.listeners.values():

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from tidegate.config.backend import Backend
 from tidegate.config.draft import Draft, Mistake, Path
 from tidegate.config.l4 import TcpRoute
+from tidegate.config.listener import Listener
 from tidegate.config.route import Route
 
 
@@ -26,7 +27,13 @@ def connections(draft: Draft) -> Iterator[Mistake]:
             served.update(route.listeners)
             yield from _backends(draft, number, route)
     for name, listener in draft.listeners.items():
-        if listener is not None and listener.is_l4 and name not in served:
+        if listener is not None and listener.protocol == "mixed" and name not in served:
+            yield (
+                ("listeners", name),
+                "only requests are taken on it; write `protocol: http`, with `tls` `https`, or a route with "
+                f"`{{ type: tcp, listeners: {name}, to: ... }}` or `type: tls`",
+            )
+        elif listener is not None and listener.is_l4 and name not in served:
             yield (
                 ("listeners", name),
                 f"no route takes its connections; write `{{ type: {listener.protocol}, "
@@ -40,18 +47,40 @@ def _listeners(draft: Draft, number: int, route: object) -> Iterator[Mistake]:
         if listener is None or ("listeners", name) in draft.mended:
             continue
         path: Path = ("routes", number, "listeners", position)
-        if listener.is_l4 and not isinstance(route, TcpRoute):
-            yield (
-                path,
-                f"`{name}` takes connections without requests (`protocol: {listener.protocol}`); "
-                f"write `type: {listener.protocol}` on the route, or name a listener with `protocol: http`",
-            )
-        elif isinstance(route, TcpRoute) and listener.protocol != route.type:
+        if not isinstance(route, TcpRoute):
+            if listener.is_l4:
+                yield path, _no_requests(name, listener)
+        elif listener.protocol not in (route.type, "mixed"):
             yield (
                 path,
                 f"`{name}` has `protocol: {listener.protocol}`, and this route is for `{route.type}`; "
                 f"write `protocol: {route.type}` on the listener, or another `type`",
             )
+        elif route.match.begins and listener.protocol != "mixed":
+            yield (
+                (*path[:2], "match", "begins"),
+                f"first bytes are looked at by listeners with `protocol: mixed`, and `{name}` is none; write "
+                "that, or leave `begins` out",
+            )
+        elif route.type == "tcp" and (unknown := _unannounced(route, listener)):
+            yield (
+                (*path[:2], "match", "alpn"),
+                f"`{name}` does not choose `{unknown}`; write `tls: {{ alpn: [{unknown}] }}` on the listener, "
+                "or `type: tls` on the route and `protocol: tls` on the listener",
+            )
+
+
+def _unannounced(route: TcpRoute, listener: Listener) -> str:
+    """A protocol that the route is for and the listener does not choose, if there is one."""
+    chosen = listener.tls.alpn if listener.tls is not None else ()
+    return next((each for each in route.match.alpn if each not in chosen), "")
+
+
+def _no_requests(name: str, listener: Listener) -> str:
+    return (
+        f"`{name}` takes connections without requests (`protocol: {listener.protocol}`); "
+        f"write `type: {listener.protocol}` on the route, or name a listener with `protocol: http`"
+    )
 
 
 def _backends(draft: Draft, number: int, route: TcpRoute) -> Iterator[Mistake]:

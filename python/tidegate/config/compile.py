@@ -301,7 +301,7 @@ class _Compilation:
         value |= {"policies": policies, "named_only": path == ADMIN_PATH}
         if listener.redirect is not None:
             others = self.gateway.listeners.values()
-            secured = (each.port for each in others if each.protocol == "https")
+            secured = (each.port for each in others if each.is_secured_http)
             value["redirect"]["port"] = listener.redirect.port_among(secured)
         if listener.tls is not None:
             texts = self._texts(listener.tls, (*path, "tls"))
@@ -391,7 +391,7 @@ class _Compilation:
             path = ("routes", number)
             if not isinstance(route, Route):
                 connections.append(route_name(route))
-                value = {"hosts": [], **self._value(route)}
+                value = {"hosts": [], "carries": route.type, **self._value(route)}
                 self._add("l4_route", connections[-1], value, path, route)
                 self._url_backends(route, path)
                 continue

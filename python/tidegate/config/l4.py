@@ -18,11 +18,12 @@ from tidegate.config.types import (
     BackendRef,
     ControlOnly,
     Duration,
+    FirstBytes,
     HostPattern,
     ListenerRef,
     Network,
+    ProtocolName,
     RouteName,
-    Text,
     Weight,
 )
 
@@ -37,9 +38,14 @@ class L4Match(Model):
     local_addresses: Annotated[list[Network], Reads(one_or_more, "item")] = Field(default_factory=list)
     """Networks, one of which must hold the address of this machine that the client dialled."""
 
-    alpn: Annotated[list[Text], Reads(one_or_more, "item")] = Field(default_factory=list)
-    """Protocols, one of which the client must offer to speak inside of TLS (`acme-tls/1`); with `type: tls`
-    alone."""
+    alpn: Annotated[list[ProtocolName], Reads(one_or_more, "item")] = Field(default_factory=list)
+    """Protocols inside of TLS: with `type: tls` the client must offer one of them (`acme-tls/1`), with
+    `type: tcp` one must have been chosen of the listener's `tls.alpn`."""
+    begins: Annotated[list[FirstBytes], Field(max_length=64), Reads(one_or_more, "item")] = Field(
+        default_factory=list
+    )
+    """What the client's first bytes must be, one of these (`SSH-`, `hex:0300`); on a listener with
+    `protocol: mixed`, with `type: tcp`."""
 
     elsewhere: ClassVar[dict[str, str]] = {
         "client": "write `clients`",
@@ -99,7 +105,7 @@ class TcpRoute(Model):
     name: Annotated[RouteName | None, ControlOnly()] = None
     """Its name in logs and metrics; without one it is named from listeners and match."""
     type: Annotated[Literal["tcp"], ControlOnly()] = "tcp"
-    """What it carries: connections of a listener with `protocol: tcp`."""
+    """What it carries: connections of a listener with `protocol: tcp` or `mixed`."""
     listeners: Annotated[list[ListenerRef], Field(min_length=1), Reads(one_or_more, "item")]
     """The listeners it serves."""
     match: L4Match = L4Match()
@@ -132,10 +138,9 @@ class TcpRoute(Model):
         return backends
 
     @model_validator(mode="after")
-    def _reads_no_hello(self) -> TcpRoute:
-        if self.match.alpn and type(self).tag == "tcp":
-            says = "`alpn` is what TLS clients ask for; write `type: tls` and a listener with `protocol: tls`"
-            raise refuse(says, "rule")
+    def _begins_in_the_clear(self) -> TcpRoute:
+        if self.match.begins and self.type != "tcp":
+            raise refuse("`begins` is for `type: tcp`; leave it out, or write that", "rule")
         return self
 
 
@@ -145,7 +150,7 @@ class TlsRoute(TcpRoute):
     tag: ClassVar[str | None] = "tls"
 
     type: Annotated[Literal["tls"], ControlOnly()] = "tls"  # type: ignore[assignment]
-    """What it carries: connections of a listener with `protocol: tls`."""
+    """What it carries: connections of a listener with `protocol: tls` or `mixed`."""
     hosts: Annotated[list[HostPattern], Reads(one_or_more, "item")] = Field(default_factory=list)
     """Hosts, one of which the client must ask for (SNI), `*.` for any labels in front; with or without one if
     left out."""

@@ -21,7 +21,7 @@ _NOT_YET_PROTOCOLS = frozenset({"http3", "udp", "dns", "forward", "quic"})
 _HTTP2 = "write `protocol: http` and `http2: true`; with `tls` HTTP/2 is on by itself"
 
 ListenerProtocol = Annotated[
-    Literal["http", "https", "tcp", "tls"],
+    Literal["http", "https", "tcp", "tls", "mixed"],
     Choice(
         "ListenerProtocol",
         not_yet=_NOT_YET_PROTOCOLS,
@@ -92,6 +92,9 @@ class ProxyProtocol(Model):
 class ListenerTimeouts(Model):
     """How long a client is waited for."""
 
+    first_bytes: Duration = Duration("3s")
+    """With `protocol: mixed`, how long the first bytes are waited for that tell what is spoken; then the
+    connection is one of TCP, whose server may be the one who speaks first."""
     handshake: Duration = Duration("10s")
     """From a connection's begin to the end of its TLS handshake; then it is closed."""
     header: Duration = Duration("10s")
@@ -115,7 +118,8 @@ class Listener(Model):
     """The port, from 1; 0, which is the default, with a Unix socket."""
     protocol: ListenerProtocol = "http"
     """What is spoken; `https` where there is `tls`. `tcp` passes on what comes, out of its TLS where there is
-    `tls`; `tls` passes TLS on, by the host that the client asks for."""
+    `tls`; `tls` passes TLS on, by the host that the client asks for; `mixed` is all of these, told apart by
+    a connection's first bytes."""
     tls: ListenerTls | None = None
     """How TLS is spoken."""
     redirect: ListenerRedirect | None = None
@@ -181,6 +185,11 @@ class Listener(Model):
         if self.protocol == "tls" and self.tls is not None:
             says = "`protocol: tls` passes TLS on unread; leave `tls` out, or write `protocol: tcp`"
             raise refuse(says, "rule")
+        if self.tls is not None and self.tls.alpn and self.protocol != "tcp":
+            says = "`alpn` is for other protocols than HTTP, which announces its own; leave it out"
+            raise refuse(f"{says}, or write `protocol: tcp`", "rule")
+        if self.protocol != "mixed" and "first_bytes" in self.timeouts.model_fields_set:
+            raise refuse("`timeouts.first_bytes` is for `protocol: mixed`; leave it out", "rule")
         if self.is_l4 and self.tls is not None and self.tls.hsts is not None:
             raise refuse("`hsts` is for HTTP; leave it out with `protocol: tcp`", "rule")
         # Nobody looks later which host is meant: a client would name the one that asks for less.
@@ -197,6 +206,18 @@ class Listener(Model):
     def is_l4(self) -> bool:
         """Whether it takes connections as they are, and knows of no requests."""
         return self.protocol in ("tcp", "tls")
+
+    @property
+    def scheme(self) -> str:
+        """What an address of it begins with: `http`, `https`, `tcp` or `tls`."""
+        if self.protocol == "mixed":
+            return "http" if self.tls is None else "https"
+        return self.protocol
+
+    @property
+    def is_secured_http(self) -> bool:
+        """Whether it takes requests inside of TLS."""
+        return self.tls is not None and not self.is_l4
 
     @model_validator(mode="after")
     def _speaks_no_http(self) -> Listener:

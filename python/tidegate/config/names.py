@@ -15,6 +15,7 @@ _FIELD_VALUE = re.compile(
 )
 _HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}(?:/.*)?", re.ASCII)
 _HALF_URL = re.compile(r"(?:[a-z][a-z0-9+.-]*:|/)", re.ASCII)
+_BYTES = re.compile(r"(?:[0-9a-fA-F]{2}){1,32}", re.ASCII)
 STANDARD_METHODS: Final = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
 # As `PROTECTED`, `CONNECTION_FIELDS` and `Via` in crates/policies/src/edit.rs.
 _FRAMING_FIELDS = frozenset(
@@ -113,6 +114,36 @@ def token(text: str) -> str:
     """
     if not _TOKEN.fullmatch(text) or len(text) > 256:
         raise ValueError(f"`{text[:64]}` is no field name; use letters, digits and `-`")
+    return text
+
+
+def protocol_name(text: str) -> str:
+    """A protocol's name in ALPN (RFC 7301 §3.1), of printable characters.
+
+    Raises:
+        ValueError: Another character, empty, or too long.
+    """
+    if not 0 < len(text) < 256 or not all("!" <= each <= "~" for each in text):
+        raise ValueError(f"`{text[:64]}` is no protocol's name; write one as in `imap` or `acme-tls/1`")
+    return text
+
+
+def first_bytes(text: str) -> str:
+    """What a connection begins with: 1 to 32 printable characters of ASCII, or `hex:` and as many bytes.
+
+    Raises:
+        ValueError: Something else.
+    """
+    wrong = ValueError(
+        f"`{text[:64]}` is no start of a connection; write up to 32 printable characters (`SSH-`), or as "
+        "many bytes (`hex:0300`)"
+    )
+    if text.startswith("hex:"):
+        digits = text.removeprefix("hex:")
+        if not _BYTES.fullmatch(digits):
+            raise wrong
+    elif not 0 < len(text) <= 32 or not all(" " <= each <= "~" for each in text):
+        raise wrong
     return text
 
 

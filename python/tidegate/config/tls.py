@@ -12,10 +12,18 @@ from pydantic import Field, field_validator, model_validator
 from tidegate.config.base import Model, refuse
 from tidegate.config.clients import ClientCertificates, check_hosts, one_or_several
 from tidegate.config.data import file_text
-from tidegate.config.marks import Reads
+from tidegate.config.marks import Reads, one_or_more
 from tidegate.config.secret import Secret
 from tidegate.config.secure import Hsts
-from tidegate.config.types import Choice, ControlOnly, FileContent, Flag, HostPattern, SecretText
+from tidegate.config.types import (
+    Choice,
+    ControlOnly,
+    FileContent,
+    Flag,
+    HostPattern,
+    ProtocolName,
+    SecretText,
+)
 
 PEM: Final = "-----BEGIN"
 """What tells a text from the path of a file."""
@@ -130,6 +138,11 @@ class ListenerTls(Model):
     """What a client gets that asks for a name no certificate is for: the first one, or a refusal."""
     policy: TlsPolicy = "intermediate"
     """TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, or with `modern` TLS 1.3 alone."""
+    alpn: Annotated[list[ProtocolName], Field(max_length=32), Reads(one_or_more, "item")] = Field(
+        default_factory=list
+    )
+    """With `protocol: tcp`, the protocols to choose from by ALPN, the best first; a client that offers some,
+    and none of these, is refused. Without any, none is chosen."""
     client_certificates: Annotated[
         list[ClientCertificates], Field(max_length=1_000), Reads(one_or_several, ClientCertificates, "item")
     ] = Field(default_factory=list)

@@ -54,6 +54,10 @@ FilePath = Annotated[str, StringConstraints(strict=True, min_length=1, max_lengt
 Flag = Annotated[bool, Field(strict=True)]
 Weight = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 Text = Annotated[str, StringConstraints(strict=True, max_length=1 << 20)]
+ProtocolName = Annotated[str, Rule(names.protocol_name, "protocol's name in ALPN", r"^[!-~]{1,255}$")]
+"""A protocol inside of TLS: `imap`, `acme-tls/1` (RFC 7301)."""
+FirstBytes = Annotated[str, Rule(names.first_bytes, "start of a connection", r"^.+$")]
+"""What a connection begins with: printable characters of ASCII, or `hex:` and bytes (`hex:0300`)."""
 FileContent = Annotated[str, StringConstraints(strict=True, max_length=1 << 20)]
 """Text that is usually kept in a file of its own and written `${file:path}`."""
 
@@ -71,6 +75,7 @@ __all__ = [
     "FieldValue",
     "FileContent",
     "FilePath",
+    "FirstBytes",
     "Flag",
     "FunctionRef",
     "Handler",
@@ -85,6 +90,7 @@ __all__ = [
     "PathAndQuery",
     "PathText",
     "Port",
+    "ProtocolName",
     "QueryName",
     "Reference",
     "RouteName",

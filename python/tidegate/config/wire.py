@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,7 @@ from tidegate.config.secure import ListenerRedirect
 from tidegate.config.tls import Certificate, ListenerTls
 from tidegate.config.types import (
     ByteSize,
+    Choice,
     Duration,
     FieldName,
     FilePath,
@@ -139,11 +140,16 @@ class EndpointWire(Endpoint):
     """Who named it: `configuration`, `operator`, `registration`, or a kind of discovery."""
 
 
+Carried = Annotated[Literal["tcp", "tls"], Choice("Carried", doc="What a route of layer 4 carries.")]
+
+
 class L4RouteWire(TcpRoute):
     """Which connections go where."""
 
     rust_name: ClassVar[str] = "L4Route"
 
+    carries: Carried
+    """What it carries."""
     hosts: list[HostPattern]
     """Hosts, one of which the client must ask for (SNI), `*.` for any labels in front; none asks for none."""
 

@@ -52,7 +52,7 @@ class RunningGateway(Handle):
     def url(self) -> str:
         """`http://127.0.0.1:PORT` of the first listener, or `https://`, without a slash at its end."""
         first = next(iter(self._source.gateway.listeners.values()), None)
-        return f"{first.protocol if first is not None else 'http'}://{LOOPBACK}:{self.port}"
+        return f"{first.scheme if first is not None else 'http'}://{LOOPBACK}:{self.port}"
 
     def start(self) -> Self:
         """Starts the gateway; `with` does so.

@@ -200,7 +200,7 @@ routes:
         (
             "protocol: tcp",
             "type: tcp, listeners: l, match: { alpn: h2 }, to: 'tcp://a:1'",
-            "write `type: tls`",
+            "`type: tls` on the route",
         ),
         ("protocol: tcp", "type: tcp, listeners: l, hosts: a.test, to: 'tcp://a:1'", "write `type: tls`"),
     ],

@@ -49,6 +49,7 @@ _ELSEWHERE = {
     "Hsts": "tests/integration/tls/test_secure.py",
     "ListenerTls": "tests/integration/tls/test_certificates.py and test_terms.py",
     "Certificate": "tests/integration/tls/test_certificates.py",
+    "ListenerTimeouts.first_bytes": "tests/integration/l4/test_mixed.py",
     "ListenerTimeouts.handshake": "tests/integration/tls/test_listener.py",
     "Files": "tests/integration/files and test_files.py",
     "Route.try_files": "tests/integration/files/test_before_a_backend.py",

@@ -102,6 +102,13 @@ impl Wire {
         }
     }
 
+    /// Puts TLS on a connection of which nothing was read.
+    pub(crate) fn secure(&mut self) {
+        if let Self::Whole(stream) = self {
+            stream.secure();
+        }
+    }
+
     /// Whether what is read and written goes through TLS.
     #[inline]
     pub(crate) fn is_secured(&self) -> bool {

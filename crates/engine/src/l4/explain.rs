@@ -1,26 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::plan::Ends;
+use super::plan::{Ends, written_bytes};
 use crate::decide;
 use crate::question::Question;
 use crate::snapshot::{ListenerPlan, Snapshot};
 use crate::tell;
 use serde_json::{Value, json};
 use std::net::IpAddr;
+use tidegate_config::Carried;
 use tidegate_core::Moment;
 use tidegate_net::Hello;
 
-/// What becomes of a connection to `listener`, as [`crate::explain::explain`] tells it of requests.
+/// What becomes of a connection to `listener`; `None` where it is a request that counts.
+///
+/// # Errors
+/// A text when the question makes no sense here.
 pub(crate) fn explain(
     snapshot: &Snapshot,
     listener: &ListenerPlan,
     question: &Question,
     now: Moment,
-) -> Value {
+) -> Result<Option<Value>, String> {
+    let is = |scheme: &str| question.url.starts_with(scheme);
+    let is_mixed = listener.is_mixed() && (is("tcp://") || is("tls://") || is("https://"));
+    if !listener.is_l4() && !is_mixed {
+        return Ok(None);
+    }
+    let told = judge(snapshot, listener, question, now);
+    let is_found = told.get("outcome").is_some_and(|told| told != "not_found");
+    if is_found || listener.tls.is_none() || listener.is_l4() || is("tcp://") {
+        return Ok(Some(told));
+    }
+    match is("https://") {
+        true => Ok(None),
+        false => Err(format!(
+            "no route passes it on, and TLS ends at listener `{}`; write a method and `https://...`",
+            listener.name
+        )),
+    }
+}
+
+/// What becomes of a connection, as [`crate::explain::explain`] tells it of requests.
+fn judge(snapshot: &Snapshot, listener: &ListenerPlan, question: &Question, now: Moment) -> Value {
     let client = question.client.unwrap_or(IpAddr::from([127, 0, 0, 1]));
     let client = client.to_canonical();
     let local = question.local_address(&listener.config.address);
     // What a client would name: not an address.
-    let host = question.host().filter(|_| listener.is_passing());
+    let is_raw = question.url.starts_with("tcp://");
+    let carries = match listener.is_passing() || (listener.is_mixed() && !is_raw) {
+        true => Carried::Tls,
+        false => Carried::Tcp,
+    };
+    let host = question.host().filter(|_| carries == Carried::Tls);
     let name = host.filter(|host| host.parse::<IpAddr>().is_err());
     let name = name.map(str::to_ascii_lowercase);
     let mut told = json!({
@@ -33,6 +63,8 @@ pub(crate) fn explain(
         name: name.clone(),
         protocols: Vec::new(),
     };
+    let first = question.begins.as_deref().map(written_bytes);
+    let first = first.and_then(Result::ok).unwrap_or_default();
     let rest = if !listener.admission.admits(client) {
         let detail = "the client's address is not admitted";
         json!({"outcome": "reject", "kind": "connection_refused", "detail": detail})
@@ -41,8 +73,10 @@ pub(crate) fn explain(
             client,
             local: &|| local,
             hello: Some(&hello),
+            chosen: None,
+            first: &first,
         };
-        match snapshot.l4.find(&listener.name, &ends) {
+        match snapshot.l4.find(&listener.name, carries, &ends) {
             None => json!({"outcome": "not_found"}),
             Some(route) => reach(snapshot, route, client, now),
         }

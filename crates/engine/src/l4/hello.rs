@@ -56,7 +56,8 @@ pub(super) async fn read_hello(downstream: &mut Downstream) -> Option<Hello> {
     }
 }
 
-fn refuse(downstream: &mut Downstream, refusal: Refusal) {
+/// Counts and logs why there is no connection.
+pub(super) fn refuse(downstream: &mut Downstream, refusal: Refusal) {
     let thread = downstream.thread.clone();
     thread.buffers.give(std::mem::take(&mut downstream.buffer));
     thread.stats.count_refusal(refusal as usize);

@@ -3,6 +3,7 @@
 use super::flow::{Account, Flow};
 use super::hello::{read_hello, say_unknown_name};
 use super::plan::Ends;
+use super::serve::Says;
 use crate::decide;
 use crate::downstream::{Downstream, Record, Shaken};
 use crate::snapshot::BackendPlan;
@@ -11,7 +12,9 @@ use crate::upstream::{Lost, MAX_CONNECTS, Place, Wait};
 use smallvec::SmallVec;
 use std::future::poll_fn;
 use std::sync::Arc;
+use tidegate_config::Carried;
 use tidegate_core::ErrorKind;
+use tidegate_net::Stream;
 use tidegate_telemetry::LogEntry;
 use tidegate_tls::Inside;
 
@@ -20,16 +23,17 @@ type Failed = (ErrorKind, &'static str);
 
 /// Finds the connection's route and gets it to an endpoint; `None` when it came to nothing, which the
 /// log has been told, and the client by a reset.
-pub(super) async fn open(mut downstream: Box<Downstream>) -> Option<Box<Flow>> {
+pub(super) async fn open(mut downstream: Box<Downstream>, says: Says) -> Option<Box<Flow>> {
     let thread = downstream.thread.clone();
     let started = thread.moment();
-    let hello = match downstream.listener.is_passing() {
-        true => Some(read_hello(&mut downstream).await?),
-        false => {
+    let (hello, first) = match says {
+        Says::Hello => (Some(read_hello(&mut downstream).await?), Vec::new()),
+        Says::Anything(first) => {
             shake(&mut downstream).await?;
-            None
+            (None, first)
         }
     };
+    let chosen = downstream.stream.whole().and_then(Stream::protocol);
     let current = thread.current();
     let client = downstream.peer.address();
     let mut account = Account::new(&downstream, started, current.snapshot.number);
@@ -39,8 +43,18 @@ pub(super) async fn open(mut downstream: Box<Downstream>) -> Option<Box<Flow>> {
         client,
         local: &local,
         hello: hello.as_ref(),
+        chosen: chosen.as_deref(),
+        first: &first,
     };
-    let Some(route) = current.snapshot.l4.find(&downstream.listener.name, &ends) else {
+    let carries = match hello {
+        Some(_) => Carried::Tls,
+        None => Carried::Tcp,
+    };
+    let Some(route) = current
+        .snapshot
+        .l4
+        .find(&downstream.listener.name, carries, &ends)
+    else {
         let why = "no route takes the connection";
         if hello.is_some() {
             say_unknown_name(&downstream);

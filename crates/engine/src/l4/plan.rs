@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use tidegate_config::{L4Route, L4Timeouts};
+use tidegate_config::{Carried, L4Route, L4Timeouts};
 use tidegate_net::Hello;
 use tidegate_telemetry::SharedL4Stats;
 
@@ -12,7 +12,10 @@ use tidegate_telemetry::SharedL4Stats;
 pub(crate) struct L4RoutePlan {
     pub(crate) name: Arc<str>,
     pub(crate) listeners: Vec<String>,
+    carries: Carried,
     hosts: Vec<String>,
+    /// What its connections begin with, one of these.
+    begins: Vec<Vec<u8>>,
     alpn: Vec<String>,
     clients: Vec<IpNet>,
     local_addresses: Vec<IpNet>,
@@ -37,7 +40,14 @@ impl L4RoutePlan {
         let backends: Vec<_> = backends.collect();
         Ok(Self {
             name: name.into(),
+            carries: config.carries,
             hosts: config.hosts,
+            begins: config
+                .matches
+                .begins
+                .iter()
+                .map(|text| written_bytes(text))
+                .collect::<Result<_, _>>()?,
             alpn: config.matches.alpn,
             clients: networks(&config.matches.clients)?,
             local_addresses: networks(&config.matches.local_addresses)?,
@@ -50,8 +60,10 @@ impl L4RoutePlan {
     }
 
     /// How precise it is: of two that fit, the more precise one takes the connection.
-    fn precision(&self) -> (bool, bool, bool) {
+    fn precision(&self) -> (usize, bool, bool, bool) {
+        let longest = self.begins.iter().map(Vec::len).max();
         (
+            longest.unwrap_or_default(),
             !self.alpn.is_empty(),
             !self.clients.is_empty(),
             !self.local_addresses.is_empty(),
@@ -64,9 +76,12 @@ impl L4RoutePlan {
         };
         let asks = |protocol: &String| {
             let mut asked = ends.hello.iter().flat_map(|hello| &hello.protocols);
-            asked.any(|asked| asked == protocol.as_bytes())
+            ends.chosen == Some(protocol.as_bytes())
+                || asked.any(|asked| asked == protocol.as_bytes())
         };
-        (self.alpn.is_empty() || self.alpn.iter().any(asks))
+        let begins = |with: &Vec<u8>| ends.first.starts_with(with);
+        (self.begins.is_empty() || self.begins.iter().any(begins))
+            && (self.alpn.is_empty() || self.alpn.iter().any(asks))
             && (self.clients.is_empty() || holds(&self.clients, ends.client))
             && (self.local_addresses.is_empty()
                 || (ends.local)().is_some_and(|local| holds(&self.local_addresses, local)))
@@ -81,11 +96,32 @@ pub(crate) struct Ends<'a> {
     pub(crate) local: &'a dyn Fn() -> Option<IpAddr>,
     /// What a TLS client asked for, where that was read.
     pub(crate) hello: Option<&'a Hello>,
+    /// The protocol that was chosen inside of TLS that ends here.
+    pub(crate) chosen: Option<&'a [u8]>,
+    /// Its first bytes, where these were looked at.
+    pub(crate) first: &'a [u8],
+}
+
+/// Reads what the configuration says a connection begins with: text, or bytes behind `hex:`.
+///
+/// # Errors
+/// Digits that are none.
+pub(crate) fn written_bytes(text: &str) -> Result<Vec<u8>, String> {
+    let Some(digits) = text.strip_prefix("hex:") else {
+        return Ok(text.as_bytes().to_vec());
+    };
+    let pairs = (0..digits.len()).step_by(2);
+    let bytes = pairs.map(|at| {
+        let pair = digits.get(at..at + 2)?;
+        u8::from_str_radix(pair, 16).ok()
+    });
+    let bytes: Option<Vec<u8>> = bytes.collect();
+    bytes.ok_or_else(|| format!("`{text}` are no bytes"))
 }
 
 type Routes = Vec<Arc<L4RoutePlan>>;
 
-/// The routes of one listener.
+/// Routes that carry the same, on one listener.
 #[derive(Default)]
 struct ByHost {
     exact: HashMap<String, Routes>,
@@ -99,6 +135,10 @@ impl ByHost {
     fn lists(&mut self) -> impl Iterator<Item = &mut Routes> {
         let hosts = self.exact.values_mut().chain(self.below.values_mut());
         hosts.chain(std::iter::once(&mut self.any))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.below.is_empty() && self.any.is_empty()
     }
 
     fn add(&mut self, route: &Arc<L4RoutePlan>) {
@@ -131,18 +171,39 @@ impl ByHost {
 pub(crate) struct L4Table {
     /// In the order of the file.
     pub(crate) routes: Routes,
-    by_listener: HashMap<String, ByHost>,
+    by_listener: HashMap<String, OnListener>,
+}
+
+/// The routes of one listener, by what they carry.
+#[derive(Default)]
+struct OnListener {
+    tcp: ByHost,
+    tls: ByHost,
+}
+
+impl OnListener {
+    fn of(&self, carries: Carried) -> &ByHost {
+        match carries {
+            Carried::Tcp => &self.tcp,
+            Carried::Tls => &self.tls,
+        }
+    }
 }
 
 impl L4Table {
     pub(crate) fn new(routes: Routes) -> Self {
-        let mut by_listener: HashMap<String, ByHost> = HashMap::new();
+        let mut by_listener: HashMap<String, OnListener> = HashMap::new();
         for route in &routes {
             for listener in &route.listeners {
-                by_listener.entry(listener.clone()).or_default().add(route);
+                let on = by_listener.entry(listener.clone()).or_default();
+                match route.carries {
+                    Carried::Tcp => on.tcp.add(route),
+                    Carried::Tls => on.tls.add(route),
+                }
             }
         }
-        for list in by_listener.values_mut().flat_map(ByHost::lists) {
+        let kinds = by_listener.values_mut();
+        for list in kinds.flat_map(|on| on.tcp.lists().chain(on.tls.lists())) {
             // Stable: among equals the first in the file wins.
             list.sort_by_key(|route| std::cmp::Reverse(route.precision()));
         }
@@ -153,7 +214,25 @@ impl L4Table {
     }
 
     /// The route that takes a connection.
-    pub(crate) fn find(&self, listener: &str, ends: &Ends<'_>) -> Option<&Arc<L4RoutePlan>> {
-        self.by_listener.get(listener)?.find(ends)
+    pub(crate) fn find(
+        &self,
+        listener: &str,
+        carries: Carried,
+        ends: &Ends<'_>,
+    ) -> Option<&Arc<L4RoutePlan>> {
+        self.by_listener.get(listener)?.of(carries).find(ends)
+    }
+
+    /// Whether any route passes TLS on from the listener.
+    pub(crate) fn passes_tls(&self, listener: &str) -> bool {
+        let on = self.by_listener.get(listener);
+        on.is_some_and(|on| !on.tls.is_empty())
+    }
+
+    /// What connections of the listener may begin with by its routes.
+    pub(crate) fn begins(&self, listener: &str) -> impl Iterator<Item = &[u8]> {
+        let on = self.by_listener.get(listener).into_iter();
+        let routes = on.flat_map(|on| &on.tcp.any);
+        routes.flat_map(|route| route.begins.iter().map(Vec::as_slice))
     }
 }

@@ -25,12 +25,20 @@ struct Serving {
     thread: Rc<Thread>,
 }
 
+/// What is known of a connection before it is served.
+pub(crate) enum Says {
+    /// TLS, which is passed on by what its first message says.
+    Hello,
+    /// Something else, that begins with these bytes; of TLS that ends here none are known.
+    Anything(Vec<u8>),
+}
+
 /// Serves a connection that was let in, in a task of its own.
-pub(crate) fn start(connection: Box<Downstream>) {
+pub(crate) fn start(connection: Box<Downstream>, says: Says) {
     let thread = connection.thread.clone();
     let place = connection.holding.place();
     let task = tokio::task::spawn_local(Serving {
-        state: State::Opening(Box::pin(open(connection))),
+        state: State::Opening(Box::pin(open(connection, says))),
         thread: thread.clone(),
     });
     thread.holders.attach(place, task.abort_handle());

@@ -53,9 +53,9 @@ impl Builder<'_> {
                 let mut own = listeners
                     .iter()
                     .filter(|listener| *listener.name == **named);
-                if !own.any(|listener| listener.is_l4()) {
+                if !own.any(|listener| listener.is_l4() || listener.is_mixed()) {
                     let message = format!(
-                        "is on listener `{named}`, which is not there or not one of layer 4"
+                        "is on listener `{named}`, which is not there or takes no connections without requests"
                     );
                     self.fail::<()>(&resource, message);
                 }

@@ -151,12 +151,13 @@ impl ListenerPlan {
         let error_pages = ErrorPages::build(std::mem::take(&mut config.error_pages))?;
         let maintenance = build_maintenance(config.maintenance.take())?;
         let filters = FilterPlan::build_all(&config.policies)?;
-        let is_http = config.protocol == ListenerProtocol::Https;
+        let is_http = config.protocol != ListenerProtocol::Tcp;
         // The keys are not needed again, and the plan is kept.
         let tls = match config.tls.take() {
             Some(tls) => {
+                let named = tls.alpn.iter().map(|name| name.as_bytes().to_vec());
                 let protocols = match config.http2 {
-                    _ if !is_http => Protocols::Any,
+                    _ if !is_http => Protocols::Other(named.collect()),
                     Some(false) => Protocols::Http1,
                     _ => Protocols::Http2,
                 };
@@ -189,6 +190,11 @@ impl ListenerPlan {
         self.proxies
             .iter()
             .any(|network| network.contains(&address))
+    }
+
+    /// Whether the first bytes of a connection tell what it speaks.
+    pub(crate) fn is_mixed(&self) -> bool {
+        self.config.protocol == ListenerProtocol::Mixed
     }
 
     /// Whether it passes TLS on unread.

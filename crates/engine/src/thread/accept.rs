@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::{Thread, announced};
 use crate::downstream::{Downstream, Serving};
-use crate::l4;
+use crate::l4::{self, Says};
 use crate::memory::Level;
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -170,7 +170,7 @@ fn admit(thread: &Rc<Thread>, key: &str, mut stream: Stream, peer: Peer) {
         stream.reset_on_close();
         return;
     }
-    if plan.tls.is_some() {
+    if plan.tls.is_some() && !plan.is_mixed() {
         stream.secure();
     }
     let connection = Downstream::new(thread.clone(), plan.clone(), stream, peer, per_address);
@@ -182,8 +182,16 @@ fn admit(thread: &Rc<Thread>, key: &str, mut stream: Stream, peer: Peer) {
 
 /// Serves a connection of which it is known whose it is.
 pub(super) fn begin(connection: Box<Downstream>) {
-    match connection.listener.is_l4() {
-        true => l4::start(connection),
-        false => Serving::start(connection),
+    let listener = &connection.listener;
+    match (listener.is_mixed(), listener.is_l4()) {
+        (true, _) => l4::sort(connection),
+        (_, true) => {
+            let says = match listener.is_passing() {
+                true => Says::Hello,
+                false => Says::Anything(Vec::new()),
+            };
+            l4::start(connection, says);
+        }
+        (_, false) => Serving::start(connection),
     }
 }

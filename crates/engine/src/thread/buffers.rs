@@ -87,6 +87,14 @@ impl Buffer {
         self.bytes.get_mut(self.end..).unwrap_or_default()
     }
 
+    /// All of it, grown to `size`, for bytes that are looked at and not taken.
+    pub(crate) fn whole_room(&mut self, size: usize) -> &mut [u8] {
+        if self.bytes.len() < size {
+            self.bytes.resize(size, 0);
+        }
+        &mut self.bytes
+    }
+
     /// What is held, in a buffer that has no room for more.
     pub(crate) fn shrunk(&self) -> Self {
         Self::holding(self.data().to_vec())
