@@ -387,6 +387,9 @@ pub struct Backend {
     pub protocol: BackendProtocol,
     /// How TLS is spoken to them; not at all without it.
     pub tls: Option<BackendTls>,
+    /// Whether HTTP/2 is spoken to them: with `tls` to those that choose it, HTTP/1.1 to the
+    /// others; without `tls` to all (prior knowledge).
+    pub http2: bool,
     /// How one is picked for a request: a room's name, or `{ type: name, ... }` with its settings.
     pub balancing: Room,
     /// What `ring_hash` and `maglev` send to the same endpoint: what is alike in all these parts. A

@@ -14,6 +14,7 @@ mod exclusion;
 mod explain;
 mod files;
 mod functions;
+mod http2;
 mod l4;
 mod levels;
 mod memory;

@@ -38,7 +38,7 @@ fn listener() -> Value {
 
 fn backend(limit: u32) -> Value {
     json!({"protocol": "http", "balancing": {"kind": "round_robin", "settings": {}},
-           "health_check": null, "policies": [], "host": "keep", "pass_server": false,
+           "health_check": null, "policies": [], "host": "keep", "pass_server": false, "http2": false,
            "hash": [{"kind": "client", "name": ""}], "slow_start": null, "load_report": null,
            "passive_health": {"enabled": true, "failures": 2, "exclude_for": 1000,
                               "max_excluded_percent": 50, "exclude_at_most": 300_000,

@@ -13,7 +13,7 @@ mod head;
 
 pub use chunk::{ChunkDecoder, Decoded, encode_chunk_head, encode_last_chunk};
 pub use encode::{
-    Forwarding, HttpDate, ResponseContext, ResponseFields, Sent, encode_request, encode_response,
-    error_answer, reason, write_error,
+    Forwarding, HttpDate, RequestFields, ResponseContext, ResponseFields, Sent, encode_request,
+    encode_response, error_answer, reason, write_error,
 };
 pub use head::{HeadLimits, HeadScanner, parse_request, parse_response};

@@ -78,6 +78,8 @@ pub struct LogEntry {
     pub retries: u8,
     /// Of HTTP, times ten: 10, 11 or 20.
     pub version: u8,
+    /// Of HTTP that was spoken with the endpoint tried last, likewise; 0 where none was reached.
+    pub endpoint_version: u8,
     /// The version of TLS; empty without.
     pub tls: &'static str,
     /// The cipher suite, likewise.
@@ -117,6 +119,7 @@ impl LogEntry {
             status: 0,
             retries: 0,
             version: 11,
+            endpoint_version: 0,
             tls: "",
             cipher: "",
             error: None,

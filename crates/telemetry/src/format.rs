@@ -109,6 +109,10 @@ pub fn format_entry(
             text(out, name, value);
         }
     }
+    // The others speak what most endpoints speak.
+    if entry.endpoint_version == 20 {
+        text(out, "endpoint_protocol", b"HTTP/2");
+    }
     number(out, "retries", entry.retries.into());
     number(out, "bytes_in", entry.bytes_in);
     number(out, "bytes_out", entry.bytes_out);

@@ -11,13 +11,15 @@ use rustls::{ClientConfig, ClientConnection};
 use std::sync::Arc;
 
 /// What is offered to endpoints inside of TLS, by the names of ALPN (RFC 7301), the best first.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// What is spoken inside of TLS with an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inside {
-    /// HTTP, and the endpoint is asked for it by ALPN.
+    /// HTTP/1.1, and the endpoint is asked for it by ALPN.
     Http,
+    /// HTTP/2 or HTTP/1.1, as the endpoint chooses by ALPN.
+    AnyHttp,
     /// Something that we do not know and have no name for: no protocol is asked for.
     Unknown,
 }
@@ -42,6 +44,7 @@ pub struct ApproachTerms {
 #[derive(Debug)]
 pub struct Approach {
     http: Arc<ClientConfig>,
+    any_http: Arc<ClientConfig>,
     unknown: Arc<ClientConfig>,
 }
 
@@ -79,12 +82,17 @@ impl Approach {
             None => builder.with_no_client_auth(),
         };
         config.resumption = Resumption::store(Arc::new(Remembered::default()));
-        let mut http = config.clone();
-        http.alpn_protocols = PROTOCOLS.iter().map(|each| each.to_vec()).collect();
-        // A session belongs to its protocol (RFC 8446 §4.6.1).
-        http.resumption = Resumption::store(Arc::new(Remembered::default()));
+        let asking = |protocols: &[&[u8]]| {
+            let mut asking = config.clone();
+            asking.alpn_protocols = protocols.iter().map(|each| each.to_vec()).collect();
+            // A session belongs to its protocol (RFC 8446 §4.6.1).
+            asking.resumption = Resumption::store(Arc::new(Remembered::default()));
+            Arc::new(asking)
+        };
+        let [_, http] = PROTOCOLS;
         Ok(Self {
-            http: Arc::new(http),
+            http: asking(&[http]),
+            any_http: asking(&PROTOCOLS),
             unknown: Arc::new(config),
         })
     }
@@ -101,6 +109,7 @@ impl Approach {
         let name = ServerName::try_from(name.to_owned()).map_err(|_| no_name())?;
         let config = match inside {
             Inside::Http => &self.http,
+            Inside::AnyHttp => &self.any_http,
             Inside::Unknown => &self.unknown,
         };
         ClientConnection::new(config.clone(), name).map_err(|error| Fault::of(&error))

@@ -207,7 +207,11 @@ def backend_url(text: str) -> BackendUrl:
     scheme = scheme.lower()
     if not separator:
         raise ValueError(f"`{text}` is no URL; write `http://host:port`")
-    if scheme in ("h2c", "grpc", "grpcs", "ws", "wss", "fcgi", "udp", "tls"):
+    if scheme in ("h2c", "grpc", "grpcs"):
+        raise ValueError(
+            f"`{scheme}://` is written as a backend with `http2: true`, by whose name routes lead to it"
+        )
+    if scheme in ("ws", "wss", "fcgi", "udp", "tls"):
         raise ValueError(f"`{scheme}://` backends do not exist yet in this version; write `http://host:port`")
     if scheme == "tcp":
         raise ValueError("`tcp://` is for routes with `type: tcp`; write `http://host:port`")

@@ -21,13 +21,16 @@ from tidegate.config.rooms import Rooms
 from tidegate.config.types import ByteSize, Choice, ControlOnly, Duration, EndpointAddress, Flag, Name, Weight
 from tidegate.config.weighing import ComputedWeights, LoadReport, SlowStart
 
-_NOT_YET_PROTOCOLS = frozenset({"http2", "http3", "h2", "h2c", "grpc", "tcp", "tls", "udp"})
+_NOT_YET_PROTOCOLS = frozenset({"http3", "tcp", "tls", "udp"})
+
+_HTTP2 = "write `http2: true` on the backend, with `tls` where it is inside of TLS"
 
 BackendProtocol = Annotated[
     Literal["http", "function"],
     Choice(
         "BackendProtocol",
         not_yet=_NOT_YET_PROTOCOLS,
+        instead=(("http2", _HTTP2), ("h2", _HTTP2), ("h2c", _HTTP2), ("grpc", _HTTP2)),
         internal=frozenset({"function"}),
         doc="What is spoken to endpoints.",
     ),
@@ -180,6 +183,9 @@ class Backend(Model):
     tls: Annotated[BackendTls | None, Reads(read_tls, {"type": "boolean"})] = None
     """How TLS is spoken to them; not at all without it. `true` verifies them by whom the system trusts.
     Endpoints written `https://host:port` have it by themselves."""
+    http2: Flag = False
+    """Whether HTTP/2 is spoken to them: with `tls` to those that choose it, HTTP/1.1 to the others; without
+    `tls` to all (prior knowledge)."""
     balancing: Annotated[Model, Rooms("balancing")] = Field(default="least_request", validate_default=True)
     """How one is picked for a request: a room's name, or `{ type: name, ... }` with its settings."""
     hash: Annotated[list[HashPart], Field(min_length=1, max_length=8), Reads(hash_parts, "item")] = Field(
@@ -229,6 +235,8 @@ class Backend(Model):
     }  # fmt: skip
 
     elsewhere: ClassVar[dict[str, str]] = {
+        "h2c": "write `http2: true`",
+        "alpn": "write `http2: true`",
         "ssl": "write `tls: true`, or `https://host:port` as endpoints",
         "verify": "certificates of endpoints are verified; write `tls: true`",
         "sni": "write `tls: { server_name: ... }`",

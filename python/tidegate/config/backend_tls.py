@@ -41,8 +41,9 @@ class BackendTls(Model):
     insecure_skip_verification: Flag = False
     """Whether anybody's certificate will do: whoever is on the way can then read and change everything."""
 
-    not_yet: ClassVar[dict[str, str]] = {"crl": "", "alpn": "HTTP/1.1 is spoken to endpoints"}
+    not_yet: ClassVar[dict[str, str]] = {"crl": ""}
     elsewhere: ClassVar[dict[str, str]] = {
+        "alpn": "write `http2: true` on the backend for HTTP/2 with endpoints that choose it",
         "sni": "write `server_name`",
         "hostname": "write `server_name`",
         "names": "write `subject_alt_names`",

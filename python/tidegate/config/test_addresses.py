@@ -124,7 +124,8 @@ def test_a_url_names_a_backend_by_its_one_spelling(text: str, name: str, address
     [
         ("wss://h", "`wss://` backends do not exist yet in this version"),
         ("https://h/api", "write `https://h` and `rewrite: { prefix: /api }`"),
-        ("grpc://h", "`grpc://` backends do not exist yet"),
+        ("grpc://h", "`grpc://` is written as a backend with `http2: true`"),
+        ("ws://h", "`ws://` backends do not exist yet"),
         ("gopher://h", "is no scheme of a backend"),
         ("http://", "has no host"),
         ("http://user:pw@h", "no user name or password"),

@@ -40,6 +40,7 @@ use connection::{After, Waited};
 pub(crate) use connection::{Downstream, Rest, Stalled};
 pub(crate) use handshake::Shaken;
 use head::{Head, Reading};
+pub(crate) use http2::Ahead;
 use http2::Driver;
 pub(crate) use internal::metrics_text;
 pub(crate) use journey::Journey;

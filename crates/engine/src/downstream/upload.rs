@@ -2,11 +2,12 @@
 use super::connection::Downstream;
 use super::wire::Wire;
 use crate::thread::{Buffer, LARGE, Turn};
-use crate::upstream::MirrorCopy;
+use crate::upstream::{MirrorCopy, framed};
+use std::borrow::Cow;
 use std::task::{Context, Poll, ready};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http::{ChunkDecoder, HeadLimits, encode_chunk_head, encode_last_chunk};
-use tidegate_request::{Framing, Reject};
+use tidegate_request::{Fields, Framing, Reject};
 
 /// Bodies of which more is to come are read in large pieces.
 const LONG: u64 = 16 << 10;
@@ -34,6 +35,8 @@ pub(crate) struct Upload {
     pub(crate) is_done: bool,
     /// A copy of the request that takes what is sent on.
     pub(crate) copy: Option<Box<MirrorCopy>>,
+    /// What came behind content that was taken bare.
+    pub(crate) trailers: Option<Box<Fields>>,
     started: Moment,
     progress: Moment,
     /// The client has been waited for since it last sent something.
@@ -66,6 +69,7 @@ impl Upload {
             received: 0,
             is_done,
             copy: None,
+            trailers: None,
             started: now,
             progress: now,
             has_waited: false,
@@ -131,6 +135,7 @@ impl Upload {
         if downstream.buffer.is_empty() {
             downstream.buffer = Buffer::holding(stream.take());
         }
+        let is_bare = !is_framed;
         let is_framed = is_framed && self.framing == Framing::Chunked;
         let data = downstream.buffer.data();
         let count = data.len();
@@ -157,6 +162,8 @@ impl Upload {
         if self.is_done {
             if is_framed {
                 encode_last_chunk(out, &stream.take_trailers().unwrap_or_default());
+            } else if is_bare {
+                self.trailers = stream.take_trailers().map(Box::new);
             }
             downstream.buffer = Buffer::holding(stream.take()); // the last of it has been passed on
         }
@@ -194,8 +201,9 @@ impl Upload {
             }
             if decoded.done {
                 self.is_done = true;
-                if is_framed {
-                    encode_last_chunk(out, &decoder.take_trailers());
+                match is_framed {
+                    true => encode_last_chunk(out, &decoder.take_trailers()),
+                    false => self.trailers = Some(Box::new(decoder.take_trailers())),
                 }
             }
             let consumed = decoded.consumed;
@@ -337,9 +345,13 @@ impl Upload {
                 return Poll::Ready(Err(UploadError::Refused(reject)));
             }
             if out.len() > before || self.is_done {
-                if is_framed && self.copy.is_some() {
+                if self.copy.is_some() {
                     let piece = out.get(before..).unwrap_or_default();
-                    self.copy_on(downstream, piece);
+                    let piece = match is_framed {
+                        true => Cow::Borrowed(piece),
+                        false => framed(piece, self),
+                    };
+                    self.copy_on(downstream, &piece);
                 }
                 return Poll::Ready(Ok(()));
             }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What an exchange reads from and writes to: the client's connection, or its part of one.
 use super::connection::{Downstream, Stalled};
-use super::http2;
+use super::http2::{self, Ahead};
 use crate::upstream::Pipe;
 use std::future::poll_fn;
 use std::io;
@@ -37,6 +37,14 @@ impl Wire {
         match self {
             Self::Whole(_) => None,
             Self::Stream(stream) => Some(stream),
+        }
+    }
+
+    /// Whether an endpoint may send much ahead of this client; `None` while it should not.
+    pub(crate) fn ahead(&self) -> Option<Ahead> {
+        match self {
+            Self::Whole(_) => Some(Ahead::ALONE),
+            Self::Stream(stream) => stream.ahead(),
         }
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One probe of one endpoint: connecting, sending, reading as much as the check wants to hear.
 use super::state::Service;
-use crate::upstream::{announce, dial};
+use crate::upstream::{announce, ask_once, dial, is_http2};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -51,17 +51,14 @@ impl Asker {
             }
             _ => match target {
                 Some(target) => {
-                    let inside = match &probe {
-                        Probe::Http { .. } => Inside::Http,
-                        _ => Inside::Unknown,
-                    };
-                    self.reach(backend, check, address, &target, inside).await
+                    let is_http = matches!(probe, Probe::Http { .. });
+                    self.reach(backend, check, address, &target, is_http).await
                 }
                 None => Err("the name has no address".into()),
             },
         };
-        let stream = match heard {
-            Ok(stream) => stream,
+        let (stream, is_http2) = match heard {
+            Ok(reached) => reached,
             Err(why) => return Verdict::Unhealthy(why),
         };
         let verdict = match &probe {
@@ -72,40 +69,71 @@ impl Asker {
                 bytes,
                 is_head,
                 body,
-            } => response(&stream, bytes, *is_head, body.as_ref())
-                .await
-                .map(|(status, body)| {
+            } => {
+                let body = body.as_ref();
+                let answer = match is_http2 {
+                    true => self.http2_response(&stream, bytes, body).await,
+                    false => response(&stream, bytes, *is_head, body).await,
+                };
+                answer.map(|(status, body)| {
                     check.judge(Heard::Response {
                         status,
                         body: &body,
                     })
-                }),
+                })
+            }
             _ => Ok(check.judge(Heard::Connection)),
         };
         verdict.unwrap_or_else(Verdict::Unhealthy)
     }
 
-    /// A connection as requests have it: TLS with the same terms, those of now.
+    /// As [`response`], over HTTP/2.
+    async fn http2_response(
+        &self,
+        stream: &Stream,
+        bytes: &[u8],
+        expected: Option<&Expected>,
+    ) -> Result<(u16, Vec<u8>), String> {
+        let within = expected.map_or(0, |expected| expected.within);
+        let now = self.service.node.clock.now();
+        let answered = ask_once(stream, bytes, now, within, |answered| match expected {
+            Some(expected) => answered.body.len() >= within || expected.is_in(&answered.body),
+            None => true,
+        });
+        let answered = answered.await.map_err(|error| error.to_string())?;
+        Ok((answered.status, answered.body))
+    }
+
+    /// A connection as requests have it: TLS with the same terms, those of now; and whether HTTP/2 is
+    /// spoken on it.
     async fn reach(
         &self,
         backend: &str,
         check: &dyn Check,
         address: &str,
         target: &Target,
-        inside: Inside,
-    ) -> Result<Stream, String> {
+        is_http: bool,
+    ) -> Result<(Stream, bool), String> {
         let snapshot = self.service.snapshot();
         let plan = snapshot.backends.get(backend);
         match plan.filter(|_| check.speaks_tls()) {
-            Some(plan) => dial(plan, address, target, inside, None, &Cell::default())
-                .await
-                .map_err(|why| why.to_string()),
+            Some(plan) => {
+                let inside = match is_http {
+                    true => plan.http(),
+                    false => Inside::Unknown,
+                };
+                let stream = dial(plan, address, target, inside, None, &Cell::default())
+                    .await
+                    .map_err(|why| why.to_string())?;
+                let is_http2 = is_http && is_http2(plan, &stream);
+                Ok((stream, is_http2))
+            }
             None => {
                 let failed = |error| format!("connecting failed: {error}");
                 let stream = connect(target).await.map_err(failed)?;
                 match plan.map(|plan| announce(plan, &stream, None)) {
                     Some(Err(error)) => Err(failed(error)),
-                    _ => Ok(stream),
+                    _ => Ok((stream, false)),
                 }
             }
         }

@@ -113,6 +113,7 @@ async fn pause(thread: &Rc<Thread>, listener: &Listener) {
     loop {
         // Idle connections of the pool are the first to give their descriptors back.
         thread.pool.clear();
+        thread.links.clear();
         tokio::time::sleep(EXHAUSTED).await;
         if !listener.is_short_of_descriptors() {
             return;

@@ -118,6 +118,7 @@ async fn finish(thread: Rc<Thread>, done: oneshot::Sender<()>) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     thread.pool.clear();
+    thread.links.clear();
     thread.flush_log();
     let _ = done.send(());
 }
@@ -130,6 +131,7 @@ async fn housekeeping(thread: Rc<Thread>) {
         turns = turns.wrapping_add(1);
         if turns.is_multiple_of(5) {
             thread.pool.sweep(thread.now());
+            thread.links.sweep();
             thread.resting.sweep(thread.now());
             thread.sweep_files();
         }

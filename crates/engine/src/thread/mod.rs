@@ -17,6 +17,7 @@ use crate::files::FilesPlan;
 use crate::memory::Level;
 use crate::node::Node;
 use crate::snapshot::Snapshot;
+use crate::upstream::Links;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
@@ -50,6 +51,7 @@ pub(crate) struct Thread {
     pub(crate) timers: Rc<Timers>,
     pub(crate) buffers: Buffers,
     pub(crate) pool: Pool,
+    pub(crate) links: Links,
     pub(crate) resting: Resting,
     pub(crate) turns: Turns,
     pub(crate) holders: Holders,
@@ -97,6 +99,7 @@ impl Thread {
             timers: Timers::new(clock.clone()),
             buffers: Buffers::default(),
             pool: Pool::default(),
+            links: Links::default(),
             resting: Resting::default(),
             turns: Turns::default(),
             holders: Holders::default(),
@@ -201,6 +204,7 @@ impl Thread {
         self.buffers.clear();
         *self.storages.borrow_mut() = Vec::new();
         self.pool.clear();
+        self.links.clear();
         if self.node.memory.level() == Level::Closes {
             self.resting.close();
             // Those that do not rest yet look whether they are still wanted.

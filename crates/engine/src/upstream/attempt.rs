@@ -1,25 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One try: the request goes out, the head of a response comes in.
-use super::dial::fault_kind;
+use super::arrival::{ended, malformed, scan, too_late};
+use super::carrier::Carrier;
 use crate::downstream::{Absence, Downstream, Expired, Stalled, Upload, UploadError};
+use crate::http2::Arrived;
 use crate::snapshot::BackendPlan;
-use crate::thread::{Buffer, Connection};
+use crate::thread::Buffer;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_http::{HeadLimits, HeadScanner, ResponseContext, parse_response};
-use tidegate_request::{Reject, Request, Response, Version};
+use tidegate_http::{HeadLimits, HeadScanner, ResponseContext};
+use tidegate_request::{Reject, Request, Response, ResponseFraming, Version};
 use tidegate_tls::Fault;
 
 /// Informational responses one exchange may have.
 const MAX_INFORMATIONAL: usize = 8;
+/// Content that is kept to be sent again on another connection of HTTP/2.
+const KEPT: usize = 16 << 10;
 /// How long an endpoint may take to say `100 Continue` before it is said for it.
 const CONTINUE_MS: u64 = 1000;
 
 /// A response has begun.
 pub(crate) struct Begun {
-    pub(crate) connection: Connection,
+    pub(crate) carrier: Carrier,
     pub(crate) response: Response,
+    /// How its content comes.
+    pub(crate) framing: ResponseFraming,
     /// What came after the head.
     pub(crate) buffer: Buffer,
 }
@@ -33,6 +39,8 @@ pub(crate) enum Failed {
         /// The connection had been idle and not a byte came back: it was most likely closed before
         /// the request was seen.
         is_stale: bool,
+        /// The endpoint has said that it did nothing for the request.
+        is_unseen: bool,
         /// The endpoint itself did wrong, as against a limit of ours.
         is_fault: bool,
         /// How TLS with it broke, if it did.
@@ -49,11 +57,17 @@ pub(crate) struct Sender {
     progress: Moment,
     /// The endpoint takes nothing more; it may have answered all the same.
     pub(crate) is_broken: bool,
+    /// The end needs no word of its own, or was told.
+    is_ended: bool,
+    /// `out` has all the content so far, so that it can be sent again where it was not seen.
+    pub(super) keeps: bool,
 }
 
 impl Sender {
-    pub(crate) fn new(out: Vec<u8>, now: Moment) -> Self {
+    pub(crate) fn new(out: Vec<u8>, now: Moment, carrier: &Carrier) -> Self {
         Self {
+            is_ended: !carrier.owes_end(),
+            keeps: !carrier.is_framed(),
             out,
             sent: 0,
             progress: now,
@@ -63,7 +77,7 @@ impl Sender {
 
     /// Whether nothing is left to send.
     pub(crate) fn is_done(&self, upload: &Upload) -> bool {
-        self.is_broken || (upload.is_done && self.sent == self.out.len())
+        self.is_broken || (upload.is_done && self.sent == self.out.len() && self.is_ended)
     }
 
     /// Sends as much as can be; pending when it waits for the endpoint or for the client.
@@ -71,12 +85,12 @@ impl Sender {
         &mut self,
         downstream: &mut Downstream,
         upload: &mut Upload,
-        connection: &Connection,
+        carrier: &Carrier,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), UploadError>> {
         while !self.is_done(upload) {
             if let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
-                match connection.stream.poll_write(cx, rest) {
+                match carrier.poll_write(cx, rest) {
                     Poll::Ready(Ok(count)) => {
                         self.sent += count;
                         self.progress = downstream.thread.moment();
@@ -86,12 +100,23 @@ impl Sender {
                 }
                 continue;
             }
-            self.out.clear();
-            self.sent = 0;
-            if upload.is_raw() {
+            self.keeps = self.keeps && self.out.len() <= KEPT;
+            if !self.keeps {
+                self.out.clear();
+                self.sent = 0;
+            }
+            if upload.is_done {
+                match carrier.poll_finish(cx, upload) {
+                    Poll::Ready(Ok(())) => self.is_ended = true,
+                    Poll::Ready(Err(_)) => self.is_broken = true,
+                    Poll::Pending => return Poll::Pending,
+                }
+                continue;
+            }
+            if upload.is_raw() && !self.keeps {
                 let piece = upload.piece(downstream);
                 if !piece.is_empty() {
-                    match connection.stream.poll_write(cx, piece) {
+                    match carrier.poll_write(cx, piece) {
                         Poll::Ready(Ok(count)) => {
                             upload.took(downstream, count);
                             self.progress = downstream.thread.moment();
@@ -107,16 +132,18 @@ impl Sender {
                     Poll::Pending => return Poll::Pending,
                 }
             }
-            match upload.poll_more(downstream, cx, &mut self.out, true) {
+            match upload.poll_more(downstream, cx, &mut self.out, carrier.is_framed()) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
             }
         }
-        // Nothing of it is needed while the answer is waited for.
-        let out = std::mem::take(&mut self.out);
-        self.sent = 0;
-        downstream.thread.buffers.give_output(out);
+        // Nothing else is needed while the answer is waited for.
+        if !self.keeps || self.out.is_empty() {
+            let out = std::mem::take(&mut self.out);
+            self.sent = 0;
+            downstream.thread.buffers.give_output(out);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -135,7 +162,7 @@ impl Sender {
             );
         }
         let is_full = upload.is_raw() && !upload.piece(downstream).is_empty();
-        if self.sent < self.out.len() || is_full {
+        if self.sent < self.out.len() || is_full || upload.is_done {
             let stall = plan.config.timeouts.stall.0;
             return (
                 self.progress.after_millis(stall),
@@ -166,8 +193,11 @@ pub(crate) struct Attempt<'a> {
     pub(crate) pseudonym: &'a str,
 }
 
-enum Event {
+pub(super) enum Event {
+    /// The bytes of a head, in the buffer.
     Head(usize),
+    /// The head of a response on a stream.
+    Arrived(Arrived),
     Continue,
     Failed(Failed),
 }
@@ -180,7 +210,7 @@ impl Attempt<'_> {
         downstream: &mut Downstream,
         upload: &mut Upload,
         sender: &mut Sender,
-        connection: Connection,
+        carrier: Carrier,
     ) -> Result<Begun, Failed> {
         let limits = head_limits_of(self.plan);
         let mut buffer = Buffer::default();
@@ -193,14 +223,20 @@ impl Attempt<'_> {
                 downstream,
                 upload,
                 sender,
-                &connection,
+                &carrier,
                 &mut buffer,
                 &mut scanner,
                 &limits,
                 continue_at,
             );
-            let length = match event.await {
-                Event::Head(length) => length,
+            let (mut response, framing) = match event.await {
+                Event::Head(length) => {
+                    let response = self.parse(downstream, &buffer, length, &limits)?;
+                    buffer.consume(length);
+                    let framing = response.framing();
+                    (response, framing)
+                }
+                Event::Arrived(head) => self.arrived(head)?,
                 Event::Continue => {
                     continue_at = None;
                     let asked = downstream.ask_to_continue().await;
@@ -212,18 +248,11 @@ impl Attempt<'_> {
                     return Err(failed);
                 }
             };
-            let head = buffer.data().get(..length).unwrap_or_default();
-            let storage = downstream.thread.take_storage().unwrap_or_default();
-            let method = self.request.method_kind();
-            let mut response = match parse_response(head, storage, &limits, method) {
-                Ok(response) => response,
-                Err((reject, _)) => return Err(malformed(&reject)),
-            };
-            buffer.consume(length);
             if !response.is_informational() || response.status() == 101 {
                 return Ok(Begun {
-                    connection,
+                    carrier,
                     response,
+                    framing,
                     buffer,
                 });
             }
@@ -275,7 +304,7 @@ impl Attempt<'_> {
         downstream: &mut Downstream,
         upload: &mut Upload,
         sender: &mut Sender,
-        connection: &Connection,
+        carrier: &Carrier,
         buffer: &mut Buffer,
         scanner: &mut HeadScanner,
         limits: &HeadLimits,
@@ -289,27 +318,34 @@ impl Attempt<'_> {
         let mut absence = Absence::default();
         poll_fn(|cx| {
             if !sender.is_done(upload)
-                && let Poll::Ready(Err(error)) = sender.poll(downstream, upload, connection, cx)
+                && let Poll::Ready(Err(error)) = sender.poll(downstream, upload, carrier, cx)
             {
                 return Poll::Ready(Event::Failed(Failed::Upload(error)));
             }
-            loop {
-                if buffer.size() == 0 {
-                    *buffer = downstream.thread.buffers.take();
-                }
-                match connection
-                    .stream
-                    .poll_read(cx, buffer.room(limits.header_size + 1024))
-                {
-                    Poll::Ready(Ok(count)) if count > 0 => {
-                        buffer.filled(count);
-                        if let Some(event) = scan(scanner, buffer, limits) {
-                            return Poll::Ready(event);
-                        }
+            match carrier {
+                Carrier::Stream(stream) => match stream.poll_head(cx) {
+                    Poll::Ready(Ok(head)) => return Poll::Ready(Event::Arrived(head)),
+                    Poll::Ready(Err(failed)) => return Poll::Ready(Event::Failed(failed)),
+                    Poll::Pending => {}
+                },
+                Carrier::Whole(connection) => loop {
+                    if buffer.size() == 0 {
+                        *buffer = downstream.thread.buffers.take();
                     }
-                    Poll::Ready(_) => return Poll::Ready(ended(connection, buffer)),
-                    Poll::Pending => break,
-                }
+                    match connection
+                        .stream
+                        .poll_read(cx, buffer.room(limits.header_size + 1024))
+                    {
+                        Poll::Ready(Ok(count)) if count > 0 => {
+                            buffer.filled(count);
+                            if let Some(event) = scan(scanner, buffer, limits) {
+                                return Poll::Ready(event);
+                            }
+                        }
+                        Poll::Ready(_) => return Poll::Ready(ended(connection, buffer)),
+                        Poll::Pending => break,
+                    }
+                },
             }
             // Thousands may wait for an answer: one buffer does for all.
             if buffer.is_empty() {
@@ -326,73 +362,12 @@ impl Attempt<'_> {
             expired.map(|expired| match (expired, asks) {
                 (Expired::ClientGone, _) => Event::Failed(Failed::Upload(UploadError::Gone)),
                 (Expired::Deadline, Some(_)) => Event::Continue,
-                (Expired::Deadline, None) => Event::Failed(too_late(kind)),
+                (Expired::Deadline, None) => {
+                    carrier.doubt();
+                    Event::Failed(too_late(kind))
+                }
             })
         })
         .await
-    }
-}
-
-fn scan(scanner: &mut HeadScanner, buffer: &Buffer, limits: &HeadLimits) -> Option<Event> {
-    match scanner.scan(buffer.data(), limits) {
-        Ok(None) => None,
-        Ok(Some(end)) => Some(Event::Head(end)),
-        Err(reject) => Some(Event::Failed(malformed(&reject))),
-    }
-}
-
-/// The connection ended before a whole head came.
-fn ended(connection: &Connection, buffer: &Buffer) -> Event {
-    let fault = connection.stream.fault();
-    let told = fault.as_ref().map(fault_kind);
-    let (kind, detail) = told.unwrap_or((
-        ErrorKind::ConnectionTerminated,
-        "the endpoint closed before its response",
-    ));
-    Event::Failed(Failed::Endpoint {
-        kind,
-        detail,
-        is_stale: connection.is_reused && buffer.is_empty() && fault.is_none(),
-        is_fault: true,
-        fault: fault.map(Box::new),
-    })
-}
-
-fn malformed(reject: &Reject) -> Failed {
-    // The scanner and the parser speak of requests and responses alike; a response's faults are
-    // the endpoint's.
-    let kind = match reject.kind {
-        ErrorKind::RequestHeaderSize | ErrorKind::RequestTargetSize => {
-            ErrorKind::HttpResponseHeaderSectionSize
-        }
-        ErrorKind::HttpRequestError => ErrorKind::HttpProtocolError,
-        kind => kind,
-    };
-    Failed::Endpoint {
-        kind,
-        detail: reject.detail,
-        is_stale: false,
-        is_fault: true,
-        fault: None,
-    }
-}
-
-fn too_late(kind: ErrorKind) -> Failed {
-    if kind == ErrorKind::RequestTimeout {
-        let reject = Reject::new(kind, "the body came too slowly");
-        return Failed::Upload(UploadError::Refused(reject));
-    }
-    let detail = match kind {
-        ErrorKind::HttpResponseTimeout => "the endpoint did not answer in time",
-        ErrorKind::ConnectionWriteTimeout => "the endpoint did not take the request in time",
-        _ => "the exchange took too long",
-    };
-    let is_fault = kind != ErrorKind::RequestDeadline;
-    Failed::Endpoint {
-        kind,
-        detail,
-        is_stale: false,
-        is_fault,
-        fault: None,
     }
 }

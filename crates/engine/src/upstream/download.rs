@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A response's body on its way to the client.
 use super::attempt::Sender;
+use super::carrier::Carrier;
+use super::http2::Stream;
 use super::load;
-use crate::downstream::{Absence, Downstream, Expired, Upload};
+use crate::downstream::{Absence, Ahead, Downstream, Expired, Upload};
 use crate::snapshot::BackendPlan;
-use crate::thread::{Buffer, Connection, LARGE, Turn};
+use crate::thread::{Buffer, LARGE, Turn};
 use std::future::poll_fn;
+use std::io;
 use std::task::{Context, Poll};
 use tidegate_config::LoadReport;
 use tidegate_core::{ErrorKind, Moment};
@@ -49,6 +52,8 @@ pub(crate) struct Download<'a> {
     progress: Moment,
     waits_for_client: bool,
     turn: Turn,
+    /// The endpoint may send ahead on its stream.
+    ahead: Option<Ahead>,
     /// What a load report in the trailers is to look like, and what one said.
     report: Option<&'a LoadReport>,
     pub(crate) load: Option<f64>,
@@ -86,6 +91,7 @@ impl<'a> Download<'a> {
             progress: now,
             waits_for_client: false,
             turn: Turn::default(),
+            ahead: None,
             report,
             load: None,
         }
@@ -124,10 +130,10 @@ impl<'a> Download<'a> {
     }
 
     fn take_chunks(&mut self) -> Result<(), Cut> {
-        let Some(decoder) = &mut self.decoder else {
-            return Ok(());
-        };
         while !self.buffer.is_empty() && !self.is_done {
+            let Some(decoder) = &mut self.decoder else {
+                return Ok(());
+            };
             let input = self.buffer.data();
             let decoded = decoder.decode(input).map_err(|reject| Cut {
                 kind: ErrorKind::HttpProtocolError,
@@ -147,14 +153,8 @@ impl<'a> Download<'a> {
             }
             if decoded.done {
                 self.is_done = true;
-                let mut trailers = decoder.take_trailers();
-                if let Some(report) = self.report {
-                    self.load = load::take(report, &mut trailers);
-                }
-                match self.is_chunked {
-                    true => encode_last_chunk(&mut self.out, &trailers),
-                    false => self.trailers = Some(trailers),
-                }
+                let trailers = decoder.take_trailers();
+                self.end_with(trailers);
             }
             let consumed = decoded.consumed;
             if consumed == 0 && !decoded.done {
@@ -165,15 +165,24 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
+    /// The content has ended.
+    fn end_with(&mut self, mut trailers: Fields) {
+        if let Some(report) = self.report {
+            self.load = load::take(report, &mut trailers);
+        }
+        match self.is_chunked {
+            true => encode_last_chunk(&mut self.out, &trailers),
+            false => self.trailers = Some(trailers),
+        }
+    }
+
     /// The endpoint closed.
-    fn end(&mut self) -> Result<(), Cut> {
+    fn end(&mut self, trailers: Option<Fields>) -> Result<(), Cut> {
         if self.framing != ResponseFraming::Close {
             return Err(cut_short());
         }
         self.is_done = true;
-        if self.is_chunked {
-            encode_last_chunk(&mut self.out, &Default::default());
-        }
+        self.end_with(trailers.unwrap_or_default());
         Ok(())
     }
 
@@ -185,7 +194,7 @@ impl<'a> Download<'a> {
     fn poll(
         &mut self,
         downstream: &Downstream,
-        connection: &Connection,
+        carrier: &Carrier,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Cut>> {
         let turns = &downstream.thread.turns;
@@ -241,15 +250,44 @@ impl<'a> Download<'a> {
                     continue;
                 }
             }
-            let most = self.room(downstream, cx);
-            match connection.stream.poll_read(cx, self.buffer.room(most)) {
-                Poll::Ready(Ok(0)) => self.end()?,
+            match self.poll_fill(downstream, carrier, cx) {
+                Poll::Ready(Ok(0)) => self.end(carrier.take_trailers())?,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(cut_short())),
-                Poll::Ready(Ok(count)) => {
-                    self.buffer.filled(count);
+                Poll::Ready(Ok(_)) => {
                     self.progress = downstream.thread.moment();
                 }
                 Poll::Pending => return self.wait(false),
+            }
+        }
+    }
+
+    /// Reads more into the buffer, which is empty or has a part of a chunk's head; `Ok(0)` is the end.
+    #[inline]
+    fn poll_fill(
+        &mut self,
+        downstream: &Downstream,
+        carrier: &Carrier,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match carrier {
+            Carrier::Whole(connection) => {
+                let most = self.room(downstream, cx);
+                let outcome = connection.stream.poll_read(cx, self.buffer.room(most));
+                if let Poll::Ready(Ok(count)) = outcome {
+                    self.buffer.filled(count);
+                }
+                outcome
+            }
+            // What was taken before has been passed on: only now may the endpoint send as much again.
+            Carrier::Stream(stream) => {
+                if self.bytes >= Stream::LONG && self.ahead.is_none() {
+                    // The client takes what comes.
+                    self.ahead = downstream.stream.ahead().inspect(|_| stream.widen());
+                }
+                stream.poll_take(cx).map_ok(|content| {
+                    self.buffer = Buffer::holding(content);
+                    self.buffer.len()
+                })
             }
         }
     }
@@ -280,11 +318,11 @@ impl<'a> Download<'a> {
     }
 
     /// Takes as much as came with the head, so that head and short body are one write.
-    pub(crate) fn begin(&mut self, downstream: &Downstream) -> Result<(), Cut> {
+    pub(crate) fn begin(&mut self, downstream: &Downstream, carrier: &Carrier) -> Result<(), Cut> {
         if !self.is_done && !self.buffer.is_empty() {
             self.take()?;
         }
-        let is_whole = downstream.stream.whole().is_some();
+        let is_whole = downstream.stream.whole().is_some() && carrier.stream().is_none();
         if !self.is_done && self.buffer.is_empty() && self.left > LONG && is_whole {
             // With little memory left it goes on in small pieces.
             if downstream.take_memory(0, LARGE) {
@@ -304,21 +342,21 @@ impl<'a> Download<'a> {
         downstream: &mut Downstream,
         upload: &mut Upload,
         sender: &mut Sender,
-        connection: &Connection,
+        carrier: &Carrier,
         plan: &BackendPlan,
         until: Option<Moment>,
     ) -> Result<(), Cut> {
-        self.begin(downstream)?;
+        self.begin(downstream, carrier)?;
         let mut absence = Absence::default();
         poll_fn(|cx| {
             if !sender.is_done(upload) {
                 // A client that stops sending may still want the response: its stall is judged by
                 // what it reads. What it sent wrongly ends the exchange.
-                if let Poll::Ready(Err(_)) = sender.poll(downstream, upload, connection, cx) {
+                if let Poll::Ready(Err(_)) = sender.poll(downstream, upload, carrier, cx) {
                     sender.is_broken = true;
                 }
             }
-            if let Poll::Ready(outcome) = self.poll(downstream, connection, cx) {
+            if let Poll::Ready(outcome) = self.poll(downstream, carrier, cx) {
                 return Poll::Ready(outcome);
             }
             let (stall, kind, detail) = match self.waits_for_client {
@@ -349,6 +387,9 @@ impl<'a> Download<'a> {
                 };
             }
             if self.waits_for_client {
+                if let Some(stream) = carrier.stream() {
+                    downstream.hold(self.buffer.memory() + stream.waiting());
+                }
                 if let Some(stream) = downstream.stream.stream()
                     && stream.poll_gone(cx)
                 {
@@ -361,7 +402,10 @@ impl<'a> Download<'a> {
             let expired = absence.poll(downstream, cx, at);
             expired.map(|expired| match expired {
                 Expired::ClientGone => Err(client_gone()),
-                Expired::Deadline => Err(cut),
+                Expired::Deadline => {
+                    carrier.doubt();
+                    Err(cut)
+                }
             })
         })
         .await

@@ -7,6 +7,7 @@ use super::giving::give_back;
 use super::load;
 use super::mirror;
 use super::open::Place;
+use super::request::{begin, framed};
 use super::switch::switch;
 use super::tries::Tries;
 use super::wait::{Lost, Wait};
@@ -14,14 +15,17 @@ use crate::decide;
 use crate::downstream::{Downstream, Journey, Record, UploadError};
 use crate::pages;
 use crate::snapshot::BackendPlan;
-use tidegate_config::HostField;
+use std::borrow::Cow;
 use tidegate_contract::{Answer, Exchange};
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_http::{Forwarding, ResponseContext, encode_request};
-use tidegate_request::{Framing, ResponseFraming};
+use tidegate_http::ResponseContext;
+use tidegate_request::ResponseFraming;
 
 /// Endpoints a request is offered to before its connects count as failed for good.
 pub(crate) const MAX_CONNECTS: usize = 4;
+
+/// Fresh connections to one endpoint that cost no retry.
+const MAX_AFRESH: u8 = 3;
 
 /// How forwarding ended.
 pub(crate) enum Outcome {
@@ -57,11 +61,27 @@ pub(crate) async fn forward(
     };
     if let Some(bytes) = &exchange.body {
         body.extend_from_slice(bytes);
-    } else if let Err(reject) = journey.upload.take(downstream, &mut body) {
-        return Outcome::Upload(UploadError::Refused(reject));
+    } else {
+        // What goes over HTTP/2 is not framed, and whether it does is seen when there is a connection.
+        let taken = match plan.config.http2 {
+            true => journey.upload.take_bare(downstream, &mut body),
+            false => journey.upload.take(downstream, &mut body),
+        };
+        if let Err(reject) = taken {
+            return Outcome::Upload(UploadError::Refused(reject));
+        }
     }
-    mirror::begin(downstream, journey, exchange, &body);
-    let outcome = tries(downstream, journey, exchange, plan, record, until, &body).await;
+    if journey.routed.route.mirror.is_some() {
+        let copied = match plan.config.http2 && exchange.body.is_none() {
+            true => framed(&body, &journey.upload),
+            false => Cow::Borrowed(&*body),
+        };
+        mirror::begin(downstream, journey, exchange, &copied);
+    }
+    let outcome = tries(
+        downstream, journey, exchange, plan, record, until, &mut body,
+    )
+    .await;
     downstream.thread.buffers.give_output(body);
     outcome
 }
@@ -73,7 +93,7 @@ async fn tries(
     plan: &BackendPlan,
     record: &mut Record,
     until: Option<Moment>,
-    body: &[u8],
+    body: &mut Vec<u8>,
 ) -> Outcome {
     let retries = &journey.routed.route.retries;
     let is_whole = journey.upload.is_done;
@@ -81,6 +101,7 @@ async fn tries(
     let key = decide::key(plan, &exchange.request, exchange.client.address);
     let mut again = None;
     let mut lost = None;
+    let mut afresh = 0;
     loop {
         let place = match again.take() {
             Some(place) => place,
@@ -110,12 +131,12 @@ async fn tries(
         };
         record.endpoint = Some(place.endpoint.clone());
         let span = record.begin_try(&mut exchange.request, &downstream.thread);
-        let is_safe = exchange.request.method_kind().is_safe();
-        let connection = match place
-            .connect(downstream, plan, is_safe, until, record)
+        let request = &exchange.request;
+        let reached = match place
+            .connect(downstream, plan, request, until, record)
             .await
         {
-            Ok(connection) => connection,
+            Ok(reached) => reached,
             Err((kind, detail)) => {
                 record.end_try(span, &exchange.request, &downstream.thread, Err(kind));
                 // Out of descriptors is our fault, not the endpoint's.
@@ -133,7 +154,8 @@ async fn tries(
                 continue;
             }
         };
-        let mut sender = begin(downstream, journey, exchange, plan, &place, body);
+        let mut is_kept = true;
+        let begun = begin(downstream, journey, exchange, plan, &place, reached, body);
         let attempt = Attempt {
             plan,
             request: &exchange.request,
@@ -151,11 +173,22 @@ async fn tries(
             true => downstream.thread.now(),
             false => record.started,
         };
-        match attempt
-            .run(downstream, &mut journey.upload, &mut sender, connection)
-            .await
-        {
-            Ok(mut begun) => {
+        let upload = &mut journey.upload;
+        let ran = match begun {
+            Ok((carrier, mut sender)) => {
+                record.entry.endpoint_version = carrier.version().tenths();
+                let ran = attempt.run(downstream, upload, &mut sender, carrier);
+                let ran = ran.await;
+                is_kept = sender.keeps;
+                if ran.is_err() && is_kept {
+                    *body = std::mem::take(&mut sender.out);
+                }
+                ran.map(|begun| (begun, sender))
+            }
+            Err(failed) => Err(failed),
+        };
+        match ran {
+            Ok((mut begun, sender)) => {
                 let status = begun.response.status();
                 if plan.observes {
                     let now = downstream.thread.now();
@@ -198,6 +231,7 @@ async fn tries(
                 kind,
                 detail,
                 is_stale,
+                is_unseen,
                 is_fault,
                 fault,
             }) => {
@@ -211,11 +245,16 @@ async fn tries(
                     place.note_fault(plan, downstream.thread.now(), *fault, record);
                 }
                 record.last_failure = Some((kind, detail));
-                if !tries.is_repeatable || kind == ErrorKind::RequestDeadline {
+                // What nobody has seen may be sent again whatever it is, if all of it is still here.
+                let is_unseen = is_unseen && (is_whole || is_kept);
+                let may_repeat = tries.is_repeatable || is_unseen;
+                if !may_repeat || kind == ErrorKind::RequestDeadline {
                     return Outcome::Failed { kind, detail };
                 }
-                if is_stale {
-                    // It had closed an idle connection: not a failure, and a fresh one will tell.
+                if (is_stale || is_unseen) && afresh < MAX_AFRESH {
+                    // It had closed an idle connection, or takes no more on one: not a failure, and a
+                    // fresh one will tell.
+                    afresh += 1;
                     downstream.thread.pool.forget(&place.endpoint.state);
                     again = Some(place);
                     continue;
@@ -227,42 +266,6 @@ async fn tries(
             }
         }
     }
-}
-
-/// The request's first bytes: head, and as much of the body as is there.
-fn begin(
-    downstream: &mut Downstream,
-    journey: &Journey<'_>,
-    exchange: &mut Exchange,
-    plan: &BackendPlan,
-    place: &Place,
-    body: &[u8],
-) -> Sender {
-    if plan.config.host == HostField::Endpoint {
-        // An address that is no authority (a Unix socket) leaves the client's Host in place.
-        let _ = exchange
-            .request
-            .set_authority(plan.authority(&place.endpoint.address).as_bytes());
-    }
-    let settings = &journey.current.snapshot.settings;
-    let framing = match &exchange.body {
-        Some(body) if journey.upload.framing() != Framing::None => {
-            Framing::Length(body.len() as u64)
-        }
-        _ => journey.upload.framing(),
-    };
-    let mut out = downstream.thread.buffers.take_output();
-    let forwarding = Forwarding {
-        client: &downstream.peer_text,
-        pseudonym: &settings.config.name,
-        prefix: journey.prefix(),
-        request_id: &exchange.request_id,
-        framing,
-        passes_expect: exchange.body.is_none() && !journey.upload.is_done,
-    };
-    encode_request(&mut out, &exchange.request, &forwarding);
-    out.extend_from_slice(body);
-    Sender::new(out, downstream.thread.moment())
 }
 
 #[allow(clippy::too_many_arguments)] // everything an exchange consists of, at its last step
@@ -278,8 +281,9 @@ async fn deliver(
     mut sender: Sender,
 ) -> Outcome {
     let Begun {
-        connection,
+        carrier,
         mut response,
+        framing,
         buffer,
     } = begun;
     let now = downstream.thread.moment();
@@ -292,7 +296,7 @@ async fn deliver(
     }
     if response.status() == 101 {
         return switch(
-            downstream, journey, exchange, record, connection, response, buffer,
+            downstream, journey, exchange, record, carrier, response, buffer,
         )
         .await;
     }
@@ -310,14 +314,14 @@ async fn deliver(
     if let Some(answer) = pages::intercept(route, listener, exchange, &response) {
         place.answered(plan, status, || now);
         // What is all here needs no new connection for the next request.
-        let is_whole = match response.framing() {
+        let is_whole = match framing {
             ResponseFraming::None => buffer.is_empty(),
             ResponseFraming::Length(length) => buffer.len() as u64 == length,
             ResponseFraming::Chunked | ResponseFraming::Close => false,
         };
         let is_clean = is_whole && !sender.is_broken && journey.upload.is_done;
         if is_clean && response.keep_alive() {
-            give_back(downstream, plan, connection, &response);
+            give_back(downstream, plan, carrier, &response);
         }
         downstream.thread.buffers.give(buffer);
         let count = journey.filters.len();
@@ -332,7 +336,6 @@ async fn deliver(
         return replace(downstream, journey, exchange, record, answer).await;
     }
     let version = exchange.request.version();
-    let framing = response.framing();
     let mut out = downstream.thread.buffers.take_output();
     let context = ResponseContext {
         version,
@@ -352,7 +355,7 @@ async fn deliver(
     let mut download = Download::new(framing, is_chunked, out, buffer, &limits, now, report);
     let upload = &mut journey.upload;
     let outcome = download
-        .run(downstream, upload, &mut sender, &connection, plan, until)
+        .run(downstream, upload, &mut sender, &carrier, plan, until)
         .await;
     record.entry.bytes_out = download.bytes;
     if let (Some(report), Some(load)) = (report, download.load) {
@@ -370,7 +373,7 @@ async fn deliver(
         && framing != ResponseFraming::Close
         && response.keep_alive();
     if is_clean {
-        give_back(downstream, plan, connection, &response);
+        give_back(downstream, plan, carrier, &response);
     }
     let thread = &downstream.thread;
     thread

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What becomes of a connection after its response.
+use super::carrier::Carrier;
 use crate::downstream::Downstream;
 use crate::snapshot::BackendPlan;
-use crate::thread::Connection;
+
 use tidegate_request::{FieldId, Response};
 
 /// Keeps the connection for the next request, for as long as both sides are willing.
 pub(super) fn give_back(
     downstream: &Downstream,
     plan: &BackendPlan,
-    connection: Connection,
+    carrier: Carrier,
     response: &Response,
 ) {
+    // A stream goes, and its connection stays.
+    let Carrier::Whole(connection) = carrier else {
+        return;
+    };
     let thread = &downstream.thread;
     let now = thread.moment();
     let pool = &plan.config.pool;

@@ -2,6 +2,7 @@
 //! Copies of requests for another backend. Nothing waits for them: a copy is made from what the real
 //! request has sent anyway, goes its own way in a task of its own, and its answer is thrown away.
 use super::dial::{NotReached, dial};
+use super::http2::{ask_once, is_http2};
 use super::open::Place;
 use crate::decide;
 use crate::downstream::{Downstream, Journey};
@@ -22,7 +23,7 @@ use tidegate_http::{Forwarding, encode_request};
 use tidegate_net::Announced;
 use tidegate_request::Framing;
 use tidegate_telemetry::Mirrored;
-use tidegate_tls::{Fault, Inside};
+use tidegate_tls::Fault;
 
 /// Bytes of an answer that are read at a time.
 const READ: usize = 16 << 10;
@@ -184,7 +185,7 @@ impl MirrorCopy {
     pub(crate) fn send(self, thread: &Rc<Thread>) {
         let thread = thread.clone();
         tokio::task::spawn_local(async move {
-            let answered = tokio::time::timeout(self.timeout, self.exchange()).await;
+            let answered = tokio::time::timeout(self.timeout, self.exchange(&thread)).await;
             let outcome = match answered {
                 Ok(Ok(())) => {
                     self.place.succeeded();
@@ -208,9 +209,13 @@ impl MirrorCopy {
     }
 
     /// Sends all and reads the answer to its end.
-    async fn exchange(&self) -> io::Result<()> {
+    async fn exchange(&self, thread: &Thread) -> io::Result<()> {
         let connection = self.dial().await?;
         let stream = &connection.stream;
+        if is_http2(&self.plan, stream) {
+            let answered = ask_once(stream, &self.bytes, thread.now(), 0, |_| false);
+            return answered.await.map(drop);
+        }
         let mut rest = self.bytes.as_slice();
         while !rest.is_empty() {
             let sent = poll_fn(|cx| stream.poll_write(cx, rest)).await?;
@@ -243,7 +248,7 @@ impl MirrorCopy {
                 &self.plan,
                 address,
                 target,
-                Inside::Http,
+                self.plan.http(),
                 self.ends.as_ref(),
                 &Cell::default(),
             )

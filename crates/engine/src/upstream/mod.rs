@@ -5,17 +5,21 @@
 //! exchange of its own kind, a switched protocol, ends in [`switch`].
 
 mod announce;
+mod arrival;
 mod attempt;
 mod bind;
+mod carrier;
 mod dial;
 mod download;
 mod forward;
 mod giving;
+mod http2;
 mod load;
 mod mirror;
 mod open;
 mod orca;
 mod relay;
+mod request;
 mod switch;
 mod tries;
 mod tunnel;
@@ -24,7 +28,9 @@ mod wait;
 pub(crate) use announce::announce;
 pub(crate) use dial::dial;
 pub(crate) use forward::{MAX_CONNECTS, Outcome, forward, not_taken};
+pub(crate) use http2::{Links, ask_once, is_http2};
 pub(crate) use mirror::{MirrorCopy, MirrorPlan};
 pub(crate) use open::Place;
 pub(crate) use relay::{Pipe, Relay, Relayed};
+pub(crate) use request::framed;
 pub(crate) use wait::{Lost, Pending, Wait};

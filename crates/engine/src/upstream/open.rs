@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A place at an endpoint, and a connection to it.
 use super::dial::{NotReached, dial, fault_kind};
+use super::http2::Reached;
 use super::wait::{Wait, Waited};
 use crate::decide::{self, Key, NoEndpoint};
 use crate::downstream::{Downstream, Record};
@@ -16,6 +17,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use tidegate_contract::Endpoint;
 use tidegate_core::{ErrorKind, Moment};
+use tidegate_request::Request;
 use tidegate_tls::{Fault, Inside};
 
 /// A request counted at an endpoint for as long as it is under way.
@@ -148,18 +150,31 @@ impl Place {
         &self,
         downstream: &Downstream,
         plan: &BackendPlan,
-        is_safe: bool,
+        request: &Request,
         until: Option<Moment>,
         record: &mut Record,
-    ) -> Result<Connection, (ErrorKind, &'static str)> {
+    ) -> Result<Reached, (ErrorKind, &'static str)> {
         let thread = &downstream.thread;
         let state = &self.endpoint.state;
         let pool = &plan.config.pool;
-        let max_idle = if is_safe {
+        let max_idle = if request.method_kind().is_safe() {
             pool.idle_time
         } else {
             pool.unsafe_idle_time
         };
+        if plan.config.http2 {
+            if request.upgrade().is_none() {
+                // On the heap: most requests go over HTTP/1.1, and have no room for it.
+                let shared = self.connect_shared(downstream, plan, max_idle.0, until, record);
+                return Box::pin(shared).await;
+            }
+            if plan.tls.is_none() {
+                return Err((
+                    ErrorKind::HttpUpgradeFailed,
+                    "no protocol is switched to on HTTP/2",
+                ));
+            }
+        }
         let moment = thread.moment();
         let terms = plan.terms_of_tls();
         // One that was announced is its client's alone.
@@ -167,10 +182,11 @@ impl Place {
             && let Some(connection) = thread.pool.take(state, terms, moment, max_idle.0)
         {
             record.entry.connected_us = moment.micros_since(record.started).max(1);
-            return Ok(connection);
+            return Ok(Reached::Whole(connection));
         }
         self.connect_anew(downstream, plan, Inside::Http, until, record)
             .await
+            .map(Reached::Whole)
     }
 
     /// A connection on which nothing was said.
@@ -212,6 +228,7 @@ impl Place {
                 return Ok(());
             }
             downstream.thread.pool.forget(&endpoint.state);
+            downstream.thread.links.forget(&endpoint.state);
         }
         match self.list.connections() < limit {
             true => Ok(()),

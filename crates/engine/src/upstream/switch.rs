@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A response that ends HTTP on both connections: `101 Switching Protocols`.
+use super::carrier::Carrier;
 use super::forward::Outcome;
 use super::tunnel::tunnel;
 use crate::downstream::{Downstream, Journey, Record};
-use crate::thread::{Buffer, Connection};
+use crate::thread::Buffer;
 use tidegate_contract::Exchange;
 use tidegate_core::ErrorKind;
 use tidegate_http::ResponseContext;
@@ -15,7 +16,7 @@ pub(crate) async fn switch(
     journey: &Journey<'_>,
     exchange: &mut Exchange,
     record: &mut Record,
-    connection: Connection,
+    carrier: Carrier,
     mut response: Response,
     buffer: Buffer,
 ) -> Outcome {
@@ -60,14 +61,7 @@ pub(crate) async fn switch(
     let life = timeouts
         .upgraded_life
         .map(|life| downstream.thread.now().after_millis(life.0));
-    let moved = tunnel(
-        downstream,
-        &connection,
-        buffer,
-        timeouts.upgraded_idle.0,
-        life,
-    )
-    .await;
+    let moved = tunnel(downstream, &carrier, buffer, timeouts.upgraded_idle.0, life).await;
     (record.entry.bytes_in, record.entry.bytes_out) = moved;
     let _ = downstream.finish().await; // who is gone need not be told
     Outcome::Finished { keep_alive: false }

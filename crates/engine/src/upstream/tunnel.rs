@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What follows a `101 Switching Protocols`: bytes, both ways, unread.
+use super::carrier::Carrier;
 use super::relay::Relay;
 use crate::downstream::Downstream;
-use crate::thread::{Buffer, Connection};
+use crate::thread::Buffer;
 use std::future::poll_fn;
 use std::task::Poll;
 use tidegate_core::Moment;
@@ -11,7 +12,7 @@ use tidegate_core::Moment;
 /// bytes from and to the client.
 pub(crate) async fn tunnel(
     downstream: &mut Downstream,
-    connection: &Connection,
+    carrier: &Carrier,
     from_endpoint: Buffer,
     idle_ms: u64,
     until: Option<Moment>,
@@ -20,10 +21,7 @@ pub(crate) async fn tunnel(
     let mut relay = Relay::new(early, from_endpoint, downstream.thread.now());
     poll_fn(|cx| {
         let (thread, client) = (&downstream.thread, &downstream.stream);
-        if relay
-            .poll(thread, client, &connection.stream, cx)
-            .is_ready()
-        {
+        if relay.poll(thread, client, carrier, cx).is_ready() {
             return Poll::Ready(());
         }
         let idle = relay.progress().after_millis(idle_ms);

@@ -15,6 +15,6 @@ pub use date::HttpDate;
 pub use error::{error_answer, write_error};
 pub use forwarding::Forwarding;
 pub use reason::reason;
-pub use request::encode_request;
+pub use request::{RequestFields, encode_request};
 pub use response::{ResponseContext, ResponseFields, Sent, encode_response};
 pub(crate) use write::{push_field, push_length, push_text};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::forwarding::WRITTEN;
 use super::{Forwarding, push_field, push_length, push_text};
-use tidegate_request::{CONNECTION_FIELDS, FieldId, FieldSet, Framing, Request, syntax};
+use tidegate_request::{CONNECTION_FIELDS, FieldId, FieldRef, FieldSet, Framing, Request, syntax};
 
 /// Fields that are written from the canonical request, or that end here.
 const LEFT_OUT: FieldSet = CONNECTION_FIELDS.with(WRITTEN).with(FieldSet::of(&[
@@ -26,17 +26,26 @@ pub fn encode_request(out: &mut Vec<u8>, request: &Request, forwarding: &Forward
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     out.extend_from_slice(request.authority_bytes());
     out.extend_from_slice(b"\r\n");
-    let max_forwards = request.max_forwards();
-    let left_out = if max_forwards.is_some() {
-        LEFT_OUT.with(FieldSet::of(&[FieldId::MaxForwards]))
-    } else {
-        LEFT_OUT
-    };
+    let left_out = left_out(request);
     for field in request.fields().iter() {
         if !left_out.has(field.id) {
             push_field(out, field.name, field.value);
         }
     }
+    write_own(out, request, forwarding);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The client's fields that do not go on as they are.
+fn left_out(request: &Request) -> FieldSet {
+    match request.max_forwards() {
+        Some(_) => LEFT_OUT.with(FieldSet::of(&[FieldId::MaxForwards])),
+        None => LEFT_OUT,
+    }
+}
+
+/// The fields behind those of the client, each with its line end.
+fn write_own(out: &mut Vec<u8>, request: &Request, forwarding: &Forwarding<'_>) {
     write_connection(out, request);
     match forwarding.framing {
         Framing::Length(length) => push_length(out, length),
@@ -47,7 +56,7 @@ pub fn encode_request(out: &mut Vec<u8>, request: &Request, forwarding: &Forward
     if forwarding.passes_expect && request.expects_continue() {
         out.extend_from_slice(b"Expect: 100-continue\r\n");
     }
-    if let Some(hops) = max_forwards {
+    if let Some(hops) = request.max_forwards() {
         out.extend_from_slice(b"Max-Forwards: ");
         out.extend_from_slice(
             itoa::Buffer::new()
@@ -62,7 +71,49 @@ pub fn encode_request(out: &mut Vec<u8>, request: &Request, forwarding: &Forward
     push_text(out, forwarding.pseudonym);
     out.extend_from_slice(b"\r\n");
     forwarding.write(out, request);
-    out.extend_from_slice(b"\r\n");
+}
+
+/// The fields of a request as it goes to an endpoint that speaks HTTP/2: those of [`encode_request`] but
+/// `Host`. Of those that concern a connection it may have some, which the codec of HTTP/2 leaves out.
+pub struct RequestFields<'a> {
+    request: &'a Request,
+    left_out: FieldSet,
+    /// Lines, as HTTP/1.1 has them.
+    own: Vec<u8>,
+}
+
+impl<'a> RequestFields<'a> {
+    /// Makes them ready.
+    pub fn new(request: &'a Request, forwarding: &Forwarding<'_>) -> Self {
+        let mut own = Vec::with_capacity(256);
+        write_own(&mut own, request, forwarding);
+        Self {
+            request,
+            left_out: left_out(request),
+            own,
+        }
+    }
+
+    /// In order.
+    pub fn iter(&self) -> impl Iterator<Item = FieldRef<'_>> + Clone {
+        let left_out = self.left_out;
+        let given = self.request.fields().iter();
+        // No value has a line end: each was judged, or is our own.
+        let own = self.own.split(|byte| *byte == b'\n').filter_map(|line| {
+            let line = line.strip_suffix(b"\r")?;
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let (name, rest) = line.split_at_checked(colon)?;
+            Some(FieldRef {
+                id: FieldId::recognise(name),
+                name,
+                value: rest.get(2..).unwrap_or_default(),
+                is_secret: false,
+            })
+        });
+        given
+            .filter(move |field| !left_out.has(field.id))
+            .chain(own)
+    }
 }
 
 /// `TE: trailers` and an upgrade are ours to offer again, each named by `Connection`.

@@ -109,7 +109,11 @@ impl<'a> ResponseFields<'a> {
             via.push(b' ');
             push_text(&mut via, context.pseudonym);
         }
-        let length = told_length(response);
+        // What an endpoint ended with its head may be trailers alone, of which no length is told.
+        let is_bare = response.version() == Version::Http2
+            && response.framing() == ResponseFraming::Length(0)
+            && response.declared_length().is_none();
+        let length = told_length(response).filter(|_| !is_bare);
         Self {
             response,
             length: length.map(|length| itoa::Buffer::new().format(length).into()),

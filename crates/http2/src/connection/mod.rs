@@ -297,6 +297,11 @@ impl Connection {
         self.peer.connect_protocol
     }
 
+    /// How many streams the peer takes at a time, as far as it has said so. For clients.
+    pub fn peer_streams(&self) -> u32 {
+        self.peer.concurrent_streams
+    }
+
     /// How many more requests can be sent now. For clients.
     pub fn room(&self) -> u32 {
         if self.failed.is_some() || self.ending != Ending::No || self.peer_last.is_some() {

@@ -67,7 +67,7 @@ impl Connection {
         let query = head.query.map_or(0, |query| query.len() + 1);
         let more = head.path.len() + query + head.authority.len() + head.method.len();
         self.check_size(more + 5 * 42, fields.clone())?;
-        if self.output.len() >= self.settings.output {
+        if !self.has_room_for_head() {
             return Err(SendError::Full);
         }
         let id = self.next_own;
@@ -91,6 +91,12 @@ impl Connection {
         stream.is_head = head.method == b"HEAD";
         self.streams.open(stream);
         Ok(id)
+    }
+
+    /// Whether the output has room for a request's head: content that waits must not keep new requests
+    /// from a connection, so it is twice that for content. For clients.
+    pub fn has_room_for_head(&self) -> bool {
+        self.output.len() < 2 * self.settings.output
     }
 
     /// Sends a response, or an interim one (1xx but 101), which does not end the stream. `fields` as

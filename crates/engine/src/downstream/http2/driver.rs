@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::shared::{Put, Shared};
-use super::stream::Stream;
+use super::stream::{Facts, Stream};
 use crate::downstream::Serving;
 use crate::downstream::connection::{Downstream, LINGER_BYTES, LINGER_MS};
 use crate::downstream::head::Head;
 use crate::downstream::record::Record;
+use crate::http2::{Put, Reset, Shared};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tidegate_core::{ErrorKind, Moment};
@@ -21,6 +21,11 @@ const LOOK_MS: u64 = 60_000;
 /// Content of one stream, and of all, that may wait here for endpoints.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 512 << 10;
+
+/// Memory that one connection may take, with what its exchanges hold of requests and content.
+const MOST: usize = 1 << 20;
+/// About what an exchange takes besides its request and buffers.
+const EXCHANGE: usize = 8 << 10;
 
 const TOO_MUCH: &str = "the requests of the connection hold too much memory";
 
@@ -40,7 +45,7 @@ enum State {
 pub(in crate::downstream) struct Driver {
     /// Its stream is the socket.
     base: Box<Downstream>,
-    shared: Rc<Shared>,
+    shared: Rc<Shared<Facts>>,
     state: State,
     /// The protocol was broken, or the end is near: what is there is written, and no more read.
     is_failed: bool,
@@ -74,8 +79,7 @@ impl Driver {
             connect_protocol: true,
             ..Settings::default()
         });
-        let local = base.stream.local_address();
-        let shared = Rc::new(Shared::new(machine, &base.stream, local));
+        let shared = Rc::new(Shared::new(machine, MOST, Facts::of(&base.stream)));
         let now = base.thread.moment();
         let idle = base.listener.config.timeouts.idle.0;
         Box::new(Self {
@@ -233,7 +237,7 @@ impl Driver {
                         machine.reset(stream, ErrorCode::ENHANCE_YOUR_CALM);
                         drop(machine);
                         self.log(ErrorKind::MemoryLimitReached, TOO_MUCH);
-                        shared.reset(stream);
+                        shared.reset(stream, Reset::by_us(ErrorCode::ENHANCE_YOUR_CALM, TOO_MUCH));
                     }
                 }
             }
@@ -243,15 +247,20 @@ impl Driver {
             }
             Some(Event::Reset {
                 stream,
+                code,
                 by_peer,
                 detail,
-                ..
             }) => {
                 drop(machine);
                 if !by_peer {
                     self.log(ErrorKind::HttpRequestError, detail);
                 }
-                shared.reset(stream);
+                let why = Reset {
+                    code,
+                    by_peer,
+                    detail,
+                };
+                shared.reset(stream, why);
             }
             Some(Event::GoAway { .. } | Event::Pong | Event::Settings | Event::Response { .. }) => {
             }
@@ -265,14 +274,15 @@ impl Driver {
             Head::Whole(request) => request.memory(),
             _ => 0,
         };
-        if !self.shared.open(stream, bytes, ends) {
+        if !self.shared.open(stream, EXCHANGE + bytes, ends) {
             // Nothing was done: the client may send it again.
             self.shared
                 .machine()
                 .reset(stream, ErrorCode::REFUSED_STREAM);
             return;
         }
-        let handle = Stream::new(Rc::clone(&self.shared), stream, is_head);
+        let broken = ErrorCode::INTERNAL_ERROR;
+        let handle = Stream::new(Rc::clone(&self.shared), stream, is_head, broken);
         Serving::begin_stream(self.base.of_stream(handle), head);
     }
 }

@@ -1,33 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the tasks of one HTTP/2 connection share: the protocol, and what each stream waits for.
-use crate::downstream::wire::Wire;
 use std::cell::{Cell, Ref, RefCell, RefMut};
-use std::net::IpAddr;
+use std::collections::VecDeque;
 use std::task::{Context, Waker};
-use tidegate_http2::Connection;
-use tidegate_request::Fields;
-use tidegate_tls::{Client, Told};
+use tidegate_http2::{Connection, ErrorCode};
+use tidegate_request::{Fields, Storage};
 
 /// Content that waits for a stream's task takes memory in steps that double up to this.
 const LONGEST_STEP: usize = 64 << 10;
-/// Memory that one connection may take, with what its exchanges hold of requests and content.
-const MOST: usize = 1 << 20;
-/// About what an exchange takes besides its request and buffers.
-const EXCHANGE: usize = 8 << 10;
+
+/// The head of a response that came on a stream.
+pub(crate) struct Arrived {
+    pub(crate) status: u16,
+    pub(crate) storage: Storage,
+    /// No content follows.
+    pub(crate) ends: bool,
+}
+
+/// Why a stream was closed before its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reset {
+    pub(crate) code: ErrorCode,
+    pub(crate) by_peer: bool,
+    /// What was wrong; empty when the peer closed it.
+    pub(crate) detail: &'static str,
+}
+
+impl Reset {
+    /// What the peer sent is to blame.
+    pub(crate) fn by_us(code: ErrorCode, detail: &'static str) -> Self {
+        Self {
+            code,
+            by_peer: false,
+            detail,
+        }
+    }
+}
 
 /// What came on a stream, until its task takes it.
 #[derive(Default)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     stream: u32,
+    /// Heads of responses, on a connection of ours.
+    heads: VecDeque<Arrived>,
     /// Content.
-    pub(super) inbox: Vec<u8>,
+    pub(crate) inbox: Vec<u8>,
     /// Content that was taken and is not released yet.
-    pub(super) held: usize,
-    /// The client has sent all.
-    pub(super) has_ended: bool,
-    pub(super) trailers: Option<Fields>,
-    /// The client gave it up, or broke it.
-    pub(super) is_reset: bool,
+    pub(crate) held: usize,
+    /// The peer has sent all.
+    pub(crate) has_ended: bool,
+    pub(crate) trailers: Option<Fields>,
+    /// The peer gave it up, or broke it.
+    pub(crate) reset: Option<Reset>,
     /// Memory that its exchange takes besides content.
     cost: usize,
     /// The stream's task, while it waits.
@@ -41,7 +65,7 @@ impl Slot {
         }
     }
 
-    pub(super) fn watch(&mut self, cx: &Context<'_>) {
+    pub(crate) fn watch(&mut self, cx: &Context<'_>) {
         match &mut self.waker {
             Some(waker) => waker.clone_from(cx.waker()),
             None => self.waker = Some(cx.waker().clone()),
@@ -61,7 +85,7 @@ impl Slot {
 
 /// What became of content that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Put {
+pub(crate) enum Put {
     Done,
     /// Nobody wants it.
     Unwanted,
@@ -69,8 +93,9 @@ pub(super) enum Put {
     TooMuch,
 }
 
-/// One connection, as its own task and those of its streams see it.
-pub(super) struct Shared {
+/// One connection, as its own task and those of its streams see it; `facts` is what the two sides know
+/// of theirs.
+pub(crate) struct Shared<F> {
     machine: RefCell<Connection>,
     /// In the order of their streams, those of which a task is there.
     slots: RefCell<Vec<Slot>>,
@@ -80,54 +105,47 @@ pub(super) struct Shared {
     costs: Cell<usize>,
     /// Content that waits for them.
     content: Cell<usize>,
+    /// Memory that the connection may take, with what its exchanges hold of messages and content.
+    most: usize,
     /// There is no connection any more.
     is_over: Cell<bool>,
-    /// What was agreed on in TLS.
-    pub(super) told: Option<Told>,
-    /// The host that the client wanted in the handshake.
-    pub(super) server_name: Option<String>,
-    /// What it was asked to show there, and has shown.
-    pub(super) client: RefCell<Option<Client>>,
-    /// The address that was dialled.
-    pub(super) local: Option<IpAddr>,
+    pub(crate) facts: F,
 }
 
-impl Shared {
-    pub(super) fn new(machine: Connection, stream: &Wire, local: Option<IpAddr>) -> Self {
+impl<F> Shared<F> {
+    pub(crate) fn new(machine: Connection, most: usize, facts: F) -> Self {
         Self {
-            told: stream.told(),
-            server_name: stream.server_name(),
-            client: RefCell::new(stream.client()),
             machine: RefCell::new(machine),
             slots: RefCell::default(),
             driver: RefCell::default(),
             costs: Cell::new(0),
             content: Cell::new(0),
+            most,
             is_over: Cell::new(false),
-            local,
+            facts,
         }
     }
 
-    pub(super) fn machine(&self) -> RefMut<'_, Connection> {
+    pub(crate) fn machine(&self) -> RefMut<'_, Connection> {
         self.machine.borrow_mut()
     }
 
     /// What is to be written.
-    pub(super) fn output(&self) -> Ref<'_, [u8]> {
+    pub(crate) fn output(&self) -> Ref<'_, [u8]> {
         Ref::map(self.machine.borrow(), Connection::output)
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.is_over.get()
     }
 
     /// Whether no stream has a task.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.slots.borrow().is_empty()
     }
 
     /// Calls `act` with the slot of `stream`, if it still has one.
-    pub(super) fn with<T>(&self, stream: u32, act: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+    pub(crate) fn with<T>(&self, stream: u32, act: impl FnOnce(&mut Slot) -> T) -> Option<T> {
         let mut slots = self.slots.borrow_mut();
         let place = slots
             .binary_search_by_key(&stream, |slot| slot.stream)
@@ -136,16 +154,15 @@ impl Shared {
     }
 
     /// Bytes of content that wait for exchanges.
-    pub(super) fn content(&self) -> usize {
+    pub(crate) fn content(&self) -> usize {
         self.content.get()
     }
 
-    /// A stream begins whose request takes `bytes`; `has_ended`: no content follows. False when that
-    /// would be too much.
-    pub(super) fn open(&self, stream: u32, bytes: usize, has_ended: bool) -> bool {
-        let cost = EXCHANGE + bytes;
+    /// A stream begins whose exchange takes `cost` bytes; `has_ended`: no content follows. False when
+    /// that would be too much.
+    pub(crate) fn open(&self, stream: u32, cost: usize, has_ended: bool) -> bool {
         let costs = self.costs.get() + cost;
-        if costs + self.content.get() + self.machine.borrow().memory() > MOST {
+        if costs + self.content.get() + self.machine.borrow().memory() > self.most {
             return false;
         }
         self.costs.set(costs);
@@ -159,7 +176,7 @@ impl Shared {
     }
 
     /// The task of a stream is over.
-    pub(super) fn close(&self, stream: u32) {
+    pub(crate) fn close(&self, stream: u32) {
         let mut slots = self.slots.borrow_mut();
         if let Ok(place) = slots.binary_search_by_key(&stream, |slot| slot.stream) {
             let slot = slots.remove(place);
@@ -173,10 +190,10 @@ impl Shared {
     }
 
     /// Content came, and the protocol itself holds `memory`.
-    pub(super) fn put(&self, stream: u32, data: &[u8], ends: bool, memory: usize) -> Put {
+    pub(crate) fn put(&self, stream: u32, data: &[u8], ends: bool, memory: usize) -> Put {
         let content = self.content.get() + data.len();
         let put = self.with(stream, |slot| {
-            if self.costs.get() + content + memory > MOST {
+            if self.costs.get() + content + memory > self.most {
                 return Put::TooMuch;
             }
             slot.put(data);
@@ -191,12 +208,12 @@ impl Shared {
     }
 
     /// Content of a stream was passed on.
-    pub(super) fn passed(&self, bytes: usize) {
+    pub(crate) fn passed(&self, bytes: usize) {
         self.content.set(self.content.get().saturating_sub(bytes));
     }
 
     /// Trailers came, which end the stream.
-    pub(super) fn end_with(&self, stream: u32, trailers: Fields) {
+    pub(crate) fn end_with(&self, stream: u32, trailers: Fields) {
         self.with(stream, |slot| {
             slot.trailers = Some(trailers);
             slot.has_ended = true;
@@ -204,16 +221,47 @@ impl Shared {
         });
     }
 
+    /// The head of a response came; false when the connection holds too much already.
+    pub(crate) fn put_head(&self, stream: u32, head: Arrived) -> bool {
+        let bytes = head.storage.memory();
+        let costs = self.costs.get() + bytes;
+        if costs + self.content.get() > self.most {
+            return false;
+        }
+        let put = self.with(stream, |slot| {
+            slot.cost += bytes;
+            slot.has_ended |= head.ends;
+            slot.heads.push_back(head);
+            slot.wake();
+        });
+        if put.is_some() {
+            self.costs.set(costs);
+        }
+        true
+    }
+
+    /// The next head that came.
+    pub(crate) fn take_head(&self, stream: u32) -> Option<Arrived> {
+        let head = self.with(stream, |slot| {
+            let head = slot.heads.pop_front()?;
+            slot.cost = slot.cost.saturating_sub(head.storage.memory());
+            Some(head)
+        })??;
+        let costs = self.costs.get();
+        self.costs.set(costs.saturating_sub(head.storage.memory()));
+        Some(head)
+    }
+
     /// The stream is closed.
-    pub(super) fn reset(&self, stream: u32) {
+    pub(crate) fn reset(&self, stream: u32, why: Reset) {
         self.with(stream, |slot| {
-            slot.is_reset = true;
+            slot.reset = Some(why);
             slot.wake();
         });
     }
 
     /// Tells streams that it is their turn to send.
-    pub(super) fn grant(&self) {
+    pub(crate) fn grant(&self) {
         loop {
             let next = self.machine.borrow_mut().next_writable();
             let Some(stream) = next else { return };
@@ -222,13 +270,13 @@ impl Shared {
     }
 
     /// The connection is over: each stream learns it.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.is_over.set(true);
         self.slots.borrow_mut().iter_mut().for_each(Slot::wake);
     }
 
     /// The connection's task is to be woken when a stream has given the protocol something to write.
-    pub(super) fn watch(&self, cx: &Context<'_>) {
+    pub(crate) fn watch(&self, cx: &Context<'_>) {
         let mut driver = self.driver.borrow_mut();
         match &mut *driver {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -236,7 +284,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn wake_driver(&self) {
+    pub(crate) fn wake_driver(&self) {
         if let Some(waker) = self.driver.borrow_mut().take() {
             waker.wake();
         }

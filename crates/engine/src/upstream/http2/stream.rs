@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::driver::{AHEAD, STREAM_WINDOW};
+use super::link::Link;
+use crate::http2::{self, Arrived, Reset};
+use crate::upstream::attempt::Failed;
+use std::io;
+use std::task::{Context, Poll};
+use tidegate_core::ErrorKind;
+use tidegate_http2::ErrorCode;
+use tidegate_request::Fields;
+
+/// One exchange's stream of a connection to an endpoint. Dropped before its end, it is cancelled.
+pub(crate) struct Stream {
+    inner: http2::Stream<Link>,
+    /// Others have begun on the connection before.
+    is_reused: bool,
+    /// Bytes that the connection had brought when it began.
+    received: u64,
+}
+
+impl Stream {
+    pub(super) fn new(inner: http2::Stream<Link>, is_reused: bool, received: u64) -> Self {
+        Self {
+            inner,
+            is_reused,
+            received,
+        }
+    }
+
+    /// Content beyond which a response is worth to be sent ahead.
+    pub(in crate::upstream) const LONG: u64 = STREAM_WINDOW as u64 / 2;
+
+    /// Waits for the head of a response.
+    pub(in crate::upstream) fn poll_head(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Arrived, Failed>> {
+        let is_gone = self.inner.poll_gone(cx);
+        match self.inner.shared.take_head(self.inner.id) {
+            Some(head) => Poll::Ready(Ok(head)),
+            None if is_gone => Poll::Ready(Err(self.failure())),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Waits for content: what there is, and nothing at the end. What was taken before has been passed on.
+    pub(in crate::upstream) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
+        let content = self.inner.take();
+        if !content.is_empty() || self.inner.is_at_end() {
+            return Poll::Ready(Ok(content));
+        }
+        match self.inner.poll_gone(cx) {
+            true => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            false => Poll::Pending,
+        }
+    }
+
+    /// Content that has come and was not passed on.
+    pub(in crate::upstream) fn waiting(&self) -> usize {
+        let shared = &self.inner.shared;
+        let waiting = shared.with(self.inner.id, |slot| slot.inbox.len() + slot.held);
+        waiting.unwrap_or(0)
+    }
+
+    /// Lets the endpoint send more ahead.
+    pub(in crate::upstream) fn widen(&self) {
+        self.inner.shared.machine().widen(self.inner.id, AHEAD);
+        self.inner.wrote();
+    }
+
+    /// Reads into `buffer`, for who moves bytes and not a message; `Ok(0)` is the end.
+    pub(in crate::upstream) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.inner.is_ending.get() {
+            self.inner.end();
+        }
+        match self.inner.read_into(buffer) {
+            0 if self.inner.is_at_end() => Poll::Ready(Ok(0)),
+            0 if self.inner.poll_gone(cx) => {
+                Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+            }
+            0 => Poll::Pending,
+            count => Poll::Ready(Ok(count)),
+        }
+    }
+
+    /// Ends what is sent of bytes that are no message.
+    pub(in crate::upstream) fn end(&self) {
+        self.inner.end();
+    }
+
+    /// The response's trailers, once its content has ended.
+    pub(in crate::upstream) fn take_trailers(&self) -> Option<Fields> {
+        self.inner.take_trailers()
+    }
+
+    /// Sends content; may take less.
+    pub(in crate::upstream) fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.inner.poll_write(cx, bytes)
+    }
+
+    /// Ends the request, with its trailers.
+    pub(in crate::upstream) fn poll_finish(
+        &self,
+        cx: &mut Context<'_>,
+        trailers: Option<&Fields>,
+    ) -> Poll<io::Result<()>> {
+        self.inner.poll_finish(cx, trailers)
+    }
+
+    /// Whether the request has ended.
+    pub(in crate::upstream) fn has_ended(&self) -> bool {
+        self.inner.has_ended.get()
+    }
+
+    /// The endpoint took too long: unless it shows that it is there, its connection gets no more requests.
+    pub(in crate::upstream) fn doubt(&self) {
+        let shared = &self.inner.shared;
+        if !shared.facts.is_suspect.replace(true) {
+            shared.machine().ping();
+            shared.wake_driver();
+        }
+    }
+
+    /// Why there is no response.
+    fn failure(&self) -> Failed {
+        let shared = &self.inner.shared;
+        let reset = shared.with(self.inner.id, |slot| slot.reset).flatten();
+        if let Some(reset) = reset {
+            return refused(reset);
+        }
+        let link = &shared.facts;
+        let (kind, detail) = link.end();
+        let fault = link.fault.borrow_mut().take();
+        let is_silent = link.received.get() == self.received;
+        Failed::Endpoint {
+            kind,
+            detail,
+            is_stale: self.is_reused && is_silent && link.failure.get().is_none(),
+            is_unseen: false,
+            is_fault: true,
+            fault: fault.map(Box::new),
+        }
+    }
+}
+
+/// The stream was closed, by the endpoint or for what it sent.
+fn refused(reset: Reset) -> Failed {
+    let is_unseen = reset.by_peer && reset.code == ErrorCode::REFUSED_STREAM;
+    let (kind, detail) = match (reset.by_peer, reset.code) {
+        (false, ErrorCode::ENHANCE_YOUR_CALM) => {
+            (ErrorKind::HttpResponseHeaderSectionSize, reset.detail)
+        }
+        (false, _) => (ErrorKind::HttpProtocolError, reset.detail),
+        (true, ErrorCode::REFUSED_STREAM) => (
+            ErrorKind::ConnectionTerminated,
+            "the endpoint took no more requests on the connection",
+        ),
+        (true, ErrorCode::HTTP_1_1_REQUIRED) => (
+            ErrorKind::ConnectionTerminated,
+            "the endpoint wants HTTP/1.1 for it",
+        ),
+        (true, _) => (
+            ErrorKind::ConnectionTerminated,
+            "the endpoint reset the stream before its response",
+        ),
+    };
+    Failed::Endpoint {
+        kind,
+        detail,
+        is_stale: false,
+        is_unseen,
+        is_fault: !is_unseen,
+        fault: None,
+    }
+}
