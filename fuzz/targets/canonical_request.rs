@@ -41,6 +41,7 @@ pub fn run(data: &[u8]) -> bool {
         let options = Options {
             merge_slashes,
             is_trusted,
+            is_proxy: false,
         };
         for version in [Version::Http10, Version::Http11] {
             if let Some(request) = build(data, version, options) {

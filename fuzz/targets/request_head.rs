@@ -54,6 +54,7 @@ pub fn run(data: &[u8]) -> bool {
         let options = Options {
             merge_slashes: !is_trusted,
             is_trusted,
+            is_proxy: false,
         };
         if let Ok(Some(end)) = whole
             && let Some(request) = parse(data.get(..end).unwrap_or_default(), options)

@@ -74,6 +74,7 @@ pub fn probe(bytes: &[u8]) -> Probed {
     let options = Options {
         merge_slashes: true,
         is_trusted: false,
+        is_proxy: false,
     };
     let request = match parse_request(head, Default::default(), &LIMITS, Scheme::Http, options) {
         Ok(request) => request,

@@ -97,6 +97,7 @@ fn request(head: &str) -> Request {
     let options = Options {
         merge_slashes: true,
         is_trusted: true,
+        is_proxy: false,
     };
     parse_request(
         head.as_bytes(),

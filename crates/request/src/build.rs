@@ -5,7 +5,7 @@ use crate::framing;
 use crate::judge;
 use crate::request::Facts;
 use crate::target::{self, Form};
-use crate::{Reject, Request, Scheme, Storage, Version};
+use crate::{Method, Reject, Request, Scheme, Storage, Version};
 
 /// What a codec read of a request beside its fields.
 #[derive(Clone, Copy, Debug)]
@@ -28,14 +28,17 @@ pub struct Options {
     /// Whether the peer is one of `trusted_proxies`. Of any other peer, what it says in
     /// `Forwarded`, `X-Forwarded-*`, `X-Request-Id` and the like is removed here, before anyone reads it.
     pub is_trusted: bool,
+    /// Whether it is a forward proxy: CONNECT is taken, and URLs of `http` on any connection.
+    pub is_proxy: bool,
 }
 
 impl Default for Options {
-    /// Slashes merged, peer not trusted.
+    /// Slashes merged, peer not trusted, no forward proxy.
     fn default() -> Self {
         Self {
             merge_slashes: true,
             is_trusted: false,
+            is_proxy: false,
         }
     }
 }
@@ -65,16 +68,25 @@ fn read(
     options: Options,
 ) -> Result<(Facts, Connection), Reject> {
     let Parts {
-        version, scheme, ..
+        version,
+        mut scheme,
+        ..
     } = parts;
-    let kind = judge::method(parts.method)?;
+    let kind = judge::method(parts.method, options.is_proxy)?;
     judge::single(fields)?;
     let connection =
         Connection::read(fields).ok_or(Reject::request("too many options in Connection"))?;
     let framing = framing::of_request(fields, version)?;
     let expects_continue = judge::expect(fields, version)? && !framing.is_empty();
     let has_upgrade = judge::upgrade(fields, version, connection, framing)?;
-    let form = target::split(parts.target, kind, scheme)?;
+    let is_proxied = options.is_proxy && !matches!(parts.target, [b'/', ..] | b"*");
+    let form = match is_proxied {
+        true => target::of_proxy(parts.target, kind, &mut scheme)?,
+        false => target::split(parts.target, kind, scheme)?,
+    };
+    if kind == Method::Connect && (!is_proxied || !framing.is_empty()) {
+        return Err(Reject::request("CONNECT with content, or without host and port"));
+    }
     let method = push(&mut fields.arena, parts.method);
     let (path, query) = write_target(&mut fields.arena, form, options)?;
     let authority = judge::authority(fields, form.authority(), version, scheme)?;
@@ -93,6 +105,7 @@ fn read(
         keeps_alive: connection.is_kept(version),
         expects_continue,
         has_upgrade,
+        is_proxied,
         merge_slashes: options.merge_slashes,
     };
     Ok((facts, connection))

@@ -14,12 +14,12 @@ const METHOD_LIMIT: usize = 40;
 /// and `Expect` are judged where they are read.
 const SINGLE: [FieldId; 2] = [FieldId::Authorization, FieldId::ContentType];
 
-/// What the method means. TRACE and CONNECT are refused: the one shows fields that intermediaries
-/// added, the other asks a gateway to be a tunnel.
+/// What the method means. TRACE is refused, which shows fields that intermediaries added, and CONNECT
+/// but by a forward proxy, which is asked to be a tunnel.
 #[inline]
-pub(crate) fn method(name: &[u8]) -> Result<Method, Reject> {
+pub(crate) fn method(name: &[u8], is_proxy: bool) -> Result<Method, Reject> {
     let method = Method::recognise(name);
-    if method != Method::Other {
+    if method != Method::Other && (method != Method::Connect || is_proxy) {
         return Ok(method);
     }
     if !syntax::is_token(name) || name.len() > METHOD_LIMIT {

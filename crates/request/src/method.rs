@@ -18,6 +18,8 @@ pub enum Method {
     Options,
     /// PATCH
     Patch,
+    /// CONNECT; of a forward proxy alone.
+    Connect,
     /// Any other token.
     Other,
 }
@@ -34,6 +36,7 @@ impl Method {
             b"DELETE" => Self::Delete,
             b"OPTIONS" => Self::Options,
             b"PATCH" => Self::Patch,
+            b"CONNECT" => Self::Connect,
             _ => Self::Other,
         }
     }

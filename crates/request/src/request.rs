@@ -32,6 +32,7 @@ pub(crate) struct Facts {
     pub(crate) keeps_alive: bool,
     pub(crate) expects_continue: bool,
     pub(crate) has_upgrade: bool,
+    pub(crate) is_proxied: bool,
     pub(crate) merge_slashes: bool,
 }
 
@@ -150,6 +151,13 @@ impl Request {
     #[inline]
     pub fn scheme(&self) -> &'static str {
         self.facts.scheme.name()
+    }
+
+    /// Whether a forward proxy is to ask another server for it: the target was a URL (RFC 9112 §3.2.2),
+    /// or host and port (§3.2.3).
+    #[inline]
+    pub fn is_proxied(&self) -> bool {
+        self.facts.is_proxied
     }
 
     /// As received.

@@ -48,6 +48,32 @@ pub(crate) fn split<'a>(
     }
 }
 
+/// Splits the target of a request to a forward proxy: `host:port` for CONNECT, else a URL of `http`. The
+/// scheme is that of the target from here on.
+///
+/// # Errors
+/// `http_request_error`: another scheme, or no port.
+pub(crate) fn of_proxy<'a>(
+    target: &'a [u8],
+    method: Method,
+    scheme: &mut Scheme,
+) -> Result<Form<'a>, Reject> {
+    *scheme = Scheme::Http;
+    if method != Method::Connect {
+        return absolute(target, method, Scheme::Http);
+    }
+    // The port that a URL of `http` would imply has to be written as well.
+    let colon = memchr::memrchr(b':', target).ok_or(Reject::request("CONNECT without a port"))?;
+    if target.len() == colon + 1 || target.ends_with(b"]") {
+        return Err(Reject::request("CONNECT without a port"));
+    }
+    Ok(Form::Path {
+        authority: Some(target),
+        path: b"/",
+        query: None,
+    })
+}
+
 fn absolute(target: &[u8], method: Method, scheme: Scheme) -> Result<Form<'_>, Reject> {
     // `https://` on a connection without TLS would make two parts disagree on whether it is secure.
     let name = scheme.name().as_bytes();

@@ -8,5 +8,5 @@ mod path;
 mod tests;
 
 pub(crate) use authority::{Authority, canonical_authority, canonical_host};
-pub(crate) use form::{Form, split};
+pub(crate) use form::{Form, of_proxy, split};
 pub(crate) use path::{canonical_path, check_query};
