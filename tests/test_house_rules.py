@@ -19,7 +19,7 @@ LAYERS = (
     ("core",),
     ("config",),
     ("request",),
-    ("contract", "functions", "files", "tls", "issuing"),
+    ("contract", "functions", "files", "egress", "tls", "issuing"),
     ("telemetry", "net"),
     ("http", "http2"),
     ("routing",),

@@ -76,6 +76,7 @@ fn sent_on(request: &Request, options: Options) {
     let forwarding = Forwarding {
         client: "192.0.2.1",
         pseudonym: "gateway",
+        is_anonymous: false,
         prefix: None,
         request_id: "0",
         framing: request.framing(),

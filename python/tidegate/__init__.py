@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from tidegate.config.backend_tls import BackendTls
     from tidegate.config.clients import ClientCertificates
     from tidegate.config.files import FileCache, Files
+    from tidegate.config.forward_proxy import (
+        ForwardDns,
+        ForwardLimits,
+        ForwardPac,
+        ForwardProxy,
+        ForwardRule,
+        ForwardTimeouts,
+        ForwardUser,
+    )
     from tidegate.config.function import Function
     from tidegate.config.gateway import Gateway
     from tidegate.config.gateway_settings import AccessLog, Admin, Constant, GatewaySettings
@@ -75,6 +84,13 @@ _HOMES = {
     "FileCache": "config.files",
     "Files": "config.files",
     "Forward": "config.target",
+    "ForwardDns": "config.forward_proxy",
+    "ForwardLimits": "config.forward_proxy",
+    "ForwardPac": "config.forward_proxy",
+    "ForwardProxy": "config.forward_proxy",
+    "ForwardRule": "config.forward_proxy",
+    "ForwardTimeouts": "config.forward_proxy",
+    "ForwardUser": "config.forward_proxy",
     "Function": "config.function",
     "Gateway": "config.gateway",
     "GatewaySettings": "config.gateway_settings",
@@ -128,8 +144,10 @@ __all__ = [
     "AccessLog", "Acme", "AdaptiveConcurrency", "Admin", "Admission", "Affinity", "Backend",
     "BackendLimits", "BackendTimeouts", "BackendTls", "Certificate", "ClientCertificates",
     "ComputedWeights", "ConfigError", "Constant", "Endpoint", "EndpointStatus", "ErrorPage",
-    "ExternalAccount", "Failover", "FieldMatch", "FileCache", "Files", "Forward", "Function", "Gateway",
-    "GatewaySettings", "HashPart", "Hsts", "L4Backend", "L4Match", "L4Timeouts", "LatencyOutliers",
+    "ExternalAccount", "Failover", "FieldMatch", "FileCache", "Files", "Forward", "ForwardDns",
+    "ForwardLimits", "ForwardPac", "ForwardProxy", "ForwardRule", "ForwardTimeouts", "ForwardUser",
+    "Function", "Gateway", "GatewaySettings", "HashPart", "Hsts", "L4Backend", "L4Match", "L4Timeouts",
+    "LatencyOutliers",
     "Listener", "ListenerLimits", "ListenerRedirect", "ListenerTimeouts", "ListenerTls", "LoadReport",
     "Maintenance", "Match", "Mirror", "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch", "Pool",
     "Problem", "Processes", "ProxyProtocol", "RateOutliers", "Redirect", "Registration", "Request",

@@ -107,10 +107,13 @@ pub struct Listener {
     pub port: u16,
     /// What is spoken; `https` where there is `tls`. `tcp` passes on what comes, out of its TLS
     /// where there is `tls`; `tls` passes TLS on, by the host that the client asks for; `mixed` is
-    /// all of these, told apart by a connection's first bytes.
+    /// all of these, told apart by a connection's first bytes. `forward` is a forward proxy, over
+    /// TLS where there is `tls`.
     pub protocol: ListenerProtocol,
     /// How TLS is spoken.
     pub tls: Option<ListenerTls>,
+    /// With `protocol: forward`: who may use the proxy, and where it goes.
+    pub forward: Option<ForwardProxy>,
     /// Whether clients are sent to HTTPS.
     pub redirect: Option<ListenerRedirect>,
     /// Whether HTTP/2 is spoken: with `tls`, with whoever offers it, unless `false`; without `tls`
@@ -147,6 +150,7 @@ pub enum ListenerProtocol {
     Tcp,
     Tls,
     Mixed,
+    Forward,
 }
 
 /// How a listener speaks TLS. The first certificate is for clients that name no host.
@@ -273,6 +277,116 @@ pub struct Hsts {
     /// Whether browsers may ship with it. It takes months to take back, and wants `max_age` of at
     /// least 365d with `include_subdomains`.
     pub preload: bool,
+}
+
+/// Who may use a forward proxy, and where it goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForwardProxy {
+    /// Who may use it. Without any, everybody who reaches the listener, which must be on loopback
+    /// then.
+    pub users: Vec<ForwardUser>,
+    /// Where it goes; all of the internet without it. Private, loopback, link-local and reserved
+    /// addresses are closed unless a rule names them by `addresses`.
+    pub allow: Vec<ForwardRule>,
+    /// Where it does not go, whatever is allowed.
+    pub deny: Vec<ForwardRule>,
+    /// Ports of `http://` URLs.
+    pub ports: Vec<u16>,
+    /// Ports of CONNECT.
+    pub connect_ports: Vec<u16>,
+    /// Whether servers are told in `Via` that there is a proxy.
+    pub via: bool,
+    /// What it is called there, which should name neither host nor client; made up at random
+    /// without it.
+    pub pseudonym: Option<String>,
+    /// How names are looked up.
+    pub dns: ForwardDns,
+    /// How long other servers are waited for.
+    pub timeouts: ForwardTimeouts,
+}
+
+/// Who may use the proxy: all of `password`, `certificate` and `clients` that is given must hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForwardUser {
+    /// In the log, in metrics, and in the credentials of those who have a password.
+    pub name: String,
+    /// The password's hash, as `tidegate hash-password` prints it: `${env:ANNA}` or
+    /// `${file:anna.hash}`.
+    pub password: Option<Text>,
+    /// Names of which the client's certificate has one; the listener's `tls` says whose are
+    /// believed.
+    pub certificate: Vec<String>,
+    /// Networks, one of which holds the client's address.
+    pub clients: Vec<String>,
+    /// Where the user may go, in place of the listener's `allow`; that one without it.
+    pub allow: Vec<ForwardRule>,
+    /// Where not, besides the listener's `deny`.
+    pub deny: Vec<ForwardRule>,
+    /// What the user may take.
+    pub limits: ForwardLimits,
+}
+
+/// Hosts, addresses and ports: all that is given must fit. A text alone is a host, an address or a
+/// network, with or without a port.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForwardRule {
+    /// Hosts as clients name them; any without it.
+    pub hosts: Vec<String>,
+    /// Networks of the very address that is connected to; any of the internet without it. In
+    /// `allow` it opens what is closed by itself, such as `10.0.0.0/8`; metadata services must be
+    /// named by their whole address.
+    pub addresses: Vec<String>,
+    /// Ports; in `allow` they are open besides those of the listener.
+    pub ports: Vec<u16>,
+}
+
+/// What one user may take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForwardLimits {
+    /// Tunnels and requests at a time, on the whole node; more get a 429. Without it as many as
+    /// come.
+    pub connections: Option<u32>,
+    /// Tunnels and requests a second that may begin; more get a 429. Without it as many as come.
+    pub rate: Option<u32>,
+    /// How many may begin at once under a `rate`.
+    pub burst: u32,
+    /// How long nothing may move in a tunnel; without it what the listener says.
+    pub idle: Option<Millis>,
+    /// How long a tunnel may live; without it what the listener says.
+    pub life: Option<Millis>,
+}
+
+/// How names are looked up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForwardDns {
+    /// Those that are asked; without any `/etc/hosts`, then the servers in `/etc/resolv.conf`.
+    pub resolvers: Vec<String>,
+    /// For one look-up; then a 502.
+    pub timeout: Millis,
+    /// How long an answer is remembered, if its TTL is not shorter; at least whole seconds.
+    pub max_ttl: Millis,
+}
+
+/// How long other servers are waited for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForwardTimeouts {
+    /// For a connection to one address; with more than one address the others get their turn after
+    /// 1 s.
+    pub connect: Millis,
+    /// From the end of a request to the first byte of the response; then a 504.
+    pub first_byte: Millis,
+    /// Between two pieces of a response, or of a request's body that the server takes.
+    pub stall: Millis,
+    /// How long nothing may move in a tunnel; then it is ended.
+    pub idle: Millis,
+    /// How long a tunnel may live; without it as long as both sides want.
+    pub life: Option<Millis>,
 }
 
 /// Where requests go that no route of the listener's own takes.

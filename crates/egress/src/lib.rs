@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a forward proxy decides with: what kind of address one is ([`Class`]), which hosts, addresses
 //! and ports may be asked ([`Judge`]), who asks ([`Hashed`]), and where a name is ([`Resolver`]).
+#![forbid(unsafe_code)]
 
 mod cache;
 mod class;

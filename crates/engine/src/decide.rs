@@ -23,6 +23,17 @@ pub(crate) struct Routed<'a> {
     pub(crate) prefix_len: usize,
 }
 
+impl<'a> Routed<'a> {
+    /// `route` takes the request whatever its path.
+    pub(crate) fn whole(route: &'a Arc<RoutePlan>) -> Self {
+        Self {
+            route,
+            parameters: Parameters::default(),
+            prefix_len: 0,
+        }
+    }
+}
+
 /// Who asks: the peer, or whom a chain of trusted proxies names. The rightmost address that is not
 /// itself trusted counts; anything further left was written by a stranger.
 pub(crate) fn client(

@@ -124,7 +124,8 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
     let is_trusted = snapshot.settings.is_trusted(peer);
     let options = Options {
         merge_slashes: listener.config.merge_slashes,
-        is_trusted,
+        is_trusted: is_trusted && listener.egress.is_none(),
+        is_proxy: listener.egress.is_some(),
     };
     let scheme = match listener.tls {
         Some(_) => Scheme::Https,
@@ -134,6 +135,11 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
         Ok(request) => request,
         Err(refused) => return Ok(refused),
     };
+    if let Some(egress) = listener.egress.as_ref().filter(|_| request.is_proxied()) {
+        return Ok(crate::egress::explain(
+            snapshot, listener, egress, question, &request,
+        ));
+    }
     let client = decide::client(&snapshot.settings, peer, 0, is_trusted, &request);
     let ends = Ends {
         client: client.address,
@@ -165,7 +171,8 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
         merge(&mut told, reject);
         return Ok(told);
     }
-    let rest = match decide::route(snapshot, index, &request, ends) {
+    let routed = decide::route(snapshot, index, &request, ends);
+    let rest = match routed.filter(|routed| listener.serves(routed.route)) {
         None => tell::unrouted(listener, &request),
         Some(routed) => Way {
             snapshot,
@@ -391,6 +398,7 @@ impl Way<'_> {
         let forwarding = Forwarding {
             client: &peer,
             pseudonym: &self.snapshot.settings.config.name,
+            is_anonymous: false,
             prefix: mapping
                 .map(|mapping| mapping.outer.as_str())
                 .filter(|outer| !outer.is_empty()),

@@ -10,6 +10,7 @@ mod adaptive;
 mod affinity;
 mod decide;
 mod downstream;
+mod egress;
 mod exclusion;
 mod explain;
 mod files;

@@ -99,6 +99,7 @@ fn accepted(request: &Request, head: usize, body: &[u8]) -> Result<ProbedRequest
     let forwarding = Forwarding {
         client: "127.0.0.1",
         pseudonym: "tidegate",
+        is_anonymous: false,
         prefix: None,
         request_id: "00000000000000000000000000",
         framing: request.framing(),

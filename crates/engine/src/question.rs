@@ -57,7 +57,14 @@ impl Question {
         limits: &tidegate_http::HeadLimits,
         scheme: Scheme,
     ) -> Result<Result<Request, Value>, String> {
-        let (authority, target) = split_url(&self.url);
+        let (authority, mut target) = split_url(&self.url);
+        if options.is_proxy && authority.is_some() {
+            // A forward proxy is asked by the URL as a whole, or by host and port.
+            target = match self.method.as_str() {
+                "CONNECT" => authority.unwrap_or_default(),
+                _ => &self.url,
+            };
+        }
         let has_host = self
             .headers
             .iter()

@@ -85,7 +85,9 @@ fn read(
         false => target::split(parts.target, kind, scheme)?,
     };
     if kind == Method::Connect && (!is_proxied || !framing.is_empty()) {
-        return Err(Reject::request("CONNECT with content, or without host and port"));
+        return Err(Reject::request(
+            "CONNECT with content, or without host and port",
+        ));
     }
     let method = push(&mut fields.arena, parts.method);
     let (path, query) = write_target(&mut fields.arena, form, options)?;

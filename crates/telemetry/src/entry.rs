@@ -45,10 +45,12 @@ pub enum Text {
     Tries,
     /// The client's certificate: name, LF, value, LF, and so on.
     Certificate,
+    /// The user of a forward proxy.
+    User,
 }
 
 /// How many texts an entry has.
-pub const TEXTS: usize = 17;
+pub const TEXTS: usize = 18;
 
 /// The numbers of one finished exchange.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +90,8 @@ pub struct LogEntry {
     pub error: Option<ErrorKind>,
     /// How a connection without requests ended; empty for an exchange.
     pub ended: &'static str,
+    /// Whether a tunnel came of it: how long it took is nobody's doing.
+    pub is_tunnel: bool,
     start: u32,
     /// Where each text ends, counted from `start`.
     ends: [u16; TEXTS],
@@ -124,6 +128,7 @@ impl LogEntry {
             cipher: "",
             error: None,
             ended: "",
+            is_tunnel: false,
             start: 0,
             ends: [0; TEXTS],
         }

@@ -24,7 +24,7 @@ impl LogFormat {
     /// Whether an entry took so long that it is kept; a connection that became a tunnel, or
     /// had no requests, never does.
     pub fn is_slow(&self, entry: &LogEntry) -> bool {
-        let is_exchange = entry.status != 101 && entry.ended.is_empty();
+        let is_exchange = entry.status != 101 && !entry.is_tunnel && entry.ended.is_empty();
         is_exchange && self.slow_us.is_some_and(|limit| entry.duration_us >= limit)
     }
 }
@@ -93,6 +93,10 @@ pub fn format_entry(
         for (name, value) in [("tls", entry.tls), ("cipher", entry.cipher)] {
             text(out, name, value.as_bytes());
         }
+    }
+    let user = batch.text(entry, Text::User);
+    if !user.is_empty() {
+        text(out, "user", user);
     }
     let certificate = batch.text(entry, Text::Certificate);
     write_fields(out, "client_certificate", certificate, &[]);

@@ -20,7 +20,8 @@ class Chain:
         self._decision = decision
         self._positions = positions
         self._lines: list[str] = []
-        self._is_raw = "path" not in decision and "considered" not in decision and "status" not in decision
+        raw = {"path", "considered", "status", "tunnel"}
+        self._is_raw = raw.isdisjoint(decision)
 
     def lines(self) -> list[str]:
         """Everything, from the listener to the upstream request or the answer."""
@@ -51,6 +52,9 @@ class Chain:
             self._say("listener", plain(listener), self._positions("listener", listener))
         if asked := decision.get("client_certificates"):
             self._say("", f"a client certificate is {plain(asked)}")
+        if "tunnel" in decision:
+            self._say("user", plain(decision.get("user") or "nobody by name"))
+            self._say("asks for", f"{plain(decision['host'])} at port {decision['port']}")
         if route:
             kind = "l4_route" if self._is_raw else "route"
             self._say("route", paint(plain(route), "cyan"), self._positions(kind, route))
@@ -65,12 +69,13 @@ class Chain:
         response = decision.get("response") or {}
         status = response.get("status") or decision.get("status")
         outcome = {"not_found": "no route", "reject": "refused", "respond": "answered here", "file": "a file"}
+        outcome["proxy"] = "passed on"
         text = " ".join(
             str(part) for part in (status, outcome.get(decision["outcome"], decision["outcome"])) if part
         )
         if self._is_raw:
             text = "reset"
-        why = ": ".join(str(decision[key]) for key in ("kind", "detail") if decision.get(key))
+        why = ": ".join(str(decision[key]) for key in ("kind", "detail", "then") if decision.get(key))
         self._say("answer", paint(text, "yellow"), why)
         if decision.get("location"):
             self._say("", f"Location: {plain(decision['location'])}")

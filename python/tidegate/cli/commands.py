@@ -219,6 +219,17 @@ def proxy(
     )
 
 
+@app.command("hash-password", epilog=epilog("tidegate hash-password", "tidegate hash-password < file"))
+def hash_password() -> None:
+    """Print what is written in the place of a password of a forward proxy's user.
+
+    Asks for it, or reads one line of what is piped in.
+    """
+    from tidegate.cli.hash_password import hash_password
+
+    hash_password()
+
+
 @app.command(
     "dev-cert",
     epilog=epilog(

@@ -25,6 +25,10 @@ RAW = ("tcp", "tls")
 """Protocols of listeners whose connections have no requests."""
 
 
+FORWARD = "forward"
+"""The protocol of forward proxies."""
+
+
 @dataclass(frozen=True)
 class Question:
     """A request to explain, as typed."""
@@ -38,7 +42,11 @@ class Question:
     begins: str | None = None
 
     def request(
-        self, ports: dict[str, int], secured: Collection[str], raw: Collection[str] = ()
+        self,
+        ports: dict[str, int],
+        secured: Collection[str],
+        raw: Collection[str] = (),
+        proxies: Sequence[str] = (),
     ) -> dict[str, Any]:
         """As the engine takes it; ends the command when it is no request, or no listener would get it.
 
@@ -46,6 +54,7 @@ class Question:
             ports: The port of each listener, 0 for a Unix socket, in the order of the configuration.
             secured: The listeners that speak TLS.
             raw: Those whose connections have no requests.
+            proxies: Those that are forward proxies: CONNECT goes there.
         """
         if self.method not in STANDARD_METHODS and self.method.upper() in STANDARD_METHODS:
             # RFC 9110 §9.1: as typed, it would be a method of its own.
@@ -56,6 +65,13 @@ class Question:
             if not colon or not name.strip():
                 stop(f"{header!r} is not a field; write it as 'Name: value'", USAGE)
             fields.append([name.strip(), value.strip()])
+        own = self.listener
+        if self.method == "CONNECT":
+            if own is None and not proxies:
+                stop("no listener has `protocol: forward`, which CONNECT is for", USAGE)
+            own = own or proxies[0]
+        elif own is None and proxies and not set(ports) - set(proxies) - {ADMIN}:
+            own = proxies[0]
         url = self.url if self.url.startswith("/") or "://" in self.url else f"http://{self.url}"
         try:
             parts, port = urlsplit(url), urlsplit(url).port
@@ -66,7 +82,7 @@ class Question:
         if url.startswith("/") and not any(name.lower() == "host" for name, _ in fields):
             fields.insert(0, ["Host", "localhost"])
         request: dict[str, Any] = {"method": self.method, "url": url, "headers": fields}
-        listener = self.listener or _listener(parts.scheme, port, ports, secured, raw)
+        listener = own or _listener(parts.scheme, port, ports, secured, raw)
         if listener is not None:
             request["listener"] = listener
         if self.client is not None:
@@ -146,7 +162,8 @@ def _offline(question: Question, files: Sequence[str]) -> tuple[dict[str, Any], 
     ports = {name: each["port"] for name, each in listeners.items()}
     secured = [name for name, each in listeners.items() if each["tls"] is not None]
     raw = [name for name, each in listeners.items() if each["protocol"] in RAW]
-    request = json.dumps(question.request(ports, secured, raw))
+    proxies = [name for name, each in listeners.items() if each["protocol"] == FORWARD]
+    request = json.dumps(question.request(ports, secured, raw, proxies))
     try:
         decision = json.loads(_engine.decide(compiled.snapshot.delta_json(None), request))
     except ValueError as error:
@@ -160,7 +177,8 @@ def _live(question: Question, instance: Instance) -> dict[str, Any]:
         ports = {each["name"]: _port(each["address"]) for each in listeners}
         secured = [each["name"] for each in listeners if each.get("certificates")]
         raw = [each["name"] for each in listeners if each.get("protocol") in RAW]
-        request = question.request(ports, secured, raw)
+        proxies = [each["name"] for each in listeners if each.get("protocol") == FORWARD]
+        request = question.request(ports, secured, raw, proxies)
         decision: dict[str, Any] = ask(instance.node_socket, "decide", request=request)["decision"]
     except Refused as refusal:
         stop(str(refusal), USAGE)

@@ -31,6 +31,7 @@ COMMANDS = [
     "explain",
     "why",
     "proxy",
+    "hash-password",
     "dev-cert",
     "reload",
     "restart",

@@ -15,7 +15,8 @@ from tidegate.config.route import Route
 def connections(draft: Draft) -> Iterator[Mistake]:
     """Mistakes of routes with connections, and of listeners that have them."""
     served: set[str] = set()
-    has_http = any(each is None or not each.is_l4 for each in draft.listeners.values())
+    served_by = [each for each in draft.listeners.values() if each is None or each.protocol != "forward"]
+    has_http = any(each is None or not each.is_l4 for each in served_by) or not draft.routes
     for number, route in enumerate(draft.routes):
         if route is None:
             served.update(draft.listeners)
@@ -47,6 +48,9 @@ def _listeners(draft: Draft, number: int, route: object) -> Iterator[Mistake]:
         if listener is None or ("listeners", name) in draft.mended:
             continue
         path: Path = ("routes", number, "listeners", position)
+        if listener.protocol == "forward":
+            yield path, f"`{name}` is a forward proxy, which takes no routes; name another listener"
+            continue
         if not isinstance(route, TcpRoute):
             if listener.is_l4:
                 yield path, _no_requests(name, listener)

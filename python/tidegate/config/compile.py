@@ -23,6 +23,7 @@ from tidegate.config.backend_tls import BackendTls
 from tidegate.config.base import Model
 from tidegate.config.check import ADMIN, ADMIN_ROUTES, REGISTRATION
 from tidegate.config.collection import no_collection
+from tidegate.config.compile_proxy import compile_proxies, proxy_settings
 from tidegate.config.cores import usable_cores
 from tidegate.config.errors import path_text
 from tidegate.config.function import Function
@@ -299,6 +300,8 @@ class _Compilation:
         # them here, a new listener would be a change of every route.
         policies = [] if listener.is_l4 else policies + value["policies"]
         value |= {"policies": policies, "named_only": path == ADMIN_PATH}
+        if listener.protocol == "forward":
+            value["forward"] = self._value(proxy_settings(listener))
         if listener.redirect is not None:
             others = self.gateway.listeners.values()
             secured = (each.port for each in others if each.is_secured_http)
@@ -410,6 +413,7 @@ class _Compilation:
             target = {"type": "forward", "backends": [{"backend": CONTROL, "weight": 1}]}
             names.append(REGISTRATION)
             self._add("route", REGISTRATION, {**self._value(route), "to": target}, ADMIN_PATH)
+        names += compile_proxies(self.gateway.listeners, self._value, self._add)
         self._add("route_order", "routes", RouteOrder(names=names, l4=connections).model_dump(), ("routes",))
 
     def _route(self, route: Route) -> _Compiled:

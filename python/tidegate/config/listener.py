@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from tidegate.config.admission import Admission
 from tidegate.config.base import Model, refuse
+from tidegate.config.forward_proxy import ForwardProxy
 from tidegate.config.marks import Reads, one_or_more
 from tidegate.config.pages import ErrorPages, Maintenance
 from tidegate.config.policy import Policies
@@ -16,12 +18,12 @@ from tidegate.config.secure import ListenerRedirect
 from tidegate.config.tls import ListenerTls
 from tidegate.config.types import ByteSize, Choice, Duration, Flag, ListenerAddress, Network
 
-_NOT_YET_PROTOCOLS = frozenset({"http3", "udp", "dns", "forward", "quic"})
+_NOT_YET_PROTOCOLS = frozenset({"http3", "udp", "dns", "quic"})
 
 _HTTP2 = "write `protocol: http` and `http2: true`; with `tls` HTTP/2 is on by itself"
 
 ListenerProtocol = Annotated[
-    Literal["http", "https", "tcp", "tls", "mixed"],
+    Literal["http", "https", "tcp", "tls", "mixed", "forward"],
     Choice(
         "ListenerProtocol",
         not_yet=_NOT_YET_PROTOCOLS,
@@ -119,9 +121,11 @@ class Listener(Model):
     protocol: ListenerProtocol = "http"
     """What is spoken; `https` where there is `tls`. `tcp` passes on what comes, out of its TLS where there is
     `tls`; `tls` passes TLS on, by the host that the client asks for; `mixed` is all of these, told apart by
-    a connection's first bytes."""
+    a connection's first bytes. `forward` is a forward proxy, over TLS where there is `tls`."""
     tls: ListenerTls | None = None
     """How TLS is spoken."""
+    forward: ForwardProxy | None = None
+    """With `protocol: forward`: who may use the proxy, and where it goes."""
     redirect: ListenerRedirect | None = None
     """Whether clients are sent to HTTPS. Only routes that name the listener are served on it then."""
     http2: Flag | None = None
@@ -174,7 +178,9 @@ class Listener(Model):
         if port.isdecimal():
             raise refuse(f"must be a mapping; write `{{ port: {port} }}`")
         if isinstance(value, dict) and value.get("tls") is not None and "protocol" not in value:
-            return {**value, "protocol": "https"}
+            return {**value, "protocol": "forward" if "forward" in value else "https"}
+        if isinstance(value, dict) and value.get("forward") is not None and "protocol" not in value:
+            return {**value, "protocol": "forward"}
         return value
 
     @model_validator(mode="after")
@@ -200,6 +206,31 @@ class Listener(Model):
             raise refuse("with `tls` it is `protocol: https`; write that, or leave `tls` out", "rule")
         if self.redirect is not None and self.tls is not None:
             raise refuse("it speaks https already; write `redirect` at the listener that does not", "rule")
+        return self
+
+    @model_validator(mode="after")
+    def _is_no_open_proxy(self) -> Listener:
+        if self.protocol != "forward":
+            if self.forward is not None:
+                raise refuse("`forward` is for `protocol: forward`; write that, or leave it out", "rule")
+            return self
+        for key in ("redirect", "merge_slashes"):
+            if key in self.model_fields_set:
+                raise refuse(f"`{key}` is for routes; leave it out with `protocol: forward`", "rule")
+        if self.tls is not None and self.tls.hsts is not None:
+            raise refuse("`hsts` would be told of other people's sites; leave it out here", "rule")
+        own = self.forward or ForwardProxy()
+        has_addresses = not self.address.startswith("unix:")
+        if not own.users and has_addresses and not ipaddress.ip_address(self.address).is_loopback:
+            users = "`forward: { users: [{ name: staff, clients: 10.0.0.0/8 }] }`"
+            says = f"everybody who reaches it could use it; write who may, such as {users}"
+            raise refuse(f"{says}, or `address: 127.0.0.1`", "rule")
+        for user in own.users:
+            if user.certificate and not (self.tls and self.tls.client_certificates):
+                says = f"user `{user.name}` is told by a certificate, and nobody is asked for one"
+                raise refuse(f"{says}; write `tls: {{ client_certificates: {{ ca: ca.pem }} }}`", "rule")
+            if user.clients and not has_addresses:
+                raise refuse("clients of a Unix socket have no addresses; leave `clients` out", "rule")
         return self
 
     @property

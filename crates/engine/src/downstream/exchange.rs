@@ -4,7 +4,7 @@ use super::connection::Downstream;
 use super::filters::{run_request_filters, run_response_filters};
 use super::internal;
 use super::journey::Journey;
-use super::receive::head_limits;
+use super::receive::{goes_in_circles, head_limits, is_request_id};
 use super::record::Record;
 use super::reply::fixed_answer;
 use super::trace;
@@ -24,9 +24,6 @@ use tidegate_core::{ErrorKind, Moment};
 use tidegate_request::{FieldId, Fields, Framing, Method, Request, Response};
 use tidegate_routing::Ends;
 use tidegate_telemetry::LogEntry;
-
-/// Requests that came through more gateways than this go round in circles.
-const MAX_VIA: usize = 20;
 
 impl Downstream {
     /// Serves a request that was read.
@@ -55,7 +52,10 @@ impl Downstream {
             Some(given) => record.request_id.push_str(&String::from_utf8_lossy(given)),
             None => self.thread.request_id(&mut record.request_id),
         }
-        record.trace = trace::begin(&mut request, current, &self.thread.draw);
+        // Other people's servers are told nothing of it.
+        if self.listener.egress.is_none() {
+            record.trace = trace::begin(&mut request, current, &self.thread.draw);
+        }
         let (keep, request) = self
             .carry_out(current, index, request, client, &mut record)
             .await;
@@ -80,7 +80,7 @@ impl Downstream {
         record: &mut Record,
     ) -> (bool, Request) {
         let keep_alive = request.keep_alive() && !self.thread.is_draining.get();
-        if via_count(&request) > MAX_VIA {
+        if goes_in_circles(&request) {
             let keep = self.fail(
                 record,
                 &request,
@@ -105,11 +105,26 @@ impl Downstream {
             client: client.address,
             local: self.local_address(snapshot),
         };
-        let Some(routed) = decide::route(snapshot, index, &request, ends) else {
+        let egress = self.listener.egress.clone();
+        let egress = egress.filter(|_| request.is_proxied());
+        let routed = match &egress {
+            Some(egress) => egress.route(snapshot).map(Routed::whole),
+            None => decide::route(snapshot, index, &request, ends)
+                .filter(|routed| self.listener.serves(routed.route)),
+        };
+        let Some(routed) = routed else {
             let keep = self.unrouted(record, &request, keep_alive).await;
             return (keep, request);
         };
         record.route = Some(routed.route.clone());
+        let mut passage = None;
+        if let Some(egress) = &egress {
+            let judged = self.let_out(egress, snapshot, &mut request, record, keep_alive);
+            match judged.await {
+                Ok(given) => passage = Some(given),
+                Err(keep) => return (keep, request),
+            }
+        }
         if let Some(reject) = routed.route.refuses(&request, client.address) {
             let keep = self.fail(record, &request, reject.kind, reject.detail, keep_alive);
             return (keep.await, request);
@@ -192,6 +207,7 @@ impl Downstream {
             keep_alive,
             upload,
             hsts: self.hsts(),
+            passage,
         };
         let mut exchange = Exchange {
             request,
@@ -204,6 +220,9 @@ impl Downstream {
         };
         let keep = self.travel(&mut journey, &mut exchange, record).await;
         record.entry.bytes_in += journey.upload.received;
+        if let Some(passage) = &journey.passage {
+            passage.moved(record);
+        }
         record.request_id = exchange.request_id;
         record.has_unread = !journey.upload.is_done;
         (keep, exchange.request)
@@ -309,11 +328,15 @@ impl Downstream {
                 .await;
         };
         record.backend = Some(backend.name.clone());
-        let outcome = match backend.config.protocol {
-            BackendProtocol::Http => {
+        let outcome = match (&journey.passage, backend.config.protocol) {
+            (Some(passage), _) if exchange.request.method_kind() == Method::Connect => {
+                self.tunnel_out(journey, exchange, passage, backend, record)
+                    .await
+            }
+            (_, BackendProtocol::Http) => {
                 upstream::forward(self, journey, exchange, backend, record).await
             }
-            BackendProtocol::Function => {
+            (_, BackendProtocol::Function) => {
                 functions::forward(self, journey, exchange, backend, record).await
             }
         };
@@ -397,17 +420,4 @@ impl Downstream {
 /// The fields of a response whose status and framing are known elsewhere.
 fn take_fields(response: &mut Response) -> Fields {
     std::mem::take(response.fields_mut())
-}
-
-/// What a request may be called by: it is shown in logs and searched for.
-fn is_request_id(id: &[u8]) -> bool {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    (1..=64).contains(&id.len()) && id.iter().all(is_plain)
-}
-
-fn via_count(request: &Request) -> usize {
-    let lines = request.fields().get_all(FieldId::Via);
-    lines
-        .map(|line| line.split(|byte| *byte == b',').count())
-        .sum()
 }

@@ -78,6 +78,7 @@ pub(crate) fn metrics_text(node: &Node, snapshot: &Snapshot) -> String {
     endpoint_gauges(node, snapshot, &mut gauges);
     backend_gauges(snapshot, &mut gauges);
     crate::l4::gauges(snapshot, &mut gauges);
+    crate::egress::gauges(snapshot, &mut gauges);
     let sources = &node.registry.sources;
     sources.gauges(snapshot, node.clock.now(), &mut gauges);
     let routes = snapshot

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::filters::run_response_filters;
 use super::mapping::{map_back, may_need_mapping};
+use super::pass_out::Passage;
 use super::upload::Upload;
 use crate::decide::{Mapping, Routed};
 use crate::files::Entry;
@@ -26,6 +27,8 @@ pub(crate) struct Journey<'a> {
     pub(crate) upload: Upload,
     /// What `Strict-Transport-Security` says, inside of TLS.
     pub(crate) hsts: Option<Arc<str>>,
+    /// The leave that a forward proxy gave.
+    pub(crate) passage: Option<Passage>,
 }
 
 impl Journey<'_> {
@@ -33,6 +36,14 @@ impl Journey<'_> {
     pub(crate) fn prefix(&self) -> Option<&str> {
         let outer = self.mapping.as_ref().map(|mapping| mapping.outer.as_str());
         outer.filter(|outer| !outer.is_empty())
+    }
+
+    /// What we are called upstream; empty if that is not to be told.
+    pub(crate) fn pseudonym(&self) -> &str {
+        match &self.passage {
+            Some(passage) => &passage.egress.pseudonym,
+            None => &self.current.snapshot.settings.config.name,
+        }
     }
 
     /// How much of a body is read before an endpoint is asked, where that is wanted.

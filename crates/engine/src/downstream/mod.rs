@@ -19,6 +19,7 @@ mod http2;
 mod internal;
 mod journey;
 mod mapping;
+mod pass_out;
 mod proof;
 mod receive;
 mod record;

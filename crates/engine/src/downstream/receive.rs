@@ -4,7 +4,10 @@ use super::connection::Downstream;
 use tidegate_config::ListenerLimits;
 use tidegate_core::ErrorKind;
 use tidegate_http::{HeadLimits, parse_request};
-use tidegate_request::{Method, Options, Reject, Request};
+use tidegate_request::{FieldId, Method, Options, Reject, Request};
+
+/// Gateways that a request may come through.
+const MAX_VIA: usize = 20;
 
 /// The codec's limits, from the listener's.
 pub(crate) fn head_limits(limits: &ListenerLimits) -> HeadLimits {
@@ -31,7 +34,8 @@ impl Downstream {
         let limits = head_limits(&self.listener.config.limits);
         let options = Options {
             merge_slashes: self.listener.config.merge_slashes,
-            is_trusted: self.is_trusted,
+            is_trusted: self.is_trusted && self.listener.egress.is_none(),
+            is_proxy: self.listener.egress.is_some(),
         };
         let head = self.buffer.data().get(..length).unwrap_or_default();
         let parsed = parse_request(
@@ -69,4 +73,17 @@ impl Downstream {
             }
         }
     }
+}
+
+/// What a request may be called by: it is shown in logs and searched for.
+pub(super) fn is_request_id(id: &[u8]) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    (1..=64).contains(&id.len()) && id.iter().all(is_plain)
+}
+
+/// Whether a request came through so many gateways that it must go round in circles.
+pub(super) fn goes_in_circles(request: &Request) -> bool {
+    let lines = request.fields().get_all(FieldId::Via);
+    let counts = lines.map(|line| line.split(|byte| *byte == b',').count());
+    counts.sum::<usize>() > MAX_VIA
 }

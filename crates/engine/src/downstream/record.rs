@@ -35,6 +35,8 @@ pub(crate) struct Record {
     tries: Vec<u8>,
     /// The client's, if it has shown one.
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
+    /// The user of a forward proxy.
+    pub(crate) user: Option<Arc<str>>,
     /// Fields of the response that the log is to have: name, LF, value, LF.
     response_fields: Vec<u8>,
 }
@@ -56,6 +58,7 @@ impl Record {
             trace: String::new(),
             tries: Vec::new(),
             certificate: None,
+            user: None,
             response_fields: Vec::new(),
         }
     }
@@ -196,6 +199,7 @@ impl Record {
                 self.trace.as_bytes(),
                 &self.tries,
                 &certificate,
+                self.user.as_deref().unwrap_or_default().as_bytes(),
             ],
         );
     }

@@ -120,6 +120,10 @@ impl Downstream {
                 self.fail(record, request, reject.kind, reject.detail, keep_alive)
                     .await
             }
+            None if self.listener.egress.is_some() => {
+                let answer = super::pass_out::no_site();
+                self.turn_away(record, request, answer, keep_alive).await
+            }
             None => {
                 let kind = ErrorKind::DestinationNotFound;
                 self.fail(record, request, kind, "no route", keep_alive)

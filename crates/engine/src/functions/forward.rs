@@ -217,6 +217,7 @@ fn begin(
     let forwarding = Forwarding {
         client: &downstream.peer_text,
         pseudonym: &settings.config.name,
+        is_anonymous: false,
         prefix: mapping
             .map(|mapping| mapping.outer.as_str())
             .filter(|outer| !outer.is_empty()),

@@ -2,6 +2,7 @@
 use super::admission::{AdmissionPlan, Pace};
 use super::registry::Registry;
 use super::tls::TlsPlan;
+use crate::egress::EgressPlan;
 use crate::files::FilesPlan;
 use crate::functions;
 use crate::pages::{ErrorPages, Maintenance};
@@ -124,6 +125,8 @@ pub(crate) struct ListenerPlan {
     pub(crate) admission: AdmissionPlan,
     /// Whose connections begin with a head of the PROXY protocol.
     proxies: Vec<IpNet>,
+    /// Of a forward proxy.
+    pub(crate) egress: Option<Arc<EgressPlan>>,
     /// Where TLS is spoken.
     pub(crate) tls: Option<Box<TlsPlan>>,
     pub(crate) error_pages: ErrorPages,
@@ -133,7 +136,8 @@ pub(crate) struct ListenerPlan {
 impl ListenerPlan {
     /// Whether routes that name no listener are not on it.
     pub(crate) fn named_only(&self) -> bool {
-        self.config.named_only || self.config.redirect.is_some() || self.is_l4()
+        let own = self.config.redirect.is_some() || self.egress.is_some();
+        self.config.named_only || own || self.is_l4()
     }
 
     pub(crate) fn build(
@@ -152,6 +156,8 @@ impl ListenerPlan {
         let maintenance = build_maintenance(config.maintenance.take())?;
         let filters = FilterPlan::build_all(&config.policies)?;
         let is_http = config.protocol != ListenerProtocol::Tcp;
+        let egress = config.forward.take();
+        let egress = egress.map(|own| EgressPlan::build(name, &own, registry).map(Arc::new));
         // The keys are not needed again, and the plan is kept.
         let tls = match config.tls.take() {
             Some(tls) => {
@@ -167,6 +173,7 @@ impl ListenerPlan {
         };
         Ok(Self {
             name: name.into(),
+            egress: egress.transpose()?,
             tls,
             admission: AdmissionPlan::build(&config.clients)?,
             proxies: match &config.proxy_protocol {
@@ -190,6 +197,12 @@ impl ListenerPlan {
         self.proxies
             .iter()
             .any(|network| network.contains(&address))
+    }
+
+    /// Whether requests to itself are served by `route`: a forward proxy has one for other requests.
+    pub(crate) fn serves(&self, route: &RoutePlan) -> bool {
+        let egress = self.egress.as_ref();
+        egress.is_none_or(|egress| !egress.has_route(&route.name))
     }
 
     /// Whether the first bytes of a connection tell what it speaks.

@@ -4,6 +4,7 @@ use super::backend::BackendShared;
 use super::challenges::Challenges;
 use super::plans::Counted;
 use super::sources::Sources;
+use crate::egress::UserCounts;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -27,6 +28,7 @@ pub(crate) struct Registry {
     routes: Mutex<HashMap<String, Arc<SharedRouteStats>>>,
     l4_routes: Mutex<HashMap<String, Arc<SharedL4Stats>>>,
     listeners: Mutex<HashMap<String, Arc<Counted>>>,
+    proxy_users: Mutex<HashMap<(String, String), Arc<UserCounts>>>,
     tickets: Mutex<HashMap<(String, Vec<u8>), Tickets>>,
     approaches: Mutex<HashMap<String, Arc<ApproachPlan>>>,
     /// Whom the system trusts, and how its store looked when it was read.
@@ -51,6 +53,7 @@ impl Registry {
             routes: Mutex::new(HashMap::new()),
             l4_routes: Mutex::default(),
             listeners: Mutex::new(HashMap::new()),
+            proxy_users: Mutex::default(),
             tickets: Mutex::default(),
             approaches: Mutex::default(),
             system: Mutex::default(),
@@ -103,6 +106,13 @@ impl Registry {
         let counted = Arc::<Counted>::default();
         listeners.insert(listener.to_owned(), counted.clone());
         counted
+    }
+
+    /// What a forward proxy's user does.
+    pub(crate) fn proxy_user(&self, listener: &str, user: &str) -> Arc<UserCounts> {
+        let mut users = lock(&self.proxy_users);
+        let key = (listener.to_owned(), user.to_owned());
+        users.entry(key).or_default().clone()
     }
 
     /// The keys that seal the sessions of a listener with clients of whom `asked` is asked, made at the
@@ -221,6 +231,7 @@ impl Registry {
         lock(&self.routes).retain(|_, stats| Arc::strong_count(stats) > 1);
         lock(&self.l4_routes).retain(|_, stats| Arc::strong_count(stats) > 1);
         lock(&self.listeners).retain(|_, counted| Arc::strong_count(counted) > 1);
+        lock(&self.proxy_users).retain(|_, counts| Arc::strong_count(counts) > 1);
         lock(&self.tickets).retain(|_, tickets| tickets.is_used());
     }
 }

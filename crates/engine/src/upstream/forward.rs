@@ -113,7 +113,11 @@ async fn tries(
                     key: &key,
                     until,
                 };
-                match Place::take(wait).await {
+                let taken = match &journey.passage {
+                    Some(passage) => Place::next(plan, &passage.way, &tries.tried),
+                    None => Place::take(wait).await,
+                };
+                match taken {
                     Ok(place) => place,
                     // What the first try came to says more than that no other endpoint is left.
                     Err(error) => {

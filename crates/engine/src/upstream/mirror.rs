@@ -140,6 +140,7 @@ fn copy(
     let forwarding = Forwarding {
         client: &downstream.peer_text,
         pseudonym,
+        is_anonymous: false,
         prefix: journey.prefix(),
         request_id: &exchange.request_id,
         framing,

@@ -26,6 +26,7 @@ mod tunnel;
 mod wait;
 
 pub(crate) use announce::announce;
+pub(crate) use carrier::Carrier;
 pub(crate) use dial::dial;
 pub(crate) use forward::{MAX_CONNECTS, Outcome, forward, not_taken};
 pub(crate) use http2::{Links, ask_once, is_http2};
@@ -33,4 +34,5 @@ pub(crate) use mirror::{MirrorCopy, MirrorPlan};
 pub(crate) use open::Place;
 pub(crate) use relay::{Pipe, Relay, Relayed};
 pub(crate) use request::framed;
+pub(crate) use tunnel::tunnel;
 pub(crate) use wait::{Lost, Pending, Wait};

@@ -20,11 +20,16 @@ use tidegate_core::{ErrorKind, Moment};
 use tidegate_request::Request;
 use tidegate_tls::{Fault, Inside};
 
+/// How long one of several addresses may take before the next has its turn.
+const TURN_MS: u64 = 1000;
+
 /// A request counted at an endpoint for as long as it is under way.
 pub(crate) struct Place {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) list: Arc<EndpointList>,
     pub(crate) index: usize,
+    /// Milliseconds that a connection may take, beside what its backend says.
+    most_ms: u64,
     shared: Arc<BackendShared>,
 }
 
@@ -103,6 +108,31 @@ impl Place {
         Self::at(plan, list, index)
     }
 
+    /// The next one of `list` that was not tried; while there are others it has a second.
+    ///
+    /// # Errors
+    /// None is left.
+    pub(crate) fn next(plan: &BackendPlan, list: &Arc<EndpointList>, tried: &[u16]) -> Waited {
+        let mut left = (0..list.endpoints.len()).filter(|index| !tried.contains(&(*index as u16)));
+        let place = left.next().map(|index| Self::at(plan, list.clone(), index));
+        match place {
+            Some(Ok(mut place)) => {
+                if left.next().is_some() {
+                    place.most_ms = TURN_MS;
+                }
+                Ok(place)
+            }
+            Some(Err(_)) => {
+                let detail = "the address has as many connections as it may";
+                Err((ErrorKind::ConnectionLimitReached, detail))
+            }
+            None => {
+                let detail = "no address is left to try";
+                Err((ErrorKind::DestinationUnavailable, detail))
+            }
+        }
+    }
+
     /// The one of `indexes` with the fewest requests, well or not.
     ///
     /// # Errors
@@ -138,6 +168,7 @@ impl Place {
             endpoint,
             list,
             index,
+            most_ms: u64::MAX,
             shared: plan.shared.clone(),
         })
     }
@@ -206,7 +237,7 @@ impl Place {
             self.make_way(downstream, limit)?;
         }
         let started = thread.now();
-        let deadline = started.after_millis(plan.config.timeouts.connect.0);
+        let deadline = started.after_millis(plan.config.timeouts.connect.0.min(self.most_ms));
         downstream
             .timer
             .set(until.map_or(deadline, |until| until.min(deadline)));

@@ -36,7 +36,6 @@ pub(super) fn begin(
             .request
             .set_authority(plan.authority(&place.endpoint.address).as_bytes());
     }
-    let settings = &journey.current.snapshot.settings;
     let framing = match &exchange.body {
         Some(body) if journey.upload.framing() != Framing::None => {
             Framing::Length(body.len() as u64)
@@ -45,7 +44,8 @@ pub(super) fn begin(
     };
     let forwarding = Forwarding {
         client: &downstream.peer_text,
-        pseudonym: &settings.config.name,
+        pseudonym: journey.pseudonym(),
+        is_anonymous: journey.passage.is_some(),
         prefix: journey.prefix(),
         request_id: &exchange.request_id,
         framing,

@@ -11,6 +11,8 @@ pub struct Forwarding<'a> {
     pub client: &'a str,
     /// Who we are in `Via` and `Forwarded`: a token.
     pub pseudonym: &'a str,
+    /// Whether nothing is told of the client, and of us `pseudonym` alone, if it is not empty.
+    pub is_anonymous: bool,
     /// What a rewrite took from the front of the path.
     pub prefix: Option<&'a str>,
     /// Replaces whatever came as `X-Request-Id`.

@@ -65,12 +65,16 @@ fn write_own(out: &mut Vec<u8>, request: &Request, forwarding: &Forwarding<'_>) 
         );
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(b"Via: ");
-    out.extend_from_slice(request.version().number().as_bytes());
-    out.push(b' ');
-    push_text(out, forwarding.pseudonym);
-    out.extend_from_slice(b"\r\n");
-    forwarding.write(out, request);
+    if !forwarding.pseudonym.is_empty() {
+        out.extend_from_slice(b"Via: ");
+        out.extend_from_slice(request.version().number().as_bytes());
+        out.push(b' ');
+        push_text(out, forwarding.pseudonym);
+        out.extend_from_slice(b"\r\n");
+    }
+    if !forwarding.is_anonymous {
+        forwarding.write(out, request);
+    }
 }
 
 /// The fields of a request as it goes to an endpoint that speaks HTTP/2: those of [`encode_request`] but

@@ -31,6 +31,14 @@ pub struct Sent {
 /// Fields that are written from the canonical response.
 const LEFT_OUT: FieldSet = CONNECTION_FIELDS.with(FieldSet::of(&[FieldId::ContentLength]));
 
+/// What is left out of `response`: our own demand for credentials of a proxy is meant for the client.
+fn left_out(response: &Response, context: &ResponseContext<'_>) -> FieldSet {
+    match context.is_local && response.status() == 407 {
+        true => LEFT_OUT.without(FieldId::ProxyAuthenticate),
+        false => LEFT_OUT,
+    }
+}
+
 /// Appends the head of `response` as it goes to the client.
 ///
 /// Content whose end only the endpoint's close tells is chunked for the client, or ended by our
@@ -44,8 +52,9 @@ pub fn encode_response(
     let framing = framing_for(context.version, response.framing());
     let keep_alive = context.keep_alive && framing != ResponseFraming::Close;
     write_status_line(out, response.status());
+    let left_out = left_out(response, context);
     for field in response.fields().iter() {
-        if !LEFT_OUT.has(field.id) {
+        if !left_out.has(field.id) {
             push_field(out, field.name, field.value);
         }
     }
@@ -98,6 +107,7 @@ pub struct ResponseFields<'a> {
     /// Empty for what is made here.
     via: Vec<u8>,
     date: HttpDate,
+    left_out: FieldSet,
 }
 
 impl<'a> ResponseFields<'a> {
@@ -119,6 +129,7 @@ impl<'a> ResponseFields<'a> {
             length: length.map(|length| itoa::Buffer::new().format(length).into()),
             via,
             date: context.date,
+            left_out: left_out(response, context),
         }
     }
 
@@ -131,7 +142,7 @@ impl<'a> ResponseFields<'a> {
         let date = wants_date.then(|| self.date.as_bytes());
         let given = response.fields().iter();
         given
-            .filter(|field| !LEFT_OUT.has(field.id))
+            .filter(|field| !self.left_out.has(field.id))
             .chain(length.map(|value| own(FieldId::ContentLength, value)))
             .chain(via.map(|value| own(FieldId::Via, value)))
             .chain(date.map(|value| own(FieldId::Date, value)))

@@ -18,6 +18,7 @@ pub(crate) const LIMITS: HeadLimits = HeadLimits {
 pub(crate) const FORWARDING: Forwarding<'static> = Forwarding {
     client: "192.0.2.1",
     pseudonym: "gateway",
+    is_anonymous: false,
     prefix: None,
     request_id: "id1",
     framing: Framing::None,

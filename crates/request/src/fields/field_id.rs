@@ -228,6 +228,11 @@ impl FieldSet {
         Self(self.0 | other.0)
     }
 
+    /// The set less `id`.
+    pub const fn without(self, id: FieldId) -> Self {
+        Self(self.0 & !(1 << (id as u8)))
+    }
+
     /// Whether `id` is a member.
     #[inline]
     pub const fn has(self, id: FieldId) -> bool {

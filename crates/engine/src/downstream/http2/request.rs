@@ -18,9 +18,16 @@ impl Downstream {
         let is_head = pseudo.method == b"HEAD";
         let thread = self.thread.clone();
         let limits = head_limits(&self.listener.config.limits);
+        let is_proxy = self.listener.egress.is_some();
+        let url;
         let target = match pseudo.path {
-            // CONNECT, which is refused like that of HTTP/1.1.
+            // CONNECT, which but a forward proxy refuses like that of HTTP/1.1.
             [] => pseudo.authority.unwrap_or_default(),
+            path if is_proxy && pseudo.scheme.eq_ignore_ascii_case(b"http") => {
+                let authority = pseudo.authority.unwrap_or_default();
+                url = [b"http://", authority, path].concat();
+                &url
+            }
             path => path,
         };
         let refuse = |reject, storage| {
@@ -35,7 +42,10 @@ impl Downstream {
             if let Err(error) = self.ask_for(protocol, storage.fields_mut()) {
                 return refuse(Reject::request(error.text()), storage);
             }
-        } else if !ends && storage.fields().get(FieldId::ContentLength).is_none() {
+        } else if !ends
+            && !pseudo.path.is_empty()
+            && storage.fields().get(FieldId::ContentLength).is_none()
+        {
             // Content of a length that is not known yet, in the words of the canonical form.
             let told = storage
                 .fields_mut()
@@ -55,7 +65,8 @@ impl Downstream {
         };
         let options = Options {
             merge_slashes: self.listener.config.merge_slashes,
-            is_trusted: self.is_trusted,
+            is_trusted: self.is_trusted && !is_proxy,
+            is_proxy,
         };
         Request::build(storage, parts, options).or_else(|(reject, storage)| refuse(reject, storage))
     }

@@ -203,6 +203,7 @@ fn read(message: &[u8], scheme: Scheme) -> Option<(Request, Vec<u8>, Option<Fiel
         merge_slashes: false,
         // What it says of forwarding is what we have written.
         is_trusted: true,
+        is_proxy: false,
     };
     let request = parse_request(head, Storage::new(), &LIMITS, scheme, options).ok()?;
     if request.framing() != Framing::Chunked {
