@@ -8,12 +8,15 @@ use std::time::{Duration, SystemTime};
 use tidegate_core::{Clock, Draw};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// Longest answer over UDP without EDNS (RFC 1035 §4.2.1); servers that send more are read all the same.
 const LONGEST: usize = 4096;
 /// Seconds for which a name is remembered to be none.
 const NEGATIVE: u32 = 5;
+/// Names that are looked up at a time.
+const LOOK_UPS: usize = 256;
 /// How often every server is asked.
 const ROUNDS: u32 = 2;
 
@@ -56,6 +59,7 @@ pub struct Resolver {
     cache: Cache,
     /// `/etc/resolv.conf` as it was read last.
     system: Mutex<(Option<SystemTime>, Vec<SocketAddr>)>,
+    places: Semaphore,
 }
 
 /// The servers that a text in the form of `/etc/resolv.conf` names.
@@ -75,6 +79,7 @@ impl Resolver {
             settings,
             cache: Cache::default(),
             system: Mutex::default(),
+            places: Semaphore::new(LOOK_UPS),
         }
     }
 
@@ -108,6 +113,7 @@ impl Resolver {
     }
 
     async fn ask(&self, name: &str) -> (Outcome, u32) {
+        let _place = self.places.acquire().await;
         let servers = self.servers();
         let (four, six) = tokio::join!(
             self.ask_for(name, Kind::A, &servers),

@@ -212,7 +212,8 @@ def _endpoints(backends: list[dict[str, Any]]) -> str:
             )
         if not backend["endpoints"]:
             priority = [0] if has_priorities else []
-            rows.append((backend["name"], "no endpoints", None, *priority, 0, None, None, 0, 0, 0))
+            none = "found for each request" if backend["name"].startswith("forward:") else "no endpoints"
+            rows.append((backend["name"], none, None, *priority, 0, None, None, 0, 0, 0))
     headings = (
         "BACKEND",
         "ENDPOINT",

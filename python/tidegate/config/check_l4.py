@@ -69,8 +69,8 @@ def _listeners(draft: Draft, number: int, route: object) -> Iterator[Mistake]:
         elif route.type == "tcp" and (unknown := _unannounced(route, listener)):
             yield (
                 (*path[:2], "match", "alpn"),
-                f"`{name}` does not choose `{unknown}`; write `tls: {{ alpn: [{unknown}] }}` on the listener, "
-                "or `type: tls` on the route and `protocol: tls` on the listener",
+                f"`{name}` does not choose `{unknown}`; write `tls: {{ alpn: [{unknown}] }}` on the "
+                "listener, or `type: tls` on the route and `protocol: tls` on the listener",
             )
 
 

@@ -116,7 +116,7 @@ def give(where: Path, user: int, group: int) -> None:
 
 @contextmanager
 def _as_owner(where: Path) -> Iterator[None]:
-    """Root works as whom the folder belongs to, who could otherwise have root write through links of theirs."""
+    """Root works as whom the folder belongs to: they could else have root write through their links."""
     owner = where.stat() if os.geteuid() == 0 and where.is_dir() else None
     if owner is None or owner.st_uid == 0:
         yield

@@ -65,6 +65,21 @@ def test_connections_are_kept_for_the_next_request() -> None:
         raise AssertionError("each request had a connection of its own")
 
 
+def test_a_connection_that_is_one_persons_is_not_kept() -> None:
+    """NTLM and Negotiate: the server knows who asks by the connection."""
+
+    def answer(asked: Asked) -> bytes:
+        more = b"WWW-Authenticate: Negotiate\r\n" if asked.line.startswith("GET /asks") else b""
+        return b"HTTP/1.1 200 OK\r\n" + more + b"Content-Length: 0\r\n\r\n"
+
+    with Origin(answer) as origin, proxy(origin) as running:
+        for number in range(1, 4):
+            field = "Authorization: NTLM abc" if number % 2 else "Cookie: a=b"
+            path = "/" if number % 2 else "/asks"
+            assert ask(running, f"http://{origin.authority}{path}", field)[0] == 200
+            assert len(origin.connections) == number
+
+
 def test_a_websocket_by_its_url() -> None:
     def answer(asked: Asked) -> bytes:
         return b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: own\r\n\r\nhello"

@@ -11,7 +11,7 @@ use crate::thread::Current;
 use std::rc::Rc;
 use std::sync::Arc;
 use tidegate_contract::{Answer, Exchange};
-use tidegate_request::Response;
+use tidegate_request::{FieldId, Request, Response};
 
 /// What belongs to one exchange while it is under way.
 pub(crate) struct Journey<'a> {
@@ -44,6 +44,21 @@ impl Journey<'_> {
             Some(passage) => &passage.egress.pseudonym,
             None => &self.current.snapshot.settings.config.name,
         }
+    }
+
+    /// Whether the connection to the endpoint may be kept for somebody else's request.
+    ///
+    /// With NTLM and Negotiate a server knows who asks by the connection (RFC 4559 §6): through a forward
+    /// proxy the next one would ask in this one's name.
+    pub(crate) fn keeps(&self, request: &Request, response: &Response) -> bool {
+        let is_bound = |value: &[u8]| {
+            let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+            scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+        };
+        let mut shown = request.fields().get_all(FieldId::Authorization);
+        let mut asked = response.fields().get_all(FieldId::WwwAuthenticate);
+        let is_of_one = self.passage.is_some() && (shown.any(is_bound) || asked.any(is_bound));
+        response.keep_alive() && !is_of_one
     }
 
     /// How much of a body is read before an endpoint is asked, where that is wanted.

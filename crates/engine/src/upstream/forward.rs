@@ -324,7 +324,7 @@ async fn deliver(
             ResponseFraming::Chunked | ResponseFraming::Close => false,
         };
         let is_clean = is_whole && !sender.is_broken && journey.upload.is_done;
-        if is_clean && response.keep_alive() {
+        if is_clean && journey.keeps(&exchange.request, &response) {
             give_back(downstream, plan, carrier, &response);
         }
         downstream.thread.buffers.give(buffer);
@@ -375,7 +375,7 @@ async fn deliver(
         && !sender.is_broken
         && journey.upload.is_done
         && framing != ResponseFraming::Close
-        && response.keep_alive();
+        && journey.keeps(&exchange.request, &response);
     if is_clean {
         give_back(downstream, plan, carrier, &response);
     }
