@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.integration.forward.kit import Origin, ask, loopback, proxy, tunnel
 from tests.integration.l4.kit import Server, read_all
+from tidegate.testing import decide
 
 TEXT = """
 listeners:
@@ -32,17 +33,18 @@ def test_explain_tells_user_rule_and_address(tmp_path: Path) -> None:
     told = explained(tmp_path, "CONNECT", "a.example:443", *office)
     assert "user       office" in told and "asks for   a.example at port 443" in told
     assert "passed on" in told and "each of its addresses judged" in told
-    for arguments, says in (
-        (("CONNECT", "a.example:22", *office), "the port is not open"),
-        (("GET", "http://x.ads.example/", *office), "denied by `.ads.example`"),
-        (("GET", "http://10.0.0.1/", *office), "the address is a private address"),
-        (("GET", "http://169.254.169.254/", *office), "the address is a metadata service's"),
-        (("GET", "http://a.example/"), "no user comes from there"),
-        (("GET", "http://2130706433/", *office), "nearly an IPv4 address"),
+    for method, url, client, says in (
+        ("CONNECT", "http://a.example:22", "10.1.2.3", "the port is not open"),
+        ("GET", "http://x.ads.example/", "10.1.2.3", "denied by `.ads.example`"),
+        ("GET", "http://10.0.0.1/", "10.1.2.3", "the address is a private address"),
+        ("GET", "http://169.254.169.254/", "10.1.2.3", "the address is a metadata service's"),
+        ("GET", "http://a.example/", "10.2.0.1", "no user comes from there"),
+        ("GET", "http://2130706433/", "10.1.2.3", "a host that is nearly an IPv4 address"),
     ):
-        assert says in explained(tmp_path, *arguments), arguments
-    decision = json.loads(explained(tmp_path, "CONNECT", "a.example:443", "--json", *office))
-    assert (decision["outcome"], decision["user"], decision["tunnel"]) == ("proxy", "office", True)
+        decision = decide(TEXT, {"method": method, "url": url, "client": client, "listener": "out"})
+        assert (decision["outcome"], decision["detail"]) == ("reject", says)
+    decision = decide(TEXT, {"method": "GET", "url": "http://a.example/", "client": "10.1.2.3"})
+    assert (decision["outcome"], decision["user"], decision["tunnel"]) == ("proxy", "office", False)
 
 
 def test_a_reload_changes_the_rules_and_ends_no_tunnel() -> None:
