@@ -205,7 +205,9 @@ def debian_packages() -> None:
     rows = [line.split(None, 2) for line in (ROOT / "requirements" / "debian.txt").read_text().splitlines()]
     wanted = [row for row in rows if row and not row[0].startswith("#")]
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = [row for row in wanted if shutil.which(row[1], path=path) is None]
+    missing = [
+        row for row in wanted if not Path(row[1]).is_file() and shutil.which(row[1], path=path) is None
+    ]
     if not missing:
         return
     names = [row[0] for row in missing]

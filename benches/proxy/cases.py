@@ -26,6 +26,16 @@ class Case:
     """A new connection per request."""
     files: bool = False
     """The proxy sends files itself; there is no origin server."""
+    tls: bool = False
+    """Clients speak TLS 1.3."""
+    resume: bool = False
+    """Each connection goes on with a session of before; without it each handshake is a full one."""
+    streams: int = 0
+    """HTTP/2 with so many requests at a time on each connection; 0 for HTTP/1.1."""
+    websocket: bool = False
+    """Requests and answers are messages on WebSockets that stay open."""
+    relay: bool = False
+    """The proxy passes bytes on and reads none of them."""
     churn: bool = False
     """A third endpoint is added and removed, `CHANGES` times a second."""
     connections: int = 64
@@ -42,6 +52,11 @@ class Case:
     """How many times as long as others its turns are: few large answers make a coarse count."""
     is_usual: bool = False
     """Whether it is measured without `--all`."""
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether each answer has a line in the log."""
+        return not (self.websocket or self.relay)
 
     @property
     def is_by_bytes(self) -> bool:
@@ -66,6 +81,9 @@ class Case:
             "beside": int(self.beside > 0),
             # A reload may close a connection just when a request is on its way, and clients know that.
             "retry": int(self.churn),
+            "resume": int(self.resume),
+            "streams": self.streams,
+            "websocket": int(self.websocket),
         }
 
 
@@ -75,6 +93,40 @@ CASES = [
     Case("large", "64 KiB, keep-alive", size=65_536, rate=5_000, slow_rate=1_000, is_usual=True),
     Case("routes", "1,000 routes", routes=1_000, is_usual=True),
     Case("connect", "new connection per request", close=True, rate=4_000, slow_rate=1_000, is_usual=True),
+    Case("tls", "TLS, HTTP/1.1, keep-alive", tls=True, is_usual=True),
+    Case("http2", "TLS, HTTP/2, 10 streams", tls=True, streams=10, connections=8, is_usual=True),
+    Case(
+        "handshake",
+        "TLS, full handshake per request",
+        tls=True,
+        close=True,
+        connections=16,
+        rate=1_000,
+        slow_rate=300,
+    ),
+    Case(
+        "resumed",
+        "TLS, resumed handshake per request",
+        tls=True,
+        close=True,
+        resume=True,
+        connections=16,
+        rate=1_500,
+        slow_rate=400,
+    ),
+    Case("websocket", "WebSocket, messages of 128 B", websocket=True),
+    Case("tcp", "TCP, 128 B messages", relay=True),
+    Case(
+        "tcpbulk",
+        "TCP, 10 MiB answers",
+        relay=True,
+        size=10 * MEBIBYTE,
+        connections=8,
+        rate=20,
+        slow_rate=20,
+        longer=2,
+        share=0.3,
+    ),
     Case("routes10k", "10,000 routes", routes=10_000, slow_rate=500),
     Case("body", "4 KiB request bodies", sent=4_096, rate=8_000),
     Case(

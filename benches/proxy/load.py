@@ -6,10 +6,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benches.proxy import certificate
 from benches.proxy.machine import raise_descriptors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +52,9 @@ class Load:
         """`address:port` of each origin server."""
         self.sink: str = ready["sink"]
         """`address:port` that takes logs over TCP."""
+        self._folder = tempfile.TemporaryDirectory(prefix="tidegate-bench-")
+        self.certificate = certificate.make(Path(self._folder.name))
+        """What proxies show where clients speak TLS."""
 
     def run(self, moment: Callable[[str], None], **values: str | float) -> dict[str, Any]:
         """Runs one load and returns its figures; calls `moment` with "begin" and "end" of the window."""
@@ -78,6 +83,7 @@ class Load:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(10)
+        self._folder.cleanup()
 
     @property
     def pid(self) -> int:

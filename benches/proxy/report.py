@@ -89,6 +89,12 @@ def case_table(title: str, series: dict[str, dict[str, Any]]) -> list[str]:
         rows += ["", f"Changes of the endpoints a second: {', '.join(changed)}."]
     if again := [f"{name} {one['again']:,}" for name, one in series.items() if one.get("again")]:
         rows += ["", f"Requests asked anew, their connection having been closed: {', '.join(again)}."]
+    if resumed := [
+        f"{name} {one['resumed'] / max(one['answered'], 1):.0%}"
+        for name, one in series.items()
+        if one.get("resumed")
+    ]:
+        rows += ["", f"Handshakes that went on with a session of before: {', '.join(resumed)}."]
     if wrong := [f"{name} {one['wrong']}" for name, one in series.items() if one.get("wrong")]:
         rows += ["", f"Errors by kind: {'; '.join(wrong)}."]
     lost = [f"{name} {one['log_lines_lost']:,}" for name, one in series.items() if one["log_lines_lost"]]

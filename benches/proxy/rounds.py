@@ -64,6 +64,8 @@ class Series:
     """Of the answers, how many for each reason."""
     again: int = 0
     """Requests sent anew because their connection was closed under them; their answers count."""
+    resumed: int = 0
+    """Answers on connections of their own that went on with a session of TLS of before."""
     changes: list[float] = field(default_factory=list)
     """Changes of the endpoints a second, where they change."""
     answered: int = 0
@@ -103,6 +105,7 @@ class Series:
             if result[kind]:
                 self.wrong[kind] = self.wrong.get(kind, 0) + result[kind]
         self.again += result["again"]
+        self.resumed += result["resumed"]
         self.answered += result["answered"]
 
 
@@ -124,6 +127,8 @@ def measure(
         others.append(Sample.take([load.pid], cores[1]))
 
     target = f"127.0.0.1:{peer.port}"
+    if case.tls:
+        values = {"tls": str(load.certificate.authority), **values}
     if case.beside:
         opened = load.idle(target=target, connections=case.beside, path=case.first_path("r0"), size=1)
         series.errors += opened["errors"]
@@ -187,6 +192,8 @@ def run_case(
             peer.stop()
     for peer in peers:
         # HAProxy's lines come over one connection from all its cases; the others' files are new in each.
+        if not case.is_logged:
+            continue
         lines = peer.log_lines() - (lines_before if peer.name == "haproxy" else 0)
         series[peer.name].log_lines_lost = max(0, series[peer.name].answered - lines)
     return series

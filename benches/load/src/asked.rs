@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One connection of the client: sends a request, reads and checks the answer.
 
-use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::epoll::{self, EventFlags};
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::shuttle::{Moved, Token, receive, transmit};
+use crate::command::Plan;
+use crate::pipe::{Pipe, Security};
+use crate::shuttle::{Moved, Token};
 use crate::wire;
 
 /// How often one request is sent again at most.
@@ -21,6 +20,8 @@ enum State {
     Free,
     /// The request goes out once the connection stands.
     Connecting,
+    /// The request goes out once the proxy has said that messages may come.
+    Switching,
     /// The answer's head is not whole.
     Head,
     /// This many bytes of the body have come.
@@ -51,8 +52,10 @@ pub enum Progress {
 
 /// One connection to the proxy.
 pub struct Asked {
-    socket: Option<OwnedFd>,
+    pipe: Option<Pipe>,
     state: State,
+    /// Requests and answers are messages of a WebSocket.
+    websocket: bool,
     head: Vec<u8>,
     status: u16,
     length: usize,
@@ -75,8 +78,9 @@ impl Asked {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            socket: None,
+            pipe: None,
             state: State::Free,
+            websocket: false,
             head: Vec::new(),
             status: 0,
             length: 0,
@@ -93,13 +97,13 @@ impl Asked {
     /// Whether the connection is open.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.socket.is_some()
+        self.pipe.is_some()
     }
 
     /// Whether an answer is owed.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Connecting | State::Head | State::Body(_))
+        !matches!(self.state, State::Free | State::Closing)
     }
 
     /// Opens the connection if need be and sends `bytes`; true when it had to be opened.
@@ -110,38 +114,22 @@ impl Asked {
         &mut self,
         poll: &OwnedFd,
         index: usize,
-        target: SocketAddrV4,
+        plan: &Plan,
+        security: Option<&Security>,
         bytes: &[u8],
     ) -> std::io::Result<bool> {
-        let opened = self.socket.is_none();
-        if opened && !self.open(poll, index, target)? {
-            self.state = State::Connecting;
-            return Ok(true);
+        let opened = self.pipe.is_none();
+        if opened {
+            let (pipe, stands) = Pipe::open(poll, Token::Asked(index), plan, security)?;
+            self.pipe = Some(pipe);
+            self.websocket = plan.websocket;
+            if !stands || plan.websocket {
+                self.state = State::Connecting;
+                return Ok(true);
+            }
         }
         self.send(bytes)?;
         Ok(opened)
-    }
-
-    /// Opens the connection; false when it does not stand yet.
-    fn open(
-        &mut self,
-        poll: &OwnedFd,
-        index: usize,
-        target: SocketAddrV4,
-    ) -> std::io::Result<bool> {
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket =
-            rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-        sockopt::set_tcp_nodelay(&socket, true)?;
-        let stands = match rustix::net::connect(&socket, &target) {
-            Ok(()) => true,
-            Err(Errno::INPROGRESS) => false,
-            Err(error) => return Err(error.into()),
-        };
-        let wanted = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(poll, socket.as_fd(), Token::Asked(index).data(), wanted)?;
-        self.socket = Some(socket);
-        Ok(stands)
     }
 
     /// Begins one request; what does not fit into the socket's buffer goes out as it empties.
@@ -160,7 +148,7 @@ impl Asked {
     /// Sends more of the request; false when the connection is broken.
     fn send_more(&mut self, bytes: &[u8]) -> bool {
         while let Some(rest) = bytes.get(self.gone..).filter(|rest| !rest.is_empty()) {
-            match self.socket.as_ref().map(|socket| transmit(socket, rest)) {
+            match self.pipe.as_mut().map(|pipe| pipe.transmit(rest)) {
                 Some(Moved::Bytes(count)) => {
                     self.gone += count;
                     self.moved += count as u64;
@@ -187,18 +175,28 @@ impl Asked {
             if !flags.contains(EventFlags::OUT) {
                 return Progress::More;
             }
-            if self.send(bytes).is_err() {
+            let begun = if self.websocket {
+                self.send(wire::SWITCH)
+            } else {
+                self.send(bytes)
+            };
+            if begun.is_err() {
                 return Progress::Closed;
+            }
+            if self.websocket {
+                self.state = State::Switching;
             }
         } else if self.state == State::Head && flags.contains(EventFlags::OUT) {
             // When it breaks, an answer may have come before that; reading tells.
             self.send_more(bytes);
         }
         loop {
-            let Some(socket) = self.socket.as_ref() else {
+            let Some(pipe) = self.pipe.as_mut() else {
                 return Progress::More;
             };
-            let count = match receive(socket, buffer) {
+            let received = pipe.receive(buffer);
+            pipe.flush();
+            let count = match received {
                 Moved::Bytes(count) => count,
                 Moved::Later => return Progress::More,
                 Moved::End | Moved::Broken if self.is_unanswered() => return Progress::Closed,
@@ -206,17 +204,34 @@ impl Asked {
                 Moved::End | Moved::Broken => return Progress::Over,
             };
             self.moved += count as u64;
-            let progress = self.take(
-                buffer.get(..count).unwrap_or_default(),
-                expected,
-                bytes.len(),
-            );
+            let got = buffer.get(..count).unwrap_or_default();
+            let progress = if self.state == State::Switching {
+                self.switch(got, bytes)
+            } else {
+                self.take(got, expected, bytes.len())
+            };
             // A short read emptied the socket, unless the end may wait behind it.
             if progress != Progress::More
                 || (count < buffer.len() && !flags.contains(EventFlags::RDHUP))
             {
                 return progress;
             }
+        }
+    }
+
+    /// Takes bytes of the answer to the handshake of a WebSocket, and sends the request `bytes` after it.
+    fn switch(&mut self, got: &[u8], bytes: &[u8]) -> Progress {
+        self.head.extend_from_slice(got);
+        match wire::head_end(&self.head) {
+            None => Progress::More,
+            Some(end) if end == self.head.len() && wire::answer_head(&self.head).status == 101 => {
+                if self.send(bytes).is_ok() {
+                    Progress::More
+                } else {
+                    Progress::Broken
+                }
+            }
+            Some(_) => Progress::Broken,
         }
     }
 
@@ -238,7 +253,12 @@ impl Asked {
                 }
                 return Progress::More;
             };
-            let found = wire::answer_head(whole.get(..end).unwrap_or_default());
+            let before_head = if self.websocket {
+                wire::frame_head(whole).unwrap_or(end)
+            } else {
+                0
+            };
+            let found = wire::answer_head(whole.get(before_head..end).unwrap_or_default());
             bytes = bytes.get(end.saturating_sub(before)..).unwrap_or_default();
             self.status = found.status;
             self.close = found.close;
@@ -288,9 +308,9 @@ impl Asked {
     /// # Errors
     /// What the poll says.
     pub fn hold(&self, poll: &OwnedFd, index: usize) -> std::io::Result<()> {
-        if let Some(socket) = &self.socket {
+        if let Some(pipe) = &self.pipe {
             let wanted = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
-            epoll::modify(poll, socket.as_fd(), Token::Held(index).data(), wanted)?;
+            epoll::modify(poll, pipe.as_fd(), Token::Held(index).data(), wanted)?;
         }
         Ok(())
     }
@@ -302,15 +322,21 @@ impl Asked {
     }
 
     /// Reads the end of a connection that is closing; true once it has come.
-    pub fn has_ended(&self, buffer: &mut [u8]) -> bool {
-        self.socket
-            .as_ref()
-            .is_none_or(|socket| receive(socket, buffer) != Moved::Later)
+    pub fn has_ended(&mut self, buffer: &mut [u8]) -> bool {
+        self.pipe
+            .as_mut()
+            .is_none_or(|pipe| pipe.receive(buffer) != Moved::Later)
+    }
+
+    /// Whether its TLS went on with a session of before.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.pipe.as_ref().is_some_and(Pipe::is_resumed)
     }
 
     /// Closes the connection; the next request opens another.
     pub fn shut(&mut self) {
-        self.socket = None;
+        self.pipe = None;
         self.state = State::Free;
     }
 }

@@ -10,7 +10,9 @@ use rustix::event::epoll::EventFlags;
 
 use crate::asked::{Asked, Progress};
 use crate::command::Plan;
+use crate::pipe::Security;
 use crate::report::Report;
+use crate::session::Session;
 use crate::wire;
 
 /// Nanoseconds that answers still owed at the end of a run may take.
@@ -26,7 +28,10 @@ enum Phase {
 /// One run in progress.
 struct Run {
     plan: Plan,
+    security: Option<Security>,
     requests: Vec<Vec<u8>>,
+    /// The paths of the requests.
+    paths: Vec<String>,
     expected: Vec<u8>,
     phase: Phase,
     /// When the current phase ends, on the clock of [`crate::shuttle::nanoseconds`].
@@ -41,12 +46,25 @@ struct Run {
     report: Report,
 }
 
+/// Connections that take requests.
+#[derive(Default)]
+struct Connections {
+    /// Those with one at a time.
+    asked: Vec<Asked>,
+    /// Those that several share.
+    sessions: Vec<Session>,
+    /// Of these, which have something to write.
+    dirty: Vec<usize>,
+}
+
 /// All connections to the proxy under test.
 pub struct Client {
     run: Option<Run>,
-    asked: Vec<Asked>,
+    open: Connections,
     idle: Vec<Asked>,
     buffer: Vec<u8>,
+    /// What the requests of a connection came to; kept for its room.
+    told: Vec<(usize, Progress)>,
 }
 
 impl Client {
@@ -55,41 +73,53 @@ impl Client {
     pub fn new() -> Self {
         Self {
             run: None,
-            asked: Vec::new(),
+            open: Connections::default(),
             idle: Vec::new(),
             buffer: vec![0; 256 * 1024],
+            told: Vec::new(),
         }
     }
 
     /// Begins a run; one that is under way is given up, and idle connections are closed.
     ///
     /// # Errors
-    /// None of its own: what fails to connect is counted in the report.
+    /// What TLS begins with cannot be read. What fails to connect is counted in the report.
     pub fn start(&mut self, poll: &OwnedFd, plan: Plan) -> std::io::Result<()> {
         let now = crate::shuttle::nanoseconds();
-        let requests = (0..plan.paths)
-            .map(|number| {
-                wire::request(
-                    &plan.host,
-                    &plan.path.replace("{}", &number.to_string()),
-                    plan.close,
-                    plan.sent,
-                )
-            })
+        let paths: Vec<String> = (0..plan.paths)
+            .map(|number| plan.path.replace("{}", &number.to_string()))
             .collect();
+        let request = |path: &String| {
+            let whole = wire::request(&plan.host, path, plan.close, plan.sent);
+            if plan.websocket {
+                wire::message(&whole, true)
+            } else {
+                whole
+            }
+        };
+        let requests = paths.iter().map(request).collect();
+        let slots = plan.connections * plan.streams.max(1);
         if !plan.beside {
             self.idle.clear();
         }
-        self.asked = (0..plan.connections).map(|_| Asked::new()).collect();
+        self.open = Connections::default();
+        if plan.streams > 0 {
+            let each = || Session::new(plan.streams);
+            self.open.sessions.resize_with(plan.connections, each);
+        } else {
+            self.open.asked.resize_with(plan.connections, Asked::new);
+        }
         let mut run = Run {
+            security: Security::of(&plan)?,
             requests,
+            paths,
             expected: wire::body(plan.size),
             phase: Phase::Warm,
             until: now + seconds(plan.warm),
             window: (0, 0),
             start: now,
             sent: 0,
-            free: (0..plan.connections).rev().collect(),
+            free: (0..slots).rev().collect(),
             waiting: 0,
             report: Report::default(),
             plan,
@@ -105,8 +135,9 @@ impl Client {
         };
         if run.plan.rate == 0.0 {
             for _ in 0..first {
-                run.send_next(poll, &mut self.asked, now);
+                run.send_next(poll, &mut self.open, now);
             }
+            run.flush(&mut self.open);
         }
         self.run = Some(run);
         Ok(())
@@ -141,7 +172,7 @@ impl Client {
 
     /// Handles one event of one connection.
     pub fn advance(&mut self, poll: &OwnedFd, index: usize, flags: EventFlags) {
-        let Some(asked) = self.asked.get_mut(index) else {
+        let Some(asked) = self.open.asked.get_mut(index) else {
             return;
         };
         let Some(run) = self.run.as_mut() else {
@@ -150,7 +181,7 @@ impl Client {
         if asked.is_closing() {
             if asked.has_ended(&mut self.buffer) {
                 asked.shut();
-                run.freed(poll, &mut self.asked, index);
+                run.freed(poll, &mut self.open, index);
             }
             return;
         }
@@ -160,18 +191,20 @@ impl Client {
             .map(Vec::as_slice)
             .unwrap_or_default();
         let progress = asked.advance(flags, request, &run.expected, &mut self.buffer);
-        run.count(asked);
+        run.count(&mut asked.moved);
         match progress {
             Progress::More => {}
             Progress::Answered { status, right } => {
                 run.judge(asked.since, status, right);
+                let is_counted = run.phase == Phase::Window && run.plan.close;
+                run.report.resumed += u64::from(is_counted && asked.is_resumed());
                 if asked.is_closing() {
                     if !asked.has_ended(&mut self.buffer) {
                         return;
                     }
                     asked.shut();
                 }
-                run.freed(poll, &mut self.asked, index);
+                run.freed(poll, &mut self.open, index);
             }
             Progress::Over => asked.shut(),
             Progress::Closed if run.plan.retry && run.send_again(poll, asked, index) => {}
@@ -179,9 +212,35 @@ impl Client {
                 asked.shut();
                 run.waiting = run.waiting.saturating_sub(1);
                 run.report.broken += 1;
-                run.freed(poll, &mut self.asked, index);
+                run.freed(poll, &mut self.open, index);
             }
         }
+    }
+
+    /// Handles one event of a connection that requests share.
+    pub fn advance_shared(&mut self, poll: &OwnedFd, index: usize) {
+        let Some(session) = self.open.sessions.get_mut(index) else {
+            return;
+        };
+        let Some(run) = self.run.as_mut() else {
+            return;
+        };
+        let mut told = std::mem::take(&mut self.told);
+        session.advance(&run.expected, &mut self.buffer, &mut told);
+        run.count(&mut session.moved);
+        for (slot, progress) in told.drain(..) {
+            let since = self.open.since(index, slot);
+            match progress {
+                Progress::Answered { status, right } => run.judge(since, status, right),
+                _ => {
+                    run.waiting = run.waiting.saturating_sub(1);
+                    run.report.broken += 1;
+                }
+            }
+            run.freed(poll, &mut self.open, index * run.plan.streams + slot);
+        }
+        self.told = told;
+        run.flush(&mut self.open);
     }
 
     /// Sends what is due and ends phases; returns the lines to print.
@@ -192,7 +251,8 @@ impl Client {
             return Vec::new();
         };
         if run.plan.rate > 0.0 && run.phase != Phase::Drain {
-            run.send_due(poll, &mut self.asked, now);
+            run.send_due(poll, &mut self.open, now);
+            run.flush(&mut self.open);
         }
         if run.plan.idle {
             if run.waiting > 0 && now < run.until {
@@ -203,7 +263,7 @@ impl Client {
                 run.report.answered,
                 run.report.errors()
             );
-            self.idle = std::mem::take(&mut self.asked);
+            self.idle = std::mem::take(&mut self.open.asked);
             for (index, asked) in self.idle.iter().enumerate() {
                 if let Err(error) = asked.hold(poll, index) {
                     return vec![format!("{{\"error\":\"{error}\"}}")];
@@ -241,11 +301,21 @@ impl Client {
                 let length = run.window.1.saturating_sub(run.window.0);
                 #[allow(clippy::cast_precision_loss)]
                 let line = run.report.json(length as f64 / 1e9);
-                self.asked.clear();
+                self.open = Connections::default();
                 self.run = None;
                 vec![line]
             }
         }
+    }
+}
+
+impl Connections {
+    /// When the request in a slot of a shared connection was due or sent.
+    fn since(&self, index: usize, slot: usize) -> u64 {
+        let session = self.sessions.get(index);
+        session
+            .and_then(|session| session.slots.get(slot))
+            .map_or(0, |slot| slot.since)
     }
 }
 
@@ -261,32 +331,86 @@ impl Run {
     }
 
     /// Sends the next request on a free connection, its latency counted from `since`.
-    fn send_next(&mut self, poll: &OwnedFd, asked: &mut [Asked], since: u64) {
+    fn send_next(&mut self, poll: &OwnedFd, open: &mut Connections, since: u64) {
         let Some(index) = self.free.pop() else { return };
-        let Some(connection) = asked.get_mut(index) else {
-            return;
-        };
         let number = usize::try_from(self.sent).unwrap_or(0) % self.requests.len().max(1);
-        let Some(request) = self.requests.get(number) else {
-            return;
-        };
         self.sent += 1;
+        self.waiting += 1;
+        let is_out = if self.plan.streams > 0 {
+            self.send_shared(poll, open, index, number, since)
+        } else {
+            self.send_alone(poll, open, index, number, since)
+        };
+        if !is_out {
+            self.waiting -= 1;
+            self.report.broken += 1;
+            self.free.insert(0, index);
+        }
+    }
+
+    /// Sends request `number` on a connection of its own; false when that fails.
+    fn send_alone(
+        &mut self,
+        poll: &OwnedFd,
+        open: &mut Connections,
+        index: usize,
+        number: usize,
+        since: u64,
+    ) -> bool {
+        let (Some(connection), Some(request)) =
+            (open.asked.get_mut(index), self.requests.get(number))
+        else {
+            return false;
+        };
         connection.since = since;
         connection.request = number;
-        match connection.ask(poll, index, self.plan.target, request) {
-            Ok(opened) => {
-                self.waiting += 1;
-                self.report.opened += u64::from(opened);
-            }
+        let security = self.security.as_ref();
+        match connection.ask(poll, index, &self.plan, security, request) {
+            Ok(opened) => self.report.opened += u64::from(opened),
             Err(_) => {
-                self.waiting += 1;
                 let is_closed = self.plan.retry && connection.is_unanswered();
                 if !(is_closed && self.send_again(poll, connection, index)) {
                     connection.shut();
-                    self.waiting -= 1;
-                    self.report.broken += 1;
-                    self.free.insert(0, index);
+                    return false;
                 }
+            }
+        }
+        true
+    }
+
+    /// Puts request `number` on a connection that others share; false when that fails.
+    fn send_shared(
+        &mut self,
+        poll: &OwnedFd,
+        open: &mut Connections,
+        index: usize,
+        number: usize,
+        since: u64,
+    ) -> bool {
+        let (index, slot) = (index / self.plan.streams, index % self.plan.streams);
+        let (Some(session), Some(path)) = (open.sessions.get_mut(index), self.paths.get(number))
+        else {
+            return false;
+        };
+        if let Some(slot) = session.slots.get_mut(slot) {
+            slot.since = since;
+        }
+        let security = self.security.as_ref();
+        let Ok(opened) = session.ask(poll, index, &self.plan, security, slot, path) else {
+            return false;
+        };
+        self.report.opened += u64::from(opened);
+        if open.dirty.last() != Some(&index) {
+            open.dirty.push(index);
+        }
+        true
+    }
+
+    /// Writes what was put on shared connections; a break shows when they are read.
+    fn flush(&mut self, open: &mut Connections) {
+        for index in open.dirty.drain(..) {
+            if let Some(session) = open.sessions.get_mut(index) {
+                session.flush();
             }
         }
     }
@@ -303,26 +427,26 @@ impl Run {
         self.report.again += 1;
         self.report.opened += 1;
         connection
-            .ask(poll, index, self.plan.target, request)
+            .ask(poll, index, &self.plan, self.security.as_ref(), request)
             .is_ok()
     }
 
     /// Counts the bytes that a connection has moved.
-    fn count(&mut self, connection: &mut Asked) {
-        let moved = std::mem::take(&mut connection.moved);
+    fn count(&mut self, moved: &mut u64) {
+        let moved = std::mem::take(moved);
         if self.phase == Phase::Window {
             self.report.moved += moved;
         }
     }
 
     /// At a fixed rate: sends everything that is due and finds a free connection.
-    fn send_due(&mut self, poll: &OwnedFd, asked: &mut [Asked], now: u64) {
+    fn send_due(&mut self, poll: &OwnedFd, open: &mut Connections, now: u64) {
         while !self.free.is_empty() {
             let due = self.due(self.sent);
             if due > now {
                 return;
             }
-            self.send_next(poll, asked, due);
+            self.send_next(poll, open, due);
         }
         #[allow(
             clippy::cast_possible_truncation,
@@ -337,17 +461,17 @@ impl Run {
     }
 
     /// A connection has no request any more: gives it the next one, in a closed loop.
-    fn freed(&mut self, poll: &OwnedFd, asked: &mut [Asked], index: usize) {
+    fn freed(&mut self, poll: &OwnedFd, open: &mut Connections, index: usize) {
         if self.plan.idle {
             // This connection has done its part; the next one opens.
             let now = crate::shuttle::nanoseconds();
-            self.send_next(poll, asked, now);
+            self.send_next(poll, open, now);
             return;
         }
         self.free.push(index);
         if self.phase != Phase::Drain && self.plan.rate == 0.0 {
             let now = crate::shuttle::nanoseconds();
-            self.send_next(poll, asked, now);
+            self.send_next(poll, open, now);
         }
     }
 

@@ -38,6 +38,14 @@ pub struct Plan {
     /// Asks again on a new connection, three times at most, when one closes before the first byte of an answer, as
     /// RFC 9110 §9.2.2 lets clients do; counted as `again`.
     pub retry: bool,
+    /// A file with the certificate of the authority that signed the proxy's; empty for plain connections.
+    pub tls: String,
+    /// Inside of TLS: goes on with sessions of before.
+    pub resume: bool,
+    /// HTTP/2 with so many requests at a time on each connection; 0 for HTTP/1.1.
+    pub streams: usize,
+    /// Requests and answers are messages of a WebSocket.
+    pub websocket: bool,
     /// Only opens the connections, asks once on each and keeps them.
     pub idle: bool,
 }
@@ -120,6 +128,10 @@ fn parse(line: &str) -> Command {
         close: false,
         beside: false,
         retry: false,
+        tls: String::new(),
+        resume: false,
+        streams: 0,
+        websocket: false,
         idle,
     };
     for word in words {
@@ -156,6 +168,10 @@ fn set(plan: &mut Plan, name: &str, value: &str) -> bool {
         "close" => flag(&mut plan.close, value),
         "beside" => flag(&mut plan.beside, value),
         "retry" => flag(&mut plan.retry, value),
+        "tls" => put(&mut plan.tls, value),
+        "resume" => flag(&mut plan.resume, value),
+        "streams" => put(&mut plan.streams, value) && plan.streams <= 100,
+        "websocket" => flag(&mut plan.websocket, value),
         _ => false,
     }
 }

@@ -8,7 +8,7 @@
 //! It reads one command a line on standard input and prints one JSON object a line:
 //! - at start `{"origins":["127.0.0.1:PORT",...],"sink":"127.0.0.1:PORT"}`, the latter takes logs over TCP
 //! - `run target=IP:PORT host=NAME path=/b/128 size=128 sent=0 connections=64 warm=1 seconds=5 rate=0 paths=1 close=0
-//!   beside=0 retry=0` prints `{"phase":"begin"}` when the warm-up is over, `{"phase":"end"}` when the window is, then the result
+//!   beside=0 retry=0 tls= resume=0 streams=0 websocket=0` prints `{"phase":"begin"}` when the warm-up is over, `{"phase":"end"}` when the window is, then the result
 //! - `idle target=IP:PORT host=NAME path=/b/128 size=128 connections=9000` opens connections, gets one answer on each,
 //!   prints `{"idle":N,"errors":N}` and keeps them open until `drop` or a run that is not `beside=1`; `drop` prints `{"dropped":N}`
 //! - `lines` prints `{"lines":N}`, the log lines received so far
@@ -21,7 +21,9 @@ mod asked;
 mod client;
 mod command;
 mod origin;
+mod pipe;
 mod report;
+mod session;
 mod shuttle;
 mod sink;
 mod wire;
@@ -85,7 +87,11 @@ fn main() -> std::io::Result<()> {
                     Command::Bad(reason) => print(&format!("{{\"error\":\"{reason}\"}}")),
                     Command::Drop => print(&format!("{{\"dropped\":{}}}", client.drop_idle())),
                     Command::Lines => print(&format!("{{\"lines\":{}}}", sink.lines())),
-                    Command::Run(plan) => client.start(&poll, plan)?,
+                    Command::Run(plan) => {
+                        if let Err(error) = client.start(&poll, plan) {
+                            print(&format!("{{\"error\":\"{error}\"}}"));
+                        }
+                    }
                 },
                 Token::Listener(index) => origin.accept(&poll, index)?,
                 Token::Served(index) => origin.serve(index, flags),
@@ -93,6 +99,7 @@ fn main() -> std::io::Result<()> {
                 Token::Sink(index) => sink.take(index),
                 Token::Held(index) => client.held(index),
                 Token::Asked(index) => client.advance(&poll, index, flags),
+                Token::Shared(index) => client.advance_shared(&poll, index),
             }
         }
         for line in client.tick(&poll, nanoseconds(), origin.answered()) {

@@ -14,6 +14,9 @@ use crate::wire;
 /// After so many bytes a body repeats.
 const CYCLE: usize = 251;
 
+/// Whole answers by the size of their body, as they are and as messages of a WebSocket.
+type Answers = HashMap<(usize, bool), Vec<u8>>;
+
 /// One connection from a proxy.
 struct Served {
     socket: OwnedFd,
@@ -25,6 +28,8 @@ struct Served {
     writing: Option<(usize, usize)>,
     /// Answers owed after the one being written (pipelined requests), as sizes; `None` for a wrong body.
     owed: Vec<Option<usize>>,
+    /// Requests and answers are messages of a WebSocket.
+    framed: bool,
     /// The listener that it came from.
     listener: usize,
     /// Answers written.
@@ -45,7 +50,7 @@ pub struct Origin {
     listeners: Vec<(OwnedFd, SocketAddr)>,
     connections: Vec<Option<Served>>,
     free: Vec<usize>,
-    answers: HashMap<usize, Vec<u8>>,
+    answers: Answers,
     buffer: Vec<u8>,
     /// What bodies are compared with: at every place of the cycle as much as a read brings.
     pattern: Vec<u8>,
@@ -119,6 +124,7 @@ impl Origin {
                 body: None,
                 writing: None,
                 owed: Vec::new(),
+                framed: false,
                 listener,
                 answers: 0,
             };
@@ -155,7 +161,7 @@ impl Served {
         flags: EventFlags,
         buffer: &mut [u8],
         pattern: &[u8],
-        answers: &mut HashMap<usize, Vec<u8>>,
+        answers: &mut Answers,
     ) -> bool {
         if self.writing.is_some() && flags.contains(EventFlags::OUT) && !self.write(answers) {
             return false;
@@ -211,7 +217,18 @@ impl Served {
                 return;
             };
             bytes = rest;
-            let head = wire::request_head(head);
+            let before = if self.framed {
+                wire::frame_head(head).unwrap_or(0)
+            } else {
+                0
+            };
+            let head = wire::request_head(head.get(before..).unwrap_or_default());
+            if head.switches {
+                // Nothing comes before the answer, which is small and goes out at once.
+                self.framed = true;
+                transmit(&self.socket, wire::SWITCHED);
+                continue;
+            }
             match head.length {
                 None => self.owed.push(None),
                 Some(0) => self.owed.push(Some(head.size)),
@@ -228,7 +245,7 @@ impl Served {
     }
 
     /// Writes what is owed until the socket is full; false when the connection is broken.
-    fn write(&mut self, answers: &mut HashMap<usize, Vec<u8>>) -> bool {
+    fn write(&mut self, answers: &mut Answers) -> bool {
         loop {
             let (size, sent) = match self.writing {
                 Some(state) => state,
@@ -241,7 +258,14 @@ impl Served {
                     }
                 },
             };
-            let whole = answers.entry(size).or_insert_with(|| wire::answer(size));
+            let whole = answers.entry((size, self.framed)).or_insert_with(|| {
+                let whole = wire::answer(size);
+                if self.framed {
+                    wire::message(&whole, false)
+                } else {
+                    whole
+                }
+            });
             match transmit(&self.socket, whole.get(sent..).unwrap_or_default()) {
                 Moved::Bytes(count) if sent + count >= whole.len() => {
                     self.writing = None;

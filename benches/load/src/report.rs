@@ -20,6 +20,8 @@ pub struct Report {
     pub moved: u64,
     /// Answers that each address of the origin server wrote.
     pub origins: Vec<u64>,
+    /// Of the answers on connections of their own, those that came inside of a session of TLS of before.
+    pub resumed: u64,
     /// Connections opened.
     pub opened: u64,
     /// Most requests that were due and waited for a free connection at once.
@@ -51,7 +53,7 @@ impl Report {
         .collect();
         format!(
             "{{\"seconds\":{seconds:.6},\"answered\":{},\"wrong_status\":{},\"wrong_body\":{},\"broken\":{},\
-             \"again\":{},\"moved\":{},\"origins\":{:?},\"opened\":{},\"most_waiting\":{},{}}}",
+             \"again\":{},\"moved\":{},\"origins\":{:?},\"resumed\":{},\"opened\":{},\"most_waiting\":{},{}}}",
             self.answered,
             self.wrong_status,
             self.wrong_body,
@@ -59,6 +61,7 @@ impl Report {
             self.again,
             self.moved,
             self.origins,
+            self.resumed,
             self.opened,
             self.most_waiting,
             points.join(",")

@@ -17,6 +17,8 @@ pub enum Token {
     Served(usize),
     /// A connection that the client asks on.
     Asked(usize),
+    /// A connection that the client asks on, several requests at a time.
+    Shared(usize),
     /// A connection that is kept open beside a run.
     Held(usize),
     /// The log receiver's listening address.
@@ -37,6 +39,7 @@ impl Token {
             Self::SinkListener => (4, 0),
             Self::Sink(index) => (5, index),
             Self::Held(index) => (6, index),
+            Self::Shared(index) => (7, index),
         };
         rustix::event::epoll::EventData::new_u64((kind << 32) | index as u64)
     }
@@ -52,6 +55,7 @@ impl Token {
             4 => Self::SinkListener,
             5 => Self::Sink(index),
             6 => Self::Held(index),
+            7 => Self::Shared(index),
             _ => Self::Input,
         }
     }

@@ -38,6 +38,51 @@ pub fn request(host: &str, path: &str, close: bool, sent: usize) -> Vec<u8> {
     whole
 }
 
+/// Asks for a WebSocket (RFC 6455 §4.1), with the key of its example.
+pub const SWITCH: &[u8] = b"GET /b/0 HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: tidegate-load\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// What the origin server says to that.
+pub const SWITCHED: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+/// `content` as one message of a WebSocket (RFC 6455 §5.2); `masked`, by a key of zeros, as of a client.
+#[must_use]
+#[allow(clippy::cast_possible_truncation)] // Each length fits where it is written.
+pub fn message(content: &[u8], masked: bool) -> Vec<u8> {
+    let mut whole = vec![0x82];
+    let mask = if masked { 0x80 } else { 0 };
+    match content.len() {
+        length @ ..126 => whole.push(mask | length as u8),
+        length @ ..65_536 => {
+            whole.push(mask | 126);
+            whole.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            whole.push(mask | 127);
+            whole.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    if masked {
+        whole.extend_from_slice(&[0; 4]);
+    }
+    whole.extend_from_slice(content);
+    whole
+}
+
+/// Bytes before the content of the message that `bytes` begin with, if so many are there.
+#[must_use]
+pub fn frame_head(bytes: &[u8]) -> Option<usize> {
+    let second = *bytes.get(1)?;
+    let length = match second & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    Some(2 + length + if second & 0x80 == 0 { 0 } else { 4 })
+}
+
 /// What the origin server says to a request whose body is not the one that was sent.
 pub const WRONG_BODY: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -96,12 +141,15 @@ pub struct RequestHead {
     pub size: usize,
     /// Bytes of the request's body; `None` for a coding that this server does not read.
     pub length: Option<usize>,
+    /// Whether it asks for a WebSocket.
+    pub switches: bool,
 }
 
 /// Reads a whole request head.
 #[must_use]
 pub fn request_head(head: &[u8]) -> RequestHead {
     let mut length = Some(0);
+    let mut switches = false;
     for line in head
         .split(|byte| *byte == b'\n')
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
@@ -112,11 +160,14 @@ pub fn request_head(head: &[u8]) -> RequestHead {
                 .and_then(|text| text.parse().ok());
         } else if field(line, b"transfer-encoding").is_some() {
             length = None;
+        } else if field(line, b"upgrade").is_some() {
+            switches = true;
         }
     }
     RequestHead {
         size: size_asked(head),
         length,
+        switches,
     }
 }
 
@@ -184,6 +235,17 @@ mod tests {
     }
 
     #[test]
+    fn a_message_tells_where_its_content_is() {
+        for (size, head) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
+            for (masked, more) in [(false, 0), (true, 4)] {
+                let whole = message(&body(size), masked);
+                assert_eq!(frame_head(&whole), Some(head + more));
+                assert_eq!(whole[head + more..], body(size));
+            }
+        }
+    }
+
+    #[test]
     fn a_request_head_tells_of_its_body() {
         let whole = request("a", "/b/128", false, 4096);
         let end = head_end(&whole).unwrap();
@@ -191,12 +253,14 @@ mod tests {
             request_head(&whole[..end]),
             RequestHead {
                 size: 128,
-                length: Some(4096)
+                length: Some(4096),
+                switches: false
             }
         );
         assert_eq!(&whole[end..], body(4096));
         let get = request("a", "/b/1", true, 0);
         assert_eq!(request_head(&get).length, Some(0));
+        assert!(request_head(SWITCH).switches);
         let chunked = b"POST /b/1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(request_head(chunked).length, None);
     }

@@ -211,3 +211,17 @@ fn a_command_that_is_none_is_named() {
     let mut tool = Tool::start();
     assert_eq!(tool.ask("walk"), ["{\"error\":\"no such command: walk\"}"]);
 }
+
+#[test]
+fn messages_of_websockets_are_asked_and_answered_on_one_connection() {
+    let mut tool = Tool::start();
+    for size in [0, 128, 70_000] {
+        let line = tool.run(&format!(
+            "connections=3 path=/b/{size} size={size} websocket=1"
+        ));
+        assert_no_errors(&line);
+        assert!(number(&line, "answered") > 10.0, "{line}");
+    }
+    let line = tool.run("connections=2 path=/b/100 size=99 websocket=1");
+    assert!(number(&line, "wrong_body") > 10.0, "{line}");
+}

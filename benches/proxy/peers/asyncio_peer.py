@@ -19,7 +19,7 @@ class AsyncioProxy(Peer):
 
     def takes(self, case: Case) -> bool:
         # It shows what Python costs; the whole list would show it again.
-        return case.is_usual
+        return case.is_usual and not case.tls
 
     def version(self) -> str:
         return f"uvloop/{version('uvloop')} httptools/{version('httptools')}"

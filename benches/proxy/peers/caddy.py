@@ -19,6 +19,9 @@ class Caddy(Peer):
     program = "caddy"
     is_slow = True
 
+    def takes(self, case: Case) -> bool:
+        return not case.relay
+
     def version(self) -> str:
         return f"caddy/{output(self.executable(), 'version').split()[0].removeprefix('v')}"
 
@@ -37,11 +40,14 @@ class Caddy(Peer):
                 origin_1=self._load.origins[0],
                 origin_2=self._load.origins[1],
             )
+        shown = self._load.certificate
         text = fill(
             "Caddyfile",
             directory=self._directory,
             port=self.port,
             admin=self.admin,
+            site=f"{'https' if case.tls else 'http'}://{'bench.example' if case.tls else ''}",
+            secured=f"tls {shown.chain} {shown.key}" if case.tls else "",
             known=known,
             serve=serve,
         )

@@ -64,12 +64,24 @@ class Envoy(Peer):
             host["matcher"] = {"matcher_tree": {"input": path, "prefix_match_map": {"map": names}}}
         else:
             host["routes"] = [{"match": {"prefix": "/"}, "route": action}]
+        shown = self._load.certificate
+        files = {"certificate_chain": shown.chain, "private_key": shown.key}
+        chain = [{name: {"filename": str(path)} for name, path in files.items()}]
+        secured = {
+            "name": "tls",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+                "common_tls_context": {"alpn_protocols": ["h2", "http/1.1"], "tls_certificates": chain},
+            },
+        }
         self._write(is_there=False)
         text = fill(
-            "envoy.yaml",
+            "envoy-tcp.yaml" if case.relay else "envoy.yaml",
             directory=self._directory,
             port=self.port,
             admin=self.admin,
+            secured=f"transport_socket: {json.dumps(secured)}" if case.tls else "",
+            upgrades="[{ upgrade_type: websocket }]" if case.websocket else "[]",
             # JSON is YAML.
             host=json.dumps(host),
         )

@@ -36,7 +36,7 @@ class Haproxy(Peer):
             route = f"  use_backend %[path,map_beg({self._directory}/routes.map)]"
         slot = f"  server origin3 {self._load.origins[2]} pool-max-conn -1 pool-purge-delay 3600s disabled"
         text = fill(
-            "haproxy.cfg",
+            "haproxy-tcp.cfg" if case.relay else "haproxy.cfg",
             directory=self._directory,
             port=self.port,
             connections=self.connections,
@@ -45,6 +45,8 @@ class Haproxy(Peer):
             # Long bodies by pieces of 64 KiB, as tidegate moves them; its own default is 16.
             buffer="  tune.bufsize 65536" if case.size + case.sent >= LONG else "",
             slot=slot if case.churn else "",
+            secured=f" ssl crt {self._load.certificate.both} alpn h2,http/1.1" if case.tls else "",
+            scheme="https" if case.tls else "http",
             route=route,
             sink=self._load.sink,
         )

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 from benches.proxy.cases import Case
 from benches.proxy.machine import output
 from benches.proxy.peers.peer import Peer, fill, route_names
+
+STREAM = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 
 
 class Nginx(Peer):
@@ -20,19 +23,37 @@ class Nginx(Peer):
     def version(self) -> str:
         return output(self.executable(), "-v").removeprefix("nginx version: ")
 
+    def takes(self, case: Case) -> bool:
+        return not case.relay or STREAM.exists()
+
     def command(self, case: Case) -> list[str]:
+        self._case = case
         paths = [f"/{name}/" for name in route_names(case.routes)] or ["/"]
         to = f"root {self._directory}/files;" if case.files else "proxy_pass http://origin;"
         self._blocks = "\n".join(f"    location {path} {{ {to} }}" for path in paths)
         self._write(is_there=False)
         return [self.executable(), "-p", str(self._directory), "-c", str(self._directory / "nginx.conf")]
 
+    def _listen(self) -> str:
+        if not self._case.tls:
+            return f"listen 127.0.0.1:{self.port} backlog=4096;"
+        shown = self._load.certificate
+        return (
+            f"listen 127.0.0.1:{self.port} ssl http2 backlog=4096;\n"
+            f"    ssl_certificate {shown.chain};\n    ssl_certificate_key {shown.key};\n"
+            # Its cheapest way to take sessions up again is by tickets, as tidegate does.
+            "    ssl_session_cache off;"
+        )
+
     def _write(self, *, is_there: bool) -> None:
         origins = self._load.origins[: 3 if is_there else 2]
         text = fill(
-            "nginx.conf",
+            "nginx-stream.conf" if self._case.relay else "nginx.conf",
             directory=self._directory,
             port=self.port,
+            module=STREAM,
+            listen=self._listen(),
+            connection="upgrade" if self._case.websocket else '""',
             # Said by another than root it is a warning.
             user="user root;" if os.geteuid() == 0 else "",
             # Its limit counts connections to origin servers as well.

@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from benches.proxy import engine
 from benches.proxy.cases import MOST_CONNECTIONS, Case
+from benches.proxy.certificate import HOST
 from benches.proxy.load import Load
 from benches.proxy.machine import process_group, raise_descriptors
 
@@ -130,7 +132,7 @@ class Peer(ABC):
                 start_new_session=True,
             )
         # The last route: it is there when all are.
-        self._await_answer(case.first_path(f"r{case.routes - 1}"))
+        self._await_answer(case.first_path(f"r{case.routes - 1}"), is_secured=case.tls)
 
     def write_file(self, size: int) -> None:
         """Writes what the static cases ask for below `files/`."""
@@ -138,14 +140,21 @@ class Peer(ABC):
         folder.mkdir(parents=True)
         (folder / str(size)).write_bytes((BODY * (size // len(BODY) + 1))[:size])
 
-    def _await_answer(self, path: str) -> None:
+    def _connect(self, *, is_secured: bool) -> socket.socket:
+        plain = socket.create_connection(("127.0.0.1", self.port), 2)
+        if not is_secured:
+            return plain
+        trusting = ssl.create_default_context(cafile=str(self._load.certificate.authority))
+        return trusting.wrap_socket(plain, server_hostname=HOST)
+
+    def _await_answer(self, path: str, *, is_secured: bool) -> None:
         assert self._process is not None
         request = f"GET {path} HTTP/1.1\r\nHost: bench.example\r\nConnection: close\r\n\r\n".encode()
         deadline = time.monotonic() + 30
         answer = b""
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                with socket.create_connection(("127.0.0.1", self.port), 2) as connection:
+                with self._connect(is_secured=is_secured) as connection:
                     connection.sendall(request)
                     answer = connection.recv(4096)
                 if answer.startswith(b"HTTP/1.1 200"):

@@ -27,8 +27,13 @@ class Tidegate(Peer):
     def command(self, case: Case) -> list[str]:
         names = [f"/{name}" for name in route_names(case.routes)] or ["/"]
         to = f'{{ files: "{self._directory}/files" }}' if case.files else "origin"
+        shown = self._load.certificate
+        secured = f"tls: {{ certificates: [{{ cert: {shown.chain}, key: {shown.key} }}] }}"
+        routes = "\n".join(f"  - {{ path: {path}, to: {to} }}" for path in names)
         text = fill(
             "tidegate.yaml",
+            protocol="protocol: tcp" if case.relay else secured if case.tls else "protocol: http",
+            idle="" if case.relay else "timeouts: { idle: 1h }",
             user=getpass.getuser(),
             directory=self._directory,
             port=self.port,
@@ -36,7 +41,7 @@ class Tidegate(Peer):
             admin=self.admin,
             origin_1=self._load.origins[0],
             origin_2=self._load.origins[1],
-            routes="\n".join(f"  - {{ path: {path}, to: {to} }}" for path in names),
+            routes="  - { type: tcp, to: origin }" if case.relay else routes,
         )
         (self._directory / "tidegate.yaml").write_text(text)
         return [sys.executable, "-m", "tidegate", "run", str(self._directory / "tidegate.yaml")]

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One HTTP/2 connection of the client, with several requests on it at a time.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+
+use tidegate_core::Moment;
+use tidegate_http2::{Allowance, Connection, Event, RequestHead, Settings};
+use tidegate_request::Fields;
+
+use crate::asked::Progress;
+use crate::command::Plan;
+use crate::pipe::{Pipe, Security};
+use crate::shuttle::{Moved, Token};
+
+/// One request at a time of those that share the connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Slot {
+    /// When the request was due (fixed rate) or sent (closed loop), by [`crate::shuttle::nanoseconds`].
+    pub since: u64,
+    status: u16,
+    /// Bytes of the answer's body that have come.
+    at: usize,
+    is_wrong: bool,
+}
+
+/// One connection to the proxy.
+pub struct Session {
+    pipe: Option<Pipe>,
+    machine: Connection,
+    fields: Fields,
+    /// Bytes of a frame that is not whole.
+    input: Vec<u8>,
+    /// The slots, by the streams that they wait for.
+    streams: HashMap<u32, usize>,
+    /// All slots; the client gives them work.
+    pub slots: Vec<Slot>,
+    /// Bytes that went out and came in; whoever counts them takes them.
+    pub moved: u64,
+}
+
+impl Session {
+    /// A connection that is not open yet, for so many requests at a time.
+    #[must_use]
+    pub fn new(slots: usize) -> Self {
+        let mut fields = Fields::new();
+        for (name, value) in [
+            ("user-agent", "tidegate-load"),
+            ("accept", "application/json"),
+            ("accept-encoding", "identity"),
+            ("x-client", "bench"),
+        ] {
+            // Four short fields fit.
+            let _ = fields.append(name.as_bytes(), value.as_bytes());
+        }
+        Self {
+            pipe: None,
+            machine: machine(),
+            fields,
+            input: Vec::new(),
+            streams: HashMap::new(),
+            slots: vec![Slot::default(); slots],
+            moved: 0,
+        }
+    }
+
+    /// Opens the connection if need be and has the request for `path` go out with the next [`Session::flush`];
+    /// true when it had to be opened.
+    ///
+    /// # Errors
+    /// When no socket can be had, or the proxy takes no more requests on the connection.
+    pub fn ask(
+        &mut self,
+        poll: &OwnedFd,
+        index: usize,
+        plan: &Plan,
+        security: Option<&Security>,
+        slot: usize,
+        path: &str,
+    ) -> std::io::Result<bool> {
+        let opened = self.pipe.is_none();
+        if opened {
+            let (pipe, _) = Pipe::open(poll, Token::Shared(index), plan, security)?;
+            self.pipe = Some(pipe);
+            self.machine = machine();
+            self.input.clear();
+        }
+        let head = RequestHead {
+            method: b"GET",
+            scheme: if security.is_some() { "https" } else { "http" },
+            authority: plan.host.as_bytes(),
+            path: path.as_bytes(),
+            query: None,
+            protocol: None,
+        };
+        let stream = self
+            .machine
+            .send_request(head, self.fields.iter(), true)
+            .map_err(|error| std::io::Error::other(format!("{error:?}")))?;
+        self.streams.insert(stream, slot);
+        if let Some(slot) = self.slots.get_mut(slot) {
+            *slot = Slot {
+                since: slot.since,
+                ..Slot::default()
+            };
+        }
+        Ok(opened)
+    }
+
+    /// Writes what can be written; false when the connection is broken.
+    pub fn flush(&mut self) -> bool {
+        let Some(pipe) = self.pipe.as_mut() else {
+            return true;
+        };
+        if matches!(pipe.flush(), Moved::Broken) {
+            return false;
+        }
+        while !self.machine.output().is_empty() {
+            match pipe.transmit(self.machine.output()) {
+                Moved::Bytes(count) => {
+                    self.moved += count as u64;
+                    self.machine.sent(count);
+                }
+                Moved::Later => break,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// Moves on after an event, and tells in `told` what came of which slot.
+    pub fn advance(
+        &mut self,
+        expected: &[u8],
+        buffer: &mut [u8],
+        told: &mut Vec<(usize, Progress)>,
+    ) {
+        let is_open = self.read(expected, buffer, told) && self.flush();
+        if !is_open {
+            self.pipe = None;
+            told.extend(
+                self.streams
+                    .drain()
+                    .map(|(_, slot)| (slot, Progress::Broken)),
+            );
+        }
+    }
+
+    /// Reads what has come; false when the connection is over.
+    fn read(
+        &mut self,
+        expected: &[u8],
+        buffer: &mut [u8],
+        told: &mut Vec<(usize, Progress)>,
+    ) -> bool {
+        loop {
+            let Some(pipe) = self.pipe.as_mut() else {
+                return true;
+            };
+            let count = match pipe.receive(buffer) {
+                Moved::Bytes(count) => count,
+                Moved::Later => return true,
+                Moved::End | Moved::Broken => return false,
+            };
+            self.moved += count as u64;
+            let got = buffer.get(..count).unwrap_or_default();
+            let mut whole = std::mem::take(&mut self.input);
+            let input = if whole.is_empty() {
+                got
+            } else {
+                whole.extend_from_slice(got);
+                &whole
+            };
+            let Some(rest) = self.take(input, expected, told) else {
+                return false;
+            };
+            self.input = input.get(rest..).unwrap_or_default().to_vec();
+        }
+    }
+
+    /// Takes whole frames from `input`; returns how many bytes that was, `None` when they make no sense.
+    fn take(
+        &mut self,
+        input: &[u8],
+        expected: &[u8],
+        told: &mut Vec<(usize, Progress)>,
+    ) -> Option<usize> {
+        let mut at = 0;
+        loop {
+            let rest = input.get(at..).unwrap_or_default();
+            let received = self.machine.receive(Moment::default(), rest).ok()?;
+            at += received.consumed;
+            let (stream, ends) = match received.event {
+                None => return Some(at),
+                Some(Event::Response {
+                    stream,
+                    status,
+                    ends,
+                    ..
+                }) => {
+                    let slot = slot(&self.streams, &mut self.slots, stream)?;
+                    slot.status = status;
+                    (stream, ends)
+                }
+                Some(Event::Data { stream, data, ends }) => {
+                    let slot = slot(&self.streams, &mut self.slots, stream)?;
+                    let end = slot.at + data.len();
+                    slot.is_wrong |= expected.get(slot.at..end) != Some(data);
+                    slot.at = end;
+                    let count = data.len();
+                    self.machine.release(stream, count);
+                    (stream, ends)
+                }
+                Some(Event::Reset { stream, .. }) => {
+                    let slot = self.streams.remove(&stream)?;
+                    told.push((slot, Progress::Broken));
+                    continue;
+                }
+                // The proxy does not end before it is ended, and sends no trailers.
+                Some(Event::GoAway { .. } | Event::Trailers { .. }) => return None,
+                Some(_) => continue,
+            };
+            if ends {
+                let index = self.streams.remove(&stream)?;
+                let slot = self.slots.get(index)?;
+                let answer = Progress::Answered {
+                    status: slot.status,
+                    right: !slot.is_wrong && slot.at == expected.len(),
+                };
+                told.push((index, answer));
+            }
+        }
+    }
+}
+
+/// The slot that waits for `stream`.
+fn slot<'a>(
+    streams: &HashMap<u32, usize>,
+    slots: &'a mut [Slot],
+    stream: u32,
+) -> Option<&'a mut Slot> {
+    slots.get_mut(*streams.get(&stream)?)
+}
+
+/// The proxy is trusted: nothing that it sends is too often.
+fn machine() -> Connection {
+    Connection::client(Settings {
+        glitches: Allowance {
+            burst: u32::MAX,
+            per_second: 0,
+        },
+        ..Settings::default()
+    })
+}
