@@ -42,7 +42,7 @@ class Nginx(Peer):
             f"listen 127.0.0.1:{self.port} ssl http2 backlog=4096;\n"
             f"    ssl_certificate {shown.chain};\n    ssl_certificate_key {shown.key};\n"
             # Its cheapest way to take sessions up again is by tickets, as tidegate does.
-            "    ssl_session_cache off;"
+            "    ssl_session_cache off;\n    ssl_protocols TLSv1.2 TLSv1.3;"
         )
 
     def _write(self, *, is_there: bool) -> None:

@@ -41,7 +41,7 @@ class Tidegate(Peer):
             admin=self.admin,
             origin_1=self._load.origins[0],
             origin_2=self._load.origins[1],
-            routes="  - { type: tcp, to: origin }" if case.relay else routes,
+            routes="  - { type: tcp, listeners: public, to: origin }" if case.relay else routes,
         )
         (self._directory / "tidegate.yaml").write_text(text)
         return [sys.executable, "-m", "tidegate", "run", str(self._directory / "tidegate.yaml")]
