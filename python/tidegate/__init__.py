@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from tidegate.config.secure import Hsts, ListenerRedirect
     from tidegate.config.target import Forward, Redirect, Respond, WeightedBackend
     from tidegate.config.tls import Certificate, ListenerTls
+    from tidegate.config.websocket import WebSocket
     from tidegate.config.weighing import ComputedWeights, LoadReport, SlowStart
     from tidegate.functions import Request, Response, policy
     from tidegate.weighing import EndpointStatus, weights
@@ -132,6 +133,7 @@ _HOMES = {
     "SlowStart": "config.weighing",
     "TcpRoute": "config.l4",
     "TlsRoute": "config.l4",
+    "WebSocket": "config.websocket",
     "WeightedBackend": "config.target",
     "Zones": "config.backend",
     "env": "config.secret",
@@ -152,7 +154,8 @@ __all__ = [
     "Maintenance", "Match", "Mirror", "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch", "Pool",
     "Problem", "Processes", "ProxyProtocol", "RateOutliers", "Redirect", "Registration", "Request",
     "Respond", "Response", "Retries", "RetryBudget", "Rewrite", "Route", "RouteTimeouts", "Secret",
-    "SlowStart", "TcpRoute", "TlsRoute", "WeightedBackend", "Zones", "env", "file", "policy", "weights",
+    "SlowStart", "TcpRoute", "TlsRoute", "WebSocket", "WeightedBackend", "Zones", "env", "file", "policy",
+    "weights",
 ]  # fmt: skip
 
 

@@ -23,6 +23,7 @@ mod command;
 mod origin;
 mod pipe;
 mod report;
+mod run;
 mod session;
 mod shuttle;
 mod sink;

@@ -926,6 +926,8 @@ pub struct Route {
     pub media_types: Vec<String>,
     /// Reads a body of at most this size whole before an endpoint is asked; a larger one is a 413.
     pub buffer_request: Option<Octets>,
+    /// What is asked of WebSockets.
+    pub websocket: Option<WebSocket>,
     /// Where copies of its requests go besides.
     pub mirror: Option<Mirror>,
     /// Whose requests are answered, by the client's address; others get a 403.
@@ -1184,6 +1186,22 @@ pub struct Retries {
     pub methods: Vec<String>,
     /// Responses that count as failures besides connections that broke.
     pub statuses: Vec<u16>,
+}
+
+/// What is asked of WebSockets; other requests of the route pass as ever.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebSocket {
+    /// Whose pages may open one: `https://shop.example`, `https://*.shop.example`, or `same` for
+    /// those of the host that is asked. Browsers say where a page is from; who says nothing is
+    /// none, and is let in. Pages of others get a 403. Without it any page may.
+    pub origins: Vec<String>,
+    /// The most that one message of a client may hold, compressed if it comes so. A larger one ends
+    /// the connection with status code 1009, and so does with 1002 what is no message.
+    pub message_size: Option<Octets>,
+    /// A client that was silent for so long is asked whether it is there; without an answer in as
+    /// long again the connection ends.
+    pub ping: Option<Millis>,
 }
 
 /// Copies of requests go to another backend as well, whose answers are thrown away.

@@ -133,6 +133,25 @@ def host_pattern(text: str) -> str:
     return ("*." if wildcard else "") + host_name(name)
 
 
+def origin(text: str) -> str:
+    """Where a page may be from, as browsers write it: scheme, host, a port that is unusual; or `same`.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if text == "same":
+        return text
+    scheme, mark, rest = text.lower().partition("://")
+    usual = {"http": "80", "https": "443"}.get(scheme)
+    if not mark or usual is None or "/" in rest or "?" in rest:
+        raise ValueError(f"`{text}` is no origin; write `https://name`, `https://*.name`, or `same`")
+    host, colon, port = rest.rpartition(":")
+    if not colon or rest.endswith("]"):
+        return f"{scheme}://{host_pattern(rest)}"
+    suffix = "" if port == usual else f":{_port(port, text)}"
+    return f"{scheme}://{host_pattern(host)}{suffix}"
+
+
 def _port(text: str, whole: str) -> int:
     if not _PORT.fullmatch(text) or not 1 <= int(text) <= 65535:
         raise ValueError(f"`{whole}` has no port between 1 and 65535 after its last `:`")

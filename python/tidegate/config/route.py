@@ -30,6 +30,7 @@ from tidegate.config.types import (
     RouteName,
     Text,
 )
+from tidegate.config.websocket import WebSocket
 
 RouteType = Annotated[
     Literal["http"], Choice("RouteType", not_yet=frozenset({"grpc", "tcp", "udp", "tls", "websocket"}))
@@ -137,6 +138,8 @@ class Route(Model):
     """What a request's body may be: `application/json`, `image/*`; anything else is a 415."""
     buffer_request: ByteSize | None = None
     """Reads a body of at most this size whole before an endpoint is asked; a larger one is a 413."""
+    websocket: WebSocket | None = None
+    """What is asked of WebSockets."""
     mirror: Mirror | None = None
     """Where copies of its requests go besides."""
     clients: Admission = Admission()
@@ -209,6 +212,10 @@ class Route(Model):
                 self._parameters(rewrite.path, "rewrite")
         if self.mirror is not None and self.to.type != "forward":
             raise refuse(f"`mirror` copies what a backend gets, but this route is a `{self.to.type}`", "rule")
+        if self.websocket is not None and self.to.type != "forward":
+            raise refuse(
+                f"`websocket` is for what a backend answers, but this route is a `{self.to.type}`", "rule"
+            )
         if self.try_files is not None:
             self._before_a_backend(self.try_files)
         if self.to.type == "redirect" and self.to.path is not None:

@@ -28,6 +28,7 @@ Network = Annotated[str, Rule(addresses.network, "network or address")]
 EndpointAddress = Annotated[
     str, Rule(addresses.endpoint_address, "`IP:port`, `[IPv6]:port`, `name:port`, `unix:/path`")
 ]
+Origin = Annotated[str, Rule(addresses.origin, "`https://name`, `https://*.name`, or `same`")]
 HostPattern = Annotated[str, Rule(addresses.host_pattern, "host, or `*.` and a host")]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 
@@ -87,6 +88,7 @@ __all__ = [
     "MethodName",
     "Name",
     "Network",
+    "Origin",
     "PathAndQuery",
     "PathText",
     "Port",

@@ -159,8 +159,11 @@ def test_an_idle_tunnel_is_ended() -> None:
             stream = connect(connected)
             inner, _ = accept(listening)
             with inner:
-                assert connected.wait(stream)[0].is_over
-                assert inner.recv(1) == b""
+                answer = connected.wait(stream)[0]
+                # Both sides are told why: 1001, to the endpoint under a mask.
+                assert answer.is_over and answer.body == b"\x88\x02\x03\xe9"
+                told = inner.recv(100, socket.MSG_WAITALL)
+                assert len(told) == 8 and told[:2] == b"\x88\x82"
 
 
 def test_many_tunnels_share_a_connection() -> None:

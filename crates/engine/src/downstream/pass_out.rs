@@ -6,7 +6,7 @@ use super::record::Record;
 use crate::egress::{Busy, EgressPlan, NoWay, UserPlan, Way, Who};
 use crate::snapshot::{BackendPlan, Snapshot};
 use crate::thread::{Buffer, Connection};
-use crate::upstream::{Carrier, Outcome, Place, tunnel};
+use crate::upstream::{Carrier, Outcome, Place, Terms, tunnel};
 use std::sync::Arc;
 use tidegate_contract::{Answer, Exchange};
 use tidegate_core::ErrorKind;
@@ -270,9 +270,14 @@ impl Downstream {
             return Outcome::Broken;
         }
         (record.entry.status, record.entry.is_tunnel) = (200, true);
-        let until = life.map(|life| self.thread.now().after_millis(life.0));
+        let terms = Terms {
+            idle_ms: idle.0,
+            until: life.map(|life| self.thread.now().after_millis(life.0)),
+            websocket: None,
+            is_websocket: false,
+        };
         let carrier = Carrier::Whole(connection);
-        let moved = tunnel(self, &carrier, Buffer::default(), idle.0, until).await;
+        let (moved, _) = tunnel(self, &carrier, Buffer::default(), &terms).await;
         (record.entry.bytes_in, record.entry.bytes_out) = moved;
         let _ = self.finish().await; // who is gone need not be told
         Outcome::Finished { keep_alive: false }

@@ -238,7 +238,7 @@ impl Flow {
 
     fn end(&mut self, relayed: Relayed) {
         match relayed {
-            Relayed::Whole => {
+            Relayed::Whole | Relayed::Refused(_) => {
                 self.place.succeeded();
                 self.over("closed", None, "");
             }

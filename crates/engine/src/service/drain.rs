@@ -11,6 +11,8 @@ use tokio::sync::{Notify, oneshot};
 /// How long an idle connection is kept for the request that may be on its way, when the whole
 /// gateway ends. After an upgrade the supervisor says how long: there, nothing presses.
 const IDLE: Duration = Duration::from_millis(200);
+/// How long before the deadline WebSockets are told that they end; of a short grace it is a tenth.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a node that has drained waits to be asked what it came to.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -122,12 +124,27 @@ impl Service {
         };
         let mut all = std::pin::pin!(all);
         let mut deadline = begun.after_millis(millis(wish.grace));
+        let last_words = LAST_WORDS.min(wish.grace / 10);
+        let mut has_told = false;
         loop {
             self.drain.deadline.set(Some(deadline));
-            let rest = deadline.micros_since(self.node.clock.now());
+            let rest = Duration::from_micros(deadline.micros_since(self.node.clock.now()));
+            let rest = if has_told {
+                rest
+            } else {
+                rest.saturating_sub(last_words)
+            };
             tokio::select! {
                 () = &mut all => break,
-                () = tokio::time::sleep(Duration::from_micros(rest)) => break,
+                () = tokio::time::sleep(rest) => {
+                    if has_told {
+                        break;
+                    }
+                    has_told = true;
+                    for thread in &self.threads {
+                        let _ = thread.send(Command::Leave); // one that is gone has nothing to say
+                    }
+                }
                 wish = self.drain.asked() => {
                     let sooner = self.node.clock.now().after_millis(millis(wish.grace));
                     deadline = deadline.min(sooner);

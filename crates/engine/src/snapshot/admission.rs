@@ -44,6 +44,12 @@ impl RoutePlan {
             let detail = "the client's address is not admitted";
             return Some(Reject::new(ErrorKind::HttpRequestDenied, detail));
         }
+        if let Some(websocket) = &self.websocket
+            && !is_of_origin(&websocket.origins, request)
+        {
+            let detail = "the page that opens the WebSocket is of an origin that is not listed";
+            return Some(Reject::new(ErrorKind::HttpRequestDenied, detail));
+        }
         if self.media_types.is_empty()
             || matches!(request.framing(), Framing::None | Framing::Length(0))
         {
@@ -56,6 +62,43 @@ impl RoutePlan {
         let detail = "the body's media type is not taken here";
         (!is_listed).then(|| Reject::new(ErrorKind::MediaTypeUnsupported, detail))
     }
+}
+
+/// Whether a request for a WebSocket comes from a page of one of `origins`, or from no page: browsers always
+/// say where from (RFC 6455 §10.2), and others could say anything.
+fn is_of_origin(origins: &[String], request: &Request) -> bool {
+    let is_websocket = request
+        .upgrade()
+        .is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"));
+    if origins.is_empty() || !is_websocket {
+        return true;
+    }
+    let mut given = request.fields().get_all_name(b"origin");
+    let Some(origin) = given.next() else {
+        return true;
+    };
+    let Ok(origin) = std::str::from_utf8(origin).map(str::to_ascii_lowercase) else {
+        return false;
+    };
+    let host = request.host().unwrap_or_default().to_ascii_lowercase();
+    let own = match request.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host,
+    };
+    given.next().is_none()
+        && origins.iter().any(|listed| match listed.as_str() {
+            "same" => origin
+                .split_once("://")
+                .is_some_and(|(_, rest)| rest == own),
+            listed => match listed.split_once("*.") {
+                None => origin == listed,
+                Some((scheme, rest)) => {
+                    let name = origin.strip_prefix(scheme);
+                    name.and_then(|name| name.strip_suffix(rest))
+                        .is_some_and(|labels| labels.len() > 1 && labels.ends_with('.'))
+                }
+            },
+        })
 }
 
 /// Whether the value of a `Content-Type` is of `listed`: `type/subtype` or `type/*`, in lower case.

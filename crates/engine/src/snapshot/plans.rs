@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_config::{
     Forward, GatewaySettings, InternalPage, Listener, ListenerProtocol, Millis, Octets, Redirect,
-    Respond, Retries, Rewrite, Room, Route, RouteTimeouts, Target,
+    Respond, Retries, Rewrite, Room, Route, RouteTimeouts, Target, WebSocket,
 };
 use tidegate_contract::{Filter, Phases};
 use tidegate_routing::CompiledRoute;
@@ -297,6 +297,8 @@ pub(crate) struct RoutePlan {
     pub(crate) admission: AdmissionPlan,
     /// What a body may be, `type/subtype` or `type/*` in lower case; anything if empty.
     pub(crate) media_types: Vec<String>,
+    /// What is asked of WebSockets.
+    pub(crate) websocket: Option<WebSocket>,
     pub(crate) stats: Arc<SharedRouteStats>,
     /// The whole time an exchange may take.
     pub(crate) deadline: Option<Millis>,
@@ -347,6 +349,7 @@ impl RoutePlan {
             mirror: config.mirror.map(MirrorPlan::new),
             admission: AdmissionPlan::build(&config.clients)?,
             media_types: config.media_types,
+            websocket: config.websocket,
             stats: registry.route_stats(name),
             error_pages: ErrorPages::build(config.error_pages)?,
             maintenance: build_maintenance(config.maintenance)?,

@@ -107,6 +107,11 @@ impl Buffer {
         self.end = self.bytes.len();
     }
 
+    /// Drops all but the first `count` bytes.
+    pub(crate) fn truncate(&mut self, count: usize) {
+        self.end = self.end.min(self.start + count);
+    }
+
     /// `count` bytes were read into [`Self::room`].
     #[inline]
     pub(crate) fn filled(&mut self, count: usize) {

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     EndLargest(usize),
     /// Accept nothing more, close what stays idle, finish the rest. Answered when all is finished.
     Drain(Wish, oneshot::Sender<()>),
+    /// Say what can be said: soon everything is cut.
+    Leave,
 }
 
 /// Runs one thread until the command channel closes.
@@ -89,6 +91,10 @@ async fn serve(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command
             Command::EndLargest(count) => {
                 let ended = thread.holders.end(count) as u64;
                 thread.stats.count_many(|stats| &stats.ended, ended);
+            }
+            Command::Leave => {
+                thread.leaves.set(true);
+                thread.wake_all();
             }
             Command::Drain(wish, done) => {
                 thread.is_draining.set(true);

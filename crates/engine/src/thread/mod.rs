@@ -61,6 +61,8 @@ pub(crate) struct Thread {
     pub(crate) is_draining: Cell<bool>,
     /// Set some time after: idle connections are closed.
     pub(crate) closes_idle: Cell<bool>,
+    /// What can say between two of its messages that it ends does so: the rest is about to be cut.
+    pub(crate) leaves: Cell<bool>,
     /// Open client connections.
     pub(crate) connections: Cell<usize>,
     snapshot: RefCell<Rc<Current>>,
@@ -107,6 +109,7 @@ impl Thread {
             stats: node.thread_stats(index),
             is_draining: Cell::new(false),
             closes_idle: Cell::new(false),
+            leaves: Cell::new(false),
             connections: Cell::new(0),
             snapshot: RefCell::new(Current::new(snapshot)),
             log: RefCell::default(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Bytes both ways between a client and an endpoint, unread: what a switched protocol and a connection
 //! of layer 4 have in common.
+use super::messages::Frames;
 use crate::thread::{Buffer, LARGE, Thread};
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -51,12 +52,15 @@ pub(crate) enum Relayed {
     ClientReset,
     /// The other way round.
     EndpointReset,
+    /// The client sent what may not pass; everything before it has. With the status code for it.
+    Refused(u16),
 }
 
 /// Which end of one direction broke.
 enum Broken {
     Source,
     Sink,
+    Refused(u16),
 }
 
 /// One direction, with back pressure, and the end of one side told to the other. It holds a buffer
@@ -67,6 +71,10 @@ struct OneWay {
     has_ended: bool,
     /// Whether buffers are filled to the brim, so that larger ones are worth it.
     is_bulky: bool,
+    /// Of a WebSocket.
+    frames: Option<Box<Frames>>,
+    /// What may not pass comes next.
+    refused: Option<u16>,
 }
 
 impl OneWay {
@@ -76,7 +84,40 @@ impl OneWay {
             bytes: 0,
             has_ended: false,
             is_bulky: false,
+            frames: None,
+            refused: None,
         }
+    }
+
+    /// Follows what has been read, and drops what may not pass.
+    #[inline]
+    fn watch(&mut self) {
+        if let Some(frames) = &mut self.frames
+            && let Err((passing, code)) = frames.see(self.buffer.data())
+        {
+            self.buffer.truncate(passing);
+            self.refused = Some(code);
+        }
+    }
+
+    /// Whether something of ours can be said in this direction now.
+    fn may_say(&self) -> bool {
+        self.buffer.is_empty()
+            && self
+                .frames
+                .as_ref()
+                .is_some_and(|frames| frames.is_between())
+    }
+
+    /// Writes what waits, and takes nothing more.
+    fn poll_flush(&mut self, to: &impl Pipe, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.buffer.is_empty() {
+            match ready!(to.poll_write(cx, self.buffer.data())) {
+                Ok(count) => self.buffer.consume(count),
+                Err(_) => break,
+            }
+        }
+        Poll::Ready(())
     }
 
     /// Ready once the source has ended and everything was passed on.
@@ -90,6 +131,9 @@ impl OneWay {
     ) -> Poll<Result<(), Broken>> {
         for _ in 0..PIECES {
             if self.buffer.is_empty() {
+                if let Some(code) = self.refused {
+                    return Poll::Ready(Err(Broken::Refused(code)));
+                }
                 if self.has_ended {
                     return Poll::Ready(Ok(()));
                 }
@@ -131,6 +175,7 @@ impl OneWay {
             Poll::Ready(Ok(count)) if count > 0 => {
                 self.is_bulky = count == size;
                 self.buffer.filled(count);
+                self.watch();
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(outcome) => {
@@ -168,9 +213,54 @@ impl Relay {
         }
     }
 
+    /// Follows the messages of a WebSocket from here on; the client's may hold at most `most` bytes.
+    pub(crate) fn follow_messages(&mut self, most: Option<u64>) {
+        self.inwards.frames = Some(Box::new(Frames::new(true, most)));
+        self.outwards.frames = Some(Box::new(Frames::new(false, None)));
+        self.inwards.watch();
+        self.outwards.watch();
+    }
+
+    /// Says something between two messages to the client; false where it would stand inside of one.
+    pub(crate) fn say_to_client(&mut self, thread: &Thread, bytes: &[u8]) -> bool {
+        let may = self.outwards.may_say();
+        if may {
+            self.outwards.let_go(thread);
+            self.outwards.buffer = thread.buffers.take_with(bytes);
+        }
+        may
+    }
+
+    /// The same to the endpoint.
+    pub(crate) fn say_to_endpoint(&mut self, thread: &Thread, bytes: &[u8]) -> bool {
+        let may = self.inwards.may_say();
+        if may {
+            self.inwards.let_go(thread);
+            self.inwards.buffer = thread.buffers.take_with(bytes);
+        }
+        may
+    }
+
+    /// Writes what waits on both sides, and takes nothing more.
+    pub(crate) fn poll_flush(
+        &mut self,
+        client: &impl Pipe,
+        endpoint: &impl Pipe,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let inwards = self.inwards.poll_flush(endpoint, cx);
+        ready!(self.outwards.poll_flush(client, cx));
+        inwards
+    }
+
     /// Bytes from and to the client so far.
     pub(crate) fn moved(&self) -> (u64, u64) {
         (self.inwards.bytes, self.outwards.bytes)
+    }
+
+    /// Bytes that came from the client so far.
+    pub(crate) fn heard(&self) -> u64 {
+        self.inwards.bytes + self.inwards.buffer.len() as u64
     }
 
     /// When something moved last.
@@ -211,6 +301,7 @@ impl Relay {
                 client.reset_on_close();
                 Relayed::EndpointReset
             }
+            (Poll::Ready(Err(Broken::Refused(code))), _) => Relayed::Refused(code),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Relayed::Whole,
             _ => return Poll::Pending,
         };

@@ -2,7 +2,7 @@
 //! A response that ends HTTP on both connections: `101 Switching Protocols`.
 use super::carrier::Carrier;
 use super::forward::Outcome;
-use super::tunnel::tunnel;
+use super::tunnel::{Terms, tunnel};
 use crate::downstream::{Downstream, Journey, Record};
 use crate::thread::Buffer;
 use tidegate_contract::Exchange;
@@ -61,8 +61,17 @@ pub(crate) async fn switch(
     let life = timeouts
         .upgraded_life
         .map(|life| downstream.thread.now().after_millis(life.0));
-    let moved = tunnel(downstream, &carrier, buffer, timeouts.upgraded_idle.0, life).await;
+    let terms = Terms {
+        idle_ms: timeouts.upgraded_idle.0,
+        until: life,
+        websocket: journey.routed.route.websocket.as_ref(),
+        is_websocket: asked.is_some_and(|asked| asked.eq_ignore_ascii_case(b"websocket")),
+    };
+    let (moved, fault) = tunnel(downstream, &carrier, buffer, &terms).await;
     (record.entry.bytes_in, record.entry.bytes_out) = moved;
+    if let Some(fault) = fault {
+        record.fail(&fault);
+    }
     let _ = downstream.finish().await; // who is gone need not be told
     Outcome::Finished { keep_alive: false }
 }

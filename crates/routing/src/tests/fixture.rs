@@ -43,6 +43,7 @@ pub(crate) fn route(kind: PathKind, path: &str) -> Route {
         mirror: None,
         try_files: None,
         media_types: Vec::new(),
+        websocket: None,
         clients: Admission {
             allow: Vec::new(),
             deny: Vec::new(),
