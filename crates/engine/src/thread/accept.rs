@@ -131,6 +131,8 @@ fn admit(thread: &Rc<Thread>, key: &str, mut stream: Stream, peer: Peer) {
     else {
         return;
     };
+    // What is measured from now on must not be from when this thread was last busy.
+    thread.timers.look();
     thread.stats.count(|stats| &stats.accepted);
     let is_proxy = peer != Peer::Unix && plan.is_proxy(peer.address());
     // A proxy is let in, and its clients are judged.
