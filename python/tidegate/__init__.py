@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tidegate.config.gateway import Gateway
     from tidegate.config.gateway_settings import AccessLog, Admin, Constant, GatewaySettings
     from tidegate.config.hashing import HashPart
-    from tidegate.config.l4 import L4Backend, L4Match, L4Timeouts, TcpRoute, TlsRoute
+    from tidegate.config.l4 import L4Backend, L4Match, L4Timeouts, TcpRoute, TlsRoute, UdpRoute, UdpTimeouts
     from tidegate.config.listener import Listener, ListenerLimits, ListenerTimeouts, ProxyProtocol
     from tidegate.config.match import FieldMatch, Match, PathMatch
     from tidegate.config.mirror import Mirror
@@ -133,6 +133,8 @@ _HOMES = {
     "SlowStart": "config.weighing",
     "TcpRoute": "config.l4",
     "TlsRoute": "config.l4",
+    "UdpRoute": "config.l4",
+    "UdpTimeouts": "config.l4",
     "WebSocket": "config.websocket",
     "WeightedBackend": "config.target",
     "Zones": "config.backend",
@@ -154,8 +156,8 @@ __all__ = [
     "Maintenance", "Match", "Mirror", "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch", "Pool",
     "Problem", "Processes", "ProxyProtocol", "RateOutliers", "Redirect", "Registration", "Request",
     "Respond", "Response", "Retries", "RetryBudget", "Rewrite", "Route", "RouteTimeouts", "Secret",
-    "SlowStart", "TcpRoute", "TlsRoute", "WebSocket", "WeightedBackend", "Zones", "env", "file", "policy",
-    "weights",
+    "SlowStart", "TcpRoute", "TlsRoute", "UdpRoute", "UdpTimeouts", "WebSocket", "WeightedBackend",
+    "Zones", "env", "file", "policy", "weights",
 ]  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from tidegate.config.base import Model
 from tidegate.config.files import Files
 from tidegate.config.function import Function
 from tidegate.config.gateway_settings import GatewaySettings
-from tidegate.config.l4 import L4Backend, TcpRoute, TlsRoute
+from tidegate.config.l4 import L4Backend, TcpRoute, TlsRoute, UdpRoute
 from tidegate.config.listener import Listener
 from tidegate.config.marks import Choice, MaySecret, Reads, Rule
 from tidegate.config.match import FieldMatch, PathMatch
@@ -49,7 +49,18 @@ _SECTIONS: Final[dict[str, tuple[str, str, tuple[type[Model], ...]]]] = {
     "routes": (
         "Section `routes`",
         "Which requests and connections go where: a list. The most precise match wins, then the first.",
-        (Route, WeightedBackend, Redirect, Respond, Files, ErrorPage, TcpRoute, TlsRoute, L4Backend),
+        (
+            Route,
+            WeightedBackend,
+            Redirect,
+            Respond,
+            Files,
+            ErrorPage,
+            TcpRoute,
+            TlsRoute,
+            UdpRoute,
+            L4Backend,
+        ),
     ),
     "functions": ("Section `functions`", "User code in function workers: a mapping from names.", (Function,)),
 }

@@ -107,8 +107,8 @@ pub struct Listener {
     pub port: u16,
     /// What is spoken; `https` where there is `tls`. `tcp` passes on what comes, out of its TLS
     /// where there is `tls`; `tls` passes TLS on, by the host that the client asks for; `mixed` is
-    /// all of these, told apart by a connection's first bytes. `forward` is a forward proxy, over
-    /// TLS where there is `tls`.
+    /// all of these, told apart by a connection's first bytes. `udp` passes datagrams on. `forward`
+    /// is a forward proxy, over TLS where there is `tls`.
     pub protocol: ListenerProtocol,
     /// How TLS is spoken.
     pub tls: Option<ListenerTls>,
@@ -151,6 +151,7 @@ pub enum ListenerProtocol {
     Tls,
     Mixed,
     Forward,
+    Udp,
 }
 
 /// How a listener speaks TLS. The first certificate is for clients that name no host.
@@ -413,11 +414,12 @@ pub struct ListenerLimits {
     pub body_size: Octets,
     /// Requests at a time on one connection of HTTP/2; more are refused, and may be sent again.
     pub streams: u16,
-    /// Connections at a time.
+    /// Connections at a time, with `protocol: udp` sessions.
     pub connections: u32,
-    /// Connections at a time from one address (IPv6: from one /64); trusted proxies are exempt.
+    /// Connections or sessions at a time from one address (IPv6: from one /64); trusted proxies are
+    /// exempt.
     pub connections_per_address: u32,
-    /// New connections a second; more are refused. Without it as many as come.
+    /// New connections or sessions a second; more are refused. Without it as many as come.
     pub connection_rate: Option<u32>,
     /// New connections that may come at once under a `connection_rate`.
     pub connection_burst: u32,
@@ -1238,6 +1240,8 @@ pub struct L4Route {
     /// Hosts, one of which the client must ask for (SNI), `*.` for any labels in front; none asks
     /// for none.
     pub hosts: Vec<String>,
+    /// Datagrams by which an endpoint answers each of the client's.
+    pub responses: Option<u32>,
 }
 
 /// Which connections: all of it must fit; what is left out always fits.
@@ -1272,6 +1276,7 @@ pub struct L4Timeouts {
 pub enum Carried {
     Tcp,
     Tls,
+    Udp,
 }
 
 /// A policy, function or ASGI application that runs in function workers.

@@ -6,6 +6,7 @@
 //! (`secured`), which whoever reads and writes does not notice; no other protocol is known here.
 
 mod connect;
+mod datagrams;
 mod frames;
 mod hello;
 mod listener;
@@ -16,6 +17,7 @@ mod stream;
 mod watch;
 
 pub use connect::{Target, connect};
+pub use datagrams::{Arrival, Datagrams, Departure, Reception};
 pub use frames::{Frame, FrameSocket, MAX_DESCRIPTORS, MAX_FRAME};
 pub use hello::{Hello, HelloReader, LONGEST_HELLO, NoHello};
 pub use listener::{Accepted, Listener, Peer, descriptor_limit};

@@ -92,6 +92,8 @@ pub struct LogEntry {
     pub ended: &'static str,
     /// Whether a tunnel came of it: how long it took is nobody's doing.
     pub is_tunnel: bool,
+    /// Whether it was datagrams that were passed on.
+    pub is_datagrams: bool,
     start: u32,
     /// Where each text ends, counted from `start`.
     ends: [u16; TEXTS],
@@ -129,6 +131,7 @@ impl LogEntry {
             error: None,
             ended: "",
             is_tunnel: false,
+            is_datagrams: false,
             start: 0,
             ends: [0; TEXTS],
         }

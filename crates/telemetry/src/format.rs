@@ -87,7 +87,10 @@ pub fn format_entry(
         if !host.is_empty() {
             text(out, "host", host);
         }
-        out.extend_from_slice(b",\"protocol\":\"TCP\"");
+        out.extend_from_slice(match entry.is_datagrams {
+            true => b",\"protocol\":\"UDP\"",
+            false => b",\"protocol\":\"TCP\"",
+        });
     }
     if !entry.tls.is_empty() {
         for (name, value) in [("tls", entry.tls), ("cipher", entry.cipher)] {

@@ -128,7 +128,9 @@ def check(sources: Sources = None, as_json: Json = False) -> None:
     )
 )
 def explain(
-    method: Annotated[str, typer.Argument(help="GET, POST, ...; or tcp://HOST:PORT or tls:// alone.")],
+    method: Annotated[
+        str, typer.Argument(help="GET, POST, ...; or tcp://HOST:PORT, tls:// or udp:// alone.")
+    ],
     url: Annotated[str | None, typer.Argument(help="A URL, or a path with its query.")] = None,
     header: Header = None,
     file: Annotated[
@@ -161,7 +163,7 @@ def explain(
     """
     from tidegate.cli.explain import Question, explain
 
-    if url is None and method.startswith(("tcp://", "tls://")):
+    if url is None and method.startswith(("tcp://", "tls://", "udp://")):
         method, url = "", method
     if url is None:
         example = method if "/" in method else "http://localhost:8080/"

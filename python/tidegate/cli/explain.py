@@ -2,9 +2,10 @@
 """`tidegate explain` and `tidegate why`: one decision of the engine, asked for or remembered."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ DEFAULT_FILE = Path("tidegate.yaml")
 ADMIN = "admin"
 """The listener of tidegate's own pages, which is not meant unless it is named."""
 
-RAW = ("tcp", "tls")
+RAW = ("tcp", "tls", "udp")
 """Protocols of listeners whose connections have no requests."""
 
 
@@ -45,7 +46,7 @@ class Question:
         self,
         ports: dict[str, int],
         secured: Collection[str],
-        raw: Collection[str] = (),
+        raw: Mapping[str, str] = MappingProxyType({}),
         proxies: Sequence[str] = (),
     ) -> dict[str, Any]:
         """As the engine takes it; ends the command when it is no request, or no listener would get it.
@@ -53,7 +54,7 @@ class Question:
         Args:
             ports: The port of each listener, 0 for a Unix socket, in the order of the configuration.
             secured: The listeners that speak TLS.
-            raw: Those whose connections have no requests.
+            raw: Those whose connections have no requests, and what they carry.
             proxies: Those that are forward proxies: CONNECT goes there.
         """
         if self.method not in STANDARD_METHODS and self.method.upper() in STANDARD_METHODS:
@@ -77,7 +78,7 @@ class Question:
             parts, port = urlsplit(url), urlsplit(url).port
         except ValueError as error:
             stop(f"{self.url!r} is no URL: {error}", USAGE)
-        if parts.scheme not in ("", "http", "https", "tcp", "tls"):
+        if parts.scheme not in ("", "http", "https", *RAW):
             stop(f"{self.url!r}: http:// and https:// are served; write one of them, or a path alone", USAGE)
         if url.startswith("/") and not any(name.lower() == "host" for name, _ in fields):
             fields.insert(0, ["Host", "localhost"])
@@ -95,17 +96,20 @@ class Question:
 
 
 def _listener(
-    scheme: str, port: int | None, ports: dict[str, int], secured: Collection[str], raw: Collection[str]
+    scheme: str, port: int | None, ports: dict[str, int], secured: Collection[str], raw: Mapping[str, str]
 ) -> str | None:
     """The listener with the URL's port; of a URL without one its scheme's, or else the first of the scheme
     that is not for our own pages. A port that nobody listens at ends the command."""
-    own_port = {"https": 443, "tcp": None, "tls": 443}.get(scheme, 80)
+    own_port = {"https": 443, "tcp": None, "tls": 443, "udp": None}.get(scheme, 80)
     by_port = [name for name, own in ports.items() if own == (port or own_port)]
+    # A port of UDP is another one than that of TCP.
+    by_port = [name for name in by_port if (raw.get(name) == "udp") == (scheme == "udp")] or by_port
     if port is not None and not by_port:
         known = ", ".join(f"`{name}` at {own or 'a Unix socket'}" for name, own in ports.items())
         there = f"there are {known}" if known else "there is none"
         stop(f"no listener has port {port}; {there}; write one of these ports, or `--listener NAME`", USAGE)
     others = [name for name in ports if name != ADMIN and (name in raw) == (scheme in RAW)]
+    others.sort(key=lambda name: raw.get(name) != scheme)
     alike = [name for name in others if not scheme or (name in secured) == (scheme == "https")]
     return next(iter([*by_port, *alike, *others, *ports]), None)
 
@@ -161,7 +165,7 @@ def _offline(question: Question, files: Sequence[str]) -> tuple[dict[str, Any], 
     }
     ports = {name: each["port"] for name, each in listeners.items()}
     secured = [name for name, each in listeners.items() if each["tls"] is not None]
-    raw = [name for name, each in listeners.items() if each["protocol"] in RAW]
+    raw = {name: each["protocol"] for name, each in listeners.items() if each["protocol"] in RAW}
     proxies = [name for name, each in listeners.items() if each["protocol"] == FORWARD]
     request = json.dumps(question.request(ports, secured, raw, proxies))
     try:
@@ -176,7 +180,7 @@ def _live(question: Question, instance: Instance) -> dict[str, Any]:
         listeners = ask(instance.node_socket, "status")["listeners"]
         ports = {each["name"]: _port(each["address"]) for each in listeners}
         secured = [each["name"] for each in listeners if each.get("certificates")]
-        raw = [each["name"] for each in listeners if each.get("protocol") in RAW]
+        raw = {each["name"]: each["protocol"] for each in listeners if each.get("protocol") in RAW}
         proxies = [each["name"] for each in listeners if each.get("protocol") == FORWARD]
         request = question.request(ports, secured, raw, proxies)
         decision: dict[str, Any] = ask(instance.node_socket, "decide", request=request)["decision"]

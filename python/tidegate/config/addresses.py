@@ -282,18 +282,19 @@ def certificate_name(text: str) -> str:
 
 
 def tcp_url(text: str) -> BackendUrl:
-    """Reads where connections go: `tcp://host:port`, or a Unix socket as `unix:/path`.
+    """Reads where connections go: `tcp://host:port`, or a Unix socket as `unix:/path`; datagrams go to
+    `udp://host:port`.
 
     Raises:
         ValueError: Another scheme, or no port.
     """
     scheme, separator, rest = text.partition("://")
-    if separator and scheme.lower() != "tcp":
+    if separator and scheme.lower() not in ("tcp", "udp"):
         raise ValueError(
             f"`{scheme}://` needs requests, and this route has connections; write `tcp://host:port`"
         )
     address = endpoint_address(rest.removesuffix("/") if separator else text)
-    return BackendUrl(f"tcp://{address}" if separator else address, address)
+    return BackendUrl(f"{scheme.lower()}://{address}" if separator else address, address)
 
 
 def is_url(text: str) -> bool:

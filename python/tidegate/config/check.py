@@ -78,14 +78,14 @@ def _listeners(draft: Draft) -> Iterator[Mistake]:
     admin = draft.settings.admin if draft.settings is not None else None
     if draft.routes and not draft.listeners:
         yield ("routes",), "no listener takes their requests; write `listeners: { web: { port: 8080 } }`"
-    taken: list[tuple[str, str, int]] = []
+    taken: list[tuple[str, str, int, bool]] = []
     if admin is not None:
         if ADMIN in draft.listeners:
             yield (
                 ("listeners", ADMIN),
                 "`admin` is the name of the listener of `gateway.admin`; choose another",
             )
-        taken.append(("`gateway.admin`", admin.address, admin.port))
+        taken.append(("`gateway.admin`", admin.address, admin.port, False))
     for name, listener in draft.listeners.items():
         if listener is None or ("listeners", name) in draft.mended:
             continue
@@ -98,8 +98,9 @@ def _listeners(draft: Draft) -> Iterator[Mistake]:
                     listener.redirect.port_among(secured)
             except ValueError as error:
                 yield ("listeners", name, "redirect"), str(error)
-        for other, address, port in taken:
-            if _overlap(listener.address, listener.port, address, port):
+        is_udp = listener.protocol == "udp"
+        for other, address, port, of_udp in taken:
+            if is_udp == of_udp and _overlap(listener.address, listener.port, address, port):
                 host = f"[{address}]" if ":" in address and port else address
                 place = f"{host}:{port}" if port else host
                 yield (
@@ -108,7 +109,7 @@ def _listeners(draft: Draft) -> Iterator[Mistake]:
                 )
                 break
         else:
-            taken.append((f"listener `{name}`", listener.address, listener.port))
+            taken.append((f"listener `{name}`", listener.address, listener.port, is_udp))
 
 
 def _overlap(address: str, port: int, other: str, other_port: int) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tidegate.config.backend import Backend
 from tidegate.config.draft import Draft, Mistake, Path
-from tidegate.config.l4 import TcpRoute
+from tidegate.config.l4 import TcpRoute, UdpRoute
 from tidegate.config.listener import Listener
 from tidegate.config.route import Route
 
@@ -54,7 +54,9 @@ def _listeners(draft: Draft, number: int, route: object) -> Iterator[Mistake]:
         if not isinstance(route, TcpRoute):
             if listener.is_l4:
                 yield path, _no_requests(name, listener)
-        elif listener.protocol not in (route.type, "mixed"):
+        elif listener.protocol != route.type and (
+            listener.protocol != "mixed" or isinstance(route, UdpRoute)
+        ):
             yield (
                 path,
                 f"`{name}` has `protocol: {listener.protocol}`, and this route is for `{route.type}`; "
@@ -96,8 +98,20 @@ def _backends(draft: Draft, number: int, route: TcpRoute) -> Iterator[Mistake]:
         backend = draft.backends.get(aim.backend)
         if backend is None or ("backends", aim.backend) in draft.mended:
             continue
-        if says := _needs_requests(backend):
+        if says := _needs_requests(backend) or (isinstance(route, UdpRoute) and _needs_connections(backend)):
             yield path, f"backend `{aim.backend}` {says}"
+
+
+def _needs_connections(backend: Backend) -> str:
+    """What of a backend can not be had of datagrams, and what to write."""
+    for key in ("tls", "proxy_protocol"):
+        if getattr(backend, key) is not None:
+            return f"has `{key}`, which datagrams have not; leave it out, or write another backend"
+    if any(each.address.startswith("unix:") for each in backend.endpoints):
+        return "has an endpoint at a Unix socket, and datagrams go to `host:port`"
+    if backend.processes:
+        return "has `processes`, which answer requests; write `endpoints`"
+    return ""
 
 
 def _needs_requests(backend: Backend) -> str:

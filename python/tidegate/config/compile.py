@@ -394,7 +394,7 @@ class _Compilation:
             path = ("routes", number)
             if not isinstance(route, Route):
                 connections.append(route_name(route))
-                value = {"hosts": [], "carries": route.type, **self._value(route)}
+                value = {"hosts": [], "responses": None, "carries": route.type, **self._value(route)}
                 self._add("l4_route", connections[-1], value, path, route)
                 self._url_backends(route, path)
                 continue

@@ -64,6 +64,17 @@ class L4Timeouts(Model):
     """How long a connection may live; without it as long as both sides want."""
 
 
+class UdpTimeouts(L4Timeouts):
+    """How long sessions of UDP may take."""
+
+    rust_name: ClassVar[str] = "L4Timeouts"
+
+    idle: Duration = Duration("60s")
+    """How long nothing may come from either side; then the session is over."""
+    life: Duration | None = None
+    """How long a session may live; without it as long as something comes."""
+
+
 class L4Backend(Model):
     """A backend and its share of the connections."""
 
@@ -71,7 +82,7 @@ class L4Backend(Model):
     short_forms: ClassVar[tuple[Any, ...]] = ({"type": "string"},)
 
     backend: BackendRef
-    """Its name, or an address: `tcp://host:port`, `unix:/path`."""
+    """Its name, or an address: `tcp://host:port`, `unix:/path`; for datagrams `udp://host:port`."""
     weight: Weight = 1
     """Its share relative to its neighbours; 0 gets none."""
 
@@ -141,6 +152,16 @@ class TcpRoute(Model):
     def _begins_in_the_clear(self) -> TcpRoute:
         if self.match.begins and self.type != "tcp":
             raise refuse("`begins` is for `type: tcp`; leave it out, or write that", "rule")
+        is_udp = type(self).tag == "udp"
+        if self.match.alpn and is_udp:
+            raise refuse("`alpn` is said inside of connections; leave it out", "rule")
+        for aim in self.to:
+            is_url = addresses.is_url(aim.backend)
+            if is_url and aim.backend.startswith("udp://") != is_udp:
+                right = "udp://" if is_udp else "tcp://"
+                raise refuse(
+                    f"`{aim.backend}` is for another type of route; write `{right}host:port`", "rule"
+                )
         return self
 
 
@@ -160,7 +181,22 @@ class TlsRoute(TcpRoute):
     }
 
 
-_BY_TYPE: dict[str, type[TcpRoute]] = {"tcp": TcpRoute, "tls": TlsRoute}
+class UdpRoute(TcpRoute):
+    """Which datagrams go where: those between one address and port of a client and one of ours are a session,
+    which stays at its endpoint."""
+
+    tag: ClassVar[str | None] = "udp"
+
+    type: Annotated[Literal["udp"], ControlOnly()] = "udp"  # type: ignore[assignment]
+    """What it carries: datagrams of a listener with `protocol: udp`."""
+    timeouts: UdpTimeouts = UdpTimeouts()
+    """How long its sessions may take."""
+    responses: Annotated[int, Field(ge=0, le=1_000_000, strict=True)] | None = None
+    """Datagrams by which an endpoint answers each of the client's: once all have come the session is over,
+    and the next datagram may go elsewhere; with 0 at once. Without it a session lasts until it is idle."""
+
+
+_BY_TYPE: dict[str, type[TcpRoute]] = {"tcp": TcpRoute, "tls": TlsRoute, "udp": UdpRoute}
 
 
 class _Told(Reads):
@@ -191,5 +227,7 @@ def backend_names(route: Route | TcpRoute) -> list[str]:
     return [*names, route.mirror.to] if route.mirror is not None else names
 
 
-AnyRoute = Annotated[Route | TcpRoute, _Told(lambda value: value, Route, TcpRoute, TlsRoute, only=True)]
+AnyRoute = Annotated[
+    Route | TcpRoute, _Told(lambda value: value, Route, TcpRoute, TlsRoute, UdpRoute, only=True)
+]
 """A route of any type."""

@@ -18,12 +18,12 @@ from tidegate.config.secure import ListenerRedirect
 from tidegate.config.tls import ListenerTls
 from tidegate.config.types import ByteSize, Choice, Duration, Flag, ListenerAddress, Network
 
-_NOT_YET_PROTOCOLS = frozenset({"http3", "udp", "dns", "quic"})
+_NOT_YET_PROTOCOLS = frozenset({"http3", "dns", "quic"})
 
 _HTTP2 = "write `protocol: http` and `http2: true`; with `tls` HTTP/2 is on by itself"
 
 ListenerProtocol = Annotated[
-    Literal["http", "https", "tcp", "tls", "mixed", "forward"],
+    Literal["http", "https", "tcp", "tls", "mixed", "forward", "udp"],
     Choice(
         "ListenerProtocol",
         not_yet=_NOT_YET_PROTOCOLS,
@@ -63,11 +63,11 @@ class ListenerLimits(Model):
     streams: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 100
     """Requests at a time on one connection of HTTP/2; more are refused, and may be sent again."""
     connections: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] = 10_000
-    """Connections at a time."""
+    """Connections at a time, with `protocol: udp` sessions."""
     connections_per_address: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] = 1_000
-    """Connections at a time from one address (IPv6: from one /64); trusted proxies are exempt."""
+    """Connections or sessions at a time from one address (IPv6: from one /64); trusted proxies are exempt."""
     connection_rate: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
-    """New connections a second; more are refused. Without it as many as come."""
+    """New connections or sessions a second; more are refused. Without it as many as come."""
     connection_burst: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] = 100
     """New connections that may come at once under a `connection_rate`."""
 
@@ -121,7 +121,8 @@ class Listener(Model):
     protocol: ListenerProtocol = "http"
     """What is spoken; `https` where there is `tls`. `tcp` passes on what comes, out of its TLS where there is
     `tls`; `tls` passes TLS on, by the host that the client asks for; `mixed` is all of these, told apart by
-    a connection's first bytes. `forward` is a forward proxy, over TLS where there is `tls`."""
+    a connection's first bytes. `udp` passes datagrams on. `forward` is a forward proxy, over TLS
+    where there is `tls`."""
     tls: ListenerTls | None = None
     """How TLS is spoken."""
     forward: ForwardProxy | None = None
@@ -188,6 +189,14 @@ class Listener(Model):
         if self.protocol == "https" and self.tls is None:
             example = "`tls: { certificates: [{ cert: site.pem, key: site.key }] }`"
             raise refuse(f"`protocol: https` needs certificates; write {example}, or `tls: auto`", "rule")
+        if self.protocol == "udp":
+            for key in ("tls", "proxy_protocol"):
+                if getattr(self, key) is not None:
+                    raise refuse(f"`protocol: udp` passes datagrams on unread; leave `{key}` out", "rule")
+            if "handshake" in self.timeouts.model_fields_set:
+                raise refuse("datagrams have no handshake; leave `timeouts.handshake` out", "rule")
+            if self.address.startswith("unix:"):
+                raise refuse("datagrams come to a port; write an IP address and a `port`", "rule")
         if self.protocol == "tls" and self.tls is not None:
             says = "`protocol: tls` passes TLS on unread; leave `tls` out, or write `protocol: tcp`"
             raise refuse(says, "rule")
@@ -236,7 +245,7 @@ class Listener(Model):
     @property
     def is_l4(self) -> bool:
         """Whether it takes connections as they are, and knows of no requests."""
-        return self.protocol in ("tcp", "tls")
+        return self.protocol in ("tcp", "tls", "udp")
 
     @property
     def scheme(self) -> str:

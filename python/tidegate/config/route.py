@@ -32,9 +32,7 @@ from tidegate.config.types import (
 )
 from tidegate.config.websocket import WebSocket
 
-RouteType = Annotated[
-    Literal["http"], Choice("RouteType", not_yet=frozenset({"grpc", "tcp", "udp", "tls", "websocket"}))
-]
+RouteType = Annotated[Literal["http"], Choice("RouteType", not_yet=frozenset({"grpc", "websocket"}))]
 
 
 class Rewrite(Model):

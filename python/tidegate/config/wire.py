@@ -140,7 +140,7 @@ class EndpointWire(Endpoint):
     """Who named it: `configuration`, `operator`, `registration`, or a kind of discovery."""
 
 
-Carried = Annotated[Literal["tcp", "tls"], Choice("Carried", doc="What a route of layer 4 carries.")]
+Carried = Annotated[Literal["tcp", "tls", "udp"], Choice("Carried", doc="What a route of layer 4 carries.")]
 
 
 class L4RouteWire(TcpRoute):
@@ -152,6 +152,8 @@ class L4RouteWire(TcpRoute):
     """What it carries."""
     hosts: list[HostPattern]
     """Hosts, one of which the client must ask for (SNI), `*.` for any labels in front; none asks for none."""
+    responses: Annotated[int, Field(ge=0, le=1_000_000, strict=True)] | None
+    """Datagrams by which an endpoint answers each of the client's."""
 
 
 class RouteOrder(Model):

@@ -56,12 +56,11 @@ class Compiled:
     acme: dict[str, Any] | None = field(default=None, repr=False)
 
     def addresses(self) -> list[Address]:
-        """What has to be bound, one per listener."""
+        """What has to be bound: by the order of listeners, one or more of each."""
         found: list[Address] = []
         for (kind, _), resource in self.snapshot.resources.items():
             if kind == "listener":
-                value = json.loads(resource.value)
-                found.append(address_of(value["address"], value["port"]))
+                found += addresses_of(json.loads(resource.value))
         return found
 
     def settings(self) -> dict[str, Any]:
@@ -124,11 +123,21 @@ class Compiled:
         )
 
 
-def address_of(address: str, port: int) -> Address:
+def address_of(address: str, port: int, transport: str = "tcp") -> Address:
     """What to bind for a listener, under the key that the node knows it by."""
     if address.startswith("unix:"):
         return {"key": address, "path": address.removeprefix("unix:")}
-    return {"key": f"tcp:{name_of(address, port)}", "address": address, "port": port}
+    key = f"{transport}:{name_of(address, port)}"
+    if transport == "tcp":
+        return {"key": key, "address": address, "port": port}
+    return {"key": key, "address": address, "port": port, "transport": transport}
+
+
+def addresses_of(listener: dict[str, Any]) -> list[Address]:
+    """What to bind for a listener as it is in the snapshot; its protocol tells by what."""
+    address, port = listener["address"], listener["port"]
+    transports = ["udp"] if listener["protocol"] == "udp" else ["tcp"]
+    return [address_of(address, port, transport) for transport in transports]
 
 
 def compile_all(

@@ -300,7 +300,8 @@ class Controller:
         await self._weighing.follow(fresh.weighers)
         await self._certificates.follow(fresh)
         if is_first:
-            served = ", ".join(each["key"].removeprefix("tcp:") for each in fresh.addresses())
+            keys = (each["key"] for each in fresh.addresses())
+            served = ", ".join(key.removeprefix("tcp:") for key in keys)
             if served:
                 self._events.info("serving on " + served)
             else:
@@ -395,11 +396,10 @@ def _located(problem: WireProblem, fresh: Compiled | None) -> WireProblem:
 
 
 def _names_address(value: str, where: str) -> bool:
-    from tidegate.control.compiled import address_of
+    from tidegate.control.compiled import addresses_of
 
-    listener = json.loads(value)
-    key = address_of(listener["address"], listener["port"])["key"]
-    return where in (key, key.partition(":")[2])
+    keys = [each["key"] for each in addresses_of(json.loads(value))]
+    return any(where in (key, key.partition(":")[2]) for key in keys)
 
 
 def _shown(path: Path) -> str:

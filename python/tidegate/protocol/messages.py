@@ -5,11 +5,15 @@ from typing import Any, TypedDict
 
 
 class Address(TypedDict, total=False):
-    """What is to be bound: `key`, and `address` with `port`, or `path` with `mode`; `backlog`."""
+    """What is to be bound: `key`, `address` with `port` and `transport`, or `path` with `mode`; `backlog`.
+
+    `transport` is `udp` or, if it is left out, TCP.
+    """
 
     key: str
     address: str
     port: int
+    transport: str
     path: str
     backlog: int
     mode: int

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Binds listening sockets: one per node thread and address."""
+"""Binds listening sockets, of TCP, UDP and Unix: one per node thread and address."""
 
 import errno
 import os
@@ -30,17 +30,17 @@ class BindError(Exception):
 
 
 def bind(address: Address, threads: int, *, is_own_port: bool = False) -> list[socket.socket]:
-    """Binds `threads` listening sockets to one address; the kernel spreads connections over them.
+    """Binds `threads` sockets to one address; the kernel spreads connections over them.
 
-    The first is bound alone and made to share only afterwards, so that another program, or another
-    gateway, that holds the address is noticed: SO_REUSEPORT from the start would join it silently and
-    take half of its connections.
+    Those of UDP do not listen: what comes is spread by its sender's address and port. The first socket is
+    bound alone and made to share only afterwards, so that another program, or another gateway, that holds
+    the address is noticed: SO_REUSEPORT from the start would join it silently and take half of what comes.
 
     Args:
         address: What to bind.
         threads: How many sockets.
-        is_own_port: Whether we hold the port on another address already: `::` gives way to `127.0.0.1` in
-            one change, and what is in use is in use by us.
+        is_own_port: Whether we hold the port on another address already, of the same transport: `::` gives
+            way to `127.0.0.1` in one change, and what is in use is in use by us.
 
     Raises:
         BindError: The address is taken, forbidden or does not exist here. Nothing stays bound.
@@ -50,14 +50,16 @@ def bind(address: Address, threads: int, *, is_own_port: bool = False) -> list[s
         if path:
             first = listen(Path(path), address.get("mode", UNIX_MODE), address.get("backlog", BACKLOG))
             return [first, *(first.dup() for _ in range(threads - 1))]
-        backlog = address.get("backlog", BACKLOG)
-        return _bind_tcp(address["address"], address["port"], threads, backlog, shared=is_own_port)
+        backlog = None if address.get("transport") == "udp" else address.get("backlog", BACKLOG)
+        return _bind_port(address["address"], address["port"], threads, backlog, shared=is_own_port)
     except OSError as error:
         where = path or name_of(address["address"], address["port"])
         raise BindError(where, explain(error, address)) from error
 
 
-def _bind_tcp(address: str, port: int, threads: int, backlog: int, *, shared: bool) -> list[socket.socket]:
+def _bind_port(
+    address: str, port: int, threads: int, backlog: int | None, *, shared: bool
+) -> list[socket.socket]:
     address = address.strip("[]")
     try:
         first = _open(address, port, backlog, shared=shared)
@@ -80,18 +82,22 @@ def _bind_tcp(address: str, port: int, threads: int, backlog: int, *, shared: bo
     return sockets
 
 
-def _open(address: str, port: int, backlog: int, *, shared: bool) -> socket.socket:
+def _open(address: str, port: int, backlog: int | None, *, shared: bool) -> socket.socket:
+    """Binds one socket: of TCP, which listens, or of UDP if there is no `backlog`."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    opened = socket.socket(family, socket.SOCK_STREAM)
+    opened = socket.socket(family, socket.SOCK_DGRAM if backlog is None else socket.SOCK_STREAM)
     try:
-        # Connections of an earlier run that linger in TIME_WAIT must not keep us from starting.
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if backlog is not None:
+            # Connections of an earlier run that linger in TIME_WAIT must not keep us from starting. Of UDP
+            # there are none, and the option would let two programs have one port.
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address != "::"))
         if shared:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         opened.bind((address, port))
-        opened.listen(backlog)
+        if backlog is not None:
+            opened.listen(backlog)
     except BaseException:
         opened.close()
         raise
@@ -104,8 +110,10 @@ def explain(error: OSError, address: Address) -> str:
     if error.errno == errno.EADDRINUSE:
         if "path" in address:
             return "address in use: a program answers on this socket; stop it or choose another path"
+        is_udp = address.get("transport") == "udp"
+        what, option = ("address in use by UDP", "u") if is_udp else ("address in use", "t")
         return (
-            f"address in use: stop the program that holds it (`ss -ltnp 'sport = :{port}'` names it) "
+            f"{what}: stop the program that holds it (`ss -l{option}np 'sport = :{port}'` names it) "
             "or choose another port"
         )
     if error.errno == errno.EACCES and port and port < 1024:
@@ -179,6 +187,12 @@ class Sockets:
         self._held.clear()
 
 
+def port_of(key: str) -> tuple[str, str] | None:
+    """Transport and port of a key such as `tcp:[::]:443`; None without a port."""
+    transport, _, rest = key.partition(":")
+    return (transport, rest.rpartition(":")[2]) if transport in ("tcp", "udp") else None
+
+
 def ensure(sockets: Sockets, addresses: list[Address], threads: int) -> list[str]:
     """Binds what `sockets` does not hold yet; all or nothing.
 
@@ -190,13 +204,14 @@ def ensure(sockets: Sockets, addresses: list[Address], threads: int) -> list[str
     """
     bound: dict[str, list[socket.socket]] = {}
     errors: list[BindError] = []
-    own_ports = {name.rpartition(":")[2] for name in sockets.names() if name.startswith("tcp:")}
+    own_ports = {port_of(name) for name in sockets.names()}
     for address in addresses:
         key = address["key"]
         if key in sockets or key in bound:
             continue
+        is_own_port = port_of(key) in own_ports and "port" in address
         try:
-            bound[key] = bind(address, threads, is_own_port=str(address.get("port")) in own_ports)
+            bound[key] = bind(address, threads, is_own_port=is_own_port)
         except BindError as error:
             errors.append(error)
     if errors:

@@ -163,3 +163,57 @@ def test_one_address_may_replace_all_addresses_on_the_same_port() -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("::1", port))
     sockets.close()
+
+
+def udp(address: str, port: int) -> Address:
+    return {"key": f"udp:{address}:{port}", "address": address, "port": port, "transport": "udp"}
+
+
+def test_each_thread_gets_its_share_of_datagrams_by_who_sends_them() -> None:
+    sockets = bind(udp("127.0.0.1", 0), 4)
+    port = sockets[0].getsockname()[1]
+    clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(100)]
+    for round_trip in range(2):
+        for client in clients:
+            client.sendto(b"%d" % round_trip, ("127.0.0.1", port))
+    came: dict[tuple[str, int], set[int]] = {}
+    for _ in range(2 * len(clients)):
+        ready, _, _ = select.select(sockets, [], [], 5)
+        _, sender = ready[0].recvfrom(10)
+        came.setdefault(sender, set()).add(sockets.index(ready[0]))
+    close([*sockets, *clients])
+    assert all(len(each) == 1 for each in came.values()), "a sender is at one thread"
+    assert len(came) == 100
+    assert set().union(*came.values()) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::"])
+def test_a_port_of_udp_held_by_another_gateway_is_in_use(address: str) -> None:
+    held = bind(udp(address, 0), 2)
+    port = held[0].getsockname()[1]
+    with pytest.raises(BindError, match=r"address in use by UDP: stop the program .`ss -lunp|`ss -lunp"):
+        bind(udp(address, port), 2)
+    close(held)
+    close(bind(udp(address, port), 1))
+
+
+def test_a_port_is_bound_by_both_transports_and_given_up_apart() -> None:
+    sockets = Sockets()
+    port = free_port()
+    assert ensure(sockets, [tcp("127.0.0.1", port), udp("127.0.0.1", port)], 2) == [
+        f"tcp:127.0.0.1:{port}",
+        f"udp:127.0.0.1:{port}",
+    ]
+    sockets.drop(f"udp:127.0.0.1:{port}")
+    close(bind(udp("127.0.0.1", port), 1))
+    with pytest.raises(BindError):
+        bind(tcp("127.0.0.1", port), 1)
+    sockets.close()
+
+
+def test_all_addresses_of_udp_give_way_to_one_in_one_change() -> None:
+    sockets = Sockets()
+    port = free_port()
+    ensure(sockets, [udp("::", port)], 2)
+    assert ensure(sockets, [udp("127.0.0.1", port)], 2) == [f"udp:127.0.0.1:{port}"]
+    sockets.close()

@@ -134,9 +134,13 @@ class NodeAlone:
             if name not in self.ports:
                 written = "" if name == "admin" else gateway.listeners[name].address
                 address = loopback(written)
-                sockets = bind({"key": "", "address": address, "port": 0}, self._threads)
+                is_udp = name != "admin" and gateway.listeners[name].protocol == "udp"
+                transport = "udp" if is_udp else "tcp"
+                sockets = bind(
+                    {"key": "", "address": address, "port": 0, "transport": transport}, self._threads
+                )
                 self.ports[name] = sockets[0].getsockname()[1]
-                fresh[address_of(address, self.ports[name])["key"]] = sockets
+                fresh[address_of(address, self.ports[name], transport)["key"]] = sockets
         for listener in gateway.listeners.values():
             if listener.address.startswith("unix:") and listener.address not in self._sockets:
                 fresh[listener.address] = bind(address_of(listener.address, 0), self._threads)

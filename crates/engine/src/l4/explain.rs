@@ -46,9 +46,12 @@ fn judge(snapshot: &Snapshot, listener: &ListenerPlan, question: &Question, now:
     let local = question.local_address(&listener.config.address);
     // What a client would name: not an address.
     let is_raw = question.url.starts_with("tcp://");
-    let carries = match listener.is_passing() || (listener.is_mixed() && !is_raw) {
-        true => Carried::Tls,
-        false => Carried::Tcp,
+    let carries = match listener.is_datagrams() {
+        true => Carried::Udp,
+        false => match listener.is_passing() || (listener.is_mixed() && !is_raw) {
+            true => Carried::Tls,
+            false => Carried::Tcp,
+        },
     };
     let host = question.host().filter(|_| carries == Carried::Tls);
     let name = host.filter(|host| host.parse::<IpAddr>().is_err());

@@ -5,6 +5,7 @@
 //! connection speaks where that is not settled. [`start`] takes one that was let in; [`open`] gets it to an endpoint, by the same steps as a request;
 //! [`flow`] is what is left of it while bytes go both ways, and tells of it at its end.
 
+mod datagrams;
 mod explain;
 mod flow;
 mod hello;
@@ -14,6 +15,7 @@ mod serve;
 mod sort;
 mod tell;
 
+pub(crate) use datagrams::Ports;
 pub(crate) use explain::explain;
 pub(crate) use plan::{L4RoutePlan, L4Table};
 pub(crate) use serve::{Says, start};

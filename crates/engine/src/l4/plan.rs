@@ -23,6 +23,8 @@ pub(crate) struct L4RoutePlan {
     /// The sum of their weights.
     pub(crate) total: u64,
     pub(crate) timeouts: L4Timeouts,
+    /// Datagrams by which an endpoint answers each.
+    pub(crate) responses: Option<u32>,
     pub(crate) stats: Arc<SharedL4Stats>,
 }
 
@@ -55,6 +57,7 @@ impl L4RoutePlan {
             backends,
             listeners: config.listeners,
             timeouts: config.timeouts,
+            responses: config.responses,
             stats: registry.l4_stats(name),
         })
     }
@@ -179,6 +182,7 @@ pub(crate) struct L4Table {
 struct OnListener {
     tcp: ByHost,
     tls: ByHost,
+    udp: ByHost,
 }
 
 impl OnListener {
@@ -186,6 +190,7 @@ impl OnListener {
         match carries {
             Carried::Tcp => &self.tcp,
             Carried::Tls => &self.tls,
+            Carried::Udp => &self.udp,
         }
     }
 }
@@ -199,11 +204,13 @@ impl L4Table {
                 match route.carries {
                     Carried::Tcp => on.tcp.add(route),
                     Carried::Tls => on.tls.add(route),
+                    Carried::Udp => on.udp.add(route),
                 }
             }
         }
         let kinds = by_listener.values_mut();
-        for list in kinds.flat_map(|on| on.tcp.lists().chain(on.tls.lists())) {
+        for list in kinds.flat_map(|on| on.tcp.lists().chain(on.tls.lists()).chain(on.udp.lists()))
+        {
             // Stable: among equals the first in the file wins.
             list.sort_by_key(|route| std::cmp::Reverse(route.precision()));
         }

@@ -116,7 +116,7 @@ impl Counted {
 pub(crate) struct ListenerPlan {
     pub(crate) name: Arc<str>,
     pub(crate) config: Listener,
-    /// The key of its sockets: `tcp:[::]:8080` or `unix:/path`.
+    /// The key of its sockets: `tcp:[::]:8080`, `udp:[::]:53` or `unix:/path`.
     pub(crate) key: String,
     /// Its filters, before those of routes.
     pub(crate) filters: Vec<FilterPlan>,
@@ -147,10 +147,16 @@ impl ListenerPlan {
     ) -> Result<Self, String> {
         let key = match config.address.strip_prefix("unix:") {
             Some(path) => format!("unix:{path}"),
-            None if config.address.contains(':') => {
-                format!("tcp:[{}]:{}", config.address, config.port)
+            None => {
+                let transport = match config.protocol {
+                    ListenerProtocol::Udp => "udp",
+                    _ => "tcp",
+                };
+                match config.address.contains(':') {
+                    true => format!("{transport}:[{}]:{}", config.address, config.port),
+                    false => format!("{transport}:{}:{}", config.address, config.port),
+                }
             }
-            None => format!("tcp:{}:{}", config.address, config.port),
         };
         let error_pages = ErrorPages::build(std::mem::take(&mut config.error_pages))?;
         let maintenance = build_maintenance(config.maintenance.take())?;
@@ -219,8 +225,13 @@ impl ListenerPlan {
     pub(crate) fn is_l4(&self) -> bool {
         matches!(
             self.config.protocol,
-            ListenerProtocol::Tcp | ListenerProtocol::Tls
+            ListenerProtocol::Tcp | ListenerProtocol::Tls | ListenerProtocol::Udp
         )
+    }
+
+    /// Whether it takes datagrams.
+    pub(crate) fn is_datagrams(&self) -> bool {
+        self.config.protocol == ListenerProtocol::Udp
     }
 }
 

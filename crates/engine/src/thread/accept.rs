@@ -30,6 +30,7 @@ struct Door {
 #[derive(Default)]
 pub(crate) struct Doors {
     open: HashMap<String, Door>,
+    ports: l4::Ports,
 }
 
 impl Doors {
@@ -44,6 +45,7 @@ impl Doors {
                 .iter()
                 .any(|listener| listener.key == *key)
         };
+        self.ports.keep(is_wanted);
         self.open.retain(|key, door| {
             let stays = is_wanted(key);
             if !stays {
@@ -53,6 +55,10 @@ impl Doors {
         });
         for (key, fd) in sockets {
             if self.open.contains_key(&key) || !is_wanted(&key) {
+                continue;
+            }
+            if key.starts_with("udp:") {
+                self.ports.open(thread, key, fd);
                 continue;
             }
             if let Ok(listener) = Listener::new(fd) {
@@ -67,6 +73,11 @@ impl Doors {
     /// Closes all. Whoever waits in a queue that nobody else looks after is let in first: closing it
     /// would reset connections whose requests have been sent.
     pub(crate) fn close(&mut self, thread: &Rc<Thread>, has_heir: bool) {
+        match has_heir {
+            // Whoever comes next reads from the same sockets.
+            true => self.ports.keep(|_| false),
+            false => self.ports.drain(),
+        }
         for (key, Door { listener, task }) in self.open.drain() {
             task.abort();
             for _ in 0..if has_heir { 0 } else { MOST_QUEUED } {

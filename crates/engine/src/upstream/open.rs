@@ -7,7 +7,7 @@ use crate::decide::{self, Key, NoEndpoint};
 use crate::downstream::{Downstream, Record};
 use crate::exclusion::exclude;
 use crate::snapshot::{BackendPlan, BackendShared, EndpointList};
-use crate::thread::Connection;
+use crate::thread::{Connection, Thread};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
@@ -95,7 +95,19 @@ impl Place {
         tried: &[u16],
         key: &Key,
     ) -> Result<Self, NoEndpoint> {
-        let thread = &downstream.thread;
+        Self::pick_on(&downstream.thread, plan, tried, key)
+    }
+
+    /// Picks an endpoint that was not tried, for whoever `thread` serves.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn pick_on(
+        thread: &Thread,
+        plan: &BackendPlan,
+        tried: &[u16],
+        key: &Key,
+    ) -> Result<Self, NoEndpoint> {
         let list = plan.shared.list.load_full();
         let index = decide::endpoint(
             plan,

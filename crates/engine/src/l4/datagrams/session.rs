@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+use super::port::{Key, Port};
+use crate::l4::plan::L4RoutePlan;
+use crate::snapshot::{BackendPlan, Counted, ListenerPlan};
+use crate::thread::{Thread, Timer};
+use crate::upstream::Place;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io::ErrorKind as IoKind;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tidegate_contract::Endpoint;
+use tidegate_core::{ErrorKind, Moment};
+use tidegate_net::{Datagrams, Departure};
+use tidegate_telemetry::{L4Stats, LogEntry, TEXTS, Text};
+
+/// Messages of the endpoint's passed on before others get their turn.
+const PIECES: usize = 8;
+/// Milliseconds of silence after which a session is over while the node drains: it has no end of its own.
+const DRAINED_MS: u64 = 1000;
+
+/// A session's place among its listener's, given back when it is dropped.
+pub(super) struct Seat {
+    thread: Rc<Thread>,
+    counted: Arc<Counted>,
+    client: IpAddr,
+    per_address: u32,
+}
+
+impl Seat {
+    /// Takes what was counted in with `per_address` as the limit.
+    pub(super) fn new(
+        thread: &Rc<Thread>,
+        counted: &Arc<Counted>,
+        client: IpAddr,
+        per_address: u32,
+    ) -> Self {
+        thread.connections.set(thread.connections.get() + 1);
+        Self {
+            thread: thread.clone(),
+            counted: counted.clone(),
+            client,
+            per_address,
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.counted.leave(self.client, self.per_address);
+        let connections = &self.thread.connections;
+        connections.set(connections.get().saturating_sub(1));
+    }
+}
+
+/// What will be said of a session when it is over.
+pub(super) struct Told {
+    thread: Rc<Thread>,
+    listener: Arc<ListenerPlan>,
+    entry: LogEntry,
+    started: Moment,
+    route: Option<Arc<L4RoutePlan>>,
+    pub(super) backend: Option<Arc<str>>,
+    pub(super) endpoint: Option<Arc<Endpoint>>,
+}
+
+impl Told {
+    pub(super) fn new(
+        thread: &Rc<Thread>,
+        listener: &Arc<ListenerPlan>,
+        client: IpAddr,
+        snapshot: u64,
+    ) -> Self {
+        let mut entry = LogEntry::new(client);
+        entry.snapshot = snapshot;
+        entry.is_datagrams = true;
+        Self {
+            thread: thread.clone(),
+            listener: listener.clone(),
+            entry,
+            started: thread.moment(),
+            route: None,
+            backend: None,
+            endpoint: None,
+        }
+    }
+
+    fn stats(&self, count: impl Fn(&L4Stats)) {
+        if let Some(route) = &self.route
+            && let Some(stats) = route.stats.of(self.thread.index)
+        {
+            count(stats);
+        }
+    }
+
+    /// The session is `route`'s.
+    pub(super) fn takes(&mut self, route: &Arc<L4RoutePlan>) {
+        self.route = Some(route.clone());
+        self.stats(|stats| stats.add(|stats| &stats.opened, 1));
+    }
+
+    /// Another endpoint is tried.
+    pub(super) fn retry(&mut self) {
+        self.entry.retries = self.entry.retries.saturating_add(1);
+    }
+
+    /// There is no session.
+    pub(super) fn refused(mut self, kind: ErrorKind, detail: &str) {
+        self.entry.error = Some(kind);
+        self.finish("refused", detail);
+    }
+
+    fn finish(&mut self, ended: &'static str, detail: &str) {
+        let thread = &self.thread;
+        self.entry.ended = ended;
+        self.entry.duration_us = thread.now().micros_since(self.started);
+        self.entry.wall_micros = thread.clock.wall_micros(self.started);
+        self.stats(|stats| {
+            stats.add(|stats| &stats.closed, 1);
+            if self.entry.error.is_some() {
+                stats.add(|stats| &stats.failed, 1);
+            }
+            if self.entry.retries > 0 {
+                stats.add(|stats| &stats.retries, self.entry.retries.into());
+            }
+        });
+        if let Some(error) = self.entry.error {
+            thread.stats.count_error(error);
+        }
+        let mut id = String::new();
+        thread.request_id(&mut id);
+        let route = self.route.as_ref().map_or("", |route| &*route.name);
+        let endpoint = self.endpoint.as_ref();
+        let mut texts: [&[u8]; TEXTS] = [b""; TEXTS];
+        for (which, text) in [
+            (Text::RequestId, id.as_str()),
+            (Text::Listener, &self.listener.name),
+            (Text::Route, route),
+            (Text::Backend, self.backend.as_deref().unwrap_or_default()),
+            (Text::Endpoint, endpoint.map_or("", |each| &each.address)),
+            (Text::Detail, detail),
+        ] {
+            if let Some(slot) = texts.get_mut(which as usize) {
+                *slot = text.as_bytes();
+            }
+        }
+        thread.log(self.entry, texts);
+    }
+}
+
+/// Datagrams and bytes of one direction.
+#[derive(Clone, Copy, Default)]
+struct Moved {
+    datagrams: u64,
+    bytes: u64,
+}
+
+impl Moved {
+    fn add(cell: &Cell<Self>, bytes: usize, stride: usize) {
+        let mut moved = cell.get();
+        moved.datagrams += bytes.div_ceil(stride.max(1)).max(1) as u64;
+        moved.bytes += bytes as u64;
+        cell.set(moved);
+    }
+}
+
+/// The datagrams between one client and its endpoint.
+pub(super) struct Session {
+    key: Key,
+    thread: Rc<Thread>,
+    /// Connected to the endpoint.
+    socket: Datagrams,
+    target: SocketAddr,
+    place: Place,
+    plan: Arc<BackendPlan>,
+    timer: Timer,
+    started: Moment,
+    /// When something came last.
+    progress: Cell<Moment>,
+    inwards: Cell<Moved>,
+    outwards: Cell<Moved>,
+    /// The kernel was told that nobody is at the endpoint's port.
+    is_refused: Cell<bool>,
+    idle_ms: u64,
+    until: Option<Moment>,
+    responses: Option<u64>,
+    told: RefCell<Told>,
+    _seat: Seat,
+}
+
+impl Session {
+    pub(super) fn new(
+        key: Key,
+        seat: Seat,
+        told: Told,
+        place: Place,
+        plan: Arc<BackendPlan>,
+        socket: Datagrams,
+        target: SocketAddr,
+    ) -> Self {
+        let thread = seat.thread.clone();
+        let route = told.route.as_ref();
+        let timeouts = route.map(|route| &route.timeouts);
+        let life = timeouts.and_then(|timeouts| timeouts.life);
+        let session = Self {
+            key,
+            socket,
+            target,
+            place,
+            plan,
+            timer: thread.timers.timer(),
+            started: told.started,
+            progress: Cell::new(told.started),
+            inwards: Cell::default(),
+            outwards: Cell::default(),
+            is_refused: Cell::new(false),
+            idle_ms: timeouts.map_or(0, |timeouts| timeouts.idle.0),
+            until: life.map(|life| told.started.after_millis(life.0)),
+            responses: route.and_then(|route| route.responses).map(u64::from),
+            told: RefCell::new(told),
+            _seat: seat,
+            thread,
+        };
+        session.set_timer();
+        session
+    }
+
+    /// Passes on what the client sent. What the kernel does not take is lost, as on any way.
+    pub(super) fn forward(&self, bytes: &[u8], stride: usize, ecn: u8) {
+        let departure = Departure {
+            peer: self.target,
+            local: None,
+            ecn,
+            segment: None,
+            bytes,
+        };
+        match self.socket.send_train(&departure, stride) {
+            Ok(()) => {}
+            Err(error) if error.kind() == IoKind::ConnectionRefused => {
+                self.is_refused.set(true);
+                self.look();
+            }
+            Err(_) => {}
+        }
+        Moved::add(&self.inwards, bytes.len(), stride);
+        self.counts(|stats| stats.add(|stats| &stats.bytes_in, bytes.len() as u64));
+        self.progress.set(self.thread.moment());
+        if self.is_answered() {
+            self.look();
+        }
+    }
+
+    fn counts(&self, count: impl Fn(&L4Stats)) {
+        self.told.borrow().stats(count);
+    }
+
+    /// Whether everything has come that was to be expected.
+    fn is_answered(&self) -> bool {
+        let (asked, came) = (self.inwards.get().datagrams, self.outwards.get().datagrams);
+        self.responses
+            .is_some_and(|responses| asked > 0 && came >= asked.saturating_mul(responses))
+    }
+
+    /// Has the session looked at.
+    pub(super) fn look(&self) {
+        self.timer.set(self.thread.moment());
+    }
+
+    fn idle_until(&self) -> Moment {
+        let idle_ms = match self.thread.is_draining.get() {
+            true => self.idle_ms.min(DRAINED_MS),
+            false => self.idle_ms,
+        };
+        self.progress.get().after_millis(idle_ms)
+    }
+
+    pub(super) fn set_timer(&self) {
+        let idle = self.idle_until();
+        self.timer
+            .set(self.until.map_or(idle, |until| until.min(idle)));
+    }
+
+    /// Passes on what the endpoint sends until it is over.
+    pub(super) async fn run(self: Rc<Self>, port: Rc<Port>) {
+        let ended = poll_fn(|cx| self.poll(&port, cx)).await;
+        port.forget(&self.key);
+        let mut told = self.told.borrow_mut();
+        (told.entry.bytes_in, told.entry.bytes_out) =
+            (self.inwards.get().bytes, self.outwards.get().bytes);
+        match ended {
+            // Nobody was there: another endpoint gets the next session.
+            "endpoint_reset" if self.outwards.get().datagrams == 0 => {
+                self.place.failed(&self.plan, self.thread.now());
+                told.entry.error = Some(ErrorKind::ConnectionRefused);
+                let why = "the endpoint's host said that nobody takes datagrams there";
+                told.finish(ended, why);
+            }
+            _ => told.finish(ended, ""),
+        }
+    }
+
+    /// Ready with why it is over.
+    fn poll(&self, port: &Port, cx: &mut Context<'_>) -> Poll<&'static str> {
+        self.thread.timers.look();
+        if self.is_refused.get() {
+            return Poll::Ready("endpoint_reset");
+        }
+        let mut replies = port.replies.borrow_mut();
+        let mut is_done = false;
+        for _ in 0..PIECES {
+            match self.socket.poll_receive(cx, &mut replies) {
+                Poll::Ready(Ok(count)) => {
+                    for (arrival, bytes, stride) in replies.trains(count) {
+                        self.answer(port, arrival.ecn, bytes, stride);
+                    }
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready("endpoint_reset"),
+                Poll::Pending => {
+                    is_done = true;
+                    break;
+                }
+            }
+        }
+        drop(replies);
+        if port.is_closed.get() || self.is_answered() {
+            return Poll::Ready("closed");
+        }
+        if !is_done {
+            cx.waker().wake_by_ref();
+        }
+        // Set anew when it has come up, and not with each datagram.
+        while self.timer.poll_expired(cx).is_ready() {
+            let now = self.thread.moment();
+            if self.until.is_some_and(|until| now >= until) {
+                return Poll::Ready("life");
+            }
+            if now >= self.idle_until() {
+                return Poll::Ready("idle");
+            }
+            self.set_timer();
+        }
+        Poll::Pending
+    }
+
+    /// Passes on what the endpoint sent.
+    fn answer(&self, port: &Port, ecn: u8, bytes: &[u8], stride: usize) {
+        let now = self.thread.moment();
+        if self.outwards.get().datagrams == 0 {
+            self.place.succeeded();
+            let took = now.micros_since(self.started).max(1);
+            let balancer = &self.plan.balancer;
+            balancer.observe(&self.place.endpoint, took, false, now);
+        }
+        let departure = Departure {
+            peer: self.key.0,
+            local: self.key.1,
+            ecn,
+            segment: None,
+            bytes,
+        };
+        // What the kernel does not take is lost.
+        let _ = port.socket.send_train(&departure, stride);
+        Moved::add(&self.outwards, bytes.len(), stride);
+        self.counts(|stats| stats.add(|stats| &stats.bytes_out, bytes.len() as u64));
+        self.progress.set(now);
+    }
+}
