@@ -66,6 +66,7 @@ OTHER_WORDS = {
 """What a setting must not be called, alone or with `s`, and what we say instead."""
 
 MEANT = {
+    ("GrpcMatch", "service"): "a service as gRPC has them",
     ("Function", "workers"): "function workers",
     ("FunctionWire", "workers"): "function workers",
     ("Redirect", "location"): "the field Location of RFC 9110",

@@ -244,6 +244,15 @@ def debian_packages() -> None:
     print(f"       to have them: apt-get install {' '.join(names)}", file=sys.stderr)
 
 
+GO_PROGRAMS = {
+    "pebble": "github.com/letsencrypt/pebble/v2/cmd/pebble",
+    "h2spec": "github.com/summerwind/h2spec/cmd/h2spec",
+    "grpc-interop-client": "google.golang.org/grpc/interop/client",
+    "grpc-interop-server": "google.golang.org/grpc/interop/server",
+}
+"""The tools of requirements/go, by the names that tests call them by."""
+
+
 def go_programs() -> None:
     """Builds the programs of requirements/go into .venv/bin, as its go.sum pins them."""
     folder = ROOT / "requirements" / "go"
@@ -257,9 +266,9 @@ def go_programs() -> None:
         print("       to have them: apt-get install golang-go", file=sys.stderr)
         return
     print("setup: building the programs of requirements/go", flush=True)
-    environment = {**os.environ, "GOBIN": str(VENV / "bin"), "GOFLAGS": "-mod=readonly"}
-    built = subprocess.run([go, "install", "tool"], cwd=folder, env=environment, check=False)
-    if built.returncode == 0:
+    environment = {**os.environ, "GOFLAGS": "-mod=readonly"}
+    builds = [[go, "build", "-o", str(VENV / "bin" / name), package] for name, package in GO_PROGRAMS.items()]
+    if all(subprocess.run(each, cwd=folder, env=environment, check=False).returncode == 0 for each in builds):
         stamp_file.write_text(stamp)
     else:
         print("setup: requirements/go is not built; tests that need it are skipped by name", file=sys.stderr)

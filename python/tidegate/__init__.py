@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tidegate.config.function import Function
     from tidegate.config.gateway import Gateway
     from tidegate.config.gateway_settings import AccessLog, Admin, Constant, GatewaySettings
+    from tidegate.config.grpc import CallPart, GrpcMatch, GrpcRoute
     from tidegate.config.hashing import HashPart
     from tidegate.config.l4 import L4Backend, L4Match, L4Timeouts, TcpRoute, TlsRoute, UdpRoute, UdpTimeouts
     from tidegate.config.listener import Listener, ListenerLimits, ListenerTimeouts, ProxyProtocol
@@ -71,6 +72,7 @@ _HOMES = {
     "BackendLimits": "config.backend",
     "BackendTimeouts": "config.backend",
     "BackendTls": "config.backend_tls",
+    "CallPart": "config.grpc",
     "Certificate": "config.tls",
     "ClientCertificates": "config.clients",
     "ComputedWeights": "config.weighing",
@@ -95,6 +97,8 @@ _HOMES = {
     "Function": "config.function",
     "Gateway": "config.gateway",
     "GatewaySettings": "config.gateway_settings",
+    "GrpcMatch": "config.grpc",
+    "GrpcRoute": "config.grpc",
     "HashPart": "config.hashing",
     "Hsts": "config.secure",
     "L4Backend": "config.l4",
@@ -146,18 +150,17 @@ _HOMES = {
 
 __all__ = [
     "AccessLog", "Acme", "AdaptiveConcurrency", "Admin", "Admission", "Affinity", "Backend",
-    "BackendLimits", "BackendTimeouts", "BackendTls", "Certificate", "ClientCertificates",
+    "BackendLimits", "BackendTimeouts", "BackendTls", "CallPart", "Certificate", "ClientCertificates",
     "ComputedWeights", "ConfigError", "Constant", "Endpoint", "EndpointStatus", "ErrorPage",
     "ExternalAccount", "Failover", "FieldMatch", "FileCache", "Files", "Forward", "ForwardDns",
     "ForwardLimits", "ForwardPac", "ForwardProxy", "ForwardRule", "ForwardTimeouts", "ForwardUser",
-    "Function", "Gateway", "GatewaySettings", "HashPart", "Hsts", "L4Backend", "L4Match", "L4Timeouts",
-    "LatencyOutliers",
-    "Listener", "ListenerLimits", "ListenerRedirect", "ListenerTimeouts", "ListenerTls", "LoadReport",
-    "Maintenance", "Match", "Mirror", "Otlp", "OtlpHeader", "PassiveHealth", "PathMatch", "Pool",
-    "Problem", "Processes", "ProxyProtocol", "RateOutliers", "Redirect", "Registration", "Request",
-    "Respond", "Response", "Retries", "RetryBudget", "Rewrite", "Route", "RouteTimeouts", "Secret",
-    "SlowStart", "TcpRoute", "TlsRoute", "UdpRoute", "UdpTimeouts", "WebSocket", "WeightedBackend",
-    "Zones", "env", "file", "policy", "weights",
+    "Function", "Gateway", "GatewaySettings", "GrpcMatch", "GrpcRoute", "HashPart", "Hsts", "L4Backend",
+    "L4Match", "L4Timeouts", "LatencyOutliers", "Listener", "ListenerLimits", "ListenerRedirect",
+    "ListenerTimeouts", "ListenerTls", "LoadReport", "Maintenance", "Match", "Mirror", "Otlp", "OtlpHeader",
+    "PassiveHealth", "PathMatch", "Pool", "Problem", "Processes", "ProxyProtocol", "RateOutliers",
+    "Redirect", "Registration", "Request", "Respond", "Response", "Retries", "RetryBudget", "Rewrite",
+    "Route", "RouteTimeouts", "Secret", "SlowStart", "TcpRoute", "TlsRoute", "UdpRoute", "UdpTimeouts",
+    "WebSocket", "WeightedBackend", "Zones", "env", "file", "policy", "weights",
 ]  # fmt: skip
 
 

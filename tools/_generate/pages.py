@@ -20,6 +20,7 @@ from tidegate.config.base import Model
 from tidegate.config.files import Files
 from tidegate.config.function import Function
 from tidegate.config.gateway_settings import GatewaySettings
+from tidegate.config.grpc import GrpcRoute
 from tidegate.config.l4 import L4Backend, TcpRoute, TlsRoute, UdpRoute
 from tidegate.config.listener import Listener
 from tidegate.config.marks import Choice, MaySecret, Reads, Rule
@@ -56,6 +57,7 @@ _SECTIONS: Final[dict[str, tuple[str, str, tuple[type[Model], ...]]]] = {
             Respond,
             Files,
             ErrorPage,
+            GrpcRoute,
             TcpRoute,
             TlsRoute,
             UdpRoute,

@@ -20,6 +20,12 @@ impl Moment {
         Self(self.0.saturating_add(millis.saturating_mul(1000)))
     }
 
+    /// This moment plus `micros` microseconds; the end of time when that overflows.
+    #[inline]
+    pub fn after_micros(self, micros: u64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+
     /// Whole milliseconds since the origin.
     #[inline]
     pub fn millis(self) -> u64 {

@@ -15,6 +15,7 @@ mod exclusion;
 mod explain;
 mod files;
 mod functions;
+mod grpc;
 mod http2;
 mod l4;
 mod levels;

@@ -82,6 +82,8 @@ pub struct LogEntry {
     pub version: u8,
     /// Of HTTP that was spoken with the endpoint tried last, likewise; 0 where none was reached.
     pub endpoint_version: u8,
+    /// `grpc-status` of a call's answer.
+    pub grpc_status: Option<u8>,
     /// The version of TLS; empty without.
     pub tls: &'static str,
     /// The cipher suite, likewise.
@@ -126,6 +128,7 @@ impl LogEntry {
             retries: 0,
             version: 11,
             endpoint_version: 0,
+            grpc_status: None,
             tls: "",
             cipher: "",
             error: None,

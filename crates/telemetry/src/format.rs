@@ -105,6 +105,9 @@ pub fn format_entry(
     write_fields(out, "client_certificate", certificate, &[]);
     if is_exchange {
         number(out, "status", entry.status.into());
+        if let Some(status) = entry.grpc_status {
+            number(out, "grpc_status", status.into());
+        }
     }
     for (name, which) in [
         ("route", Text::Route),

@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from tidegate.config import addresses
 from tidegate.config.base import Model, refuse
+from tidegate.config.grpc import GrpcRoute
 from tidegate.config.marks import Reads, one_or_more
 from tidegate.config.route import Route
 from tidegate.config.target import check_weights
@@ -196,7 +197,12 @@ class UdpRoute(TcpRoute):
     and the next datagram may go elsewhere; with 0 at once. Without it a session lasts until it is idle."""
 
 
-_BY_TYPE: dict[str, type[TcpRoute]] = {"tcp": TcpRoute, "tls": TlsRoute, "udp": UdpRoute}
+_BY_TYPE: dict[str, type[Route] | type[TcpRoute]] = {
+    "tcp": TcpRoute,
+    "tls": TlsRoute,
+    "udp": UdpRoute,
+    "grpc": GrpcRoute,
+}
 
 
 class _Told(Reads):
@@ -227,7 +233,6 @@ def backend_names(route: Route | TcpRoute) -> list[str]:
     return [*names, route.mirror.to] if route.mirror is not None else names
 
 
-AnyRoute = Annotated[
-    Route | TcpRoute, _Told(lambda value: value, Route, TcpRoute, TlsRoute, UdpRoute, only=True)
-]
+_MODELS = (Route, GrpcRoute, TcpRoute, TlsRoute, UdpRoute)
+AnyRoute = Annotated[Route | TcpRoute, _Told(lambda value: value, *_MODELS, only=True)]
 """A route of any type."""

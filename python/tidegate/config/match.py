@@ -144,6 +144,9 @@ class _Fields:
         raise refuse(f"`{name}`: {_FIELD_FORMS}")
 
 
+read_headers = _Fields("header")
+
+
 class Match(Model):
     """What a request must look like: all of it must fit; what is left out always fits."""
 
@@ -153,7 +156,7 @@ class Match(Model):
     """How the path must look."""
     methods: Annotated[list[MethodName], Reads(one_or_more, "item")] = Field(default_factory=list)
     """Methods, one of which must be the request's."""
-    headers: Annotated[list[FieldMatch], Reads(_Fields("header"), _FIELDS_SCHEMA, only=True)] = Field(
+    headers: Annotated[list[FieldMatch], Reads(read_headers, _FIELDS_SCHEMA, only=True)] = Field(
         default_factory=list
     )
     """Fields by name."""

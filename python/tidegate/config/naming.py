@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+from tidegate.config.grpc import GrpcMatch, GrpcRoute
 from tidegate.config.l4 import L4Match, TcpRoute
 from tidegate.config.match import FieldMatch, Match
 from tidegate.config.names import LONGEST_ROUTE_NAME
@@ -21,6 +22,8 @@ def route_name(route: Route | TcpRoute) -> str:
     listeners = ",".join(route.listeners)
     if isinstance(route, Route):
         what = ",".join(route.hosts) + match_text(route.match)
+        if isinstance(route, GrpcRoute):
+            what = " ".join(["grpc", *route.hosts, *_call(route.match)])
     else:
         hosts = getattr(route, "hosts", ())
         parts = [route.type, *hosts, *(f"alpn:{each}" for each in route.match.alpn)]
@@ -34,6 +37,11 @@ def route_name(route: Route | TcpRoute) -> str:
     # Still different for different matches.
     mark = blake2b(text.encode(), digest_size=6).hexdigest()
     return f"{text[: LONGEST_ROUTE_NAME - 13].rstrip()} {mark}"
+
+
+def _call(match: GrpcMatch) -> list[str]:
+    # The first says that it is a call.
+    return [match.call, *(_condition(field) for field in match.headers[1:]), *_addresses(match)]
 
 
 def match_text(match: Match) -> str:

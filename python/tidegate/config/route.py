@@ -32,7 +32,7 @@ from tidegate.config.types import (
 )
 from tidegate.config.websocket import WebSocket
 
-RouteType = Annotated[Literal["http"], Choice("RouteType", not_yet=frozenset({"grpc", "websocket"}))]
+RouteType = Annotated[Literal["http"], Choice("RouteType", not_yet=frozenset({"websocket"}))]
 
 
 class Rewrite(Model):

@@ -11,7 +11,6 @@ from h2.settings import SettingCodes
 
 from tests.integration.http2.client import client
 from tests.integration.http2.server import Asked, Connection, fetch, origin, plain, to_http2
-from tests.integration.settings.kit import shows
 from tests.integration.tls.authority import Authority, Pair
 from tests.integration.tls.backends import trusts
 from tidegate.testing import Reply, endpoint, gateway, wait_until
@@ -20,7 +19,6 @@ TIMEOUT = 30.0
 LARGE = 5 << 20
 
 
-@shows("Backend.http2")
 def test_requests_of_both_versions_go_on_one_connection() -> None:
     with origin() as upstream, gateway(to_http2(upstream.port)) as running:
         with client(running) as connected:

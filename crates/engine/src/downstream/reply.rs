@@ -2,6 +2,7 @@
 //! Responses made here: refusals, redirects, fixed texts, answers of policies.
 use super::connection::{Downstream, Stalled};
 use super::record::Record;
+use crate::grpc;
 use crate::pages;
 use crate::secure;
 use crate::snapshot::{RoutePlan, TargetPlan};
@@ -10,7 +11,9 @@ use tidegate_config::{Redirect, Respond};
 use tidegate_contract::Answer;
 use tidegate_core::ErrorKind;
 use tidegate_http::{ResponseContext, error_answer, write_error};
-use tidegate_request::{FieldId, Fields, Framing, Method, Reject, Request, Response, Version};
+use tidegate_request::{
+    FieldId, Fields, Framing, Method, Reject, Request, Response, ResponseFraming, Version,
+};
 use tidegate_telemetry::LogEntry;
 
 impl Downstream {
@@ -38,6 +41,15 @@ impl Downstream {
         request: Option<&Request>,
     ) -> bool {
         let status = self.proxy_status(kind);
+        if let Some(request) = request.filter(|request| grpc::is_call(request.fields())) {
+            let mut answer = grpc::refusal(kind);
+            if let Some(status) = &status {
+                let _ = answer.fields.append(b"Proxy-Status", status.as_bytes());
+            }
+            let asked = Asked::of(request);
+            let sent = self.write_answer(record, asked, answer, keep_alive).await;
+            return keep_alive && sent.is_ok();
+        }
         let page = self.page(record, kind.status(), request);
         if page.is_some() || self.stream.stream().is_some() {
             let (mut fields, mut body) = error_answer(kind, status.as_deref());
@@ -49,6 +61,7 @@ impl Downstream {
             let asked = Asked {
                 method: if head_only { Method::Head } else { Method::Get },
                 version: request.map_or(Version::Http11, Request::version),
+                is_call: false,
             };
             let answer = Answer {
                 status,
@@ -164,10 +177,15 @@ impl Downstream {
         mut answer: Answer,
         keep_alive: bool,
     ) -> Result<(), Stalled> {
+        let is_call = grpc::is_call(request.fields());
+        if is_call {
+            grpc::translate(&mut answer);
+        }
         if let Some((kind, detail)) = answer.error {
             record.fail_with(kind, detail);
-            if let Some((status, content_type, body)) =
-                self.page(record, answer.status, Some(request))
+            if let Some((status, content_type, body)) = self
+                .page(record, answer.status, Some(request))
+                .filter(|_| !is_call)
             {
                 (answer.status, answer.body) = (status, body);
                 let _ = answer.fields.set(b"Content-Type", content_type.as_bytes());
@@ -178,10 +196,7 @@ impl Downstream {
                 let _ = answer.fields.append(b"Proxy-Status", value.as_bytes());
             }
         }
-        let asked = Asked {
-            method: request.method_kind(),
-            version: request.version(),
-        };
+        let asked = Asked::of(request);
         self.write_answer(record, asked, answer, keep_alive).await
     }
 
@@ -200,6 +215,13 @@ impl Downstream {
         } = answer;
         let current = self.thread.current();
         let mut response = Response::local(status, fields, body.len() as u64, asked.method);
+        if asked.is_call {
+            record.entry.grpc_status = grpc::status_in(response.fields());
+            if body.is_empty() {
+                // Trailers have no length.
+                response.set_framing(ResponseFraming::Length(0));
+            }
+        }
         secure::tell(&mut response, self.hsts().as_deref());
         let mut out = self.thread.buffers.take_output();
         let context = ResponseContext {
@@ -230,6 +252,18 @@ impl Downstream {
 struct Asked {
     method: Method,
     version: Version,
+    /// It is a call of gRPC.
+    is_call: bool,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        Self {
+            method: request.method_kind(),
+            version: request.version(),
+            is_call: grpc::is_call(request.fields()),
+        }
+    }
 }
 
 /// The answer of a route that needs no endpoint; `None` when it does.

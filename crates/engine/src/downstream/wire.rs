@@ -264,6 +264,14 @@ impl Downstream {
         }
     }
 
+    /// Ends a response on a stream before its content is whole, which the trailers say.
+    pub(crate) async fn finish_with(&self, trailers: &Fields) {
+        if let Wire::Stream(stream) = &self.stream {
+            let finished = self.in_time(|cx| stream.poll_finish(cx, Some(trailers)));
+            let _ = finished.await; // who is gone need not be told
+        }
+    }
+
     /// Asks the client for the content that it holds back (RFC 9110 §10.1.1).
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use super::carrier::Carrier;
 use super::http2::Stream;
 use super::load;
 use crate::downstream::{Absence, Ahead, Downstream, Expired, Upload};
+use crate::grpc;
 use crate::snapshot::BackendPlan;
 use crate::thread::{Buffer, LARGE, Turn};
 use std::future::poll_fn;
@@ -57,6 +58,8 @@ pub(crate) struct Download<'a> {
     /// What a load report in the trailers is to look like, and what one said.
     report: Option<&'a LoadReport>,
     pub(crate) load: Option<f64>,
+    /// What trailers said of a call of gRPC.
+    pub(crate) grpc_status: Option<u8>,
 }
 
 impl<'a> Download<'a> {
@@ -94,6 +97,7 @@ impl<'a> Download<'a> {
             ahead: None,
             report,
             load: None,
+            grpc_status: None,
         }
     }
 
@@ -167,6 +171,7 @@ impl<'a> Download<'a> {
 
     /// The content has ended.
     fn end_with(&mut self, mut trailers: Fields) {
+        self.grpc_status = grpc::status_in(&trailers);
         if let Some(report) = self.report {
             self.load = load::take(report, &mut trailers);
         }

@@ -1,25 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Tries endpoints until one answers, and passes the answer on.
-use super::attempt::{Attempt, Begun, Failed, Sender, head_limits_of};
+use super::attempt::{Attempt, Failed};
 use super::bind::bind;
-use super::download::Download;
-use super::giving::give_back;
-use super::load;
+use super::deliver::deliver;
 use super::mirror;
 use super::open::Place;
 use super::request::{begin, framed};
-use super::switch::switch;
 use super::tries::Tries;
 use super::wait::{Lost, Wait};
 use crate::decide;
 use crate::downstream::{Downstream, Journey, Record, UploadError};
-use crate::pages;
+use crate::grpc;
 use crate::snapshot::BackendPlan;
 use std::borrow::Cow;
-use tidegate_contract::{Answer, Exchange};
+use tidegate_contract::Exchange;
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_http::ResponseContext;
-use tidegate_request::ResponseFraming;
+use tidegate_request::Request;
 
 /// Endpoints a request is offered to before its connects count as failed for good.
 pub(crate) const MAX_CONNECTS: usize = 4;
@@ -50,11 +46,13 @@ pub(crate) async fn forward(
     plan: &BackendPlan,
     record: &mut Record,
 ) -> Outcome {
-    let until = journey
-        .routed
-        .route
-        .deadline
-        .map(|limit| record.started.after_millis(limit.0));
+    let until = match deadline(journey, &exchange.request, record) {
+        Ok(until) => until,
+        Err(detail) => {
+            let kind = ErrorKind::HttpRequestError;
+            return Outcome::Failed { kind, detail };
+        }
+    };
     let mut body = match journey.upload.is_done && exchange.body.is_none() {
         true => Vec::new(),
         false => downstream.thread.buffers.take_output(),
@@ -84,6 +82,21 @@ pub(crate) async fn forward(
     .await;
     downstream.thread.buffers.give_output(body);
     outcome
+}
+
+/// When the exchange must be over: by its route, and by its client where it is a call of gRPC.
+fn deadline(
+    journey: &Journey<'_>,
+    request: &Request,
+    record: &Record,
+) -> Result<Option<Moment>, &'static str> {
+    let limit = journey.routed.route.deadline;
+    let until = limit.map(|limit| record.started.after_millis(limit.0));
+    if !grpc::is_call(request.fields()) {
+        return Ok(until);
+    }
+    let own = grpc::timeout(request.fields())?.map(|micros| record.started.after_micros(micros));
+    Ok([until, own].into_iter().flatten().min())
 }
 
 async fn tries(
@@ -159,6 +172,9 @@ async fn tries(
             }
         };
         let mut is_kept = true;
+        if let Some(until) = until {
+            grpc::pass_on(&mut exchange.request, downstream.thread.now(), until);
+        }
         let begun = begin(downstream, journey, exchange, plan, &place, reached, body);
         let attempt = Attempt {
             plan,
@@ -269,162 +285,5 @@ async fn tries(
                 lost = Lost::note(lost, kind, &place, downstream.thread.now());
             }
         }
-    }
-}
-
-#[allow(clippy::too_many_arguments)] // everything an exchange consists of, at its last step
-async fn deliver(
-    downstream: &mut Downstream,
-    journey: &mut Journey<'_>,
-    exchange: &mut Exchange,
-    plan: &BackendPlan,
-    record: &mut Record,
-    until: Option<Moment>,
-    place: Place,
-    begun: Begun,
-    mut sender: Sender,
-) -> Outcome {
-    let Begun {
-        carrier,
-        mut response,
-        framing,
-        buffer,
-    } = begun;
-    let now = downstream.thread.moment();
-    record.entry.first_byte_us = now.micros_since(record.started).max(1);
-    if let Some(report) = &plan.config.load_report {
-        let load = load::take(report, response.fields_mut());
-        if let Some(load) = load {
-            load::note(report, load, &place.endpoint.state, now);
-        }
-    }
-    if response.status() == 101 {
-        return switch(
-            downstream, journey, exchange, record, carrier, response, buffer,
-        )
-        .await;
-    }
-    // As the endpoint sent it, whatever becomes of it.
-    let status = response.status();
-    if downstream.is_tunnel(&exchange.request) && matches!(status, 200..300) {
-        // To the client it would say that the protocol was switched.
-        place.answered(plan, status, || now);
-        return Outcome::Failed {
-            kind: ErrorKind::HttpUpgradeFailed,
-            detail: "the endpoint answered without switching protocols",
-        };
-    }
-    let (route, listener) = (journey.routed.route, &downstream.listener);
-    if let Some(answer) = pages::intercept(route, listener, exchange, &response) {
-        place.answered(plan, status, || now);
-        // What is all here needs no new connection for the next request.
-        let is_whole = match framing {
-            ResponseFraming::None => buffer.is_empty(),
-            ResponseFraming::Length(length) => buffer.len() as u64 == length,
-            ResponseFraming::Chunked | ResponseFraming::Close => false,
-        };
-        let is_clean = is_whole && !sender.is_broken && journey.upload.is_done;
-        if is_clean && journey.keeps(&exchange.request, &response) {
-            give_back(downstream, plan, carrier, &response);
-        }
-        downstream.thread.buffers.give(buffer);
-        let count = journey.filters.len();
-        let keep_alive = downstream
-            .answer(journey, exchange, record, answer, count)
-            .await;
-        return Outcome::Finished { keep_alive };
-    }
-    let replaced = journey.way_back(exchange, &mut response).await;
-    if let Some(answer) = replaced {
-        place.answered(plan, status, || now);
-        return replace(downstream, journey, exchange, record, answer).await;
-    }
-    let version = exchange.request.version();
-    let mut out = downstream.thread.buffers.take_output();
-    let context = ResponseContext {
-        version,
-        keep_alive: journey.keep_alive && journey.upload.is_done,
-        pseudonym: &journey.current.snapshot.settings.config.name,
-        date: downstream.thread.date(),
-        is_local: false,
-    };
-    let begun = downstream.begin_response(&mut out, &response, &context);
-    let Ok(told) = begun.await else {
-        return not_taken(downstream, record);
-    };
-    record.responds(&response, journey.current);
-    let is_chunked = told.framing == ResponseFraming::Chunked;
-    let limits = head_limits_of(plan);
-    let report = plan.config.load_report.as_ref();
-    let mut download = Download::new(framing, is_chunked, out, buffer, &limits, now, report);
-    let upload = &mut journey.upload;
-    let outcome = download
-        .run(downstream, upload, &mut sender, &carrier, plan, until)
-        .await;
-    record.entry.bytes_out = download.bytes;
-    if let (Some(report), Some(load)) = (report, download.load) {
-        load::note(
-            report,
-            load,
-            &place.endpoint.state,
-            downstream.thread.moment(),
-        );
-    }
-    let is_clean = outcome.is_ok()
-        && !download.has_surplus()
-        && !sender.is_broken
-        && journey.upload.is_done
-        && framing != ResponseFraming::Close
-        && journey.keeps(&exchange.request, &response);
-    if is_clean {
-        give_back(downstream, plan, carrier, &response);
-    }
-    let thread = &downstream.thread;
-    thread
-        .buffers
-        .give_output(std::mem::take(&mut download.out));
-    thread.buffers.give_output(std::mem::take(&mut sender.out));
-    thread.buffers.give(std::mem::take(&mut download.buffer));
-    thread.give_storage(Some(response.into_storage()));
-    match outcome {
-        Ok(()) => {
-            place.answered(plan, status, || downstream.thread.now());
-            Outcome::Finished {
-                keep_alive: told.keep_alive,
-            }
-        }
-        Err(cut) => {
-            record.fail_with(cut.kind, cut.detail);
-            if cut.is_fault {
-                place.failed(plan, downstream.thread.now());
-            }
-            downstream.cut();
-            Outcome::Broken
-        }
-    }
-}
-
-/// The client did not take the head of the response.
-pub(crate) fn not_taken(downstream: &mut Downstream, record: &mut Record) -> Outcome {
-    record.fail_with(ErrorKind::ClientGone, "the client stopped reading or left");
-    downstream.cut();
-    Outcome::Broken
-}
-
-/// A response filter answered in the endpoint's place.
-async fn replace(
-    downstream: &mut Downstream,
-    journey: &Journey<'_>,
-    exchange: &Exchange,
-    record: &mut Record,
-    answer: Answer,
-) -> Outcome {
-    let keep_alive = journey.keep_alive && journey.upload.is_done;
-    match downstream
-        .reply(record, &exchange.request, answer, keep_alive)
-        .await
-    {
-        Ok(()) => Outcome::Finished { keep_alive },
-        Err(_) => Outcome::Broken,
     }
 }

@@ -9,6 +9,7 @@ mod arrival;
 mod attempt;
 mod bind;
 mod carrier;
+mod deliver;
 mod dial;
 mod download;
 mod forward;
@@ -28,8 +29,9 @@ mod wait;
 
 pub(crate) use announce::announce;
 pub(crate) use carrier::Carrier;
+pub(crate) use deliver::not_taken;
 pub(crate) use dial::dial;
-pub(crate) use forward::{MAX_CONNECTS, Outcome, forward, not_taken};
+pub(crate) use forward::{MAX_CONNECTS, Outcome, forward};
 pub(crate) use http2::{Links, ask_once, is_http2};
 pub(crate) use mirror::{MirrorCopy, MirrorPlan};
 pub(crate) use open::Place;

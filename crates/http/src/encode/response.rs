@@ -119,9 +119,8 @@ impl<'a> ResponseFields<'a> {
             via.push(b' ');
             push_text(&mut via, context.pseudonym);
         }
-        // What an endpoint ended with its head may be trailers alone, of which no length is told.
-        let is_bare = response.version() == Version::Http2
-            && response.framing() == ResponseFraming::Length(0)
+        // What ends with its head may be trailers alone, of which no length is told.
+        let is_bare = response.framing() == ResponseFraming::Length(0)
             && response.declared_length().is_none();
         let length = told_length(response).filter(|_| !is_bare);
         Self {

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a gateway has to know of gRPC over HTTP/2 (the protocol's `PROTOCOL-HTTP2.md`): which messages are its
+//! own, how a refusal is told, and how long a call may take.
+use tidegate_contract::Answer;
+use tidegate_core::{ErrorKind, Moment};
+use tidegate_http::reason;
+use tidegate_request::{FieldId, Fields, Request};
+
+/// Of a refusal's text, the bytes that become `grpc-message`.
+const LONGEST: usize = 512;
+/// Digits that a timeout has at most.
+const DIGITS: usize = 8;
+
+/// The codes that refusals have, as gRPC numbers them.
+mod code {
+    pub(super) const UNKNOWN: u8 = 2;
+    pub(super) const DEADLINE_EXCEEDED: u8 = 4;
+    pub(super) const PERMISSION_DENIED: u8 = 7;
+    pub(super) const RESOURCE_EXHAUSTED: u8 = 8;
+    pub(super) const UNIMPLEMENTED: u8 = 12;
+    pub(super) const INTERNAL: u8 = 13;
+    pub(super) const UNAVAILABLE: u8 = 14;
+    pub(super) const UNAUTHENTICATED: u8 = 16;
+}
+
+/// Whether a request with these fields is a call: `application/grpc`, with or without a format behind it.
+#[inline]
+pub(crate) fn is_call(fields: &Fields) -> bool {
+    fields.get(FieldId::ContentType).is_some_and(is_content)
+}
+
+fn is_content(media_type: &[u8]) -> bool {
+    const NAME: &[u8] = b"application/grpc";
+    let begin = media_type.get(..NAME.len());
+    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(NAME))
+        && matches!(media_type.get(NAME.len()), None | Some(b'+' | b';' | b' '))
+}
+
+/// The status for an answer of HTTP that no server of gRPC has made (gRPC's
+/// `http-grpc-status-mapping.md`), but for what took too long, and what was too large.
+fn status_of(status: u16) -> u8 {
+    match status {
+        400 => code::INTERNAL,
+        401 => code::UNAUTHENTICATED,
+        403 => code::PERMISSION_DENIED,
+        404 => code::UNIMPLEMENTED,
+        408 | 504 => code::DEADLINE_EXCEEDED,
+        413 | 431 => code::RESOURCE_EXHAUSTED,
+        429 | 502 | 503 => code::UNAVAILABLE,
+        _ => code::UNKNOWN,
+    }
+}
+
+/// What a call is refused with, in the place of an error response: a head that is trailers as well.
+pub(crate) fn refusal(kind: ErrorKind) -> Answer {
+    let mut answer = Answer {
+        status: kind.status(),
+        fields: Fields::default(),
+        body: Vec::new(),
+        error: None,
+    };
+    translate(&mut answer);
+    answer
+}
+
+/// Makes an answer that was meant for HTTP one that clients of gRPC read; one that is a success, or has a
+/// `grpc-status` of its own, keeps its content.
+pub(crate) fn translate(answer: &mut Answer) {
+    if (200..300).contains(&answer.status) {
+        return;
+    }
+    let (status, fields) = (answer.status, &mut answer.fields);
+    answer.status = 200;
+    if fields.get_name(b"grpc-status").is_none() {
+        let is_text = fields
+            .get(FieldId::ContentType)
+            .is_some_and(|media_type| media_type.starts_with(b"text/plain"));
+        let told = answer.body.trim_ascii();
+        let message = match is_text && !told.is_empty() && told.len() <= LONGEST {
+            true => encoded(told),
+            false => encoded(reason(status).as_bytes()),
+        };
+        let mut number = itoa::Buffer::new();
+        let code = number.format(status_of(status));
+        // There is room for a few.
+        let _ = fields.set(b"grpc-status", code.as_bytes());
+        let _ = fields.set(b"grpc-message", message.as_bytes());
+    }
+    for name in [
+        b"Content-Encoding".as_slice(),
+        b"Content-Language",
+        b"Allow",
+        b"Location",
+    ] {
+        fields.remove(name);
+    }
+    let _ = fields.set(b"Content-Type", b"application/grpc");
+    answer.body.clear();
+}
+
+/// A message as `grpc-message` has it: all but visible ASCII and spaces in `%XX`, and `%` likewise.
+fn encoded(text: &[u8]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text {
+        match byte {
+            b' '..=b'~' if *byte != b'%' => out.push(char::from(*byte)),
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// Trailers that end a call whose answer had begun.
+pub(crate) fn last_words(kind: ErrorKind) -> Fields {
+    let mut fields = Fields::default();
+    let mut number = itoa::Buffer::new();
+    let code = number.format(status_of(kind.status()));
+    let _ = fields.set(b"grpc-status", code.as_bytes());
+    let message = encoded(reason(kind.status()).as_bytes());
+    let _ = fields.set(b"grpc-message", message.as_bytes());
+    fields
+}
+
+/// `grpc-status` of a head or of trailers.
+pub(crate) fn status_in(fields: &Fields) -> Option<u8> {
+    let value = fields.get_name(b"grpc-status")?;
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// When a call must be over by what its client says: in microseconds from its beginning.
+///
+/// # Errors
+/// `grpc-timeout` is there and is none: one to eight digits and a unit.
+pub(crate) fn timeout(fields: &Fields) -> Result<Option<u64>, &'static str> {
+    let mut values = fields.get_all_name(b"grpc-timeout");
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let read = || {
+        let (unit, digits) = value.split_last()?;
+        let is_number =
+            (1..=DIGITS).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+        let number = std::str::from_utf8(digits).ok().filter(|_| is_number)?;
+        let number: u64 = number.parse().ok()?;
+        Some(match unit {
+            b'H' => number * 3_600_000_000,
+            b'M' => number * 60_000_000,
+            b'S' => number * 1_000_000,
+            b'm' => number * 1_000,
+            b'u' => number,
+            b'n' => number.div_ceil(1_000),
+            _ => return None,
+        })
+    };
+    match (read(), values.next()) {
+        (Some(micros), None) => Ok(Some(micros)),
+        _ => Err("a malformed grpc-timeout"),
+    }
+}
+
+/// Tells the endpoint how much is left of a call's time, if its client has said how much there is.
+pub(crate) fn pass_on(request: &mut Request, now: Moment, until: Moment) {
+    if is_call(request.fields()) && request.fields().get_name(b"grpc-timeout").is_some() {
+        let left = until.micros_since(now).max(1);
+        let text = match left {
+            0..100_000_000 => format!("{left}u"),
+            100_000_000..100_000_000_000 => format!("{}m", left / 1_000),
+            _ => format!("{}S", (left / 1_000_000).min(99_999_999)),
+        };
+        let _ = request.fields_mut().set(b"grpc-timeout", text.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{encoded, is_content, refusal, status_in, timeout};
+    use tidegate_core::ErrorKind;
+    use tidegate_request::Fields;
+
+    #[test]
+    fn calls_are_told_by_their_content() {
+        for media_type in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc;charset=x",
+            "Application/GRPC",
+        ] {
+            assert!(is_content(media_type.as_bytes()), "{media_type}");
+        }
+        for media_type in [
+            "",
+            "application/grp",
+            "application/grpc-web",
+            "application/grpc-web+proto",
+            "application/grpcx",
+            "text/application/grpc",
+        ] {
+            assert!(!is_content(media_type.as_bytes()), "{media_type}");
+        }
+    }
+
+    #[test]
+    fn a_timeout_has_a_few_digits_and_a_unit() {
+        let read = |values: &[&str]| {
+            let mut fields = Fields::default();
+            for value in values {
+                fields.append(b"grpc-timeout", value.as_bytes()).unwrap();
+            }
+            timeout(&fields)
+        };
+        assert_eq!(read(&[]), Ok(None));
+        for (value, micros) in [
+            ("0S", 0),
+            ("1H", 3_600_000_000),
+            ("2M", 120_000_000),
+            ("3S", 3_000_000),
+            ("250m", 250_000),
+            ("7u", 7),
+            ("1n", 1),
+            ("99999999H", 99_999_999 * 3_600_000_000),
+        ] {
+            assert_eq!(read(&[value]), Ok(Some(micros)), "{value}");
+        }
+        for value in [
+            "",
+            "S",
+            "1",
+            "1s",
+            "-1S",
+            "+1S",
+            "1.5S",
+            "123456789S",
+            "1 S",
+            "1SS",
+            "١S",
+        ] {
+            assert!(read(&[value]).is_err(), "{value}");
+        }
+        assert!(read(&["1S", "1S"]).is_err());
+    }
+
+    #[test]
+    fn a_refusal_is_a_head_with_a_status_and_a_message() {
+        for (kind, code) in [
+            (ErrorKind::DestinationNotFound, 12),
+            (ErrorKind::DestinationUnavailable, 14),
+            (ErrorKind::ConnectionRefused, 14),
+            (ErrorKind::ConnectionTimeout, 4),
+            (ErrorKind::RequestDeadline, 4),
+            (ErrorKind::HttpRequestDenied, 7),
+            (ErrorKind::HttpRequestError, 13),
+            (ErrorKind::RequestBodySize, 8),
+            (ErrorKind::MethodNotAllowed, 2),
+        ] {
+            let answer = refusal(kind);
+            assert_eq!(
+                (answer.status, status_in(&answer.fields)),
+                (200, Some(code))
+            );
+            assert!(answer.body.is_empty());
+            let media_type = answer.fields.get_name(b"content-type");
+            assert_eq!(media_type, Some(b"application/grpc".as_slice()));
+        }
+    }
+
+    #[test]
+    fn a_message_is_visible_ascii() {
+        assert_eq!(encoded("50 % für\n".as_bytes()), "50 %25 f%C3%BCr%0A");
+    }
+}
