@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -71,9 +72,12 @@ def chat(port: int, **settings: object) -> str:
     return json.dumps({"listeners": {"web": {"port": 0}}, "routes": [route]})
 
 
-def opened(running: RunningGateway, **options: object) -> ClientConnection:
+def opened(running: RunningGateway, **options: Any) -> ClientConnection:
     url = f"ws://127.0.0.1:{running.port}/chat"
-    return connect(url, max_size=None, ping_interval=None, compression=None, proxy=None, **options)  # type: ignore[arg-type]
+    opened: ClientConnection = connect(
+        url, max_size=None, ping_interval=None, compression=None, proxy=None, **options
+    )
+    return opened
 
 
 def quiet(running: RunningGateway) -> socket.socket:
