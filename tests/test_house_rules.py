@@ -22,6 +22,7 @@ LAYERS = (
     ("contract", "functions", "files", "egress", "tls", "issuing"),
     ("telemetry", "net"),
     ("http", "http2"),
+    ("http3",),
     ("routing",),
     ("balancing", "policies", "health"),
     ("engine",),
@@ -39,6 +40,7 @@ WITHOUT_RUNTIME = (
     "tls",
     "http",
     "http2",
+    "http3",
     "routing",
 )
 """Crates that are pure: no tokio, no sockets."""

@@ -119,6 +119,9 @@ pub struct Listener {
     /// Whether HTTP/2 is spoken: with `tls`, with whoever offers it, unless `false`; without `tls`
     /// only if `true`, with whoever begins with it (prior knowledge).
     pub http2: Option<bool>,
+    /// Whether HTTP/3 is spoken too, on the same port of UDP. It has to be asked for: firewalls and
+    /// whatever else is in front must let UDP through, and the port must be free there as well.
+    pub http3: Option<Http3>,
     /// What one client may cost.
     pub limits: ListenerLimits,
     /// How long a client is waited for.
@@ -400,6 +403,19 @@ pub struct ListenerRedirect {
     pub status: u16,
 }
 
+/// HTTP/3, and how clients of the other versions are told of it. `true` is all of the defaults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http3 {
+    /// Whether responses over the other versions say by `Alt-Svc` (RFC 7838) that it is spoken;
+    /// those of endpoints that say `Alt-Svc` themselves stay as they are.
+    pub advertise: bool,
+    /// How long clients may remember that, in whole seconds.
+    pub max_age: Millis,
+    /// The port clients are told of, where something in between has another than the listener.
+    pub port: Option<u16>,
+}
+
 /// What one client may cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -412,7 +428,8 @@ pub struct ListenerLimits {
     pub target_size: Octets,
     /// A request's body; more is a 413. Upgraded connections and event streams are not counted.
     pub body_size: Octets,
-    /// Requests at a time on one connection of HTTP/2; more are refused, and may be sent again.
+    /// Requests at a time on one connection of HTTP/2 or HTTP/3; more are refused, and may be sent
+    /// again.
     pub streams: u16,
     /// Connections at a time, with `protocol: udp` sessions.
     pub connections: u32,

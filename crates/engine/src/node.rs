@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+use crate::downstream::Identifiers;
 use crate::memory::Budget;
 use crate::service;
 use crate::snapshot::{Registry, Snapshot, Store};
-use crate::thread::{self, Command};
+use crate::thread::{self, Command, Handed, WAITING};
 use serde::Deserialize;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -46,11 +47,15 @@ pub(crate) struct Node {
     pub(crate) log: LogWriter,
     pub(crate) store: Store,
     pub(crate) memory: Budget,
+    /// Of connections of QUIC.
+    pub(crate) identifiers: Identifiers,
     stats: Vec<Arc<ThreadStats>>,
+    /// Where a thread is handed packets that came to another.
+    handed: Vec<mpsc::Sender<Handed>>,
 }
 
 impl Node {
-    fn new(config: NodeConfig) -> io::Result<Arc<Self>> {
+    fn new(config: NodeConfig, handed: Vec<mpsc::Sender<Handed>>) -> io::Result<Arc<Self>> {
         if let Some(offset) = config.log_offset_s {
             crate::service::for_people(offset);
         }
@@ -62,9 +67,18 @@ impl Node {
             store: Store::new(&config.runtime_directory),
             memory: Budget::new(),
             stats: (0..config.threads).map(|_| Arc::default()).collect(),
+            identifiers: Identifiers::default(),
+            handed,
             clock,
             config,
         }))
+    }
+
+    /// Hands a packet to the thread it belongs to; it is lost if that has too many waiting.
+    pub(crate) fn hand_over(&self, thread: usize, packet: Handed) {
+        if let Some(other) = self.handed.get(thread) {
+            let _ = other.try_send(packet);
+        }
     }
 
     /// The counters of one thread.
@@ -87,16 +101,18 @@ pub fn run_node(mut config: NodeConfig, control: OwnedFd) -> io::Result<()> {
     config.threads = config.threads.clamp(1, 256);
     set_not_dumpable()?;
     raise_descriptor_limit();
-    let node = Node::new(config)?;
+    let (handed, taken): (Vec<_>, Vec<_>) =
+        (0..config.threads).map(|_| mpsc::channel(WAITING)).unzip();
+    let node = Node::new(config, handed)?;
     let empty = Arc::new(Snapshot::empty());
     let mut commands = Vec::new();
     let mut handles = Vec::new();
-    for index in 0..node.config.threads {
+    for (index, taken) in taken.into_iter().enumerate() {
         let (sender, receiver) = mpsc::unbounded_channel::<Command>();
         let (node, empty) = (node.clone(), empty.clone());
         let handle = std::thread::Builder::new()
             .name(format!("tidegate-{index}"))
-            .spawn(move || thread::run(index, node, empty, receiver))?;
+            .spawn(move || thread::run(index, node, empty, receiver, taken))?;
         commands.push(sender);
         handles.push(handle);
     }

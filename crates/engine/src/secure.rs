@@ -12,12 +12,32 @@ use tidegate_tls::ClientCertificates;
 /// Told with every response inside of TLS, where the listener has it (RFC 6797 §7.1).
 const HSTS: &[u8] = b"Strict-Transport-Security";
 
-/// Says it, in the place of whatever an endpoint says: browsers heed the first field alone, and the
-/// connection that is judged by it ends here.
-pub(crate) fn tell(response: &mut Response, hsts: Option<&str>) {
-    if let Some(value) = hsts {
+/// Told with every response that did not come over HTTP/3, where the listener speaks it (RFC 7838 §3).
+const ALT_SVC: &[u8] = b"Alt-Svc";
+
+/// What every response on a connection tells of the listener.
+#[derive(Clone, Default)]
+pub(crate) struct Said {
+    /// The value of `Strict-Transport-Security`.
+    pub(crate) hsts: Option<Arc<str>>,
+    /// The value of `Alt-Svc`.
+    pub(crate) alt_svc: Option<Arc<str>>,
+}
+
+impl Said {
+    /// Says it. The former goes in the place of whatever an endpoint says: browsers heed the first field
+    /// alone, and the connection that is judged by it ends here. The latter gives way to the endpoint's,
+    /// which may know of more.
+    pub(crate) fn tell(&self, response: &mut Response) {
         // Its fields may have no room for one more.
-        let _ = response.fields_mut().set(HSTS, value.as_bytes());
+        if let Some(value) = &self.hsts {
+            let _ = response.fields_mut().set(HSTS, value.as_bytes());
+        }
+        if let Some(value) = &self.alt_svc
+            && response.fields().get_name(ALT_SVC).is_none()
+        {
+            let _ = response.fields_mut().append(ALT_SVC, value.as_bytes());
+        }
     }
 }
 

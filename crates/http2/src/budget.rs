@@ -4,7 +4,7 @@ use tidegate_core::Moment;
 
 /// What is left of an [`Allowance`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     allowance: Allowance,
     left: u32,
     /// Until when it was filled up. `None` until something is spent.
@@ -12,7 +12,8 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    pub(crate) fn new(allowance: Allowance) -> Self {
+    /// All of it.
+    pub fn new(allowance: Allowance) -> Self {
         Self {
             allowance,
             left: allowance.burst,
@@ -22,7 +23,7 @@ impl Budget {
 
     /// Takes `count`; whether there was as much.
     #[inline]
-    pub(crate) fn spend(&mut self, now: Moment, count: u32) -> bool {
+    pub fn spend(&mut self, now: Moment, count: u32) -> bool {
         if self.left < count {
             self.fill(now);
         }
@@ -36,7 +37,7 @@ impl Budget {
 
     /// Gives `count` for useful work.
     #[inline]
-    pub(crate) fn earn(&mut self, count: u32) {
+    pub fn earn(&mut self, count: u32) {
         self.left = self.left.saturating_add(count).min(self.allowance.burst);
     }
 

@@ -27,15 +27,18 @@ const JUDGED: FieldSet = FORBIDDEN.with(FieldSet::of(&[
 
 /// What a section belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Section {
+pub enum Section {
+    /// A request.
     Request,
+    /// A response, final or interim.
     Response,
+    /// Either one.
     Trailers,
 }
 
 /// Why a section was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Problem {
+pub enum Problem {
     /// Malformed, RFC 9113 §8.1.1.
     Malformed(&'static str),
     /// More fields than allowed.
@@ -67,8 +70,9 @@ pub struct Pseudo<'a> {
 
 /// Collects one section. Its memory is kept from one to the next.
 #[derive(Debug)]
-pub(crate) struct Builder {
-    pub(crate) storage: Storage,
+pub struct Builder {
+    /// The fields, those of pseudo fields apart.
+    pub storage: Storage,
     section: Section,
     most_fields: usize,
     /// Pseudo fields and `Host`.
@@ -89,7 +93,8 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
-    pub(crate) fn new(most_fields: usize) -> Self {
+    /// Takes sections of up to `most_fields` fields.
+    pub fn new(most_fields: usize) -> Self {
         Self {
             storage: Storage::new(),
             section: Section::Request,
@@ -110,7 +115,8 @@ impl Builder {
         }
     }
 
-    pub(crate) fn begin(&mut self, section: Section) {
+    /// Forgets the section before and begins with one that belongs to `section`.
+    pub fn begin(&mut self, section: Section) {
         self.shrink(LARGE);
         self.storage.fields_mut().clear();
         self.text.clear();
@@ -129,12 +135,13 @@ impl Builder {
         self.problem = None;
     }
 
-    pub(crate) fn memory(&self) -> usize {
+    /// Bytes of memory held.
+    pub fn memory(&self) -> usize {
         self.storage.memory() + self.text.capacity() + self.cookie.capacity()
     }
 
     /// Gives memory beyond `most` bytes back.
-    pub(crate) fn shrink(&mut self, most: usize) {
+    pub fn shrink(&mut self, most: usize) {
         for room in [&mut self.text, &mut self.cookie] {
             if room.capacity() > most {
                 *room = Vec::new();
@@ -150,16 +157,18 @@ impl Builder {
         self.status.unwrap_or_default()
     }
 
-    pub(crate) fn content_length(&self) -> Option<u64> {
+    /// What `content-length` said.
+    pub fn content_length(&self) -> Option<u64> {
         self.content_length
     }
 
-    pub(crate) fn method_is(&self, method: &[u8]) -> bool {
+    /// Whether `:method` is this one.
+    pub fn method_is(&self, method: &[u8]) -> bool {
         self.text_of(self.method) == Some(method)
     }
 
     /// Request line and storage, apart so that the caller may take the storage.
-    pub(crate) fn request(&mut self) -> (Pseudo<'_>, &mut Storage) {
+    pub fn request(&mut self) -> (Pseudo<'_>, &mut Storage) {
         let text = &self.text;
         let of = |span: Option<Span>| span.and_then(|span| text.get(span.start..span.end));
         let pseudo = Pseudo {
@@ -173,8 +182,11 @@ impl Builder {
     }
 
     /// Judges the section as a whole, and adds the fields that were held back: `host` from
-    /// `:authority`, and the one `cookie`.
-    pub(crate) fn finish(&mut self, takes_protocol: bool) -> Result<(), Problem> {
+    /// `:authority`, and the one `cookie`. `takes_protocol`: extended CONNECT was offered.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that it has too many fields.
+    pub fn finish(&mut self, takes_protocol: bool) -> Result<(), Problem> {
         if let Some(problem) = self.problem {
             return Err(problem);
         }

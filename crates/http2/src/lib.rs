@@ -26,3 +26,11 @@ pub use error::{ConnectionError, ErrorCode, SendError};
 pub use event::{Event, Received};
 pub use head::Pseudo;
 pub use settings::{Allowance, Settings};
+
+/// What HTTP/3 asks of heads and QPACK of strings in the same words as HTTP/2 and HPACK do.
+pub mod sections {
+    pub use crate::budget::Budget;
+    pub use crate::head::{Builder, Problem, Section};
+    pub use crate::hpack::{CompressionError, ENTRY_OVERHEAD, Key, Sink, huffman, integer};
+    pub use crate::hpack::{is_credential, key_of};
+}

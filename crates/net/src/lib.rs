@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sockets: listening descriptors, their passing between processes, and byte streams.
+//! Sockets: listening descriptors, their passing between processes, byte streams and datagrams.
 //!
 //! One type, [`Stream`], for TCP and Unix connections: it issues its own system calls, so a read
 //! that came back short spares the next one its `EAGAIN`. It goes through TLS where it has been told to

@@ -66,15 +66,18 @@ pub enum Version {
     Http11,
     /// HTTP/2
     Http2,
+    /// HTTP/3
+    Http3,
 }
 
 impl Version {
-    /// As `Via` names it: `1.0`, `1.1` or `2` (RFC 9110 §7.6.3, RFC 9113 §1).
+    /// As `Via` names it: `1.0`, `1.1`, `2` or `3` (RFC 9110 §7.6.3, RFC 9113 §1, RFC 9114 §1).
     pub fn number(self) -> &'static str {
         match self {
             Self::Http10 => "1.0",
             Self::Http11 => "1.1",
             Self::Http2 => "2",
+            Self::Http3 => "3",
         }
     }
 
@@ -84,15 +87,17 @@ impl Version {
             Self::Http10 => "HTTP/1.0",
             Self::Http11 => "HTTP/1.1",
             Self::Http2 => "HTTP/2",
+            Self::Http3 => "HTTP/3",
         }
     }
 
-    /// Ten times its number: 10, 11 or 20.
+    /// Ten times its number: 10, 11, 20 or 30.
     pub fn tenths(self) -> u8 {
         match self {
             Self::Http10 => 10,
             Self::Http11 => 11,
             Self::Http2 => 20,
+            Self::Http3 => 30,
         }
     }
 }

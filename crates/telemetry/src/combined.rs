@@ -49,6 +49,7 @@ pub(crate) fn format_combined(
         out.extend_from_slice(match entry.version {
             10 => b" HTTP/1.0",
             20 => b" HTTP/2",
+            30 => b" HTTP/3",
             _ => b" HTTP/1.1",
         });
     }

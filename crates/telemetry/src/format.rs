@@ -80,6 +80,7 @@ pub fn format_entry(
         out.extend_from_slice(match entry.version {
             10 => b",\"protocol\":\"HTTP/1.0\"",
             20 => b",\"protocol\":\"HTTP/2\"",
+            30 => b",\"protocol\":\"HTTP/3\"",
             _ => b",\"protocol\":\"HTTP/1.1\"",
         });
     } else {

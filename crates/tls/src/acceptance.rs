@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use crate::quic::HTTP3;
 use crate::resolver::Resolver;
 use crate::{Certificate, Challenges, ClientCertificates};
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
@@ -96,6 +97,8 @@ pub struct Terms {
     pub refuses_unknown: bool,
     /// Seals sessions of those who are asked for no certificate.
     pub tickets: Tickets,
+    /// The same inside of QUIC, where that is spoken as well.
+    pub quic_tickets: Option<Tickets>,
     /// What is spoken inside of it.
     pub protocols: Protocols,
     /// What proves names to an authority.
@@ -114,6 +117,8 @@ pub struct ForHosts {
     pub asked: Option<Arc<ClientCertificates>>,
     /// Seals their sessions, and those of nobody who is asked for something else.
     pub tickets: Tickets,
+    /// The same inside of QUIC, where that is spoken as well.
+    pub quic_tickets: Option<Tickets>,
 }
 
 /// One of these, ready to use.
@@ -122,12 +127,14 @@ struct Rule {
     hosts: Vec<String>,
     asked: Option<Arc<ClientCertificates>>,
     config: Arc<ServerConfig>,
+    quic: Option<Arc<ServerConfig>>,
 }
 
 /// What a listener does with a ClientHello.
 #[derive(Debug)]
 pub struct Acceptance {
     config: Arc<ServerConfig>,
+    pub(crate) quic: Option<Arc<ServerConfig>>,
     pub(crate) challenges: Challenges,
     clients: Vec<Rule>,
     resolver: Arc<Resolver>,
@@ -142,16 +149,25 @@ impl Acceptance {
     /// When the cryptography does not have what the policy wants.
     pub fn new(terms: Terms) -> Result<Self, String> {
         let resolver = Arc::new(Resolver::new(terms.certificates));
-        let build = |asked: Option<&Arc<ClientCertificates>>, tickets: Tickets| {
+        let build = |asked: Option<&Arc<ClientCertificates>>, tickets: Tickets, is_quic: bool| {
+            // RFC 9001 §4.2: there is no TLS 1.2 in QUIC.
+            let policy = if is_quic {
+                Policy::Modern
+            } else {
+                terms.policy
+            };
             let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-                .with_protocol_versions(terms.policy.versions())
+                .with_protocol_versions(policy.versions())
                 .map_err(|error| error.to_string())?;
             let builder = match asked {
                 Some(asked) => builder.with_client_cert_verifier(asked.clone()),
                 None => builder.with_no_client_auth(),
             };
             let mut config = builder.with_cert_resolver(resolver.clone());
-            config.alpn_protocols = terms.protocols.names();
+            config.alpn_protocols = match is_quic {
+                true => vec![HTTP3.to_vec()],
+                false => terms.protocols.names(),
+            };
             config.ticketer = tickets.0;
             // A ticket is kept by the client: nothing of a session is kept here.
             config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -162,17 +178,24 @@ impl Acceptance {
             hosts,
             asked,
             tickets,
+            quic_tickets,
         } in terms.clients
         {
-            let config = build(asked.as_ref(), tickets)?;
+            let config = build(asked.as_ref(), tickets, false)?;
+            let quic = quic_tickets.map(|tickets| build(asked.as_ref(), tickets, true));
             clients.push(Rule {
+                quic: quic.transpose()?,
                 hosts,
                 asked,
                 config,
             });
         }
         Ok(Self {
-            config: build(None, terms.tickets)?,
+            config: build(None, terms.tickets, false)?,
+            quic: terms
+                .quic_tickets
+                .map(|tickets| build(None, tickets, true))
+                .transpose()?,
             challenges: terms.challenges,
             clients,
             resolver,
@@ -230,10 +253,13 @@ impl Acceptance {
         self.resolver.knows(name)
     }
 
-    /// How a client is spoken with that wants `name`.
-    pub(crate) fn config(&self, name: Option<&str>) -> &Arc<ServerConfig> {
+    /// How a client is spoken with that wants `name`; inside of QUIC only where that is spoken.
+    pub(crate) fn config(&self, name: Option<&str>, is_quic: bool) -> Option<&Arc<ServerConfig>> {
         let rule = self.place(name).and_then(|place| self.clients.get(place));
-        rule.map_or(&self.config, |rule| &rule.config)
+        match is_quic {
+            true => rule.map_or(self.quic.as_ref(), |rule| rule.quic.as_ref()),
+            false => Some(rule.map_or(&self.config, |rule| &rule.config)),
+        }
     }
 
     /// Whether a client that asks for `name` is served.

@@ -16,10 +16,12 @@ mod der;
 mod details;
 mod fault;
 mod identity;
+mod quic;
 mod refusal;
 mod remembered;
 mod resolver;
 mod session;
+mod shown;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
@@ -33,5 +35,7 @@ pub use challenges::Challenges;
 pub use clients::{Asked, ClientCertificates};
 pub use details::{Details, details};
 pub use fault::{Fault, Reason};
+pub use quic::{QUIC_VERSION, QuicAcceptance, QuicHandshake, quic_refusal};
 pub use refusal::Refusal;
-pub use session::{Client, Greeting, Session, Told};
+pub use session::{Greeting, Session, Told};
+pub use shown::Client;

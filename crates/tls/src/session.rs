@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::acceptance::HTTP2;
 use crate::challenges::PROTOCOL;
-use crate::identity::identity;
+use crate::shown::{Client, shown};
 use crate::{Acceptance, Approach, ClientCertificates, Fault, Inside, Refusal};
-use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::{Acceptor, ClientHello};
-use rustls::{Connection, Error, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{
+    Connection, Error, HandshakeKind, ProtocolVersion, ServerConfig, SupportedCipherSuite,
+};
 use std::io::{self, BufRead, Read, Write};
 use std::sync::Arc;
-use tidegate_core::ClientCertificate;
 
 /// The type of a record that begins a handshake (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
@@ -32,38 +32,6 @@ pub struct Told {
     pub is_http2: bool,
     /// Whether it was an authority that looked for its proof: nothing else is to be said.
     pub is_challenge: bool,
-}
-
-/// What a client was asked to show, and what it has shown.
-#[derive(Clone, Debug)]
-pub struct Client {
-    /// What it was judged by.
-    pub asked: Arc<ClientCertificates>,
-    /// Whom its certificate names; `None` if it has shown none.
-    pub certificate: Option<Arc<ClientCertificate>>,
-}
-
-impl Client {
-    /// A client that has shown nothing.
-    pub fn nobody(asked: &Arc<ClientCertificates>) -> Self {
-        Self {
-            asked: asked.clone(),
-            certificate: None,
-        }
-    }
-
-    /// Judges it anew, by what is asked now; `None` if it does not stand.
-    pub fn judged_by(&self, asked: &Arc<ClientCertificates>) -> Option<Self> {
-        let certificate = self.certificate.clone();
-        let chain = certificate.as_deref().map(|shown| &shown.chain[..]);
-        let chain = chain.unwrap_or_default().iter();
-        let chain: Vec<CertificateDer<'_>> = chain.map(|each| each.as_slice().into()).collect();
-        asked.verify(&chain, UnixTime::now()).ok()?;
-        Some(Self {
-            asked: asked.clone(),
-            certificate,
-        })
-    }
 }
 
 /// A connection that has not said what it wants.
@@ -122,7 +90,7 @@ impl Greeting {
         let Some(accepted) = accepted else {
             return Ok(Greeted::Partly);
         };
-        let (asked, config) = match choose(&accepted.client_hello(), terms) {
+        let (asked, config) = match choose(&accepted.client_hello(), terms, false) {
             Ok(chosen) => chosen,
             Err(refusal) => {
                 out.extend_from_slice(&UNRECOGNIZED_NAME);
@@ -149,14 +117,19 @@ impl Greeting {
 }
 
 /// What a client is asked to show, and how it is spoken with.
-type Chosen = (Option<Arc<ClientCertificates>>, Arc<ServerConfig>);
+pub(crate) type Chosen = (Option<Arc<ClientCertificates>>, Arc<ServerConfig>);
 
-/// What is asked of who said this, and shown to him.
-fn choose(hello: &ClientHello<'_>, terms: &Acceptance) -> Result<Chosen, Refusal> {
+/// What is asked of who said this, and shown to him, by TCP or QUIC.
+pub(crate) fn choose(
+    hello: &ClientHello<'_>,
+    terms: &Acceptance,
+    is_quic: bool,
+) -> Result<Chosen, Refusal> {
     let name = hello.server_name();
     // Before all else: it comes for names that are served here only after it has.
     let mut wanted = hello.alpn().into_iter().flatten();
-    if wanted.next() == Some(PROTOCOL)
+    if !is_quic
+        && wanted.next() == Some(PROTOCOL)
         && wanted.next().is_none()
         && let Some(config) = terms.challenges.of(name)
     {
@@ -166,7 +139,12 @@ fn choose(hello: &ClientHello<'_>, terms: &Acceptance) -> Result<Chosen, Refusal
         return Err(Refusal::AwaitedCertificate);
     }
     match terms.serves(name) {
-        true => Ok((terms.asked(name).cloned(), terms.config(name).clone())),
+        true => {
+            let config = terms
+                .config(name, is_quic)
+                .ok_or(Refusal::NoSharedProtocol)?;
+            Ok((terms.asked(name).cloned(), config.clone()))
+        }
         false => Err(Refusal::UnknownName),
     }
 }
@@ -292,7 +270,8 @@ impl Session {
         {
             // Nothing was agreed on with somebody who does not stand.
             self.told = None;
-            self.client = Some(client(connection, asked, told.is_resumed)?);
+            let chain = connection.peer_certificates().unwrap_or_default();
+            self.client = Some(shown(chain, asked, told.is_resumed)?);
             self.told = Some(told);
         }
         Ok(())
@@ -462,43 +441,25 @@ fn decrypt(connection: &mut Connection, rest: &mut &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whom the certificate names that the client has shown. That of a session which was taken up again was
-/// judged when it began: by the same lists, since the keys of tickets are theirs, but at another time.
-fn client(
-    connection: &Connection,
-    asked: &Arc<ClientCertificates>,
-    is_resumed: bool,
-) -> Result<Client, Refusal> {
-    let chain = connection.peer_certificates().unwrap_or_default();
-    if is_resumed {
-        let judged = asked.verify(chain, UnixTime::now());
-        judged.map_err(|error| Refusal::of(&error))?;
+/// The name that the IANA gave a cipher suite.
+pub(crate) fn cipher(suite: Option<SupportedCipherSuite>) -> &'static str {
+    let name = suite.and_then(|suite| suite.suite().as_str());
+    match name.unwrap_or_default() {
+        // The library tells versions apart where the IANA does not.
+        "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
+        "TLS13_AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
+        "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
+        other => other,
     }
-    let certificate = match chain {
-        [] => None,
-        chain => Some(identity(chain).ok_or(Refusal::CertificateInvalid)?),
-    };
-    Ok(Client {
-        asked: asked.clone(),
-        certificate: certificate.map(Arc::new),
-    })
 }
 
 fn told(connection: &Connection) -> Told {
-    let suite = connection.negotiated_cipher_suite();
-    let cipher = suite.and_then(|suite| suite.suite().as_str());
     Told {
         version: match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
             _ => "TLSv1.3",
         },
-        cipher: match cipher.unwrap_or_default() {
-            // The library tells versions apart where the IANA does not.
-            "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
-            "TLS13_AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
-            "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
-            other => other,
-        },
+        cipher: cipher(connection.negotiated_cipher_suite()),
         is_challenge: connection.alpn_protocol() == Some(PROTOCOL),
         is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         is_http2: connection.alpn_protocol() == Some(HTTP2),

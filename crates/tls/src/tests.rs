@@ -32,6 +32,7 @@ fn acceptance() -> Acceptance {
         awaited: Vec::new(),
         policy: Policy::Intermediate,
         refuses_unknown: false,
+        quic_tickets: None,
         tickets: Tickets::new().unwrap(),
         protocols: Protocols::Http1,
         challenges: Challenges::default(),

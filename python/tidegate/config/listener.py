@@ -18,8 +18,9 @@ from tidegate.config.secure import ListenerRedirect
 from tidegate.config.tls import ListenerTls
 from tidegate.config.types import ByteSize, Choice, Duration, Flag, ListenerAddress, Network
 
-_NOT_YET_PROTOCOLS = frozenset({"http3", "dns", "quic"})
+_NOT_YET_PROTOCOLS = frozenset({"dns"})
 
+_HTTP3 = "write `http3: true` at a listener with `tls`; it speaks the other versions as well"
 _HTTP2 = "write `protocol: http` and `http2: true`; with `tls` HTTP/2 is on by itself"
 
 ListenerProtocol = Annotated[
@@ -27,7 +28,14 @@ ListenerProtocol = Annotated[
     Choice(
         "ListenerProtocol",
         not_yet=_NOT_YET_PROTOCOLS,
-        instead=(("http2", _HTTP2), ("h2", _HTTP2), ("h2c", _HTTP2)),
+        instead=(
+            ("http2", _HTTP2),
+            ("h2", _HTTP2),
+            ("h2c", _HTTP2),
+            ("http3", _HTTP3),
+            ("h3", _HTTP3),
+            ("quic", _HTTP3),
+        ),
         doc="What is spoken on a listener.",
     ),
 ]
@@ -41,6 +49,7 @@ _HTTP_ONLY = {
 _HTTP_SETTINGS = (
     "redirect",
     "http2",
+    "http3",
     "proxy_status",
     "merge_slashes",
     "policies",
@@ -61,7 +70,7 @@ class ListenerLimits(Model):
     body_size: ByteSize = ByteSize("10MiB")
     """A request's body; more is a 413. Upgraded connections and event streams are not counted."""
     streams: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 100
-    """Requests at a time on one connection of HTTP/2; more are refused, and may be sent again."""
+    """Requests at a time on one connection of HTTP/2 or HTTP/3; more are refused, and may be sent again."""
     connections: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] = 10_000
     """Connections at a time, with `protocol: udp` sessions."""
     connections_per_address: Annotated[int, Field(ge=1, le=10_000_000, strict=True)] = 1_000
@@ -89,6 +98,35 @@ class ProxyProtocol(Model):
     @classmethod
     def _short(cls, value: Any) -> Any:
         return {"sources": value} if isinstance(value, str | list) else value
+
+
+class Http3(Model):
+    """HTTP/3, and how clients of the other versions are told of it. `true` is all of the defaults."""
+
+    short_forms: ClassVar[tuple[Any, ...]] = ({"type": "boolean"},)
+
+    advertise: Flag = True
+    """Whether responses over the other versions say by `Alt-Svc` (RFC 7838) that it is spoken; those of
+    endpoints that say `Alt-Svc` themselves stay as they are."""
+    max_age: Duration = Duration("24h")
+    """How long clients may remember that, in whole seconds."""
+    port: Annotated[int, Field(ge=1, le=65535, strict=True)] | None = None
+    """The port clients are told of, where something in between has another than the listener."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {} if value is True else value
+
+    @model_validator(mode="after")
+    def _whole_seconds(self) -> Http3:
+        if int(self.max_age) % 1000:
+            raise refuse("`max_age` is in whole seconds", "rule")
+        if not self.advertise and self.model_fields_set & {"max_age", "port"}:
+            raise refuse(
+                "nothing is said of it with `advertise: false`; leave `max_age` and `port` out", "rule"
+            )
+        return self
 
 
 class ListenerTimeouts(Model):
@@ -132,6 +170,9 @@ class Listener(Model):
     http2: Flag | None = None
     """Whether HTTP/2 is spoken: with `tls`, with whoever offers it, unless `false`; without `tls` only
     if `true`, with whoever begins with it (prior knowledge)."""
+    http3: Http3 | None = None
+    """Whether HTTP/3 is spoken too, on the same port of UDP. It has to be asked for: firewalls and whatever
+    else is in front must let UDP through, and the port must be free there as well."""
     limits: ListenerLimits = ListenerLimits()
     """What one client may cost."""
     timeouts: ListenerTimeouts = ListenerTimeouts()
@@ -151,10 +192,6 @@ class Listener(Model):
     maintenance: Maintenance | None = None
     """Whether requests are answered with a 503; without it, what the gateway says."""
 
-    not_yet: ClassVar[dict[str, str]] = {
-        "http3": "",
-    }  # fmt: skip
-
     elsewhere: ClassVar[dict[str, str]] = {
         "hosts": "write `hosts` on the routes",
         "hostname": "write `hosts` on the routes",
@@ -168,6 +205,8 @@ class Listener(Model):
         "default_backend": "write a route: `{ path: /, to: name }` in section `routes`",
         "routes": "write them in section `routes`",
         "hsts": "write it in `tls`: `tls: { certificates: [...], hsts: 365d }`",
+        "quic": "write `http3: true`",
+        "alt_svc": "write `http3: true`, which says it; or `http3: { advertise: true, max_age: 24h }`",
         "redirect_to": "write `redirect: https`",
         "https_redirect": "write `redirect: https`",
     }
@@ -178,6 +217,8 @@ class Listener(Model):
         port = str(value).removeprefix(":") if isinstance(value, int | str) else ""
         if port.isdecimal():
             raise refuse(f"must be a mapping; write `{{ port: {port} }}`")
+        if isinstance(value, dict) and value.get("http3") is False:
+            value = {**value, "http3": None}
         if isinstance(value, dict) and value.get("tls") is not None and "protocol" not in value:
             return {**value, "protocol": "forward" if "forward" in value else "https"}
         if isinstance(value, dict) and value.get("forward") is not None and "protocol" not in value:
@@ -213,6 +254,10 @@ class Listener(Model):
             raise refuse(f"{says} with `protocol: tcp`", "rule")
         if self.protocol == "http" and self.tls is not None:
             raise refuse("with `tls` it is `protocol: https`; write that, or leave `tls` out", "rule")
+        if self.protocol == "http" and self.http3 is not None:
+            raise refuse("HTTP/3 is always secured; write `tls`, or leave `http3` out", "rule")
+        if self.protocol != "https" and self.http3 is not None:
+            raise refuse(f"`http3` is for `protocol: https`; leave it out with `{self.protocol}`", "rule")
         if self.redirect is not None and self.tls is not None:
             raise refuse("it speaks https already; write `redirect` at the listener that does not", "rule")
         return self
@@ -281,6 +326,8 @@ class Listener(Model):
                 raise refuse("a Unix socket has no port; leave `port` out", "rule")
             if self.clients != Admission():
                 raise refuse("clients of a Unix socket have no addresses; leave `clients` out", "rule")
+            if self.http3 is not None:
+                raise refuse("HTTP/3 needs a port; leave `http3` out", "rule")
             if self.proxy_protocol is not None:
                 says = "clients of a Unix socket have no addresses; leave `proxy_protocol` out"
                 raise refuse(says, "rule")

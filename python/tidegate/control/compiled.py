@@ -134,9 +134,11 @@ def address_of(address: str, port: int, transport: str = "tcp") -> Address:
 
 
 def addresses_of(listener: dict[str, Any]) -> list[Address]:
-    """What to bind for a listener as it is in the snapshot; its protocol tells by what."""
+    """What to bind for a listener as it is in the snapshot; one of HTTP/3 has its port by UDP, too."""
     address, port = listener["address"], listener["port"]
     transports = ["udp"] if listener["protocol"] == "udp" else ["tcp"]
+    if listener["http3"] is not None:
+        transports.append("udp")
     return [address_of(address, port, transport) for transport in transports]
 
 

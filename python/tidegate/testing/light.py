@@ -16,9 +16,9 @@ from typing import Any
 from tidegate.config.compile import Compiler, Snapshot
 from tidegate.config.gateway import Gateway
 from tidegate.control.compiled import address_of
-from tidegate.protocol import MAX_DESCRIPTORS, Channel, Message, ProtocolError, listen
+from tidegate.protocol import MAX_DESCRIPTORS, Address, Channel, Message, ProtocolError, listen
 from tidegate.running import environment
-from tidegate.supervisor.binding import bind
+from tidegate.supervisor.binding import BindError, bind
 
 from .rebind import Source, listener_names, loopback, rebind
 
@@ -134,18 +134,36 @@ class NodeAlone:
             if name not in self.ports:
                 written = "" if name == "admin" else gateway.listeners[name].address
                 address = loopback(written)
-                is_udp = name != "admin" and gateway.listeners[name].protocol == "udp"
-                transport = "udp" if is_udp else "tcp"
-                sockets = bind(
-                    {"key": "", "address": address, "port": 0, "transport": transport}, self._threads
-                )
+                own = None if name == "admin" else gateway.listeners[name]
+                transport = "udp" if own is not None and own.protocol == "udp" else "tcp"
+                is_both = own is not None and own.http3 is not None
+                sockets, more = self._bind_free(address, transport, is_both=is_both)
                 self.ports[name] = sockets[0].getsockname()[1]
                 fresh[address_of(address, self.ports[name], transport)["key"]] = sockets
+                if more:
+                    fresh[address_of(address, self.ports[name], "udp")["key"]] = more
         for listener in gateway.listeners.values():
             if listener.address.startswith("unix:") and listener.address not in self._sockets:
                 fresh[listener.address] = bind(address_of(listener.address, 0), self._threads)
         self._sockets |= fresh
         return fresh
+
+    def _bind_free(
+        self, address: str, transport: str, *, is_both: bool
+    ) -> tuple[list[socket.socket], list[socket.socket]]:
+        """Sockets at a free port, and of UDP at the same one if `is_both`."""
+        while True:
+            wanted: Address = {"key": "", "address": address, "port": 0, "transport": transport}
+            sockets = bind(wanted, self._threads)
+            if not is_both:
+                return sockets, []
+            port = sockets[0].getsockname()[1]
+            try:
+                return sockets, bind(address_of(address, port, "udp"), self._threads)
+            except BindError:
+                # Somebody has that of UDP: another one.
+                for bound in sockets:
+                    bound.close()
 
     def _hand_over(self, sockets: Mapping[str, list[socket.socket]]) -> None:
         assert self._channel is not None

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whose connection it is, where a proxy in front says so, and what endpoints are told of it.
 use super::connection::{Downstream, Place, peer_text};
+use crate::thread::Thread;
 use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
 use tidegate_core::ErrorKind;
@@ -76,23 +77,34 @@ impl Downstream {
 
     /// Says in the log that there will be no connection, and why.
     pub(crate) fn log_refused(&self, kind: ErrorKind, detail: &str) {
-        let thread = &self.thread;
-        let mut entry = LogEntry::new(self.peer.address());
-        entry.error = Some(kind);
-        entry.wall_micros = thread.clock.wall_micros(thread.now());
-        entry.snapshot = thread.current().snapshot.number;
-        let mut id = String::new();
-        thread.request_id(&mut id);
-        let mut texts: [&[u8]; TEXTS] = [b""; TEXTS];
-        for (which, text) in [
-            (Text::RequestId, id.as_str()),
-            (Text::Listener, &self.listener.name),
-            (Text::Detail, detail),
-        ] {
-            if let Some(slot) = texts.get_mut(which as usize) {
-                *slot = text.as_bytes();
-            }
-        }
-        thread.log(entry, texts);
+        let client = self.peer.address();
+        log_refused(&self.thread, client, &self.listener.name, kind, detail);
     }
+}
+
+/// Has the log tell of a connection that was not taken. It is no request, and not counted as one.
+pub(super) fn log_refused(
+    thread: &Thread,
+    client: IpAddr,
+    listener: &str,
+    kind: ErrorKind,
+    detail: &str,
+) {
+    let mut entry = LogEntry::new(client);
+    entry.error = Some(kind);
+    entry.wall_micros = thread.clock.wall_micros(thread.now());
+    entry.snapshot = thread.current().snapshot.number;
+    let mut id = String::new();
+    thread.request_id(&mut id);
+    let mut texts: [&[u8]; TEXTS] = [b""; TEXTS];
+    for (which, text) in [
+        (Text::RequestId, id.as_str()),
+        (Text::Listener, listener),
+        (Text::Detail, detail),
+    ] {
+        if let Some(slot) = texts.get_mut(which as usize) {
+            *slot = text.as_bytes();
+        }
+    }
+    thread.log(entry, texts);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::head::Head;
-use super::http2;
+use super::http3;
+use super::part::Part;
 use super::wire::Wire;
 use crate::memory::Level;
 use crate::snapshot::{Counted, ListenerPlan, Snapshot};
@@ -118,7 +119,7 @@ impl Rest {
         let mut resumed = Downstream::resume(
             self.place,
             self.listener,
-            stream,
+            Wire::Whole(stream),
             self.peer,
             self.idle_until,
         );
@@ -166,14 +167,42 @@ impl Downstream {
         };
         let idle = listener.config.timeouts.idle.0;
         let idle_until = place.thread.now().after_millis(idle);
-        Self::resume(place, listener, stream, peer, idle_until)
+        Self::resume(place, listener, Wire::Whole(stream), peer, idle_until)
+    }
+
+    /// Takes a connection of QUIC that was counted in like that.
+    pub(super) fn of_quic(
+        thread: Rc<Thread>,
+        listener: Arc<ListenerPlan>,
+        shared: Rc<http3::Shared>,
+        peer: SocketAddr,
+        per_address: u32,
+    ) -> Box<Self> {
+        thread.connections.set(thread.connections.get() + 1);
+        let place = Place {
+            counted: listener.counted.clone(),
+            address: peer.ip(),
+            per_address,
+            thread,
+        };
+        let wire = Wire::Stream(Part::Quic(shared));
+        let idle_until = place.thread.now();
+        Self::resume(place, listener, wire, Peer::Ip(peer), idle_until)
+    }
+
+    /// The client goes on from another address.
+    pub(super) fn moved(&mut self, peer: SocketAddr) {
+        self.peer = Peer::Ip(peer);
+        self.peer_text = peer_text(self.peer);
+        // Whom it is trusted as is found out again.
+        self.number = u64::MAX;
     }
 
     /// Takes a connection that has its place, and has been idle.
     fn resume(
         place: Place,
         listener: Arc<ListenerPlan>,
-        stream: Stream,
+        stream: Wire,
         peer: Peer,
         idle_until: Moment,
     ) -> Box<Self> {
@@ -183,7 +212,7 @@ impl Downstream {
             holding: Holding::new(thread.clone()),
             thread,
             listener,
-            stream: Wire::Whole(stream),
+            stream,
             peer,
             buffer: Buffer::default(),
             peer_text: peer_text(peer),
@@ -200,7 +229,7 @@ impl Downstream {
     }
 
     /// What serves one stream of the connection that this is.
-    pub(super) fn of_stream(&self, stream: http2::Stream) -> Box<Self> {
+    pub(super) fn of_stream(&self, stream: Part) -> Box<Self> {
         let thread = self.thread.clone();
         let announced = self.announced.clone();
         let local = announced.as_ref().map(|announced| Some(announced.ip()));
@@ -377,7 +406,7 @@ impl Downstream {
                 Head::Refused(reject) => {
                     let is_head = match &self.stream {
                         Wire::Whole(_) => self.buffer.data().starts_with(b"HEAD "),
-                        Wire::Stream(stream) => stream.is_head,
+                        Wire::Stream(stream) => stream.is_head(),
                     };
                     self.refuse(&reject, is_head).await;
                     break After::Over;

@@ -206,7 +206,7 @@ impl Downstream {
             filters: self.filters(&routed, backend),
             keep_alive,
             upload,
-            hsts: self.hsts(),
+            said: self.said(),
             passage,
         };
         let mut exchange = Exchange {

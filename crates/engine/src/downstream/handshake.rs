@@ -3,12 +3,15 @@
 //! request's future.
 use super::connection::Downstream;
 use super::head::Head;
+use super::part::Part;
 use super::record::Record;
 use super::wire::Wire;
+use crate::secure::Said;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tidegate_core::ErrorKind;
-use tidegate_request::{Reject, Scheme};
+use tidegate_request::{Reject, Scheme, Version};
+use tidegate_telemetry::LogEntry;
 use tidegate_tls::Refusal;
 
 /// What the handshake came to.
@@ -36,6 +39,18 @@ impl Downstream {
     pub(crate) fn hsts(&self) -> Option<Arc<str>> {
         let tls = self.listener.tls.as_ref()?;
         tls.hsts.clone().filter(|_| self.stream.is_secured())
+    }
+
+    /// What every response tells of the listener.
+    #[inline]
+    pub(crate) fn said(&self) -> Said {
+        let is_http3 = matches!(self.stream.stream(), Some(Part::Http3(_)));
+        let tls = self.listener.tls.as_ref();
+        let tls = tls.filter(|_| !is_http3 && self.stream.is_secured());
+        Said {
+            hsts: self.hsts(),
+            alt_svc: tls.and_then(|tls| tls.alt_svc.clone()),
+        }
     }
 
     /// Has the log tell what was agreed on.
@@ -89,6 +104,18 @@ impl Downstream {
                 self.refuse_handshake(refusal)
             }
         })
+    }
+
+    /// Has the log tell what was wrong with a connection that carries many requests, or with a stream of
+    /// it that became none.
+    pub(super) fn log_broken(&self, version: Version, kind: ErrorKind, detail: &'static str) {
+        let thread = &self.thread;
+        let mut record = Record::new(LogEntry::new(self.peer.address()), thread.now());
+        record.entry.version = version.tenths();
+        record.fail_with(kind, detail);
+        self.note_tls(&mut record);
+        thread.request_id(&mut record.request_id);
+        record.finish(thread, &self.listener.name, &thread.current(), None);
     }
 
     fn refuse_handshake(&mut self, refusal: Refusal) -> Shaken {

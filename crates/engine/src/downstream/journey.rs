@@ -5,7 +5,7 @@ use super::pass_out::Passage;
 use super::upload::Upload;
 use crate::decide::{Mapping, Routed};
 use crate::files::Entry;
-use crate::secure;
+use crate::secure::Said;
 use crate::snapshot::{BackendPlan, FilterPlan};
 use crate::thread::Current;
 use std::rc::Rc;
@@ -25,8 +25,8 @@ pub(crate) struct Journey<'a> {
     /// Whether the client's connection may serve another request after this one.
     pub(crate) keep_alive: bool,
     pub(crate) upload: Upload,
-    /// What `Strict-Transport-Security` says, inside of TLS.
-    pub(crate) hsts: Option<Arc<str>>,
+    /// What every response on the connection tells of the listener.
+    pub(crate) said: Said,
     /// The leave that a forward proxy gave.
     pub(crate) passage: Option<Passage>,
 }
@@ -89,7 +89,7 @@ impl Journey<'_> {
         let count = self.filters.len();
         let answer = run_response_filters(&self.filters, exchange, response, count).await;
         if answer.is_none() {
-            secure::tell(response, self.hsts.as_deref());
+            self.said.tell(response);
         }
         answer
     }

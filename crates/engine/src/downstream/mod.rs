@@ -16,9 +16,11 @@ mod filters;
 mod handshake;
 mod head;
 mod http2;
+mod http3;
 mod internal;
 mod journey;
 mod mapping;
+mod part;
 mod pass_out;
 mod proof;
 mod receive;
@@ -43,6 +45,7 @@ pub(crate) use handshake::Shaken;
 use head::{Head, Reading};
 pub(crate) use http2::Ahead;
 use http2::Driver;
+pub(crate) use http3::{Endpoint, Identifiers};
 pub(crate) use internal::metrics_text;
 pub(crate) use journey::Journey;
 #[cfg(test)]
@@ -76,6 +79,8 @@ enum State {
     Busy,
     /// It speaks HTTP/2.
     Shared(Box<Driver>),
+    /// It speaks HTTP/3.
+    Quic(Box<http3::Driver>),
     Over,
 }
 
@@ -121,6 +126,10 @@ impl Serving {
                 State::Begun(connection, reading) => self.read(connection, reading, cx),
                 State::Busy => self.carry_on(cx),
                 State::Shared(driver) => Self::drive(driver, cx),
+                State::Quic(mut driver) => match driver.poll(cx) {
+                    Poll::Ready(()) => (State::Over, Poll::Ready(())),
+                    Poll::Pending => (State::Quic(driver), Poll::Pending),
+                },
                 State::Over => return Poll::Ready(()),
             };
             self.state = state;
@@ -157,6 +166,18 @@ impl Serving {
             Poll::Ready(()) => (State::Over, Poll::Ready(())),
             Poll::Pending => (State::Shared(driver), Poll::Pending),
         }
+    }
+
+    /// Serves a connection of HTTP/3, in a task of its own.
+    fn start_quic(driver: Box<http3::Driver>) {
+        let (thread, place) = driver.task();
+        let task = tokio::task::spawn_local(Self {
+            state: State::Quic(driver),
+            requests: None,
+            is_fresh: false,
+            thread: thread.clone(),
+        });
+        thread.holders.attach(place, task.abort_handle());
     }
 
     /// Serves one request of such a connection, in a task of its own.

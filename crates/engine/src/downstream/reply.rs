@@ -222,7 +222,7 @@ impl Downstream {
                 response.set_framing(ResponseFraming::Length(0));
             }
         }
-        secure::tell(&mut response, self.hsts().as_deref());
+        self.said().tell(&mut response);
         let mut out = self.thread.buffers.take_output();
         let context = ResponseContext {
             version: asked.version,

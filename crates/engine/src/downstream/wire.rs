@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What an exchange reads from and writes to: the client's connection, or its part of one.
 use super::connection::{Downstream, Stalled};
-use super::http2::{self, Ahead};
+use super::http2::Ahead;
+use super::part::Part;
 use crate::upstream::Pipe;
 use std::future::poll_fn;
 use std::io;
@@ -17,8 +18,8 @@ use tidegate_tls::{Client, Told};
 pub(crate) enum Wire {
     /// A connection of HTTP/1.1, or one that has not said what it speaks.
     Whole(Stream),
-    /// A stream of an HTTP/2 connection.
-    Stream(http2::Stream),
+    /// A stream of a connection that has several.
+    Stream(Part),
 }
 
 impl Wire {
@@ -33,7 +34,7 @@ impl Wire {
 
     /// The stream, if it is only a part of a connection.
     #[inline]
-    pub(crate) fn stream(&self) -> Option<&http2::Stream> {
+    pub(crate) fn stream(&self) -> Option<&Part> {
         match self {
             Self::Whole(_) => None,
             Self::Stream(stream) => Some(stream),
@@ -167,7 +168,7 @@ impl Wire {
         }
     }
 
-    /// As [`Stream::is_gone`]; of a stream, [`http2::Stream::poll_gone`] tells as well.
+    /// As [`Stream::is_gone`]; of a stream, [`Part::poll_gone`] tells as well.
     pub(crate) fn is_gone(&self) -> bool {
         match self {
             Self::Whole(stream) => stream.is_gone(),

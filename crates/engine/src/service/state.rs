@@ -182,13 +182,14 @@ impl Service {
 
     fn check_sockets(&self, snapshot: &Snapshot) -> Result<(), Vec<Problem>> {
         let sockets = self.sockets.borrow();
-        let missing = snapshot
+        let wanted = snapshot
             .listeners
             .iter()
-            .filter(|plan| !sockets.contains_key(&plan.key));
-        let problems: Vec<Problem> = missing
-            .map(|plan| {
-                let message = format!("no socket was handed over for {}", plan.key);
+            .flat_map(|plan| plan.keys().map(move |key| (plan, key)));
+        let problems: Vec<Problem> = wanted
+            .filter(|(_, key)| !sockets.contains_key(*key))
+            .map(|(plan, key)| {
+                let message = format!("no socket was handed over for {key}");
                 Problem::new(format!("Listener {}", plan.name), message)
             })
             .collect();
@@ -228,7 +229,7 @@ impl Service {
     /// Descriptors of the sockets of one thread.
     fn sockets_of(&self, thread: usize, snapshot: &Snapshot) -> Vec<(String, OwnedFd)> {
         let sockets = self.sockets.borrow();
-        let keys = snapshot.listeners.iter().map(|plan| &plan.key);
+        let keys = snapshot.listeners.iter().flat_map(|plan| plan.keys());
         keys.filter_map(|key| {
             let all = sockets.get(key)?;
             let own = all.get(thread % all.len().max(1))?;

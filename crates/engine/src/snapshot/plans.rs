@@ -118,6 +118,8 @@ pub(crate) struct ListenerPlan {
     pub(crate) config: Listener,
     /// The key of its sockets: `tcp:[::]:8080`, `udp:[::]:53` or `unix:/path`.
     pub(crate) key: String,
+    /// That of those of UDP, where it has them: `udp:[::]:8080`.
+    pub(crate) datagrams: Option<String>,
     /// Its filters, before those of routes.
     pub(crate) filters: Vec<FilterPlan>,
     pub(crate) counted: Arc<Counted>,
@@ -145,19 +147,18 @@ impl ListenerPlan {
         mut config: Listener,
         registry: &Registry,
     ) -> Result<Self, String> {
+        let at = match config.address.contains(':') {
+            true => format!("[{}]:{}", config.address, config.port),
+            false => format!("{}:{}", config.address, config.port),
+        };
         let key = match config.address.strip_prefix("unix:") {
             Some(path) => format!("unix:{path}"),
-            None => {
-                let transport = match config.protocol {
-                    ListenerProtocol::Udp => "udp",
-                    _ => "tcp",
-                };
-                match config.address.contains(':') {
-                    true => format!("{transport}:[{}]:{}", config.address, config.port),
-                    false => format!("{transport}:{}:{}", config.address, config.port),
-                }
-            }
+            None => match config.protocol {
+                ListenerProtocol::Udp => format!("udp:{at}"),
+                _ => format!("tcp:{at}"),
+            },
         };
+        let datagrams = config.http3.is_some().then(|| format!("udp:{at}"));
         let error_pages = ErrorPages::build(std::mem::take(&mut config.error_pages))?;
         let maintenance = build_maintenance(config.maintenance.take())?;
         let filters = FilterPlan::build_all(&config.policies)?;
@@ -173,7 +174,9 @@ impl ListenerPlan {
                     Some(false) => Protocols::Http1,
                     _ => Protocols::Http2,
                 };
-                Some(Box::new(TlsPlan::build(name, &tls, protocols, registry)?))
+                let http3 = config.http3.as_ref().map(|http3| (http3, config.port));
+                let plan = TlsPlan::build(name, &tls, protocols, http3, registry)?;
+                Some(Box::new(plan))
             }
             None => None,
         };
@@ -188,6 +191,7 @@ impl ListenerPlan {
             },
             config,
             key,
+            datagrams,
             filters,
             counted: registry.counted(name),
             error_pages,
@@ -197,6 +201,11 @@ impl ListenerPlan {
 }
 
 impl ListenerPlan {
+    /// The keys of all its sockets.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.key).chain(&self.datagrams)
+    }
+
     /// Whether a connection from `address` begins with a head of the PROXY protocol.
     #[inline]
     pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {

@@ -2,12 +2,12 @@
 use super::registry::Registry;
 use std::sync::Arc;
 use tidegate_config::{
-    CertificatePart, ClientCertificateMode, ClientCertificates, ExpiredCrl, Hsts, ListenerTls,
-    TlsPolicy, UnknownName,
+    CertificatePart, ClientCertificateMode, ClientCertificates, ExpiredCrl, Hsts, Http3,
+    ListenerTls, TlsPolicy, UnknownName,
 };
 use tidegate_core::NamePattern;
 use tidegate_tls::{Acceptance, Asked as Wanted, Certificate, ClientCertificates as Asked};
-use tidegate_tls::{Files, ForHosts, Policy, Protocols, Terms, Validity};
+use tidegate_tls::{Files, ForHosts, Policy, Protocols, Terms, Tickets, Validity};
 
 /// What is told of a certificate.
 pub(crate) struct Shown {
@@ -28,12 +28,14 @@ pub(super) fn policy(config: TlsPolicy) -> Policy {
 
 /// How a listener speaks TLS, ready to use.
 pub(crate) struct TlsPlan {
-    pub(crate) acceptance: Acceptance,
+    pub(crate) acceptance: Arc<Acceptance>,
     pub(crate) certificates: Vec<Shown>,
     /// What endpoints are told, by the place of what clients were asked.
     forward: Vec<Vec<CertificatePart>>,
     /// The value of `Strict-Transport-Security`.
     pub(crate) hsts: Option<Arc<str>>,
+    /// The value of `Alt-Svc`.
+    pub(crate) alt_svc: Option<Arc<str>>,
 }
 
 /// The value of the field: RFC 6797 §6.1, `preload` as browsers' lists ask for it.
@@ -50,10 +52,18 @@ fn hsts(config: &Hsts) -> Arc<str> {
     value.into()
 }
 
+/// The value of the field for a listener at `port`: RFC 7838 §3, RFC 9114 §3.1.1.
+fn alt_svc(config: &Http3, port: u16) -> Option<Arc<str>> {
+    let port = config.port.unwrap_or(port);
+    let value = format!("h3=\":{port}\"; ma={}", config.max_age.0 / 1000);
+    config.advertise.then(|| value.into())
+}
+
 /// Reads what certain clients are asked to show.
 fn for_hosts(
     listener: &str,
     config: &ClientCertificates,
+    has_quic: bool,
     registry: &Registry,
 ) -> Result<ForHosts, String> {
     let wrong = |message: String| format!("tls: {message}");
@@ -78,9 +88,23 @@ fn for_hosts(
     let key = asked.as_ref().map_or(&[][..], |asked| asked.key());
     Ok(ForHosts {
         tickets: registry.tickets(listener, key)?,
+        quic_tickets: quic_tickets(listener, key, has_quic, registry)?,
         hosts: config.hosts.clone(),
         asked,
     })
+}
+
+/// What seals sessions inside of QUIC: none of them is taken up again outside of it.
+fn quic_tickets(
+    listener: &str,
+    key: &[u8],
+    has_quic: bool,
+    registry: &Registry,
+) -> Result<Option<Tickets>, String> {
+    let key = [b"quic", key].concat();
+    has_quic
+        .then(|| registry.tickets(listener, &key))
+        .transpose()
 }
 
 impl TlsPlan {
@@ -91,13 +115,16 @@ impl TlsPlan {
         parts.map_or(&[], |parts| parts)
     }
 
-    /// Reads the certificates of `listener`, all of them before it tells what is wrong.
+    /// Reads the certificates of `listener`, all of them before it tells what is wrong. `http3`: with the
+    /// listener's port, where that is spoken.
     pub(crate) fn build(
         listener: &str,
         config: &ListenerTls,
         protocols: Protocols,
+        http3: Option<(&Http3, u16)>,
         registry: &Registry,
     ) -> Result<Self, String> {
+        let has_quic = http3.is_some();
         let (mut certificates, mut shown, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
         for each in &config.certificates {
             let files = Files {
@@ -123,7 +150,7 @@ impl TlsPlan {
         }
         let clients = config.client_certificates.iter();
         let clients: Result<Vec<ForHosts>, String> = clients
-            .map(|each| for_hosts(listener, each, registry))
+            .map(|each| for_hosts(listener, each, has_quic, registry))
             .collect();
         let forward = config.client_certificates.iter();
         let forward = forward.map(|each| each.forward.clone()).collect();
@@ -134,14 +161,16 @@ impl TlsPlan {
             policy: policy(config.policy),
             refuses_unknown: config.unknown_name == UnknownName::Refuse,
             tickets: registry.tickets(listener, &[])?,
+            quic_tickets: quic_tickets(listener, &[], has_quic, registry)?,
             protocols,
             challenges: registry.challenges.tls.clone(),
         })?;
         Ok(Self {
-            acceptance,
+            acceptance: Arc::new(acceptance),
             certificates: shown,
             forward,
             hsts: config.hsts.as_ref().map(hsts),
+            alt_svc: http3.and_then(|(http3, port)| alt_svc(http3, port)),
         })
     }
 }

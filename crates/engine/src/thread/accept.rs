@@ -3,8 +3,10 @@ use super::{Thread, announced};
 use crate::downstream::{Downstream, Serving};
 use crate::l4::{self, Says};
 use crate::memory::Level;
+use crate::snapshot::ListenerPlan;
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -39,13 +41,11 @@ impl Doors {
     pub(crate) fn reconcile(&mut self, thread: &Rc<Thread>, sockets: Vec<(String, OwnedFd)>) {
         let current = thread.current();
         let is_wanted = |key: &String| {
-            current
-                .snapshot
-                .listeners
-                .iter()
-                .any(|listener| listener.key == *key)
+            let mut listeners = current.snapshot.listeners.iter();
+            listeners.any(|listener| listener.keys().any(|each| each == key))
         };
         self.ports.keep(is_wanted);
+        thread.gates.borrow_mut().keep(is_wanted);
         self.open.retain(|key, door| {
             let stays = is_wanted(key);
             if !stays {
@@ -58,7 +58,11 @@ impl Doors {
                 continue;
             }
             if key.starts_with("udp:") {
-                self.ports.open(thread, key, fd);
+                let mut listeners = current.snapshot.listeners.iter();
+                match listeners.any(|listener| listener.key == key) {
+                    true => self.ports.open(thread, key, fd),
+                    false => thread.gates.borrow_mut().open(thread, key, fd),
+                }
                 continue;
             }
             if let Ok(listener) = Listener::new(fd) {
@@ -75,8 +79,14 @@ impl Doors {
     pub(crate) fn close(&mut self, thread: &Rc<Thread>, has_heir: bool) {
         match has_heir {
             // Whoever comes next reads from the same sockets.
-            true => self.ports.keep(|_| false),
-            false => self.ports.drain(),
+            true => {
+                self.ports.keep(|_| false);
+                thread.gates.borrow_mut().leave();
+            }
+            false => {
+                self.ports.drain();
+                thread.gates.borrow_mut().keep(|_| false);
+            }
         }
         for (key, Door { listener, task }) in self.open.drain() {
             task.abort();
@@ -144,46 +154,12 @@ fn admit(thread: &Rc<Thread>, key: &str, mut stream: Stream, peer: Peer) {
     };
     // What is measured from now on must not be from when this thread was last busy.
     thread.timers.look();
-    thread.stats.count(|stats| &stats.accepted);
     let is_proxy = peer != Peer::Unix && plan.is_proxy(peer.address());
-    // A proxy is let in, and its clients are judged.
-    if peer != Peer::Unix && !is_proxy && !plan.admission.admits(peer.address()) {
-        thread.stats.count(|stats| &stats.refused_client);
+    let is_exempt = peer == Peer::Unix || is_proxy;
+    let Ok(per_address) = thread.admit(plan, peer.address(), is_exempt) else {
         stream.reset_on_close();
         return;
-    }
-    // Whoever asks how the node is should learn it: that listener has limits of its own.
-    if thread.node.memory.level() > Level::Ample && !plan.config.named_only {
-        thread.stats.count(|stats| &stats.refused_memory);
-        stream.reset_on_close();
-        return;
-    }
-    let limits = &plan.config.limits;
-    if let Some(rate) = limits.connection_rate
-        && !plan
-            .counted
-            .pace
-            .take(thread.now(), rate, limits.connection_burst)
-    {
-        thread.stats.count(|stats| &stats.refused_rate);
-        stream.reset_on_close();
-        return;
-    }
-    let is_exempt =
-        peer == Peer::Unix || is_proxy || current.snapshot.settings.is_trusted(peer.address());
-    let per_address = if is_exempt {
-        0
-    } else {
-        limits.connections_per_address
     };
-    if !plan
-        .counted
-        .enter(peer.address(), limits.connections, per_address)
-    {
-        thread.stats.count(|stats| &stats.refused);
-        stream.reset_on_close();
-        return;
-    }
     if plan.tls.is_some() && !plan.is_mixed() {
         stream.secure();
     }
@@ -191,6 +167,57 @@ fn admit(thread: &Rc<Thread>, key: &str, mut stream: Stream, peer: Peer) {
     match is_proxy {
         true => announced::wait(connection),
         false => begin(connection),
+    }
+}
+
+/// Why a connection is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Its client is one of those that get no answer.
+    Unseen,
+    /// There are too many, or there is too little memory.
+    Full,
+}
+
+impl Thread {
+    /// Counts a new connection in, if its listener takes it; by which limit for its address. `is_exempt`: it
+    /// is no client's, or a proxy's, whose clients are judged.
+    pub(crate) fn admit(
+        &self,
+        plan: &ListenerPlan,
+        address: IpAddr,
+        is_exempt: bool,
+    ) -> Result<u32, Refused> {
+        self.stats.count(|stats| &stats.accepted);
+        if !is_exempt && !plan.admission.admits(address) {
+            self.stats.count(|stats| &stats.refused_client);
+            return Err(Refused::Unseen);
+        }
+        // Whoever asks how the node is should learn it: that listener has limits of its own.
+        if self.node.memory.level() > Level::Ample && !plan.config.named_only {
+            self.stats.count(|stats| &stats.refused_memory);
+            return Err(Refused::Full);
+        }
+        let limits = &plan.config.limits;
+        let pace = &plan.counted.pace;
+        if let Some(rate) = limits.connection_rate
+            && !pace.take(self.now(), rate, limits.connection_burst)
+        {
+            self.stats.count(|stats| &stats.refused_rate);
+            return Err(Refused::Full);
+        }
+        let is_trusted = || self.current().snapshot.settings.is_trusted(address);
+        let per_address = match is_exempt || is_trusted() {
+            true => 0,
+            false => limits.connections_per_address,
+        };
+        match plan.counted.enter(address, limits.connections, per_address) {
+            true => Ok(per_address),
+            false => {
+                self.stats.count(|stats| &stats.refused);
+                Err(Refused::Full)
+            }
+        }
     }
 }
 

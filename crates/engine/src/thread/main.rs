@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::accept::Doors;
-use super::{Thread, resting, turns};
+use super::{Handed, Thread, packets, resting, turns};
 use crate::functions;
 use crate::node::Node;
 use crate::service::Wish;
@@ -46,6 +46,7 @@ pub(crate) fn run(
     node: Arc<Node>,
     snapshot: Arc<Snapshot>,
     commands: mpsc::UnboundedReceiver<Command>,
+    handed: mpsc::Receiver<Handed>,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread()
         .enable_io()
@@ -54,14 +55,20 @@ pub(crate) fn run(
         // They read cold files from disks.
         .max_blocking_threads(BLOCKING)
         .build_local(LocalOptions::default())?;
-    runtime.block_on(serve(Thread::new(index, node, snapshot), commands));
+    let thread = Thread::new(index, node, snapshot);
+    runtime.block_on(serve(thread, commands, handed));
     Ok(())
 }
 
-async fn serve(thread: Rc<Thread>, mut commands: mpsc::UnboundedReceiver<Command>) {
+async fn serve(
+    thread: Rc<Thread>,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    handed: mpsc::Receiver<Handed>,
+) {
     functions::enter(&thread);
     tokio::task::spawn_local(thread.timers.clone().run());
     tokio::task::spawn_local(turns::give(thread.clone()));
+    tokio::task::spawn_local(packets::take_over(thread.clone(), handed));
     tokio::task::spawn_local(housekeeping(thread.clone()));
     if thread.resting.open().is_ok() {
         tokio::task::spawn_local(resting::listen(thread.clone()));

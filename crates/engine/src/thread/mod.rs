@@ -6,6 +6,7 @@ mod announced;
 mod buffers;
 mod holders;
 mod main;
+mod packets;
 mod pool;
 mod resting;
 #[cfg(test)]
@@ -27,9 +28,12 @@ use tidegate_http::HttpDate;
 use tidegate_request::Storage;
 use tidegate_telemetry::{LogBatch, LogEntry, LogSender, RouteStats, TEXTS, ThreadStats};
 
+pub(crate) use accept::Refused;
 pub(crate) use buffers::{BUFFER, Buffer, Buffers, LARGE};
 pub(crate) use holders::{Holders, Holding};
 pub(crate) use main::{Command, run};
+use packets::Gates;
+pub(crate) use packets::{Handed, WAITING};
 pub(crate) use pool::{Connection, Pool};
 pub(crate) use resting::Resting;
 pub(crate) use timers::{Timer, Timers};
@@ -55,6 +59,7 @@ pub(crate) struct Thread {
     pub(crate) resting: Resting,
     pub(crate) turns: Turns,
     pub(crate) holders: Holders,
+    gates: RefCell<Gates>,
     pub(crate) draw: RefCell<Draw>,
     pub(crate) stats: Arc<ThreadStats>,
     /// Set once: no new connections, and an answer is the last one on its connection.
@@ -105,6 +110,7 @@ impl Thread {
             resting: Resting::default(),
             turns: Turns::default(),
             holders: Holders::default(),
+            gates: RefCell::default(),
             draw: RefCell::new(draw),
             stats: node.thread_stats(index),
             is_draining: Cell::new(false),

@@ -163,8 +163,8 @@ fn framing_for(version: Version, framing: ResponseFraming) -> ResponseFraming {
         ResponseFraming::Chunked | ResponseFraming::Close if version == Version::Http10 => {
             ResponseFraming::Close
         }
-        // In HTTP/2 content ends with its stream, whether its length was told or not.
-        ResponseFraming::Chunked | ResponseFraming::Close if version == Version::Http2 => {
+        // From HTTP/2 on content ends with its stream, whether its length was told or not.
+        ResponseFraming::Chunked | ResponseFraming::Close if version >= Version::Http2 => {
             ResponseFraming::Close
         }
         ResponseFraming::Close => ResponseFraming::Chunked,
@@ -192,6 +192,6 @@ pub(super) fn write_connection(out: &mut Vec<u8>, version: Version, keep_alive: 
     match (version, keep_alive) {
         (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
         (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        (Version::Http11 | Version::Http2, true) => {}
+        (Version::Http11 | Version::Http2 | Version::Http3, true) => {}
     }
 }

@@ -15,7 +15,7 @@ pub(crate) enum Outcome {
 }
 
 /// Takes one decoded field: key, name, value, and whether it came as never indexed.
-pub(crate) trait Sink {
+pub trait Sink {
     /// Names that are a [`Key::Field`] of a well-known field are in lower case.
     fn field(&mut self, key: Key, name: &[u8], value: &[u8], is_secret: bool);
 }
@@ -196,9 +196,9 @@ fn named(table: &Table, index: usize) -> Result<(Key, &[u8], &[u8]), Compression
     table.get(index - STATIC.len()).ok_or(bad)
 }
 
-/// A well-known name in upper case is none: the key promises lower case.
+/// The key of a name as it came. A well-known name in upper case is none: the key promises lower case.
 #[inline]
-fn key_of(name: &[u8]) -> Key {
+pub fn key_of(name: &[u8]) -> Key {
     match Key::of(name) {
         Key::Field(id) if id.name().as_bytes() != name => {
             Key::Field(tidegate_request::FieldId::Other)

@@ -44,6 +44,11 @@ const VOLATILE: FieldSet = FieldSet::of(&[
     FieldId::XRequestId,
 ]);
 
+/// Whether a field carries a credential, by its name in lower case.
+pub fn is_credential(id: FieldId, name: &[u8]) -> bool {
+    SECRET.has(id) || (id == FieldId::Other && SECRET_NAMES.contains(&name))
+}
+
 /// Writes header blocks.
 ///
 /// A field that comes again goes into the table, Huffman-coded: both are paid once. What is another

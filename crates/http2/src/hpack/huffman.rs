@@ -140,7 +140,7 @@ const fn short(bits: u32, width: u32) -> (u8, u8) {
 
 /// Why a string was not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HuffmanError {
+pub enum HuffmanError {
     /// It holds EOS, or its padding is not the beginning of EOS or longer than seven bits.
     Invalid,
     /// It is longer than the room for it.
@@ -148,8 +148,11 @@ pub(super) enum HuffmanError {
 }
 
 /// Decodes `input` into `out`; returns how many bytes it is. RFC 7541 §5.2.
+///
+/// # Errors
+/// What is malformed, or longer than `out`.
 #[inline]
-pub(super) fn decode(input: &[u8], out: &mut [u8]) -> Result<usize, HuffmanError> {
+pub fn decode(input: &[u8], out: &mut [u8]) -> Result<usize, HuffmanError> {
     // Bits not yet decoded, at the high end; `held` of them. Below them are zeros.
     let (mut bits, mut held) = (0_u64, 0_u32);
     let (words, mut rest) = input.as_chunks::<4>();
@@ -256,7 +259,7 @@ fn finish(
 
 /// Bytes that `text` takes when encoded.
 #[inline]
-pub(super) fn encoded_length(text: &[u8]) -> usize {
+pub fn encoded_length(text: &[u8]) -> usize {
     let bits: usize = text
         .iter()
         .map(|&byte| usize::from(CODES[usize::from(byte)].1))
@@ -266,7 +269,7 @@ pub(super) fn encoded_length(text: &[u8]) -> usize {
 
 /// Appends `text` encoded, padded with the beginning of EOS.
 #[inline]
-pub(super) fn encode(text: &[u8], out: &mut Vec<u8>) {
+pub fn encode(text: &[u8], out: &mut Vec<u8>) {
     // Bits to be written, at the low end; `held` of them, fewer than 32 between symbols.
     let (mut bits, mut held) = (0_u64, 0_u32);
     for &byte in text {

@@ -7,7 +7,7 @@ use super::CompressionError;
 /// # Errors
 /// The block ends within it, or it passes 2^28: no length or index here may.
 #[inline]
-pub(super) fn read(input: &[u8], at: &mut usize, bits: u32) -> Result<usize, CompressionError> {
+pub fn read(input: &[u8], at: &mut usize, bits: u32) -> Result<usize, CompressionError> {
     let most = (1_usize << bits) - 1;
     let first = usize::from(*input.get(*at).ok_or(TRUNCATED)?) & most;
     *at += 1;
@@ -32,7 +32,7 @@ pub(super) const TRUNCATED: CompressionError = CompressionError("a block that en
 
 /// Appends `value` with a prefix of `bits` bits, the bits above it set as in `pattern`.
 #[inline]
-pub(super) fn write(out: &mut Vec<u8>, value: usize, bits: u32, pattern: u8) {
+pub fn write(out: &mut Vec<u8>, value: usize, bits: u32, pattern: u8) {
     let most = (1_usize << bits) - 1;
     if value < most {
         out.push(pattern | value as u8);

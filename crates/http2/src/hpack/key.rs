@@ -4,7 +4,7 @@ use tidegate_request::FieldId;
 /// What a name is: a pseudo field of RFC 9113 §8.3 or RFC 8441 §4, or a field. Kept with each entry
 /// of the tables, so an indexed field is never looked up by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Key {
+pub enum Key {
     /// `:authority`
     Authority,
     /// `:method`
@@ -26,7 +26,7 @@ pub(crate) enum Key {
 impl Key {
     /// The key of `name`. Letters in upper case are not judged here.
     #[inline]
-    pub(crate) fn of(name: &[u8]) -> Self {
+    pub fn of(name: &[u8]) -> Self {
         match name {
             [b':', ..] => match name {
                 b":authority" => Self::Authority,

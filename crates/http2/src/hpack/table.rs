@@ -3,7 +3,7 @@ use super::Key;
 use std::collections::VecDeque;
 
 /// What an entry counts beside its bytes, RFC 7541 §4.1.
-pub(crate) const ENTRY_OVERHEAD: usize = 32;
+pub const ENTRY_OVERHEAD: usize = 32;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {

@@ -3,14 +3,13 @@ use super::stream::{Facts, Stream};
 use crate::downstream::Serving;
 use crate::downstream::connection::{Downstream, LINGER_BYTES, LINGER_MS};
 use crate::downstream::head::Head;
-use crate::downstream::record::Record;
+use crate::downstream::part::Part;
 use crate::http2::{Put, Reset, Shared};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http2::{Connection, ErrorCode, Event, Settings};
 use tidegate_request::{Reject, Version};
-use tidegate_telemetry::LogEntry;
 
 /// Room to read into: a frame of the largest kind that is taken, and the header of the next.
 const ROOM: usize = 32 << 10;
@@ -206,7 +205,7 @@ impl Driver {
                     machine.reset(stream, ErrorCode::REFUSED_STREAM);
                     return Some(used);
                 }
-                let begun = self.base.request_of(pseudo, storage, ends);
+                let begun = self.base.request_of(pseudo, storage, ends, Version::Http2);
                 drop(machine);
                 let is_head = match &begun {
                     Ok(request) => request.method_bytes() == b"HEAD",
@@ -283,7 +282,7 @@ impl Driver {
         }
         let broken = ErrorCode::INTERNAL_ERROR;
         let handle = Stream::new(Rc::clone(&self.shared), stream, is_head, broken);
-        Serving::begin_stream(self.base.of_stream(handle), head);
+        Serving::begin_stream(self.base.of_stream(Part::Http2(handle)), head);
     }
 }
 
@@ -428,12 +427,6 @@ impl Driver {
 
     /// Has the log tell what was wrong with the connection, or with a stream that became no request.
     fn log(&self, kind: ErrorKind, detail: &'static str) {
-        let thread = &self.base.thread;
-        let mut record = Record::new(LogEntry::new(self.base.peer.address()), thread.now());
-        record.entry.version = Version::Http2.tenths();
-        record.fail_with(kind, detail);
-        self.base.note_tls(&mut record);
-        thread.request_id(&mut record.request_id);
-        record.finish(thread, &self.base.listener.name, &thread.current(), None);
+        self.base.log_broken(Version::Http2, kind, detail);
     }
 }

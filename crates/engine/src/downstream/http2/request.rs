@@ -9,11 +9,12 @@ use tidegate_request::{
 
 impl Downstream {
     /// The canonical request; if there is none, why, and whether it was a HEAD.
-    pub(super) fn request_of(
+    pub(in crate::downstream) fn request_of(
         &self,
         pseudo: Pseudo<'_>,
         mut storage: Storage,
         ends: bool,
+        version: Version,
     ) -> Result<Request, (Reject, bool)> {
         let is_head = pseudo.method == b"HEAD";
         let thread = self.thread.clone();
@@ -60,7 +61,7 @@ impl Downstream {
                 None => pseudo.method,
             },
             target,
-            version: Version::Http2,
+            version,
             scheme: self.scheme(),
         };
         let options = Options {
@@ -71,7 +72,7 @@ impl Downstream {
         Request::build(storage, parts, options).or_else(|(reject, storage)| refuse(reject, storage))
     }
 
-    /// Puts extended CONNECT (RFC 8441 §5) into the words of HTTP/1.1, in which endpoints are asked.
+    /// Puts extended CONNECT (RFC 8441 §5, RFC 9220 §3) into the words of HTTP/1.1, in which endpoints are asked.
     fn ask_for(&self, protocol: &[u8], fields: &mut Fields) -> Result<(), FieldError> {
         fields.append_id(FieldId::Connection, b"upgrade")?;
         fields.append_id(FieldId::Upgrade, protocol)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A stream as the exchange of a client's request sees it.
 use crate::downstream::wire::Wire;
-use crate::http2::{self, Shared};
+use crate::http2;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::IpAddr;
@@ -26,7 +26,7 @@ pub(crate) struct Facts {
     /// The address that was dialled.
     local: Option<IpAddr>,
     /// Streams for which endpoints may send much ahead.
-    ahead: Cell<usize>,
+    ahead: Rc<Cell<usize>>,
 }
 
 /// Streams of one connection for which endpoints may send much ahead: a client that then stops taking must
@@ -34,17 +34,25 @@ pub(crate) struct Facts {
 const AHEAD: usize = 4;
 
 /// A response that may be sent ahead of its client.
-pub(crate) struct Ahead(Option<Rc<Shared<Facts>>>);
+pub(crate) struct Ahead(Option<Rc<Cell<usize>>>);
 
 impl Ahead {
     /// For who has a connection of its own.
     pub(crate) const ALONE: Self = Self(None);
+
+    /// One more of a connection that has so many, if there may be one.
+    pub(in crate::downstream) fn of(count: &Rc<Cell<usize>>) -> Option<Self> {
+        let ahead = count.get();
+        (ahead < AHEAD).then(|| {
+            count.set(ahead + 1);
+            Self(Some(Rc::clone(count)))
+        })
+    }
 }
 
 impl Drop for Ahead {
     fn drop(&mut self) {
-        if let Some(shared) = &self.0 {
-            let ahead = &shared.facts.ahead;
+        if let Some(ahead) = &self.0 {
             ahead.set(ahead.get().saturating_sub(1));
         }
     }
@@ -57,7 +65,7 @@ impl Facts {
             server_name: stream.server_name(),
             client: RefCell::new(stream.client()),
             local: stream.local_address(),
-            ahead: Cell::new(0),
+            ahead: Rc::default(),
         }
     }
 }
@@ -68,12 +76,7 @@ pub(crate) type Stream = http2::Stream<Facts>;
 impl Stream {
     /// Counts one more response that may be sent ahead, if there may be one.
     pub(crate) fn ahead(&self) -> Option<Ahead> {
-        let ahead = &self.shared.facts.ahead;
-        if ahead.get() >= AHEAD {
-            return None;
-        }
-        ahead.set(ahead.get() + 1);
-        Some(Ahead(Some(Rc::clone(&self.shared))))
+        Ahead::of(&self.shared.facts.ahead)
     }
 
     pub(crate) fn told(&self) -> Option<Told> {
