@@ -36,7 +36,7 @@ def test_twelve_mistakes_give_twelve_messages_at_their_places() -> None:
     listeners:
       public: { port: 8080 }
       second: { address: 127.0.0.1, port: 8080 }
-      secure: { port: 8443, protocol: udp }
+      secure: { port: 8443, protocol: dns }
     backends:
       payment:
         endpoints: ["10.0.1.10:8080", "10.0.1.300:8080"]
@@ -53,7 +53,7 @@ def test_twelve_mistakes_give_twelve_messages_at_their_places() -> None:
         "2:21: gateway.trusted_proxies[0]: `10.0.0.1/8` has bits set behind its prefix; write `10.0.0.0/8`",
         "5:11: listeners.second: takes connections that listener `public` takes already ([::]:8080); "
         "change the port or the address",
-        "6:35: listeners.secure.protocol: `udp` does not exist yet in this version; write `http`",
+        "6:35: listeners.secure.protocol: `dns` does not exist yet in this version; write `http`",
         "9:35: backends.payment.endpoints[1]: `10.0.1.300` is no IPv4 address",
         "10:33: backends.payment.health_check.intervall: no such setting; did you mean `interval`?",
         "10:57: backends.payment.health_check.timeout: 5 has no unit; "
