@@ -7,7 +7,7 @@ ARGS ?=
 # Test processes; tests mostly wait, and those of one file stay together.
 WORKERS ?= 2
 
-.PHONY: help setup packages demo test test-rust test-python check bench fuzz generate lock wheel docs clean
+.PHONY: help setup packages demo test test-rust test-python conformance check bench fuzz generate lock wheel docs clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -33,6 +33,10 @@ test-rust:
 
 test-python: setup
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
+
+## make conformance  the suites by others at full length: h2spec, Autobahn, testssl.sh, and what `make test` has of them
+conformance: packages setup
+	TIDEGATE_TESTSSL=1 $(BIN)/python -m pytest -q $(ARGS) tests/conformance
 
 ## make check     format, lint, types, generated files, docs, licences, advisories
 check: setup

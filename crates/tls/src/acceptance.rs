@@ -2,9 +2,10 @@
 use crate::quic::HTTP3;
 use crate::resolver::Resolver;
 use crate::{Certificate, Challenges, ClientCertificates};
-use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{Ticketer, cipher_suite, default_provider};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
-use rustls::{ServerConfig, SupportedProtocolVersion, version};
+use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
 use std::fmt;
 use std::sync::Arc;
 
@@ -142,6 +143,20 @@ pub struct Acceptance {
     refuses_unknown: bool,
 }
 
+/// What is agreed on: the first that a client has. 128 bits are enough for anybody and take the least
+/// work; ChaCha20 is for those who have nothing else.
+static SUITES: [SupportedCipherSuite; 9] = [
+    cipher_suite::TLS13_AES_128_GCM_SHA256,
+    cipher_suite::TLS13_AES_256_GCM_SHA384,
+    cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+];
+
 impl Acceptance {
     /// Makes ready what a listener offers.
     ///
@@ -149,6 +164,10 @@ impl Acceptance {
     /// When the cryptography does not have what the policy wants.
     pub fn new(terms: Terms) -> Result<Self, String> {
         let resolver = Arc::new(Resolver::new(terms.certificates));
+        let provider = Arc::new(CryptoProvider {
+            cipher_suites: SUITES.to_vec(),
+            ..default_provider()
+        });
         let build = |asked: Option<&Arc<ClientCertificates>>, tickets: Tickets, is_quic: bool| {
             // RFC 9001 §4.2: there is no TLS 1.2 in QUIC.
             let policy = if is_quic {
@@ -156,7 +175,7 @@ impl Acceptance {
             } else {
                 terms.policy
             };
-            let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            let builder = ServerConfig::builder_with_provider(provider.clone())
                 .with_protocol_versions(policy.versions())
                 .map_err(|error| error.to_string())?;
             let builder = match asked {
@@ -164,6 +183,7 @@ impl Acceptance {
                 None => builder.with_no_client_auth(),
             };
             let mut config = builder.with_cert_resolver(resolver.clone());
+            config.ignore_client_order = true;
             config.alpn_protocols = match is_quic {
                 true => vec![HTTP3.to_vec()],
                 false => terms.protocols.names(),
