@@ -39,7 +39,6 @@ _ELSEWHERE = {
     "Backend.start_wait": "`processes.wait`: tests/integration/processes/test_lives.py",
     "Listener.named_only": "tests/integration/reload/test_listeners.py",
     "Listener.tls": "tests/integration/tls",
-    "Backend.http2": "tests/integration/http2/test_endpoints.py",
     "Backend.tls": "tests/integration/tls/test_backend.py",
     "BackendTls": "tests/integration/tls/test_backend_terms.py",
     "ClientCertificates": "tests/integration/tls/test_client_certificates.py",
