@@ -153,8 +153,8 @@ def test_twelve_mistakes_give_twelve_messages_at_their_places() -> None:
             "1:10: routes[0]: `path` is the short form",
         ),
         (
-            "routes: [{ path: /a, type: grpc, to: x }]",
-            "1:28: routes[0].type: `grpc` does not exist yet in this version",
+            "routes: [{ path: /a, type: websocket, to: x }]",
+            "1:28: routes[0].type: `websocket` does not exist yet in this version",
         ),
         (
             "routes: [{ match: { methods: get }, to: 'http://h' }]",
