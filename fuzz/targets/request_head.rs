@@ -77,6 +77,7 @@ fn sent_on(request: &Request, options: Options) {
         client: "192.0.2.1",
         pseudonym: "gateway",
         is_anonymous: false,
+        to_proxy: None,
         prefix: None,
         request_id: "0",
         framing: request.framing(),

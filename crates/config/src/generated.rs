@@ -308,6 +308,9 @@ pub struct ForwardProxy {
     pub dns: ForwardDns,
     /// How long other servers are waited for.
     pub timeouts: ForwardTimeouts,
+    /// Other proxies that are asked, by host; the first that fits. Names are looked up by them, so
+    /// that `addresses` of rules are for hosts that are addresses.
+    pub parents: Vec<ForwardParent>,
 }
 
 /// Who may use the proxy: all of `password`, `certificate` and `clients` that is given must hold.
@@ -391,6 +394,20 @@ pub struct ForwardTimeouts {
     pub idle: Millis,
     /// How long a tunnel may live; without it as long as both sides want.
     pub life: Option<Millis>,
+}
+
+/// Another proxy that is asked for some hosts, or that none is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForwardParent {
+    /// The hosts; all without it. The first entry that fits goes.
+    pub hosts: Vec<String>,
+    /// The backend whose endpoints are proxies; without it servers are asked themselves.
+    pub backend: Option<String>,
+    /// Who we are there.
+    pub user: Option<String>,
+    /// The password there: `${env:NAME}` or `${file:path}`.
+    pub password: Option<Text>,
 }
 
 /// Where requests go that no route of the listener's own takes.

@@ -78,7 +78,8 @@ pub struct Judge<'a> {
 }
 
 impl Rule {
-    fn names(&self, host: &str) -> bool {
+    /// Whether its hosts, if it has any, hold `host`.
+    pub fn names(&self, host: &str) -> bool {
         let fits = |pattern: &String| {
             if pattern == "*" {
                 return true;

@@ -399,6 +399,7 @@ impl Way<'_> {
             client: &peer,
             pseudonym: &self.snapshot.settings.config.name,
             is_anonymous: false,
+            to_proxy: None,
             prefix: mapping
                 .map(|mapping| mapping.outer.as_str())
                 .filter(|outer| !outer.is_empty()),

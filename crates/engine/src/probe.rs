@@ -100,6 +100,7 @@ fn accepted(request: &Request, head: usize, body: &[u8]) -> Result<ProbedRequest
         client: "127.0.0.1",
         pseudonym: "tidegate",
         is_anonymous: false,
+        to_proxy: None,
         prefix: None,
         request_id: "00000000000000000000000000",
         framing: request.framing(),

@@ -94,6 +94,7 @@ fn measure_request(name: &str, head: &[u8]) {
         client: "192.0.2.10",
         pseudonym: "gateway",
         is_anonymous: false,
+        to_proxy: None,
         prefix: None,
         request_id: "01JD5Q3Z8W4K6T9VXR2M7N0B1C",
         framing: request.framing(),

@@ -223,6 +223,7 @@ def _room(draft: Draft, path: Path, room: Model, kind: str = "policy") -> Iterat
 
 
 def _targets(draft: Draft) -> Iterator[Mistake]:
+    yield from _parents(draft)
     for number, route in enumerate(draft.routes):
         if route is None:
             continue
@@ -246,6 +247,20 @@ def _targets(draft: Draft) -> Iterator[Mistake]:
                 yield from _backend(draft, ("routes", number, "to", position, "backend"), target.backend)
         if route.mirror is not None:
             yield from _backend(draft, ("routes", number, "mirror", "to"), route.mirror.to)
+
+
+def _parents(draft: Draft) -> Iterator[Mistake]:
+    """Backends that forward proxies ask in the place of servers."""
+    for name, listener in draft.listeners.items():
+        own = listener.forward if listener is not None else None
+        for number, parent in enumerate(own.parents if own is not None else ()):
+            path: Path = ("listeners", name, "forward", "parents", number, "backend")
+            if parent.backend is None:
+                continue
+            yield from _backend(draft, path, parent.backend)
+            backend = draft.backends.get(parent.backend)
+            if backend is not None and backend.http2:
+                yield path, "proxies are asked in HTTP/1.1; leave `http2` out of the backend"
 
 
 def _backend(draft: Draft, path: Path, name: str) -> Iterator[Mistake]:

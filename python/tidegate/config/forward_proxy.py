@@ -14,6 +14,7 @@ from tidegate.config.base import Model, refuse
 from tidegate.config.clients import CertificateName, one_or_several
 from tidegate.config.marks import Reads, Rule, one_or_more
 from tidegate.config.types import (
+    BackendRef,
     ControlOnly,
     Duration,
     FileContent,
@@ -60,6 +61,12 @@ def server(text: str) -> str:
             raise ValueError(f"`{text}` is no address of a DNS server; write `192.0.2.53`") from None
         return found
     return f"[{address}]:53" if address.version == 6 else f"{address}:53"
+
+
+def _user_name(text: str) -> str:
+    if not text or ":" in text or not text.isprintable():
+        raise ValueError("a user's name has a character, and no `:`")
+    return text
 
 
 ProxiedHost = Annotated[str, Rule(proxied_host, "`*`, host, `*.host` (below it), `.host` (it as well)")]
@@ -226,6 +233,29 @@ class ForwardPac(Model):
         return "\n".join([*lines, f"  return '{kind} {self.proxy}';", "}", ""])
 
 
+class ForwardParent(Model):
+    """Another proxy that is asked for some hosts, or that none is."""
+
+    hosts: Annotated[list[ProxiedHost], Reads(one_or_more, "item")] = Field(default_factory=list)
+    """The hosts; all without it. The first entry that fits goes."""
+    backend: BackendRef | None = None
+    """The backend whose endpoints are proxies; without it servers are asked themselves."""
+    user: Annotated[str, Rule(_user_name, "text without `:`")] | None = None
+    """Who we are there."""
+    password: SecretText | None = None
+    """The password there: `${env:NAME}` or `${file:path}`."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> ForwardParent:
+        if self.backend is not None and addresses.is_url(self.backend):
+            raise refuse("write the proxies' addresses in section `backends`, and the name here", "rule")
+        if (self.user is None) != (self.password is None):
+            raise refuse("`user` and `password` go together; write both, or none", "rule")
+        if self.user is not None and self.backend is None:
+            raise refuse("credentials are for other proxies; write `backend`, or leave them out", "rule")
+        return self
+
+
 class ForwardProxy(Model):
     """Who may use a forward proxy, and where it goes."""
 
@@ -248,6 +278,9 @@ class ForwardProxy(Model):
     """How names are looked up."""
     timeouts: ForwardTimeouts = ForwardTimeouts()
     """How long other servers are waited for."""
+    parents: Annotated[list[ForwardParent], Field(max_length=1_000)] = Field(default_factory=list)
+    """Other proxies that are asked, by host; the first that fits. Names are looked up by them, so that
+    `addresses` of rules are for hosts that are addresses."""
     pac: Annotated[ForwardPac | None, ControlOnly()] = None
     """A file that tells browsers when to use the proxy; none without it."""
 
@@ -259,7 +292,7 @@ class ForwardProxy(Model):
         "blacklist": "write `deny`",
         "resolver": "write `dns: { resolvers: [...] }`",
     }
-    not_yet: ClassVar[dict[str, str]] = {"parents": "", "socks": ""}
+    not_yet: ClassVar[dict[str, str]] = {"socks": ""}
 
     @model_validator(mode="after")
     def _names_are_one(self) -> ForwardProxy:

@@ -119,12 +119,18 @@ def loopback(*servers: Origin) -> list[dict[str, Any]]:
     return [{"hosts": "*"}, *([rule] if ports else [])]
 
 
-def proxy(*servers: Origin, listener: dict[str, Any] | None = None, **forward: Any) -> RunningGateway:
+def proxy(
+    *servers: Origin,
+    listener: dict[str, Any] | None = None,
+    backends: dict[str, Any] | None = None,
+    **forward: Any,
+) -> RunningGateway:
     """A gateway with one forward proxy, `out`, that may ask `servers`."""
     forward.setdefault("allow", loopback(*servers))
     own = {"address": "127.0.0.1", "port": 0, "protocol": "forward", "forward": forward, **(listener or {})}
     gate = {"threads": 1, "admin": {"port": 60_999}}
-    return gateway(json.dumps({"gateway": gate, "listeners": {"out": own}}), threads=1)
+    text = {"gateway": gate, "listeners": {"out": own}, "backends": backends or {}}
+    return gateway(json.dumps(text), threads=1)
 
 
 def curl(

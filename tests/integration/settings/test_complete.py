@@ -51,6 +51,7 @@ _ELSEWHERE = {
     "ForwardProxy": "tests/integration/forward",
     "ForwardUser": "tests/integration/forward/test_who.py",
     "ForwardLimits": "tests/integration/forward/test_who.py",
+    "ForwardParent": "tests/integration/forward/test_parents.py",
     "ForwardRule": "tests/integration/forward/test_where.py",
     "ForwardDns": "tests/integration/forward/test_where.py",
     "ForwardTimeouts": "tests/integration/forward/test_times.py",

@@ -193,9 +193,13 @@ impl Downstream {
         if pages::is_any(routed.route, &self.listener) {
             record.shown_id.clone_from(&record.request_id);
         }
-        let backend = match file {
-            Some(_) => None,
-            None => decide::backend(snapshot, routed.route, &mut self.thread.draw.borrow_mut()),
+        let parent = passage.as_ref().and_then(|given| given.parent.as_ref());
+        let backend = match (&file, parent) {
+            (Some(_), _) => None,
+            (None, Some(parent)) => parent.backend(snapshot),
+            (None, None) => {
+                decide::backend(snapshot, routed.route, &mut self.thread.draw.borrow_mut())
+            }
         };
         let mut journey = Journey {
             current,

@@ -4,6 +4,7 @@ use super::mapping::{map_back, may_need_mapping};
 use super::pass_out::Passage;
 use super::upload::Upload;
 use crate::decide::{Mapping, Routed};
+use crate::egress::Way;
 use crate::files::Entry;
 use crate::secure::Said;
 use crate::snapshot::{BackendPlan, FilterPlan};
@@ -11,6 +12,7 @@ use crate::thread::Current;
 use std::rc::Rc;
 use std::sync::Arc;
 use tidegate_contract::{Answer, Exchange};
+use tidegate_core::ErrorKind;
 use tidegate_request::{FieldId, Request, Response};
 
 /// What belongs to one exchange while it is under way.
@@ -44,6 +46,27 @@ impl Journey<'_> {
             Some(passage) => &passage.egress.pseudonym,
             None => &self.current.snapshot.settings.config.name,
         }
+    }
+
+    /// The addresses that a forward proxy may ask, where it asks no other proxy.
+    pub(crate) fn way(&self) -> Option<&Way> {
+        let passage = self.passage.as_ref();
+        let direct = passage.filter(|passage| passage.parent.is_none());
+        direct.map(|passage| &passage.way)
+    }
+
+    /// What the other proxy is shown that a forward proxy asks; empty if nothing.
+    pub(crate) fn asks_parent(&self) -> Option<&str> {
+        let parent = self.passage.as_ref()?.parent.as_ref()?;
+        Some(&parent.authorization)
+    }
+
+    /// How it fails when the other proxy wants credentials: the client has none for it, and is not to look for
+    /// some.
+    pub(crate) fn refused_by_parent(&self, status: u16) -> Option<(ErrorKind, &'static str)> {
+        let kind = ErrorKind::ProxyConfigurationError;
+        let detail = "the parent proxy takes no such credentials";
+        (status == 407 && self.asks_parent().is_some()).then_some((kind, detail))
     }
 
     /// Whether the connection to the endpoint may be kept for somebody else's request.

@@ -20,6 +20,7 @@ mod http3;
 mod internal;
 mod journey;
 mod mapping;
+mod parent;
 mod part;
 mod pass_out;
 mod proof;

@@ -3,7 +3,7 @@
 use super::connection::Downstream;
 use super::journey::Journey;
 use super::record::Record;
-use crate::egress::{Busy, EgressPlan, NoWay, UserPlan, Way, Who};
+use crate::egress::{Busy, EgressPlan, NoWay, ParentPlan, UserPlan, Way, Who};
 use crate::snapshot::{BackendPlan, Snapshot};
 use crate::thread::{Buffer, Connection};
 use crate::upstream::{Carrier, Outcome, Place, Terms, tunnel};
@@ -41,6 +41,8 @@ pub(crate) struct Passage {
     user: Option<Arc<UserPlan>>,
     /// The addresses that may be asked.
     pub(crate) way: Way,
+    /// The other proxy that is asked in place of them.
+    pub(crate) parent: Option<Arc<ParentPlan>>,
     _busy: Option<Busy>,
 }
 
@@ -239,6 +241,7 @@ impl Downstream {
             egress: egress.clone(),
             user,
             way,
+            parent: egress.parent(host).cloned(),
             _busy: busy,
         })
     }
@@ -252,7 +255,17 @@ impl Downstream {
         plan: &BackendPlan,
         record: &mut Record,
     ) -> Outcome {
-        let connection = match self.reach(passage, plan, record).await {
+        let reached = match &passage.parent {
+            Some(parent) => {
+                let beyond = self.tunnel_through(exchange, plan, parent, record).await;
+                beyond.map(|(place, connection, buffer)| (Some(place), connection, buffer))
+            }
+            None => {
+                let reached = self.reach(passage, plan, record).await;
+                reached.map(|connection| (None, connection, Buffer::default()))
+            }
+        };
+        let (_place, connection, buffer) = match reached {
             Ok(reached) => reached,
             Err((kind, detail)) => return Outcome::Failed { kind, detail },
         };
@@ -262,11 +275,7 @@ impl Downstream {
         let idle = limits
             .and_then(|limits| limits.idle)
             .unwrap_or(timeouts.idle);
-        if self
-            .say_connected(journey, &exchange.request)
-            .await
-            .is_none()
-        {
+        if self.say_connected(journey).await.is_none() {
             return Outcome::Broken;
         }
         (record.entry.status, record.entry.is_tunnel) = (200, true);
@@ -277,7 +286,7 @@ impl Downstream {
             is_websocket: false,
         };
         let carrier = Carrier::Whole(connection);
-        let (moved, _) = tunnel(self, &carrier, Buffer::default(), &terms).await;
+        let (moved, _) = tunnel(self, &carrier, buffer, &terms).await;
         (record.entry.bytes_in, record.entry.bytes_out) = moved;
         let _ = self.finish().await; // who is gone need not be told
         Outcome::Finished { keep_alive: false }
@@ -311,8 +320,8 @@ impl Downstream {
     }
 
     /// Tells the client that bytes are passed on from here; `None` if it does not take that.
-    async fn say_connected(&self, journey: &Journey<'_>, request: &Request) -> Option<()> {
-        if request.version() != Version::Http2 {
+    async fn say_connected(&self, journey: &Journey<'_>) -> Option<()> {
+        if self.stream.whole().is_some() {
             let head = b"HTTP/1.1 200 Connection established\r\n\r\n";
             return self.write_all(head).await.ok();
         }

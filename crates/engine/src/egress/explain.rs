@@ -69,7 +69,11 @@ pub(crate) fn explain(
         };
         return refused(told, status, &why.detail());
     }
+    let parent = egress.parent(host).and_then(|parent| parent.name());
     let more = match aim.literal() {
+        _ if parent.is_some() => {
+            json!({"then": "the backend's proxies are asked", "backend": parent})
+        }
         Some(_) => json!({}),
         None => json!({"then": "the host is looked up, and each of its addresses judged"}),
     };

@@ -10,6 +10,6 @@ mod who;
 
 pub(crate) use count::{Busy, UserCounts, gauges};
 pub(crate) use explain::explain;
-pub(crate) use plan::{EgressPlan, UserPlan};
+pub(crate) use plan::{EgressPlan, ParentPlan, UserPlan};
 pub(crate) use way::{NoWay, Way};
 pub(crate) use who::Who;

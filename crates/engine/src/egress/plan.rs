@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::count::UserCounts;
-use crate::snapshot::{Registry, RoutePlan, Snapshot};
+use crate::snapshot::{BackendPlan, Registry, RoutePlan, Snapshot};
 use ipnet::IpNet;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use tidegate_config::{ForwardLimits, ForwardProxy, ForwardRule, ForwardTimeouts, ForwardUser};
+use tidegate_config::{
+    ForwardLimits, ForwardParent, ForwardProxy, ForwardRule, ForwardTimeouts, ForwardUser,
+};
 use tidegate_contract::{Endpoint, EndpointState};
-use tidegate_core::{Draw, NamePattern};
+use tidegate_core::{Draw, NamePattern, base64_encoded};
 use tidegate_egress::{Hashed, Judge, Known, Resolver, ResolverSettings, Rule};
 use tokio::sync::Semaphore;
 
@@ -28,6 +30,41 @@ pub(crate) struct UserPlan {
     pub(crate) counts: Arc<UserCounts>,
 }
 
+/// Another proxy that is asked for some hosts.
+pub(crate) struct ParentPlan {
+    hosts: Rule,
+    /// `None` where servers are asked themselves.
+    backend: Option<Arc<str>>,
+    /// What the other proxy is shown; empty if nothing.
+    pub(crate) authorization: String,
+}
+
+impl ParentPlan {
+    fn build(config: &ForwardParent) -> Self {
+        let user = config.user.as_deref().unwrap_or_default();
+        let password = config.password.as_ref().map(|text| text.reveal());
+        let both = password.map(|password| format!("{user}:{password}"));
+        let shown = both.map(|both| format!("Basic {}", base64_encoded(both.as_bytes())));
+        Self {
+            hosts: Rule {
+                hosts: config.hosts.clone(),
+                ..Rule::default()
+            },
+            backend: config.backend.as_deref().map(Into::into),
+            authorization: shown.unwrap_or_default(),
+        }
+    }
+
+    /// The backend whose endpoints are proxies.
+    pub(crate) fn backend<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<BackendPlan>> {
+        snapshot.backends.get(self.backend.as_ref()?)
+    }
+
+    pub(super) fn name(&self) -> Option<&str> {
+        self.backend.as_deref()
+    }
+}
+
 /// A forward proxy as the engine runs it.
 pub(crate) struct EgressPlan {
     /// Its route, which users do not write, and its backend.
@@ -36,6 +73,7 @@ pub(crate) struct EgressPlan {
     pub(super) by_name: HashMap<Arc<str>, usize>,
     allow: Vec<Rule>,
     deny: Vec<Rule>,
+    parents: Vec<Arc<ParentPlan>>,
     ports: Vec<u16>,
     tunnel_ports: Vec<u16>,
     /// What it is called in `Via`; empty where it is not to be told.
@@ -122,6 +160,11 @@ impl EgressPlan {
             users,
             allow: rules(&config.allow)?,
             deny: rules(&config.deny)?,
+            parents: config
+                .parents
+                .iter()
+                .map(|each| Arc::new(ParentPlan::build(each)))
+                .collect(),
             ports: config.ports.clone(),
             tunnel_ports: config.connect_ports.clone(),
             pseudonym: match (config.via, &config.pseudonym) {
@@ -151,6 +194,13 @@ impl EgressPlan {
     pub(crate) fn route<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Arc<RoutePlan>> {
         let mut routes = snapshot.routes.iter().rev();
         routes.find(|route| *route.name == *self.route)
+    }
+
+    /// The proxy that is asked for `host`, if it is not the server itself.
+    pub(crate) fn parent(&self, host: &str) -> Option<&Arc<ParentPlan>> {
+        let mut parents = self.parents.iter();
+        let first = parents.find(|parent| parent.hosts.names(host));
+        first.filter(|parent| parent.backend.is_some())
     }
 
     /// The rules that go for `user`.

@@ -113,6 +113,13 @@ impl EgressPlan {
         clock: &Clock,
     ) -> Result<Way, NoWay> {
         self.judge_name(user, aim)?;
+        if self.parent(aim.host).is_some() {
+            // Names are looked up by the other proxy.
+            if let Some(address) = aim.literal() {
+                self.judge_address(snapshot, user, aim, address.to_canonical())?;
+            }
+            return Ok(Way::default());
+        }
         let found = self.look_up(aim, clock).await?;
         let mut list = EndpointList::default();
         let mut refused = None;

@@ -218,6 +218,7 @@ fn begin(
         client: &downstream.peer_text,
         pseudonym: &settings.config.name,
         is_anonymous: false,
+        to_proxy: None,
         prefix: mapping
             .map(|mapping| mapping.outer.as_str())
             .filter(|outer| !outer.is_empty()),

@@ -58,6 +58,10 @@ pub(super) async fn deliver(
             detail: "the endpoint answered without switching protocols",
         };
     }
+    if let Some((kind, detail)) = journey.refused_by_parent(status) {
+        place.answered(plan, status, || now);
+        return Outcome::Failed { kind, detail };
+    }
     let (route, listener) = (journey.routed.route, &downstream.listener);
     if let Some(answer) = pages::intercept(route, listener, exchange, &response) {
         place.answered(plan, status, || now);

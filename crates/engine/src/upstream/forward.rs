@@ -126,8 +126,8 @@ async fn tries(
                     key: &key,
                     until,
                 };
-                let taken = match &journey.passage {
-                    Some(passage) => Place::next(plan, &passage.way, &tries.tried),
+                let taken = match journey.way() {
+                    Some(way) => Place::next(plan, way, &tries.tried),
                     None => Place::take(wait).await,
                 };
                 match taken {

@@ -3,7 +3,6 @@
 use super::carrier::Carrier;
 use crate::downstream::Downstream;
 use crate::snapshot::BackendPlan;
-
 use tidegate_request::{FieldId, Response};
 
 /// Keeps the connection for the next request, for as long as both sides are willing.

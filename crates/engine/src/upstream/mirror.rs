@@ -141,6 +141,7 @@ fn copy(
         client: &downstream.peer_text,
         pseudonym,
         is_anonymous: false,
+        to_proxy: None,
         prefix: journey.prefix(),
         request_id: &exchange.request_id,
         framing,

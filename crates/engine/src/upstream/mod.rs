@@ -28,6 +28,7 @@ mod tunnel;
 mod wait;
 
 pub(crate) use announce::announce;
+pub(crate) use attempt::head_limits_of;
 pub(crate) use carrier::Carrier;
 pub(crate) use deliver::not_taken;
 pub(crate) use dial::dial;

@@ -30,7 +30,7 @@ pub(super) fn begin(
     reached: Reached,
     body: &[u8],
 ) -> Result<(Carrier, Sender), Failed> {
-    if plan.config.host == HostField::Endpoint {
+    if plan.config.host == HostField::Endpoint && journey.passage.is_none() {
         // An address that is no authority (a Unix socket) leaves the client's Host in place.
         let _ = exchange
             .request
@@ -46,6 +46,7 @@ pub(super) fn begin(
         client: &downstream.peer_text,
         pseudonym: journey.pseudonym(),
         is_anonymous: journey.passage.is_some(),
+        to_proxy: journey.asks_parent(),
         prefix: journey.prefix(),
         request_id: &exchange.request_id,
         framing,

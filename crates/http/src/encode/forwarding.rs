@@ -13,6 +13,8 @@ pub struct Forwarding<'a> {
     pub pseudonym: &'a str,
     /// Whether nothing is told of the client, and of us `pseudonym` alone, if it is not empty.
     pub is_anonymous: bool,
+    /// To another proxy: the target is a URL (RFC 9112 §3.2.2), and these are the credentials, if any.
+    pub to_proxy: Option<&'a str>,
     /// What a rewrite took from the front of the path.
     pub prefix: Option<&'a str>,
     /// Replaces whatever came as `X-Request-Id`.

@@ -18,7 +18,13 @@ const LEFT_OUT: FieldSet = CONNECTION_FIELDS.with(WRITTEN).with(FieldSet::of(&[
 pub fn encode_request(out: &mut Vec<u8>, request: &Request, forwarding: &Forwarding<'_>) {
     out.extend_from_slice(request.method_bytes());
     out.push(b' ');
-    out.extend_from_slice(request.path_bytes());
+    if forwarding.to_proxy.is_some() {
+        out.extend_from_slice(b"http://");
+        out.extend_from_slice(request.authority_bytes());
+    }
+    if forwarding.to_proxy.is_none() || !request.is_asterisk() {
+        out.extend_from_slice(request.path_bytes());
+    }
     if let Some(query) = request.query() {
         out.push(b'?');
         out.extend_from_slice(query);
@@ -31,6 +37,9 @@ pub fn encode_request(out: &mut Vec<u8>, request: &Request, forwarding: &Forward
         if !left_out.has(field.id) {
             push_field(out, field.name, field.value);
         }
+    }
+    if let Some(credentials) = forwarding.to_proxy.filter(|shown| !shown.is_empty()) {
+        push_field(out, b"Proxy-Authorization", credentials.as_bytes());
     }
     write_own(out, request, forwarding);
     out.extend_from_slice(b"\r\n");

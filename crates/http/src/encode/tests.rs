@@ -19,6 +19,7 @@ pub(crate) const FORWARDING: Forwarding<'static> = Forwarding {
     client: "192.0.2.1",
     pseudonym: "gateway",
     is_anonymous: false,
+    to_proxy: None,
     prefix: None,
     request_id: "id1",
     framing: Framing::None,
