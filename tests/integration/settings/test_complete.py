@@ -42,6 +42,7 @@ _ELSEWHERE = {
     "Backend.tls": "tests/integration/tls/test_backend.py",
     "BackendTls": "tests/integration/tls/test_backend_terms.py",
     "ClientCertificates": "tests/integration/tls/test_client_certificates.py",
+    "Backend.http2": "tests/integration/http2/test_endpoints.py",
     "Listener.http2": "tests/integration/http2/test_exchanges.py",
     "ListenerLimits.streams": "tests/integration/http2/test_limits.py",
     "Listener.redirect": "tests/integration/tls/test_secure.py",
