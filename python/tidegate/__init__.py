@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tidegate.config.grpc import CallPart, GrpcMatch, GrpcRoute
     from tidegate.config.hashing import HashPart
     from tidegate.config.l4 import L4Backend, L4Match, L4Timeouts, TcpRoute, TlsRoute, UdpRoute, UdpTimeouts
-    from tidegate.config.listener import Listener, ListenerLimits, ListenerTimeouts, ProxyProtocol
+    from tidegate.config.listener import Http3, Listener, ListenerLimits, ListenerTimeouts, ProxyProtocol
     from tidegate.config.match import FieldMatch, Match, PathMatch
     from tidegate.config.mirror import Mirror
     from tidegate.config.otlp import Otlp, OtlpHeader
@@ -103,6 +103,7 @@ _HOMES = {
     "GrpcRoute": "config.grpc",
     "HashPart": "config.hashing",
     "Hsts": "config.secure",
+    "Http3": "config.listener",
     "L4Backend": "config.l4",
     "L4Match": "config.l4",
     "L4Timeouts": "config.l4",
@@ -157,8 +158,9 @@ __all__ = [
     "ExternalAccount", "Failover", "FieldMatch", "FileCache", "Files", "Forward", "ForwardDns",
     "ForwardLimits", "ForwardPac", "ForwardParent", "ForwardProxy", "ForwardRule", "ForwardTimeouts",
     "ForwardUser", "Function", "Gateway", "GatewaySettings", "GrpcMatch", "GrpcRoute", "HashPart", "Hsts",
-    "L4Backend", "L4Match", "L4Timeouts", "LatencyOutliers", "Listener", "ListenerLimits", "ListenerRedirect",
-    "ListenerTimeouts", "ListenerTls", "LoadReport", "Maintenance", "Match", "Mirror", "Otlp", "OtlpHeader",
+    "Http3", "L4Backend", "L4Match", "L4Timeouts", "LatencyOutliers", "Listener", "ListenerLimits",
+    "ListenerRedirect", "ListenerTimeouts", "ListenerTls", "LoadReport", "Maintenance", "Match", "Mirror",
+    "Otlp", "OtlpHeader",
     "PassiveHealth", "PathMatch", "Pool", "Problem", "Processes", "ProxyProtocol", "RateOutliers",
     "Redirect", "Registration", "Request", "Respond", "Response", "Retries", "RetryBudget", "Rewrite",
     "Route", "RouteTimeouts", "Secret", "SlowStart", "TcpRoute", "TlsRoute", "UdpRoute", "UdpTimeouts",

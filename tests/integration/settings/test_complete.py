@@ -44,6 +44,8 @@ _ELSEWHERE = {
     "ClientCertificates": "tests/integration/tls/test_client_certificates.py",
     "Backend.http2": "tests/integration/http2/test_endpoints.py",
     "Listener.http2": "tests/integration/http2/test_exchanges.py",
+    "Listener.http3": "tests/integration/http3/test_exchanges.py",
+    "Http3": "tests/integration/http3/test_exchanges.py",
     "ListenerLimits.streams": "tests/integration/http2/test_limits.py",
     "Listener.redirect": "tests/integration/tls/test_secure.py",
     "ListenerRedirect": "tests/integration/tls/test_secure.py",
