@@ -63,6 +63,7 @@ def folder_with_files(folder: Path, port: int) -> dict[str, str]:
     (folder / "conf.d").mkdir()
     for name, text in (("tidegate.yaml", CONFIG), ("conf.d/web.yaml", CONFIG), ("shop.py", SHOP)):
         (folder / name).write_text(text.replace("PORT", str(port)))
+    (folder / "password.txt").write_text("a long one\n")
     programs = folder / "bin"
     programs.mkdir()
     (programs / "tidegate").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tidegate "$@"\n')

@@ -221,7 +221,7 @@ def proxy(
     )
 
 
-@app.command("hash-password", epilog=epilog("tidegate hash-password", "tidegate hash-password < file"))
+@app.command("hash-password", epilog=epilog("tidegate hash-password < password.txt"))
 def hash_password() -> None:
     """Print what is written in the place of a password of a forward proxy's user.
 

@@ -22,6 +22,7 @@ CERTIFICATE = re.compile(r"\b[a-z-]+\.(?:pem|key)\b")
 ROOT = Path(__file__).resolve().parents[3]
 # A longer fence shows a whole page, whose own blocks are part of its text.
 BLOCK = re.compile(r"^(`{3,})(\w+)[^\n]*\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
+OUTSIDE = re.compile(r"\$\{env:([A-Z][A-Z_]+)\}")
 SECTIONS = set(Gateway.model_fields)
 
 
@@ -62,6 +63,8 @@ def test_an_example_is_right_and_means_the_same_in_both_forms(
     page: Path, text: str, code: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for name in OUTSIDE.findall(text):
+        monkeypatch.setenv(name, "from-outside")
     for name in CERTIFICATE.findall(text):
         (tmp_path / name).write_text(name)
     from_yaml = snapshot(loads(text).gateway)
