@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the tasks of one HTTP/2 connection share: the protocol, and what each stream waits for.
+use crate::upstream::Pipe;
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::collections::VecDeque;
-use std::task::{Context, Waker};
+use std::io;
+use std::task::{Context, Poll, Waker};
+use tidegate_core::Moment;
 use tidegate_http2::{Connection, ErrorCode};
 use tidegate_request::{Fields, Storage};
 
@@ -113,6 +116,46 @@ pub(crate) struct Shared<F> {
 }
 
 impl<F> Shared<F> {
+    /// Writes what there is to `to`, which has taken nothing since `stalled_at`.
+    ///
+    /// # Errors
+    /// When the peer is gone.
+    pub(crate) fn write(
+        &self,
+        to: &impl Pipe,
+        stalled_at: &mut Option<Moment>,
+        now: Moment,
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
+        loop {
+            let output = self.output();
+            if output.is_empty() {
+                *stalled_at = None;
+                return Ok(());
+            }
+            let outcome = to.poll_write(cx, &output);
+            drop(output);
+            match outcome {
+                Poll::Ready(Ok(count)) => {
+                    *stalled_at = None;
+                    self.machine().sent(count);
+                    self.grant();
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    stalled_at.get_or_insert(now);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Whether all was said that is to be said; `is_failed` has nothing more to come.
+    pub(crate) fn is_done(&self, is_failed: bool) -> bool {
+        let machine = self.machine();
+        machine.output().is_empty() && (is_failed || machine.is_drained())
+    }
+
     pub(crate) fn new(machine: Connection, most: usize, facts: F) -> Self {
         Self {
             machine: RefCell::new(machine),

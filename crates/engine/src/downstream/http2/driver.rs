@@ -4,19 +4,13 @@ use crate::downstream::Serving;
 use crate::downstream::connection::{Downstream, LINGER_BYTES, LINGER_MS};
 use crate::downstream::head::Head;
 use crate::downstream::part::Part;
-use crate::http2::{Put, Reset, Shared};
+use crate::http2::{LOOK_MS, Put, READS, ROOM, Reset, Shared};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http2::{Connection, ErrorCode, Event, Settings};
 use tidegate_request::{Reject, Version};
 
-/// Room to read into: a frame of the largest kind that is taken, and the header of the next.
-const ROOM: usize = 32 << 10;
-/// Reads before others get their turn.
-const READS: usize = 4;
-/// Milliseconds between two looks at what is not told, when nothing is waited for.
-const LOOK_MS: u64 = 60_000;
 /// Content of one stream, and of all, that may wait here for endpoints.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 512 << 10;
@@ -134,12 +128,14 @@ impl Driver {
         }
         self.end_if_wanted();
         self.shared.grant();
-        if self.write(cx).is_err() {
+        let (to, now) = (&self.base.stream, self.base.thread.moment());
+        let written = self.shared.write(to, &mut self.stalled_at, now, cx);
+        if written.is_err() {
             self.base.cut();
             self.state = State::Over;
             return Poll::Ready(());
         }
-        if self.is_done() {
+        if self.shared.is_done(self.is_failed) {
             self.say_end();
             return Poll::Ready(());
         }
@@ -307,41 +303,6 @@ impl Driver {
     fn stop(&mut self, code: ErrorCode) {
         self.shared.machine().goaway(code);
         self.is_failed = true;
-    }
-
-    /// Writes what there is.
-    ///
-    /// # Errors
-    /// When the client is gone.
-    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), ()> {
-        loop {
-            let output = self.shared.output();
-            if output.is_empty() {
-                self.stalled_at = None;
-                return Ok(());
-            }
-            let outcome = self.base.stream.poll_write(cx, &output);
-            drop(output);
-            match outcome {
-                Poll::Ready(Ok(count)) => {
-                    self.stalled_at = None;
-                    self.shared.machine().sent(count);
-                    self.shared.grant();
-                }
-                Poll::Ready(Err(_)) => return Err(()),
-                Poll::Pending => {
-                    self.stalled_at
-                        .get_or_insert_with(|| self.base.thread.moment());
-                    return Ok(());
-                }
-            }
-        }
-    }
-
-    /// Whether all was said that is to be said.
-    fn is_done(&self) -> bool {
-        let machine = self.shared.machine();
-        machine.output().is_empty() && (self.is_failed || machine.is_drained())
     }
 
     fn say_end(&mut self) {

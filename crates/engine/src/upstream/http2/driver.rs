@@ -2,7 +2,7 @@
 //! The task of a connection to an endpoint.
 use super::link::Link;
 use super::links::{Opening, Standing};
-use crate::http2::{Arrived, Put, Reset, Shared};
+use crate::http2::{Arrived, LOOK_MS, Put, READS, ROOM, Reset, Shared};
 use crate::snapshot::BackendPlan;
 use crate::thread::{Buffer, Connection, Thread, Timer};
 use std::future::Future;
@@ -15,12 +15,6 @@ use tidegate_contract::EndpointState;
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_http2::{Allowance, ErrorCode, Event, Settings};
 
-/// Room to read into: a frame of the largest kind that is taken, and the header of the next.
-const ROOM: usize = 32 << 10;
-/// Reads before others get their turn.
-const READS: usize = 4;
-/// Milliseconds between two looks at what is not told, when nothing is waited for.
-const LOOK_MS: u64 = 60_000;
 /// Requests at a time on one connection, whatever the endpoint allows.
 pub(super) const STREAMS: u32 = 100;
 /// Content of one stream that may wait for its client, at first: a hundred that take nothing pin 1.6 MB.
@@ -159,11 +153,14 @@ impl Driver {
         }
         self.rest();
         self.shared.grant();
-        if self.write(cx).is_err() {
+        let (to, now) = (&self.socket.stream, self.thread.moment());
+        let written = self.shared.write(to, &mut self.stalled_at, now, cx);
+        if written.is_err() {
+            self.last_words(cx);
             self.shared.end();
             return Poll::Ready(());
         }
-        if self.is_done() {
+        if self.shared.is_done(self.is_failed) {
             self.socket.stream.shutdown_write();
             self.shared.end();
             return Poll::Ready(());
@@ -304,45 +301,9 @@ impl Driver {
 }
 
 impl Driver {
-    /// Writes what there is.
-    ///
-    /// # Errors
-    /// When the endpoint is gone.
-    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), ()> {
-        loop {
-            let output = self.shared.output();
-            if output.is_empty() {
-                self.stalled_at = None;
-                return Ok(());
-            }
-            let outcome = self.socket.stream.poll_write(cx, &output);
-            drop(output);
-            match outcome {
-                Poll::Ready(Ok(count)) => {
-                    self.stalled_at = None;
-                    self.shared.machine().sent(count);
-                    self.shared.grant();
-                }
-                // What it has said until then is still to be read.
-                Poll::Ready(Err(_)) => return self.last_words(cx),
-                Poll::Pending => {
-                    self.stalled_at.get_or_insert_with(|| self.thread.moment());
-                    return Ok(());
-                }
-            }
-        }
-    }
-
     /// Reads what came before the endpoint closed: responses may be among it.
-    fn last_words(&mut self, cx: &mut Context<'_>) -> Result<(), ()> {
+    fn last_words(&mut self, cx: &mut Context<'_>) {
         while !self.is_failed && matches!(self.read(cx), Poll::Ready(true)) {}
-        Err(())
-    }
-
-    /// Whether all was said that is to be said.
-    fn is_done(&self) -> bool {
-        let machine = self.shared.machine();
-        machine.output().is_empty() && (self.is_failed || machine.is_drained())
     }
 
     /// Holds no more than it must until something comes, and ends what nobody wants.
