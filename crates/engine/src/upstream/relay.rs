@@ -100,13 +100,15 @@ impl OneWay {
         }
     }
 
-    /// Whether something of ours can be said in this direction now.
-    fn may_say(&self) -> bool {
-        self.buffer.is_empty()
-            && self
-                .frames
-                .as_ref()
-                .is_some_and(|frames| frames.is_between())
+    /// Says something of ours between two messages; false where it would stand inside of one.
+    fn say(&mut self, thread: &Thread, bytes: &[u8]) -> bool {
+        let frames = self.frames.as_ref();
+        let may = self.buffer.is_empty() && frames.is_some_and(|frames| frames.is_between());
+        if may {
+            self.let_go(thread);
+            self.buffer = thread.buffers.take_with(bytes);
+        }
+        may
     }
 
     /// Writes what waits, and takes nothing more.
@@ -223,22 +225,12 @@ impl Relay {
 
     /// Says something between two messages to the client; false where it would stand inside of one.
     pub(crate) fn say_to_client(&mut self, thread: &Thread, bytes: &[u8]) -> bool {
-        let may = self.outwards.may_say();
-        if may {
-            self.outwards.let_go(thread);
-            self.outwards.buffer = thread.buffers.take_with(bytes);
-        }
-        may
+        self.outwards.say(thread, bytes)
     }
 
     /// The same to the endpoint.
     pub(crate) fn say_to_endpoint(&mut self, thread: &Thread, bytes: &[u8]) -> bool {
-        let may = self.inwards.may_say();
-        if may {
-            self.inwards.let_go(thread);
-            self.inwards.buffer = thread.buffers.take_with(bytes);
-        }
-        may
+        self.inwards.say(thread, bytes)
     }
 
     /// Writes what waits on both sides, and takes nothing more.
