@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a client sends on one stream of HTTP/3, its first byte saying of which kind the stream is: the same
+//! What a client or a server sends on one stream of HTTP/3, its first byte saying of which kind the stream is: the same
 //! parts and the same end however it arrives, and never more memory than a head may have.
 use tidegate_http3::{Connection, Failure, Part, RequestReader, Settings, UniReader, Verdict};
 
@@ -7,6 +7,10 @@ use tidegate_http3::{Connection, Failure, Part, RequestReader, Settings, UniRead
 pub const PIECES: &[&[u8]] = &[
     b"r",
     b"u",
+    b"a",
+    b"v",
+    b"\x01\x03\0\0\xd9",
+    b"\x01\x04\0\0\xff\0",
     b"\x01\x08\0\0\xd1\xd7\xc1\x50\x01a",
     b"\x01\x0c\0\0\xd4\xd7\xc1\x50\x01a\x54\x013",
     b"\x01\x08\0\0\x23x-a\x01b",
@@ -37,9 +41,16 @@ struct Seen {
     end: Option<Failure>,
 }
 
-fn request(data: &[u8], step: usize) -> Seen {
-    let mut connection = Connection::server(Settings::default());
-    let mut reader = RequestReader::default();
+fn sides(is_client: bool) -> (Connection, RequestReader) {
+    let settings = Settings::default();
+    match is_client {
+        true => (Connection::client(settings), RequestReader::response(false)),
+        false => (Connection::server(settings), RequestReader::default()),
+    }
+}
+
+fn message(data: &[u8], step: usize, is_client: bool) -> Seen {
+    let (mut connection, mut reader) = sides(is_client);
     let mut seen = Seen::default();
     for piece in data.chunks(step) {
         let mut rest = piece;
@@ -58,6 +69,11 @@ fn request(data: &[u8], step: usize) -> Seen {
                     let content = rest.get(start..end).unwrap_or_default();
                     assert!(!content.is_empty() && end <= read.consumed);
                     seen.content.extend_from_slice(content);
+                }
+                Some(Part::Head) if is_client => {
+                    let (status, storage) = connection.answer();
+                    let text = format!("{status} {:?}", storage.fields());
+                    seen.parts.push(text);
                 }
                 Some(Part::Head) => {
                     let (pseudo, storage) = connection.request();
@@ -79,8 +95,8 @@ fn request(data: &[u8], step: usize) -> Seen {
     seen
 }
 
-fn unidirectional(data: &[u8], step: usize) -> Seen {
-    let mut connection = Connection::server(Settings::default());
+fn unidirectional(data: &[u8], step: usize, is_client: bool) -> Seen {
+    let (mut connection, _) = sides(is_client);
     let mut reader = UniReader::default();
     let mut seen = Seen::default();
     for piece in data.chunks(step) {
@@ -100,18 +116,20 @@ fn unidirectional(data: &[u8], step: usize) -> Seen {
     seen
 }
 
-/// Judges `data` as what a client sent; whether it was a whole request, or settings, and nothing was wrong.
+/// Judges `data` as what a client or a server sent; whether it was a whole message, or settings, and nothing was wrong.
 pub fn run(data: &[u8]) -> bool {
     let Some((kind, data)) = data.split_first() else {
         return false;
     };
-    let read = match kind {
-        b'r' => request,
-        _ => unidirectional,
+    let (read, is_client): (fn(&[u8], usize, bool) -> Seen, bool) = match kind {
+        b'r' => (message, false),
+        b'a' => (message, true),
+        b'v' => (unidirectional, true),
+        _ => (unidirectional, false),
     };
-    let whole = read(data, usize::MAX);
-    assert_eq!(whole, read(data, 1));
-    assert_eq!(whole, read(data, 7));
+    let whole = read(data, usize::MAX, is_client);
+    assert_eq!(whole, read(data, 1, is_client));
+    assert_eq!(whole, read(data, 7, is_client));
     let is_said = whole.parts.first().is_some_and(|part| part != "false");
     whole.end.is_none() && is_said
 }

@@ -153,7 +153,7 @@ impl Builder {
     }
 
     /// `:status` of a response that was found to be whole.
-    pub(crate) fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         self.status.unwrap_or_default()
     }
 

@@ -4,7 +4,7 @@ use crate::{Code, Error, Failure, Settings, varint};
 use tidegate_core::Moment;
 use tidegate_http2::Pseudo;
 use tidegate_http2::sections::{Budget, Builder, ENTRY_OVERHEAD, Problem, Section};
-use tidegate_request::{CONNECTION_FIELDS, FieldRef, Storage};
+use tidegate_request::{CONNECTION_FIELDS, FieldId, FieldRef, Storage};
 
 pub(crate) const DATA: u64 = 0x0;
 pub(crate) const HEADERS: u64 = 0x1;
@@ -27,18 +27,19 @@ const KEPT: usize = 8 << 10;
 /// What a head earns of the allowance for what is of no use.
 const HEAD_EARNS: u32 = 5;
 
-/// What is known of one connection besides its streams. For servers.
+/// What is known of one connection besides its streams.
 #[derive(Debug)]
 pub struct Connection {
     pub(crate) settings: Settings,
-    builder: Builder,
+    pub(crate) is_client: bool,
+    pub(crate) builder: Builder,
     decoder: Decoder,
     glitches: Budget,
     client_resets: Budget,
     provoked_resets: Budget,
-    /// Which of the client's three streams are there: control, encoder, decoder.
+    /// Which of the peer's three streams are there: control, encoder, decoder.
     pub(crate) has: [bool; 3],
-    /// Bytes of a section that the client takes.
+    /// Bytes of a section that the peer takes.
     peer_header_size: u64,
     is_settled: bool,
     max_push: Option<u64>,
@@ -54,7 +55,22 @@ pub struct Connection {
 impl Connection {
     /// For a connection that has just been made.
     pub fn server(settings: Settings) -> Self {
+        Self::new(settings, false)
+    }
+
+    /// For a connection that we have just made to a server.
+    pub fn client(settings: Settings) -> Self {
+        let connect_protocol = false; // servers ask for nothing
+        let settings = Settings {
+            connect_protocol,
+            ..settings
+        };
+        Self::new(settings, true)
+    }
+
+    fn new(settings: Settings, is_client: bool) -> Self {
         Self {
+            is_client,
             builder: Builder::new(settings.header_fields),
             decoder: Decoder::default(),
             glitches: Budget::new(settings.glitches),
@@ -84,13 +100,13 @@ impl Connection {
         self.lower = Vec::new();
     }
 
-    /// Whether the client has said what it takes.
+    /// Whether the peer has said what it takes.
     pub fn is_settled(&self) -> bool {
         self.is_settled
     }
 
     /// What our control stream begins with: its type and SETTINGS (RFC 9114 §6.2.1, §7.2.4). No table is
-    /// offered to the client, which is what it takes us for without a word (RFC 9204 §5).
+    /// offered to the peer, which is what it takes us for without a word (RFC 9204 §5).
     pub fn preamble(&self) -> Vec<u8> {
         let mut payload = Vec::new();
         varint::write(&mut payload, MAX_FIELD_SECTION_SIZE);
@@ -116,7 +132,7 @@ impl Connection {
         true
     }
 
-    /// The GOAWAY with which the connection begins to end, RFC 9114 §5.2: first as a warning, so that
+    /// The GOAWAY with which a server's connection begins to end, RFC 9114 §5.2: first as a warning, so that
     /// requests under way to us are taken; then with the last that was. Nothing when that was said.
     pub fn goaway(&mut self, is_last: bool) -> Vec<u8> {
         let last = if is_last { self.next } else { LAST };
@@ -207,7 +223,7 @@ impl Connection {
         }
     }
 
-    /// A frame of the client's control stream, its payload whole.
+    /// A frame of the peer's control stream, its payload whole.
     pub(crate) fn control(&mut self, now: Moment, kind: u64, payload: &[u8]) -> Result<(), Error> {
         if kind == SETTINGS {
             return self.settle(payload);
@@ -233,6 +249,8 @@ impl Connection {
                 self.max_push = Some(id);
                 Ok(())
             }
+            // A server names a request of ours, which are the streams 0, 4, 8 and so on.
+            GOAWAY if self.is_client && id % 4 != 0 => wrong("GOAWAY with no request's stream"),
             _ if self.peer_goaway.is_some_and(|told| id > told) => {
                 wrong("GOAWAY with a larger identifier than before")
             }
@@ -285,36 +303,38 @@ impl Connection {
         status: u16,
         fields: impl Iterator<Item = FieldRef<'f>> + Clone,
     ) -> Option<Vec<u8>> {
-        self.frame(Some(status), fields)
+        self.frame(42, |out| qpack::status(out, status), fields)
     }
 
-    /// The HEADERS frame of trailers; else as [`Connection::response`].
+    /// The HEADERS frame of trailers, of a response or a request; else as [`Connection::response`].
     pub fn response_trailers<'f>(
         &mut self,
         fields: impl Iterator<Item = FieldRef<'f>> + Clone,
     ) -> Option<Vec<u8>> {
-        self.frame(None, fields)
+        self.frame(0, |_| {}, fields)
     }
 
-    fn frame<'f>(
+    /// A HEADERS frame with what `begin` writes, which has `more` bytes as they are counted, and `fields`.
+    pub(crate) fn frame<'f>(
         &mut self,
-        status: Option<u16>,
+        more: usize,
+        begin: impl FnOnce(&mut Vec<u8>),
         fields: impl Iterator<Item = FieldRef<'f>> + Clone,
     ) -> Option<Vec<u8>> {
         let size: usize = fields
             .clone()
             .map(|field| field.name.len() + field.value.len() + ENTRY_OVERHEAD)
             .sum();
-        let more = status.map_or(0, |_| 42);
         if (size + more) as u64 > self.peer_header_size {
             return None;
         }
         let mut section = Vec::with_capacity(size.min(1 << 10));
         qpack::begin(&mut section);
-        if let Some(status) = status {
-            qpack::status(&mut section, status);
-        }
-        for field in fields.filter(|field| !CONNECTION_FIELDS.has(field.id)) {
+        begin(&mut section);
+        for field in fields {
+            if !self.is_sent(&field) {
+                continue;
+            }
             let FieldRef {
                 id,
                 name,
@@ -328,6 +348,16 @@ impl Connection {
         varint::write(&mut out, section.len() as u64);
         out.extend_from_slice(&section);
         Some(out)
+    }
+
+    /// Whether a field is one of the message, and not of a connection over HTTP/1.1.
+    fn is_sent(&self, field: &FieldRef<'_>) -> bool {
+        match field.id {
+            // It is `:authority`.
+            FieldId::Host => !self.is_client,
+            FieldId::Te => self.is_client && field.value.eq_ignore_ascii_case(b"trailers"),
+            id => !CONNECTION_FIELDS.has(id),
+        }
     }
 
     /// What goes before `length` bytes of content.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! HTTP/3 (RFC 9114) with QPACK (RFC 9204): what is said on the streams of one QUIC connection, for
-//! servers, without I/O and without QUIC.
+//! servers and clients, without I/O and without QUIC.
 //!
 //! The caller has the streams. It hands what comes on one to its [`RequestReader`] or [`UniReader`],
 //! which say one thing at a time, and asks [`Connection`] for the bytes of what it sends. Content is a
@@ -9,6 +9,7 @@
 //! block can grow beyond what it is on the wire. Every limit is a field of [`Settings`].
 #![forbid(unsafe_code)]
 
+mod client;
 mod connection;
 mod error;
 mod qpack;
@@ -23,5 +24,5 @@ pub use connection::Connection;
 pub use error::{Code, Error, Failure};
 pub use request::{Part, Read, RequestReader};
 pub use settings::Settings;
-pub use tidegate_http2::Pseudo;
+pub use tidegate_http2::{Pseudo, RequestHead};
 pub use unidirectional::{UniReader, Verdict};

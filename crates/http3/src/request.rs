@@ -4,6 +4,9 @@ use crate::{Code, Error, Failure, varint};
 use tidegate_core::Moment;
 use tidegate_http2::sections::Section;
 
+/// Interim responses that may come before the final one.
+const INTERIM: u8 = 8;
+
 /// What one call of [`RequestReader::read`] read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Read {
@@ -13,12 +16,13 @@ pub struct Read {
     pub part: Option<Part>,
 }
 
-/// What comes on a request's stream.
+/// What comes on a request's stream: to a server the request, to a client its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// A request: [`Connection::request`] has it until the next section is read.
+    /// A request, or a response, final or interim: [`Connection::request`] or [`Connection::answer`] has it
+    /// until the next section is read.
     Head,
-    /// A request that is HTTP/3 but over a limit, to be answered with 431.
+    /// A request that is HTTP/3 but over a limit, to be answered with 431. For servers.
     Refused,
     /// Content: the bytes of the input from `start` to `end`, of which there is one at least.
     Content {
@@ -40,6 +44,17 @@ enum Stage {
     Over,
 }
 
+/// What is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Request,
+    /// To a HEAD or not, and how many interim ones came before.
+    Response {
+        is_head: bool,
+        interim: u8,
+    },
+}
+
 /// Where in a frame it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Frame {
@@ -53,9 +68,10 @@ enum Frame {
     Unknown(u64),
 }
 
-/// Reads what comes on the stream of one request. For servers.
+/// Reads what comes on the stream of one request: the request, unless it is [`RequestReader::response`].
 #[derive(Debug)]
 pub struct RequestReader {
+    kind: Kind,
     stage: Stage,
     frame: Frame,
     /// Type and length of a frame of which more is to come.
@@ -69,6 +85,7 @@ pub struct RequestReader {
 impl Default for RequestReader {
     fn default() -> Self {
         Self {
+            kind: Kind::Request,
             stage: Stage::Head,
             frame: Frame::Begun(0),
             begun: [0; 16],
@@ -79,6 +96,17 @@ impl Default for RequestReader {
 }
 
 impl RequestReader {
+    /// Reads the response to a request of ours, a HEAD or another one.
+    pub fn response(is_head: bool) -> Self {
+        Self {
+            kind: Kind::Response {
+                is_head,
+                interim: 0,
+            },
+            ..Self::default()
+        }
+    }
+
     /// Bytes of memory held: a section of which more is to come.
     pub fn memory(&self) -> usize {
         self.block.capacity()
@@ -87,7 +115,7 @@ impl RequestReader {
     /// Reads up to the next part.
     ///
     /// # Errors
-    /// What the client did wrong, after which the stream or the connection is over.
+    /// What the peer did wrong, after which the stream or the connection is over.
     pub fn read(
         &mut self,
         connection: &mut Connection,
@@ -154,14 +182,17 @@ impl RequestReader {
         })
     }
 
-    /// The client has ended the stream, and all that came before was read.
+    /// The peer has ended the stream, and all that came before was read.
     ///
     /// # Errors
-    /// When it ended within a frame, or before its request did.
+    /// When it ended within a frame, or before its message did.
     pub fn finish(&self) -> Result<(), Failure> {
         if self.frame != Frame::Begun(0) {
             let detail = "a stream that ends within a frame";
             return Err(Error::new(Code::FRAME_ERROR, detail).into());
+        }
+        if self.stage == Stage::Head && self.kind != Kind::Request {
+            return Err(Failure::message("a stream that ends before its response"));
         }
         if self.stage == Stage::Head {
             let detail = "a stream that ends before its request";
@@ -235,6 +266,10 @@ impl RequestReader {
                 self.block.clear();
                 Frame::Section(length)
             }
+            connection::PUSH_PROMISE if self.kind != Kind::Request => {
+                let detail = "a push that was not allowed";
+                return Err(Error::new(Code::ID_ERROR, detail).into());
+            }
             connection::CANCEL_PUSH
             | connection::SETTINGS
             | connection::PUSH_PROMISE
@@ -260,9 +295,10 @@ impl RequestReader {
         self.frame = Frame::Begun(0);
         let block = std::mem::take(&mut self.block);
         let is_head = self.stage == Stage::Head;
-        let section = match is_head {
-            true => Section::Request,
-            false => Section::Trailers,
+        let section = match (is_head, self.kind) {
+            (false, _) => Section::Trailers,
+            (true, Kind::Request) => Section::Request,
+            (true, Kind::Response { .. }) => Section::Response,
         };
         if !connection.section(&block, section)? {
             return self.over_limit();
@@ -271,13 +307,41 @@ impl RequestReader {
             self.stage = Stage::Over;
             return Ok(Some(Part::Trailers));
         }
+        self.expected = match self.kind {
+            Kind::Request => connection.content_length(),
+            Kind::Response { is_head, interim } => {
+                let status = connection.builder.status();
+                if status < 200 {
+                    return self.interim(status, is_head, interim);
+                }
+                // RFC 9110 §8.6: a length that is told and does not come.
+                match is_head || matches!(status, 204 | 304) {
+                    true => Some(0),
+                    false => connection.content_length(),
+                }
+            }
+        };
         self.stage = Stage::Content;
-        self.expected = connection.content_length();
+        Ok(Some(Part::Head))
+    }
+
+    /// A response before the final one; there is no 101 here (RFC 9114 §4.5).
+    fn interim(
+        &mut self,
+        status: u16,
+        is_head: bool,
+        interim: u8,
+    ) -> Result<Option<Part>, Failure> {
+        if status == 101 || interim >= INTERIM {
+            return Err(Failure::message("101, or too many interim responses"));
+        }
+        let interim = interim + 1;
+        self.kind = Kind::Response { is_head, interim };
         Ok(Some(Part::Head))
     }
 
     fn over_limit(&mut self) -> Result<Option<Part>, Failure> {
-        if self.stage != Stage::Head {
+        if self.stage != Stage::Head || self.kind != Kind::Request {
             let detail = "more or larger fields than allowed";
             return Err(Failure::Stream(Error::load(detail)));
         }

@@ -3,6 +3,8 @@ use crate::{Code, Connection, Error, Failure, Part, RequestReader, Settings, Uni
 use tidegate_core::Moment;
 use tidegate_request::FieldId;
 
+mod client;
+
 const NOW: Moment = Moment(0);
 /// GET https://a/ without more.
 const GET: &[u8] = &[0, 0, 0xd1, 0xd7, 0xc1, 0x50, 1, b'a'];
@@ -198,18 +200,26 @@ fn frames_of_no_use_are_counted() {
     assert_eq!(code(end), Some((Code::EXCESSIVE_LOAD, true)));
 }
 
-/// What streams of the client's own direction come to, one after the other, each whole.
+/// One of the same side that has read nothing yet.
+fn fresh(connection: &Connection) -> Connection {
+    match connection.is_client {
+        true => Connection::client(connection.settings),
+        false => Connection::server(connection.settings),
+    }
+}
+
+/// What streams of the peer's own direction come to, one after the other, each whole.
 fn told(connection: &mut Connection, input: &[u8]) -> Result<Verdict, Code> {
     for size in [1, 2, 1000] {
         // The same however it is cut; the last way counts.
-        let mut other = Connection::server(connection.settings);
+        let mut other = fresh(connection);
         let mut reader = UniReader::default();
         let outcome: Result<Vec<_>, _> = input
             .chunks(size)
             .map(|piece| reader.read(&mut other, NOW, piece))
             .collect();
         let mut whole = UniReader::default();
-        let at_once = whole.read(&mut Connection::server(connection.settings), NOW, input);
+        let at_once = whole.read(&mut fresh(connection), NOW, input);
         assert_eq!(outcome.map(|_| ()), at_once.map(|_| ()), "{input:?} {size}");
     }
     UniReader::default()

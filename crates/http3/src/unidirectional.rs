@@ -11,7 +11,7 @@ const INSTRUCTION: usize = 8;
 /// A stream of a type that is not known costs more than a frame.
 const STREAM_COSTS: u32 = 5;
 
-/// What becomes of a stream that the client has opened in its own direction.
+/// What becomes of a stream that the peer has opened in its own direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is read on.
@@ -38,7 +38,7 @@ enum Frame {
     Unknown(u64),
 }
 
-/// Reads a stream that goes one way: control, or one of QPACK. For servers.
+/// Reads a stream that goes one way: control, or one of QPACK.
 #[derive(Debug)]
 pub struct UniReader {
     kind: Kind,
@@ -63,7 +63,7 @@ impl UniReader {
     /// Takes what came.
     ///
     /// # Errors
-    /// What the client did wrong; it ends the connection.
+    /// What the peer did wrong; it ends the connection.
     pub fn read(
         &mut self,
         connection: &mut Connection,
@@ -85,7 +85,7 @@ impl UniReader {
         Ok(Verdict::Wanted)
     }
 
-    /// The client has ended the stream.
+    /// The peer has ended the stream.
     ///
     /// # Errors
     /// When the connection cannot be without it (RFC 9114 §6.2.1, RFC 9204 §4.2).
@@ -103,6 +103,11 @@ impl UniReader {
         let wrong = |detail| Err(Error::new(Code::STREAM_CREATION_ERROR, detail));
         let (kind, place) = match kind {
             0 => (Kind::Control, 0),
+            // None was allowed to: RFC 9114 §4.6.
+            1 if connection.is_client => {
+                let detail = "a push that was not allowed";
+                return Err(Error::new(Code::ID_ERROR, detail));
+            }
             1 => return wrong("a push of a client"),
             2 => (Kind::Encoder, 1),
             3 => (Kind::Decoder, 2),
@@ -202,6 +207,10 @@ impl UniReader {
             return Err(Error::new(Code::FRAME_UNEXPECTED, "SETTINGS twice"));
         }
         match kind {
+            connection::MAX_PUSH_ID if connection.is_client => Err(Error::new(
+                Code::FRAME_UNEXPECTED,
+                "MAX_PUSH_ID of a server",
+            )),
             connection::SETTINGS
             | connection::GOAWAY
             | connection::MAX_PUSH_ID

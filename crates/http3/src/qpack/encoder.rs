@@ -18,6 +18,12 @@ pub(crate) fn status(out: &mut Vec<u8>, status: u16) {
     line(out, b":status", &digits, false);
 }
 
+/// Appends a pseudo field of a request.
+#[inline]
+pub(crate) fn pseudo(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    line(out, name, value, false);
+}
+
 /// Appends a field. `name` may have letters in upper case; it is written in lower case. `lower` is room
 /// for that.
 #[inline]

@@ -8,4 +8,4 @@ mod static_table;
 mod tests;
 
 pub(crate) use decoder::{Decoder, Outcome};
-pub(crate) use encoder::{begin, field, status};
+pub(crate) use encoder::{begin, field, pseudo, status};
