@@ -66,7 +66,7 @@ impl Client {
         }
         self.open = Connections::default();
         if plan.streams > 0 {
-            let each = || Session::new(plan.streams);
+            let each = || Session::new(plan.streams, plan.grpc);
             self.open.sessions.resize_with(plan.connections, each);
         } else {
             self.open.asked.resize_with(plan.connections, Asked::new);
@@ -75,7 +75,11 @@ impl Client {
             security: Security::of(&plan)?,
             requests,
             paths,
-            expected: wire::body(plan.size),
+            expected: if plan.grpc {
+                wire::unary(plan.size)
+            } else {
+                wire::body(plan.size)
+            },
             phase: Phase::Warm,
             until: now + seconds(plan.warm),
             window: (0, 0),

@@ -46,6 +46,10 @@ pub struct Plan {
     pub streams: usize,
     /// Requests and answers are messages of a WebSocket.
     pub websocket: bool,
+    /// Requests are unary calls of gRPC, over HTTP/2; those of a connection must fit into its first window of 64 KiB.
+    pub grpc: bool,
+    /// Requests and answers are datagrams, each whole in one.
+    pub datagrams: bool,
     /// Only opens the connections, asks once on each and keeps them.
     pub idle: bool,
 }
@@ -132,6 +136,8 @@ fn parse(line: &str) -> Command {
         resume: false,
         streams: 0,
         websocket: false,
+        grpc: false,
+        datagrams: false,
         idle,
     };
     for word in words {
@@ -172,6 +178,8 @@ fn set(plan: &mut Plan, name: &str, value: &str) -> bool {
         "resume" => flag(&mut plan.resume, value),
         "streams" => put(&mut plan.streams, value) && plan.streams <= 100,
         "websocket" => flag(&mut plan.websocket, value),
+        "grpc" => flag(&mut plan.grpc, value),
+        "datagrams" => flag(&mut plan.datagrams, value),
         _ => false,
     }
 }

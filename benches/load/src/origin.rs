@@ -6,13 +6,12 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::epoll::{self, EventFlags};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
+use crate::called::{Called, PREFACE};
 use crate::shuttle::{Moved, Token, receive, transmit};
-use crate::wire;
-
-/// After so many bytes a body repeats.
-const CYCLE: usize = 251;
+use crate::wire::{self, CYCLE};
 
 /// Whole answers by the size of their body, as they are and as messages of a WebSocket.
 type Answers = HashMap<(usize, bool), Vec<u8>>;
@@ -30,6 +29,8 @@ struct Served {
     owed: Vec<Option<usize>>,
     /// Requests and answers are messages of a WebSocket.
     framed: bool,
+    /// It began as HTTP/2.
+    called: Option<Box<Called>>,
     /// The listener that it came from.
     listener: usize,
     /// Answers written.
@@ -48,6 +49,8 @@ struct Received {
 /// The listening addresses and the connections accepted on them.
 pub struct Origin {
     listeners: Vec<(OwnedFd, SocketAddr)>,
+    /// Takes datagrams at the addresses of the listeners, each a request.
+    datagrams: Vec<OwnedFd>,
     connections: Vec<Option<Served>>,
     free: Vec<usize>,
     answers: Answers,
@@ -64,21 +67,24 @@ impl Origin {
     /// # Errors
     /// What the kernel says when a socket cannot be had.
     pub fn listen(poll: &OwnedFd, count: usize) -> std::io::Result<Self> {
-        let mut listeners = Vec::new();
+        let (mut listeners, mut datagrams) = (Vec::new(), Vec::new());
         for index in 0..count {
-            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-            let socket =
-                rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-            rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
-            rustix::net::listen(&socket, 4096)?;
-            let address = SocketAddr::try_from(rustix::net::getsockname(&socket)?)?;
+            let (socket, datagram, address) = pair()?;
             epoll::add(poll, &socket, Token::Listener(index).data(), EventFlags::IN)?;
+            epoll::add(
+                poll,
+                &datagram,
+                Token::Datagram(index).data(),
+                EventFlags::IN,
+            )?;
             listeners.push((socket, address));
+            datagrams.push(datagram);
         }
         let buffer = vec![0; 256 * 1024];
         let pattern = wire::body(buffer.len() + CYCLE);
         Ok(Self {
             listeners,
+            datagrams,
             connections: Vec::new(),
             free: Vec::new(),
             answers: HashMap::new(),
@@ -125,6 +131,7 @@ impl Origin {
                 writing: None,
                 owed: Vec::new(),
                 framed: false,
+                called: None,
                 listener,
                 answers: 0,
             };
@@ -133,6 +140,28 @@ impl Origin {
             }
         }
         Ok(())
+    }
+
+    /// Answers the datagrams that wait at one address, a few dozen at a time.
+    pub fn echo(&mut self, index: usize) {
+        let Some(socket) = self.datagrams.get(index) else {
+            return;
+        };
+        for _ in 0..64 {
+            let Ok((count, _, Some(client))) =
+                rustix::net::recvfrom(socket, &mut *self.buffer, RecvFlags::empty())
+            else {
+                return;
+            };
+            let size = wire::size_asked(self.buffer.get(..count).unwrap_or_default());
+            let whole = self.answers.entry((size, false));
+            let whole = whole.or_insert_with(|| wire::answer(size));
+            // One that is lost is missed by who asked.
+            let _ = rustix::net::sendto(socket, whole, SendFlags::empty(), &client);
+            if let Some(count) = self.answered.get_mut(index) {
+                *count += 1;
+            }
+        }
     }
 
     /// Reads and answers what one connection has ready; forgets it when the proxy closed it.
@@ -154,6 +183,26 @@ impl Origin {
     }
 }
 
+/// A socket that listens and one for datagrams, at one address of the loopback interface.
+fn pair() -> std::io::Result<(OwnedFd, OwnedFd, SocketAddr)> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = |kind| rustix::net::socket_with(AddressFamily::INET, kind, flags, None);
+    loop {
+        let listening = socket(SocketType::STREAM)?;
+        rustix::net::bind(&listening, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+        rustix::net::listen(&listening, 4096)?;
+        let address = SocketAddr::try_from(rustix::net::getsockname(&listening)?)?;
+        let datagrams = socket(SocketType::DGRAM)?;
+        sockopt::set_socket_recv_buffer_size(&datagrams, 4 << 20)?;
+        match rustix::net::bind(&datagrams, &address) {
+            Ok(()) => return Ok((listening, datagrams, address)),
+            // Another's datagrams go there.
+            Err(Errno::ADDRINUSE) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 impl Served {
     /// Moves the connection on; false when it is over.
     fn step(
@@ -163,7 +212,13 @@ impl Served {
         pattern: &[u8],
         answers: &mut Answers,
     ) -> bool {
-        if self.writing.is_some() && flags.contains(EventFlags::OUT) && !self.write(answers) {
+        if let Some(called) = self.called.as_mut() {
+            let Some(answered) = called.write(&self.socket) else {
+                return false;
+            };
+            self.answers += answered;
+        } else if self.writing.is_some() && flags.contains(EventFlags::OUT) && !self.write(answers)
+        {
             return false;
         }
         if !flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR)
@@ -179,6 +234,21 @@ impl Served {
             let Some(got) = buffer.get(..count) else {
                 return false;
             };
+            if self.called.is_none() && self.answers == 0 && got.starts_with(PREFACE) {
+                self.called = Some(Box::new(Called::new()));
+            }
+            if let Some(called) = self.called.as_mut() {
+                let (Some(taken), Some(written)) =
+                    (called.take(got, pattern), called.write(&self.socket))
+                else {
+                    return false;
+                };
+                self.answers += taken + written;
+                if count < buffer.len() {
+                    return true;
+                }
+                continue;
+            }
             if self.unread.is_empty() {
                 self.take(got, pattern);
             } else {

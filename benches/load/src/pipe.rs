@@ -85,9 +85,15 @@ impl Pipe {
         security: Option<&Security>,
     ) -> std::io::Result<(Self, bool)> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket =
-            rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-        sockopt::set_tcp_nodelay(&socket, true)?;
+        let kind = if plan.datagrams {
+            SocketType::DGRAM
+        } else {
+            SocketType::STREAM
+        };
+        let socket = rustix::net::socket_with(AddressFamily::INET, kind, flags, None)?;
+        if !plan.datagrams {
+            sockopt::set_tcp_nodelay(&socket, true)?;
+        }
         let stands = match rustix::net::connect(&socket, &plan.target) {
             Ok(()) => true,
             Err(Errno::INPROGRESS) => false,

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 
 use tidegate_core::Moment;
-use tidegate_http2::{Allowance, Connection, Event, RequestHead, Settings};
+use tidegate_http2::{Connection, Event, RequestHead};
 use tidegate_request::Fields;
 
 use crate::asked::Progress;
 use crate::command::Plan;
 use crate::pipe::{Pipe, Security};
 use crate::shuttle::{Moved, Token};
+use crate::wire;
 
 /// One request at a time of those that share the connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,13 +23,32 @@ pub struct Slot {
     /// Bytes of the answer's body that have come.
     at: usize,
     is_wrong: bool,
+    /// Trailers have come.
+    is_over: bool,
 }
+
+/// What an ordinary client of an API sends.
+const REQUEST: [(&str, &str); 4] = [
+    ("user-agent", "tidegate-load"),
+    ("accept", "application/json"),
+    ("accept-encoding", "identity"),
+    ("x-client", "bench"),
+];
+/// What one of gRPC sends.
+const CALL: [(&str, &str); 4] = [
+    ("user-agent", "tidegate-load"),
+    ("content-type", "application/grpc"),
+    ("te", "trailers"),
+    ("grpc-accept-encoding", "identity"),
+];
 
 /// One connection to the proxy.
 pub struct Session {
     pipe: Option<Pipe>,
     machine: Connection,
     fields: Fields,
+    /// What each call sends; `None` for plain requests.
+    message: Option<Vec<u8>>,
     /// Bytes of a frame that is not whole.
     input: Vec<u8>,
     /// The slots, by the streams that they wait for.
@@ -42,21 +62,18 @@ pub struct Session {
 impl Session {
     /// A connection that is not open yet, for so many requests at a time.
     #[must_use]
-    pub fn new(slots: usize) -> Self {
+    pub fn new(slots: usize, grpc: bool) -> Self {
         let mut fields = Fields::new();
-        for (name, value) in [
-            ("user-agent", "tidegate-load"),
-            ("accept", "application/json"),
-            ("accept-encoding", "identity"),
-            ("x-client", "bench"),
-        ] {
+        let sent = if grpc { CALL } else { REQUEST };
+        for (name, value) in sent {
             // Four short fields fit.
             let _ = fields.append(name.as_bytes(), value.as_bytes());
         }
         Self {
             pipe: None,
-            machine: machine(),
+            machine: Connection::client(wire::trusting()),
             fields,
+            message: None,
             input: Vec::new(),
             streams: HashMap::new(),
             slots: vec![Slot::default(); slots],
@@ -82,11 +99,12 @@ impl Session {
         if opened {
             let (pipe, _) = Pipe::open(poll, Token::Shared(index), plan, security)?;
             self.pipe = Some(pipe);
-            self.machine = machine();
+            self.machine = Connection::client(wire::trusting());
+            self.message = plan.grpc.then(|| wire::unary(plan.sent));
             self.input.clear();
         }
         let head = RequestHead {
-            method: b"GET",
+            method: if plan.grpc { b"POST" } else { b"GET" },
             scheme: if security.is_some() { "https" } else { "http" },
             authority: plan.host.as_bytes(),
             path: path.as_bytes(),
@@ -95,8 +113,14 @@ impl Session {
         };
         let stream = self
             .machine
-            .send_request(head, self.fields.iter(), true)
+            .send_request(head, self.fields.iter(), !plan.grpc)
             .map_err(|error| std::io::Error::other(format!("{error:?}")))?;
+        if let Some(message) = &self.message {
+            let taken = self.machine.send_data(stream, message, true);
+            if !taken.is_ok_and(|taken| taken.ended) {
+                return Err(std::io::Error::other("no room for a message"));
+            }
+        }
         self.streams.insert(stream, slot);
         if let Some(slot) = self.slots.get_mut(slot) {
             *slot = Slot {
@@ -216,8 +240,15 @@ impl Session {
                     told.push((slot, Progress::Broken));
                     continue;
                 }
-                // The proxy does not end before it is ended, and sends no trailers.
-                Some(Event::GoAway { .. } | Event::Trailers { .. }) => return None,
+                Some(Event::Trailers { stream, storage }) => {
+                    let slot = slot(&self.streams, &mut self.slots, stream)?;
+                    let said = storage.fields().get_name(b"grpc-status");
+                    slot.is_wrong |= self.message.is_none() || said != Some(b"0");
+                    slot.is_over = true;
+                    (stream, true)
+                }
+                // The proxy does not end before it is ended.
+                Some(Event::GoAway { .. }) => return None,
                 Some(_) => continue,
             };
             if ends {
@@ -225,7 +256,9 @@ impl Session {
                 let slot = self.slots.get(index)?;
                 let answer = Progress::Answered {
                     status: slot.status,
-                    right: !slot.is_wrong && slot.at == expected.len(),
+                    right: !slot.is_wrong
+                        && slot.at == expected.len()
+                        && slot.is_over == self.message.is_some(),
                 };
                 told.push((index, answer));
             }
@@ -240,15 +273,4 @@ fn slot<'a>(
     stream: u32,
 ) -> Option<&'a mut Slot> {
     slots.get_mut(*streams.get(&stream)?)
-}
-
-/// The proxy is trusted: nothing that it sends is too often.
-fn machine() -> Connection {
-    Connection::client(Settings {
-        glitches: Allowance {
-            burst: u32::MAX,
-            per_second: 0,
-        },
-        ..Settings::default()
-    })
 }

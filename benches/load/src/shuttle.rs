@@ -13,6 +13,8 @@ pub enum Token {
     Input,
     /// A listening address of the origin server.
     Listener(usize),
+    /// Where the origin server takes datagrams.
+    Datagram(usize),
     /// A connection that the origin server answers.
     Served(usize),
     /// A connection that the client asks on.
@@ -40,6 +42,7 @@ impl Token {
             Self::Sink(index) => (5, index),
             Self::Held(index) => (6, index),
             Self::Shared(index) => (7, index),
+            Self::Datagram(index) => (8, index),
         };
         rustix::event::epoll::EventData::new_u64((kind << 32) | index as u64)
     }
@@ -56,6 +59,7 @@ impl Token {
             5 => Self::Sink(index),
             6 => Self::Held(index),
             7 => Self::Shared(index),
+            8 => Self::Datagram(index),
             _ => Self::Input,
         }
     }

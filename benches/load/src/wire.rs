@@ -2,11 +2,43 @@
 //! Just enough of HTTP/1.1 to ask, answer and check; both peers are programs that the benchmark starts.
 
 use memchr::memmem;
+use tidegate_http2::{Allowance, Settings};
 
-/// Bytes of an answer's body: a cycle of 251, prime, so that a shifted or repeated part shows.
+/// After so many bytes a body repeats: prime, so that a shifted or repeated part shows.
+pub const CYCLE: usize = 251;
+
+/// Bytes of a body.
 #[must_use]
 pub fn body(size: usize) -> Vec<u8> {
     (0..=250_u8).cycle().take(size).collect()
+}
+
+/// Bytes before the content of a message of gRPC.
+pub const MESSAGE_HEAD: usize = 5;
+
+/// A message of gRPC with so many bytes of content, not compressed.
+#[must_use]
+#[allow(clippy::cast_possible_truncation)] // Commands ask for less than 4 GiB.
+pub fn unary(size: usize) -> Vec<u8> {
+    let mut whole = vec![0];
+    whole.extend_from_slice(&(size as u32).to_be_bytes());
+    whole.extend_from_slice(&body(size));
+    whole
+}
+
+/// Settings of HTTP/2 to a peer that is trusted: nothing that it sends is too often.
+#[must_use]
+pub fn trusting() -> Settings {
+    let all = Allowance {
+        burst: u32::MAX,
+        per_second: 0,
+    };
+    Settings {
+        glitches: all,
+        client_resets: all,
+        provoked_resets: all,
+        ..Settings::default()
+    }
 }
 
 /// A whole answer with a body of `size` bytes, as the origin server sends it.
@@ -174,11 +206,13 @@ pub fn request_head(head: &[u8]) -> RequestHead {
 /// The size that a request's path asks for: the decimal number after its last slash, 0 if there is none.
 #[must_use]
 pub fn size_asked(head: &[u8]) -> usize {
-    let target = head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
-    let last = target
-        .rsplit(|byte| *byte == b'/')
-        .next()
-        .unwrap_or_default();
+    last_number(head.split(|byte| *byte == b' ').nth(1).unwrap_or_default())
+}
+
+/// The decimal number after the last slash of `path`, 0 if there is none.
+#[must_use]
+pub fn last_number(path: &[u8]) -> usize {
+    let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     std::str::from_utf8(last)
         .ok()
         .and_then(|text| text.parse().ok())

@@ -225,3 +225,33 @@ fn messages_of_websockets_are_asked_and_answered_on_one_connection() {
     let line = tool.run("connections=2 path=/b/100 size=99 websocket=1");
     assert!(number(&line, "wrong_body") > 10.0, "{line}");
 }
+
+#[test]
+fn datagrams_are_answered_and_compared() {
+    let mut tool = Tool::start();
+    for values in [
+        "connections=8 datagrams=1",
+        "connections=8 datagrams=1 rate=500",
+    ] {
+        let line = tool.run(values);
+        assert_no_errors(&line);
+        assert!(number(&line, "answered") > 20.0, "{line}");
+    }
+    let line = tool.run("connections=2 datagrams=1 path=/b/100 size=99");
+    assert!(number(&line, "wrong_body") > 10.0, "{line}");
+}
+
+#[test]
+fn calls_are_answered_and_compared() {
+    let mut tool = Tool::start();
+    for (size, sent) in [(0, 0), (128, 128), (100_000, 7), (1, 3_000)] {
+        let line = tool.run(&format!(
+            "connections=3 grpc=1 streams=10 path=/b/{size} size={size} sent={sent}"
+        ));
+        assert_no_errors(&line);
+        assert!(number(&line, "answered") > 10.0, "{line}");
+    }
+    let line = tool.run("connections=2 grpc=1 streams=3 path=/b/100 size=99");
+    assert!(number(&line, "answered") == 0.0, "{line}");
+    assert!(number(&line, "wrong_body") > 10.0, "{line}");
+}
