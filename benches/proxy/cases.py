@@ -32,10 +32,16 @@ class Case:
     """Each connection goes on with a session of before; without it each handshake is a full one."""
     streams: int = 0
     """HTTP/2 with so many requests at a time on each connection; 0 for HTTP/1.1."""
+    http3: bool = False
+    """HTTP/3 instead of HTTP/2."""
     websocket: bool = False
     """Requests and answers are messages on WebSockets that stay open."""
     relay: bool = False
     """The proxy passes bytes on and reads none of them."""
+    grpc: bool = False
+    """Unary calls of gRPC, messages of `sent` and `size` bytes, to endpoints of HTTP/2 without TLS."""
+    datagrams: bool = False
+    """Requests and answers are datagrams, which the proxy passes on."""
     churn: bool = False
     """A third endpoint is added and removed, `CHANGES` times a second."""
     connections: int = 64
@@ -56,7 +62,7 @@ class Case:
     @property
     def is_logged(self) -> bool:
         """Whether each answer has a line in the log."""
-        return not (self.websocket or self.relay)
+        return not (self.websocket or self.relay or self.datagrams)
 
     @property
     def is_by_bytes(self) -> bool:
@@ -83,7 +89,10 @@ class Case:
             "retry": int(self.churn),
             "resume": int(self.resume),
             "streams": self.streams,
+            "http3": int(self.http3),
             "websocket": int(self.websocket),
+            "grpc": int(self.grpc),
+            "datagrams": int(self.datagrams),
         }
 
 
@@ -95,6 +104,16 @@ CASES = [
     Case("connect", "new connection per request", close=True, rate=4_000, slow_rate=1_000, is_usual=True),
     Case("tls", "TLS, HTTP/1.1, keep-alive", tls=True, is_usual=True),
     Case("http2", "TLS, HTTP/2, 10 streams", tls=True, streams=10, connections=8, is_usual=True),
+    Case(
+        "http3",
+        "HTTP/3, 10 streams",
+        tls=True,
+        streams=10,
+        http3=True,
+        connections=8,
+        rate=5_000,
+        slow_rate=1_000,
+    ),
     Case(
         "handshake",
         "TLS, full handshake per request",
@@ -115,7 +134,17 @@ CASES = [
         slow_rate=400,
     ),
     Case("websocket", "WebSocket, messages of 128 B", websocket=True),
+    Case(
+        "grpc",
+        "gRPC over TLS, unary calls of 128 B, 10 streams",
+        tls=True,
+        streams=10,
+        connections=8,
+        sent=128,
+        grpc=True,
+    ),
     Case("tcp", "TCP, 128 B messages", relay=True),
+    Case("udp", "UDP, 128 B messages", datagrams=True),
     Case(
         "tcpbulk",
         "TCP, 10 MiB answers",

@@ -11,9 +11,10 @@ use rustix::event::epoll::EventFlags;
 use crate::asked::{Asked, Progress};
 use crate::command::Plan;
 use crate::pipe::Security;
+use crate::quic::Quic;
 use crate::report::Report;
 use crate::run::{Connections, Phase, Run};
-use crate::session::Session;
+use crate::session::{Session, Shared};
 use crate::wire;
 
 /// Nanoseconds that answers still owed at the end of a run may take.
@@ -66,7 +67,13 @@ impl Client {
         }
         self.open = Connections::default();
         if plan.streams > 0 {
-            let each = || Session::new(plan.streams, plan.grpc);
+            let each = || -> Box<dyn Shared> {
+                if plan.http3 {
+                    Box::new(Quic::new(plan.streams))
+                } else {
+                    Box::new(Session::new(plan.streams, plan.grpc))
+                }
+            };
             self.open.sessions.resize_with(plan.connections, each);
         } else {
             self.open.asked.resize_with(plan.connections, Asked::new);
@@ -118,9 +125,14 @@ impl Client {
 
     /// Nanoseconds until there is something to do without an event; `None` without a run.
     #[must_use]
-    pub fn until_due(&self, now: u64) -> Option<u64> {
+    pub fn until_due(&mut self, now: u64) -> Option<u64> {
         let run = self.run.as_ref()?;
         let mut next = run.until;
+        for session in &mut self.open.sessions {
+            if let Some(wait) = session.until_due() {
+                next = next.min(now.saturating_add(wait));
+            }
+        }
         if run.plan.rate > 0.0 && run.phase != Phase::Drain && !run.free.is_empty() {
             next = next.min(run.due(run.sent));
         }
@@ -193,7 +205,7 @@ impl Client {
         };
         let mut told = std::mem::take(&mut self.told);
         session.advance(&run.expected, &mut self.buffer, &mut told);
-        run.count(&mut session.moved);
+        run.count(session.moved());
         for (slot, progress) in told.drain(..) {
             let since = self.open.since(index, slot);
             match progress {
@@ -213,6 +225,12 @@ impl Client {
     ///
     /// `origins` are the answers that each address of the origin server wrote so far.
     pub fn tick(&mut self, poll: &OwnedFd, now: u64, origins: &[u64]) -> Vec<String> {
+        for index in 0..self.open.sessions.len() {
+            let session = self.open.sessions.get_mut(index);
+            if session.and_then(|session| session.until_due()) == Some(0) {
+                self.advance_shared(poll, index);
+            }
+        }
         let Some(run) = self.run.as_mut() else {
             return Vec::new();
         };

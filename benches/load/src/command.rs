@@ -44,6 +44,8 @@ pub struct Plan {
     pub resume: bool,
     /// HTTP/2 with so many requests at a time on each connection; 0 for HTTP/1.1.
     pub streams: usize,
+    /// HTTP/3 instead of HTTP/2.
+    pub http3: bool,
     /// Requests and answers are messages of a WebSocket.
     pub websocket: bool,
     /// Requests are unary calls of gRPC, over HTTP/2; those of a connection must fit into its first window of 64 KiB.
@@ -135,6 +137,7 @@ fn parse(line: &str) -> Command {
         tls: String::new(),
         resume: false,
         streams: 0,
+        http3: false,
         websocket: false,
         grpc: false,
         datagrams: false,
@@ -177,6 +180,7 @@ fn set(plan: &mut Plan, name: &str, value: &str) -> bool {
         "tls" => put(&mut plan.tls, value),
         "resume" => flag(&mut plan.resume, value),
         "streams" => put(&mut plan.streams, value) && plan.streams <= 100,
+        "http3" => flag(&mut plan.http3, value),
         "websocket" => flag(&mut plan.websocket, value),
         "grpc" => flag(&mut plan.grpc, value),
         "datagrams" => flag(&mut plan.datagrams, value),

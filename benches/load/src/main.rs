@@ -8,7 +8,7 @@
 //! It reads one command a line on standard input and prints one JSON object a line:
 //! - at start `{"origins":["127.0.0.1:PORT",...],"sink":"127.0.0.1:PORT"}`, the latter takes logs over TCP
 //! - `run target=IP:PORT host=NAME path=/b/128 size=128 sent=0 connections=64 warm=1 seconds=5 rate=0 paths=1 close=0
-//!   beside=0 retry=0 tls= resume=0 streams=0 websocket=0 grpc=0
+//!   beside=0 retry=0 tls= resume=0 streams=0 http3=0 websocket=0 grpc=0
 //!   datagrams=0` prints `{"phase":"begin"}` when the warm-up is over, `{"phase":"end"}` when the window is, then the result
 //! - `idle target=IP:PORT host=NAME path=/b/128 size=128 connections=9000` opens connections, gets one answer on each,
 //!   prints `{"idle":N,"errors":N}` and keeps them open until `drop` or a run that is not `beside=1`; `drop` prints `{"dropped":N}`
@@ -24,6 +24,7 @@ mod client;
 mod command;
 mod origin;
 mod pipe;
+mod quic;
 mod report;
 mod run;
 mod session;

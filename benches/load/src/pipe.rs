@@ -54,7 +54,9 @@ impl Security {
         } else {
             Resumption::disabled()
         };
-        config.alpn_protocols = vec![if plan.streams > 0 {
+        config.alpn_protocols = vec![if plan.http3 {
+            b"h3".to_vec()
+        } else if plan.streams > 0 {
             b"h2".to_vec()
         } else {
             b"http/1.1".to_vec()
@@ -64,6 +66,12 @@ impl Security {
             config: Arc::new(config),
             name,
         }))
+    }
+
+    /// For a protocol that has TLS within itself.
+    #[must_use]
+    pub fn config(&self) -> Arc<ClientConfig> {
+        self.config.clone()
     }
 }
 

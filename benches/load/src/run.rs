@@ -7,7 +7,7 @@ use crate::asked::Asked;
 use crate::command::Plan;
 use crate::pipe::Security;
 use crate::report::Report;
-use crate::session::Session;
+use crate::session::Shared;
 
 /// Which part of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,17 +47,17 @@ pub struct Connections {
     /// Those with one at a time.
     pub asked: Vec<Asked>,
     /// Those that several share.
-    pub sessions: Vec<Session>,
+    pub sessions: Vec<Box<dyn Shared>>,
     /// Of these, which have something to write.
     pub dirty: Vec<usize>,
 }
 
 impl Connections {
     /// When the request in a slot of a shared connection was due or sent.
-    pub fn since(&self, index: usize, slot: usize) -> u64 {
-        let session = self.sessions.get(index);
+    pub fn since(&mut self, index: usize, slot: usize) -> u64 {
+        let session = self.sessions.get_mut(index);
         session
-            .and_then(|session| session.slots.get(slot))
+            .and_then(|session| session.slots().get(slot))
             .map_or(0, |slot| slot.since)
     }
 }
@@ -135,7 +135,7 @@ impl Run {
         else {
             return false;
         };
-        if let Some(slot) = session.slots.get_mut(slot) {
+        if let Some(slot) = session.slots().get_mut(slot) {
             slot.since = since;
         }
         let security = self.security.as_ref();

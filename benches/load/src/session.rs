@@ -14,6 +14,41 @@ use crate::pipe::{Pipe, Security};
 use crate::shuttle::{Moved, Token};
 use crate::wire;
 
+/// A connection of the client with several requests on it at a time.
+pub trait Shared {
+    /// Opens the connection if need be and has the request for `path` go out with the next [`Shared::flush`];
+    /// true when it had to be opened.
+    ///
+    /// # Errors
+    /// When no socket can be had, or the proxy takes no more requests on the connection.
+    fn ask(
+        &mut self,
+        poll: &OwnedFd,
+        index: usize,
+        plan: &Plan,
+        security: Option<&Security>,
+        slot: usize,
+        path: &str,
+    ) -> std::io::Result<bool>;
+
+    /// Writes what can be written; false when the connection is broken.
+    fn flush(&mut self) -> bool;
+
+    /// Moves on after an event, and tells in `told` what came of which slot.
+    fn advance(&mut self, expected: &[u8], buffer: &mut [u8], told: &mut Vec<(usize, Progress)>);
+
+    /// All slots; the client gives them work.
+    fn slots(&mut self) -> &mut [Slot];
+
+    /// Bytes that went out and came in; whoever counts them takes them.
+    fn moved(&mut self) -> &mut u64;
+
+    /// Nanoseconds until it is to be moved on without an event, if it is.
+    fn until_due(&mut self) -> Option<u64> {
+        None
+    }
+}
+
 /// One request at a time of those that share the connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Slot {
@@ -53,10 +88,8 @@ pub struct Session {
     input: Vec<u8>,
     /// The slots, by the streams that they wait for.
     streams: HashMap<u32, usize>,
-    /// All slots; the client gives them work.
-    pub slots: Vec<Slot>,
-    /// Bytes that went out and came in; whoever counts them takes them.
-    pub moved: u64,
+    slots: Vec<Slot>,
+    moved: u64,
 }
 
 impl Session {
@@ -78,95 +111,6 @@ impl Session {
             streams: HashMap::new(),
             slots: vec![Slot::default(); slots],
             moved: 0,
-        }
-    }
-
-    /// Opens the connection if need be and has the request for `path` go out with the next [`Session::flush`];
-    /// true when it had to be opened.
-    ///
-    /// # Errors
-    /// When no socket can be had, or the proxy takes no more requests on the connection.
-    pub fn ask(
-        &mut self,
-        poll: &OwnedFd,
-        index: usize,
-        plan: &Plan,
-        security: Option<&Security>,
-        slot: usize,
-        path: &str,
-    ) -> std::io::Result<bool> {
-        let opened = self.pipe.is_none();
-        if opened {
-            let (pipe, _) = Pipe::open(poll, Token::Shared(index), plan, security)?;
-            self.pipe = Some(pipe);
-            self.machine = Connection::client(wire::trusting());
-            self.message = plan.grpc.then(|| wire::unary(plan.sent));
-            self.input.clear();
-        }
-        let head = RequestHead {
-            method: if plan.grpc { b"POST" } else { b"GET" },
-            scheme: if security.is_some() { "https" } else { "http" },
-            authority: plan.host.as_bytes(),
-            path: path.as_bytes(),
-            query: None,
-            protocol: None,
-        };
-        let stream = self
-            .machine
-            .send_request(head, self.fields.iter(), !plan.grpc)
-            .map_err(|error| std::io::Error::other(format!("{error:?}")))?;
-        if let Some(message) = &self.message {
-            let taken = self.machine.send_data(stream, message, true);
-            if !taken.is_ok_and(|taken| taken.ended) {
-                return Err(std::io::Error::other("no room for a message"));
-            }
-        }
-        self.streams.insert(stream, slot);
-        if let Some(slot) = self.slots.get_mut(slot) {
-            *slot = Slot {
-                since: slot.since,
-                ..Slot::default()
-            };
-        }
-        Ok(opened)
-    }
-
-    /// Writes what can be written; false when the connection is broken.
-    pub fn flush(&mut self) -> bool {
-        let Some(pipe) = self.pipe.as_mut() else {
-            return true;
-        };
-        if matches!(pipe.flush(), Moved::Broken) {
-            return false;
-        }
-        while !self.machine.output().is_empty() {
-            match pipe.transmit(self.machine.output()) {
-                Moved::Bytes(count) => {
-                    self.moved += count as u64;
-                    self.machine.sent(count);
-                }
-                Moved::Later => break,
-                _ => return false,
-            }
-        }
-        true
-    }
-
-    /// Moves on after an event, and tells in `told` what came of which slot.
-    pub fn advance(
-        &mut self,
-        expected: &[u8],
-        buffer: &mut [u8],
-        told: &mut Vec<(usize, Progress)>,
-    ) {
-        let is_open = self.read(expected, buffer, told) && self.flush();
-        if !is_open {
-            self.pipe = None;
-            told.extend(
-                self.streams
-                    .drain()
-                    .map(|(_, slot)| (slot, Progress::Broken)),
-            );
         }
     }
 
@@ -263,6 +207,93 @@ impl Session {
                 told.push((index, answer));
             }
         }
+    }
+}
+
+impl Shared for Session {
+    fn ask(
+        &mut self,
+        poll: &OwnedFd,
+        index: usize,
+        plan: &Plan,
+        security: Option<&Security>,
+        slot: usize,
+        path: &str,
+    ) -> std::io::Result<bool> {
+        let opened = self.pipe.is_none();
+        if opened {
+            let (pipe, _) = Pipe::open(poll, Token::Shared(index), plan, security)?;
+            self.pipe = Some(pipe);
+            self.machine = Connection::client(wire::trusting());
+            self.message = plan.grpc.then(|| wire::unary(plan.sent));
+            self.input.clear();
+        }
+        let head = RequestHead {
+            method: if plan.grpc { b"POST" } else { b"GET" },
+            scheme: if security.is_some() { "https" } else { "http" },
+            authority: plan.host.as_bytes(),
+            path: path.as_bytes(),
+            query: None,
+            protocol: None,
+        };
+        let stream = self
+            .machine
+            .send_request(head, self.fields.iter(), !plan.grpc)
+            .map_err(|error| std::io::Error::other(format!("{error:?}")))?;
+        if let Some(message) = &self.message {
+            let taken = self.machine.send_data(stream, message, true);
+            if !taken.is_ok_and(|taken| taken.ended) {
+                return Err(std::io::Error::other("no room for a message"));
+            }
+        }
+        self.streams.insert(stream, slot);
+        if let Some(slot) = self.slots.get_mut(slot) {
+            *slot = Slot {
+                since: slot.since,
+                ..Slot::default()
+            };
+        }
+        Ok(opened)
+    }
+
+    fn flush(&mut self) -> bool {
+        let Some(pipe) = self.pipe.as_mut() else {
+            return true;
+        };
+        if matches!(pipe.flush(), Moved::Broken) {
+            return false;
+        }
+        while !self.machine.output().is_empty() {
+            match pipe.transmit(self.machine.output()) {
+                Moved::Bytes(count) => {
+                    self.moved += count as u64;
+                    self.machine.sent(count);
+                }
+                Moved::Later => break,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    fn advance(&mut self, expected: &[u8], buffer: &mut [u8], told: &mut Vec<(usize, Progress)>) {
+        let is_open = self.read(expected, buffer, told) && self.flush();
+        if !is_open {
+            self.pipe = None;
+            told.extend(
+                self.streams
+                    .drain()
+                    .map(|(_, slot)| (slot, Progress::Broken)),
+            );
+        }
+    }
+
+    fn slots(&mut self) -> &mut [Slot] {
+        &mut self.slots
+    }
+
+    fn moved(&mut self) -> &mut u64 {
+        &mut self.moved
     }
 }
 

@@ -20,7 +20,7 @@ class Caddy(Peer):
     is_slow = True
 
     def takes(self, case: Case) -> bool:
-        return not case.relay
+        return not (case.relay or case.datagrams)
 
     def version(self) -> str:
         return f"caddy/{output(self.executable(), 'version').split()[0].removeprefix('v')}"
@@ -39,6 +39,7 @@ class Caddy(Peer):
                 matcher=matcher,
                 origin_1=self._load.origins[0],
                 origin_2=self._load.origins[1],
+                spoken="versions h2c 2" if case.grpc else "",
             )
         shown = self._load.certificate
         text = fill(
@@ -46,6 +47,7 @@ class Caddy(Peer):
             directory=self._directory,
             port=self.port,
             admin=self.admin,
+            protocols="h1 h2 h3" if case.http3 else "h1 h2",
             site=f"{'https' if case.tls else 'http'}://{'bench.example' if case.tls else ''}",
             secured=f"tls {shown.chain} {shown.key}" if case.tls else "",
             known=known,

@@ -3,17 +3,50 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from benches.proxy.cases import Case
 from benches.proxy.machine import output
 from benches.proxy.peers.peer import SEARCH_PATH, Peer, fill, route_names
 
 TYPE = "type.googleapis.com/envoy.config"
+SOCKETS = "type.googleapis.com/envoy.extensions.transport_sockets"
+OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+SPOKEN = {
+    OPTIONS: {
+        "@type": f"type.googleapis.com/{OPTIONS}",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+}
+"""Endpoints speak HTTP/2."""
+
+
+def with_http3(text: str, chain: list[dict[str, Any]]) -> str:
+    """The same configuration with a listener of QUIC beside that of TCP."""
+    config = yaml.safe_load(text)
+    listeners = config["static_resources"]["listeners"]
+    quic = copy.deepcopy(listeners[0])
+    quic["name"] = "quic"
+    del quic["tcp_backlog_size"]
+    quic["address"]["socket_address"]["protocol"] = "UDP"
+    quic["udp_listener_config"] = {"quic_options": {}, "downstream_socket_config": {"prefer_gro": True}}
+    (only,) = quic["filter_chains"]
+    tls = {"common_tls_context": {"tls_certificates": chain}}
+    kind = f"{SOCKETS}.quic.v3.QuicDownstreamTransport"
+    only["transport_socket"] = {
+        "name": "quic",
+        "typed_config": {"@type": kind, "downstream_tls_context": tls},
+    }
+    only["filters"][0]["typed_config"]["codec_type"] = "HTTP3"
+    listeners.append(quic)
+    return json.dumps(config)
 
 
 class Envoy(Peer):
@@ -70,21 +103,24 @@ class Envoy(Peer):
         secured = {
             "name": "tls",
             "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+                "@type": f"{SOCKETS}.tls.v3.DownstreamTlsContext",
                 "common_tls_context": {"alpn_protocols": ["h2", "http/1.1"], "tls_certificates": chain},
             },
         }
         self._write(is_there=False)
         text = fill(
-            "envoy-tcp.yaml" if case.relay else "envoy.yaml",
+            "envoy-udp.yaml" if case.datagrams else "envoy-tcp.yaml" if case.relay else "envoy.yaml",
             directory=self._directory,
             port=self.port,
             admin=self.admin,
             secured=f"transport_socket: {json.dumps(secured)}" if case.tls else "",
+            spoken=f"typed_extension_protocol_options: {json.dumps(SPOKEN)}" if case.grpc else "",
             upgrades="[{ upgrade_type: websocket }]" if case.websocket else "[]",
             # JSON is YAML.
             host=json.dumps(host),
         )
+        if case.http3:
+            text = with_http3(text, chain)
         (self._directory / "envoy.yaml").write_text(text)
         words = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
         # Its cheapest way to log: at most a write a second, or per 64 KiB.

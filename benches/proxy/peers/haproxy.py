@@ -19,7 +19,8 @@ class Haproxy(Peer):
     program = "haproxy"
 
     def takes(self, case: Case) -> bool:
-        return not case.files
+        # Debian's is built without QUIC.
+        return not (case.files or case.datagrams or case.http3)
 
     def log_lines(self) -> int:
         return self._load.lines()
@@ -42,6 +43,7 @@ class Haproxy(Peer):
             connections=self.connections,
             origin_1=self._load.origins[0],
             origin_2=self._load.origins[1],
+            spoken=" proto h2" if case.grpc else "",
             # Long bodies by pieces of 64 KiB, as tidegate moves them; its own default is 16.
             buffer="  tune.bufsize 65536" if case.size + case.sent >= LONG else "",
             slot=slot if case.churn else "",

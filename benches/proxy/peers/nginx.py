@@ -24,17 +24,22 @@ class Nginx(Peer):
         return output(self.executable(), "-v").removeprefix("nginx version: ")
 
     def takes(self, case: Case) -> bool:
-        return not case.relay or STREAM.exists()
+        # Debian's is built without HTTP/3.
+        return not case.http3 and (not (case.relay or case.datagrams) or STREAM.exists())
 
     def command(self, case: Case) -> list[str]:
         self._case = case
         paths = [f"/{name}/" for name in route_names(case.routes)] or ["/"]
-        to = f"root {self._directory}/files;" if case.files else "proxy_pass http://origin;"
+        to = "grpc_pass grpc://origin;" if case.grpc else "proxy_pass http://origin;"
+        if case.files:
+            to = f"root {self._directory}/files;"
         self._blocks = "\n".join(f"    location {path} {{ {to} }}" for path in paths)
         self._write(is_there=False)
         return [self.executable(), "-p", str(self._directory), "-c", str(self._directory / "nginx.conf")]
 
     def _listen(self) -> str:
+        if self._case.datagrams:
+            return f"listen 127.0.0.1:{self.port} udp;"
         if not self._case.tls:
             return f"listen 127.0.0.1:{self.port} backlog=4096;"
         shown = self._load.certificate
@@ -48,7 +53,7 @@ class Nginx(Peer):
     def _write(self, *, is_there: bool) -> None:
         origins = self._load.origins[: 3 if is_there else 2]
         text = fill(
-            "nginx-stream.conf" if self._case.relay else "nginx.conf",
+            "nginx-stream.conf" if self._case.relay or self._case.datagrams else "nginx.conf",
             directory=self._directory,
             port=self.port,
             module=STREAM,

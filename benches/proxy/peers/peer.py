@@ -132,7 +132,7 @@ class Peer(ABC):
                 start_new_session=True,
             )
         # The last route: it is there when all are.
-        self._await_answer(case.first_path(f"r{case.routes - 1}"), is_secured=case.tls)
+        self._await_answer(case.first_path(f"r{case.routes - 1}"), case)
 
     def write_file(self, size: int) -> None:
         """Writes what the static cases ask for below `files/`."""
@@ -140,21 +140,26 @@ class Peer(ABC):
         folder.mkdir(parents=True)
         (folder / str(size)).write_bytes((BODY * (size // len(BODY) + 1))[:size])
 
-    def _connect(self, *, is_secured: bool) -> socket.socket:
+    def _connect(self, case: Case) -> socket.socket:
+        if case.datagrams:
+            datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            datagrams.settimeout(0.2)
+            datagrams.connect(("127.0.0.1", self.port))
+            return datagrams
         plain = socket.create_connection(("127.0.0.1", self.port), 2)
-        if not is_secured:
+        if not case.tls:
             return plain
         trusting = ssl.create_default_context(cafile=str(self._load.certificate.authority))
         return trusting.wrap_socket(plain, server_hostname=HOST)
 
-    def _await_answer(self, path: str, *, is_secured: bool) -> None:
+    def _await_answer(self, path: str, case: Case) -> None:
         assert self._process is not None
         request = f"GET {path} HTTP/1.1\r\nHost: bench.example\r\nConnection: close\r\n\r\n".encode()
         deadline = time.monotonic() + 30
         answer = b""
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                with self._connect(is_secured=is_secured) as connection:
+                with self._connect(case) as connection:
                     connection.sendall(request)
                     answer = connection.recv(4096)
                 if answer.startswith(b"HTTP/1.1 200"):

@@ -29,11 +29,19 @@ class Tidegate(Peer):
         to = f'{{ files: "{self._directory}/files" }}' if case.files else "origin"
         shown = self._load.certificate
         secured = f"tls: {{ certificates: [{{ cert: {shown.chain}, key: {shown.key} }}] }}"
+        if case.http3:
+            secured = f"{secured}\n    http3: true"
         routes = "\n".join(f"  - {{ path: {path}, to: {to} }}" for path in names)
+        if case.grpc:
+            routes = f"  - {{ type: grpc, to: origin }}\n{routes}"
+        protocol = "tcp" if case.relay else "udp" if case.datagrams else ""
+        if protocol:
+            routes = f"  - {{ type: {protocol}, listeners: public, to: origin }}"
         text = fill(
             "tidegate.yaml",
-            protocol="protocol: tcp" if case.relay else secured if case.tls else "protocol: http",
-            idle="" if case.relay else "timeouts: { idle: 1h }",
+            protocol=f"protocol: {protocol}" if protocol else secured if case.tls else "protocol: http",
+            idle="" if protocol else "timeouts: { idle: 1h }",
+            spoken="http2: true" if case.grpc else "",
             user=getpass.getuser(),
             directory=self._directory,
             port=self.port,
@@ -41,7 +49,7 @@ class Tidegate(Peer):
             admin=self.admin,
             origin_1=self._load.origins[0],
             origin_2=self._load.origins[1],
-            routes="  - { type: tcp, listeners: public, to: origin }" if case.relay else routes,
+            routes=routes,
         )
         (self._directory / "tidegate.yaml").write_text(text)
         return [sys.executable, "-m", "tidegate", "run", str(self._directory / "tidegate.yaml")]
