@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One HTTP/3 connection of the client, with several requests on it at a time: QUIC by quinn-proto, of HTTP/3 what
-//! asking needs, and of QPACK the static table alone (RFC 9204 Appendix A).
+//! One HTTP/3 connection of the client, with several requests on it at a time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::IoSliceMut;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -18,19 +17,16 @@ use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use rustix::event::epoll::{self, EventFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
+use tidegate_core::Moment;
+use tidegate_http3::{Part, RequestHead, RequestReader, Settings};
+use tidegate_request::Fields;
+
 use crate::asked::Progress;
 use crate::command::Plan;
 use crate::pipe::Security;
-use crate::session::{Shared, Slot};
+use crate::session::{REQUEST, Shared, Slot, fields};
 use crate::shuttle::Token;
 
-/// Frames (RFC 9114 §7.2).
-const DATA: u64 = 0;
-const HEADERS: u64 = 1;
-/// A stream of type control, and on it SETTINGS that say nothing: no dynamic table.
-const CONTROL: [u8; 3] = [0, 4, 0];
-/// `:status: 200` by its place in the static table.
-const STATUS_200: u8 = 0xc0 | 25;
 /// Bytes that one packet, or a train of them, takes.
 const LONGEST: usize = 64 << 10;
 
@@ -41,15 +37,78 @@ struct Open {
     endpoint: Endpoint,
     handle: ConnectionHandle,
     connection: Connection,
+    machine: tidegate_http3::Connection,
     is_ready: bool,
-    answers: HashMap<StreamId, (usize, Vec<u8>)>,
+    answers: HashMap<StreamId, Answer>,
+}
+
+/// What has come for one request.
+struct Answer {
+    slot: usize,
+    reader: RequestReader,
+    status: u16,
+    /// Bytes of the body that have come.
+    at: usize,
+    is_wrong: bool,
+}
+
+impl Answer {
+    fn of(slot: usize) -> Self {
+        Self {
+            slot,
+            reader: RequestReader::response(false),
+            status: 0,
+            at: 0,
+            is_wrong: false,
+        }
+    }
+
+    /// Takes what came; false when it makes no sense.
+    fn take(
+        &mut self,
+        machine: &mut tidegate_http3::Connection,
+        mut input: &[u8],
+        expected: &[u8],
+    ) -> bool {
+        while !input.is_empty() {
+            let Ok(read) = self.reader.read(machine, Moment::default(), input) else {
+                return false;
+            };
+            match read.part {
+                Some(Part::Head) => self.status = machine.answer().0,
+                Some(Part::Content { start, end }) => {
+                    let part = input.get(start..end);
+                    let count = end - start;
+                    self.is_wrong |=
+                        part.is_none() || expected.get(self.at..self.at + count) != part;
+                    self.at += count;
+                }
+                _ => {}
+            }
+            input = input.get(read.consumed..).unwrap_or_default();
+        }
+        true
+    }
+
+    /// What it came to, once the proxy has ended it.
+    fn judge(&self, expected: &[u8]) -> Progress {
+        if self.reader.finish().is_err() {
+            return Progress::Broken;
+        }
+        Progress::Answered {
+            status: self.status,
+            right: !self.is_wrong && self.at == expected.len(),
+        }
+    }
 }
 
 /// One connection to the proxy.
 pub struct Quic {
     open: Option<Open>,
-    /// Requests that wait for a stream, by their slots.
-    waiting: Vec<(usize, Vec<u8>)>,
+    /// Requests that wait for a stream: their slots and paths.
+    waiting: VecDeque<(usize, String)>,
+    host: String,
+    fields: Fields,
     slots: Vec<Slot>,
     moved: u64,
 }
@@ -60,7 +119,9 @@ impl Quic {
     pub fn new(slots: usize) -> Self {
         Self {
             open: None,
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
+            host: String::new(),
+            fields: fields(REQUEST),
             slots: vec![Slot::default(); slots],
             moved: 0,
         }
@@ -69,7 +130,8 @@ impl Quic {
     /// Everything that was asked and is not answered, for nobody will.
     fn give_up(&mut self, told: &mut Vec<(usize, Progress)>) {
         let answers = self.open.take().map(|open| open.answers);
-        let asked = answers.into_iter().flatten().map(|(_, (slot, _))| slot);
+        let asked = answers.into_iter().flatten();
+        let asked = asked.map(|(_, answer)| answer.slot);
         let waiting = self.waiting.drain(..).map(|(slot, _)| slot);
         told.extend(asked.chain(waiting).map(|slot| (slot, Progress::Broken)));
     }
@@ -79,17 +141,28 @@ impl Quic {
         let Some(open) = self.open.as_mut().filter(|open| open.is_ready) else {
             return;
         };
-        while let Some((_, request)) = self.waiting.first() {
+        while let Some((_, path)) = self.waiting.front() {
             let Some(stream) = open.connection.streams().open(Dir::Bi) else {
                 return;
             };
+            let head = RequestHead {
+                method: b"GET",
+                scheme: "https",
+                authority: self.host.as_bytes(),
+                path: path.as_bytes(),
+                query: None,
+                protocol: None,
+            };
+            let request = open.machine.ask(head, self.fields.iter());
+            let request = request.unwrap_or_default();
             let mut sending = open.connection.send_stream(stream);
             // Requests are shorter than any first window.
-            let _ = sending.write(request);
+            let _ = sending.write(&request);
             let _ = sending.finish();
             self.moved += request.len() as u64;
-            let (slot, _) = self.waiting.remove(0);
-            open.answers.insert(stream, (slot, Vec::new()));
+            if let Some((slot, _)) = self.waiting.pop_front() {
+                open.answers.insert(stream, Answer::of(slot));
+            }
         }
     }
 }
@@ -109,7 +182,8 @@ impl Shared for Quic {
             let security = security.ok_or(std::io::ErrorKind::InvalidInput)?;
             self.open = Some(Open::begin(poll, index, plan, security)?);
         }
-        self.waiting.push((slot, request(&plan.host, path)));
+        self.host.clone_from(&plan.host);
+        self.waiting.push_back((slot, path.to_owned()));
         self.send_waiting();
         Ok(opened)
     }
@@ -176,6 +250,7 @@ impl Open {
             endpoint,
             handle,
             connection,
+            machine: tidegate_http3::Connection::client(Settings::default()),
             is_ready: false,
             answers: HashMap::new(),
         })
@@ -233,8 +308,9 @@ impl Open {
                 Some(Event::Connected) => {
                     self.is_ready = true;
                     let control = self.connection.streams().open(Dir::Uni)?;
-                    let written = self.connection.send_stream(control).write(&CONTROL);
-                    written.ok().filter(|count| *count == CONTROL.len())?;
+                    let first = self.machine.preamble();
+                    let written = self.connection.send_stream(control).write(&first);
+                    written.ok().filter(|count| *count == first.len())?;
                 }
                 Some(Event::ConnectionLost { .. }) => return None,
                 Some(Event::Stream(StreamEvent::Opened { dir: Dir::Uni })) => {
@@ -267,8 +343,10 @@ impl Open {
             match chunks.next(usize::MAX) {
                 Ok(Some(chunk)) => {
                     *moved += chunk.bytes.len() as u64;
-                    if let Some((_, input)) = answer.as_mut() {
-                        input.extend_from_slice(&chunk.bytes);
+                    if let Some(answer) = answer.as_mut()
+                        && !answer.take(&mut self.machine, &chunk.bytes, expected)
+                    {
+                        break Some(false);
                     }
                 }
                 Ok(None) => break Some(true),
@@ -278,9 +356,9 @@ impl Open {
         };
         let _ = chunks.finalize();
         let Some(is_whole) = ended else { return };
-        if let Some((slot, input)) = self.answers.remove(&stream) {
-            let answered = is_whole.then(|| judge(&input, expected)).flatten();
-            told.push((slot, answered.unwrap_or(Progress::Broken)));
+        if let Some(answer) = self.answers.remove(&stream) {
+            let answered = is_whole.then(|| answer.judge(expected));
+            told.push((answer.slot, answered.unwrap_or(Progress::Broken)));
         }
     }
 
@@ -309,153 +387,9 @@ impl Open {
     }
 }
 
-/// A whole request with the fields of an ordinary API client.
-fn request(host: &str, path: &str) -> Vec<u8> {
-    let mut section = vec![0, 0];
-    // `:method: GET` and `:scheme: https`, by their places.
-    section.extend_from_slice(&[0xc0 | 17, 0xc0 | 23]);
-    for (place, value) in [(0, host), (1, path)] {
-        section.push(0x50 | place);
-        text(&mut section, value, 7, 0);
-    }
-    for (name, value) in [
-        ("user-agent", "tidegate-load"),
-        ("accept", "application/json"),
-        ("accept-encoding", "identity"),
-        ("x-client", "bench"),
-    ] {
-        text(&mut section, name, 3, 0x20);
-        text(&mut section, value, 7, 0);
-    }
-    let mut whole = vec![1];
-    #[allow(clippy::cast_possible_truncation)] // Below 16 KiB.
-    let length = (section.len() as u16) | 0x4000;
-    whole.extend_from_slice(&length.to_be_bytes());
-    whole.extend_from_slice(&section);
-    whole
-}
-
-/// Writes a string as it is (RFC 9204 §4.1.2), its length from the last `bits` of a first byte on.
-fn text(out: &mut Vec<u8>, value: &str, bits: u32, pattern: u8) {
-    let most = (1 << bits) - 1;
-    let length = value.len();
-    #[allow(clippy::cast_possible_truncation)] // Each part is cut to what fits.
-    if length < most {
-        out.push(pattern | length as u8);
-    } else {
-        out.push(pattern | most as u8);
-        let mut rest = length - most;
-        while rest > 127 {
-            out.push(rest as u8 | 0x80);
-            rest >>= 7;
-        }
-        out.push(rest as u8);
-    }
-    out.extend_from_slice(value.as_bytes());
-}
-
-/// What a whole answer came to; `None` when it makes no sense.
-fn judge(mut input: &[u8], expected: &[u8]) -> Option<Progress> {
-    let (mut status, mut at, mut right) = (0, 0, true);
-    while !input.is_empty() {
-        let (kind, length) = (number(&mut input)?, number(&mut input)?);
-        let (frame, rest) = input.split_at_checked(usize::try_from(length).ok()?)?;
-        input = rest;
-        match kind {
-            // Whatever is not 200 is wrong, and which it is does not matter.
-            HEADERS if status == 0 => status = status_of(frame),
-            DATA => {
-                right &= expected.get(at..at + frame.len()) == Some(frame);
-                at += frame.len();
-            }
-            _ => {}
-        }
-    }
-    right &= at == expected.len();
-    Some(Progress::Answered { status, right })
-}
-
-/// The status of a section: 200, or 1 for all others.
-fn status_of(section: &[u8]) -> u16 {
-    // Its prefix is two bytes, since no table is named; some write the value out.
-    let first = section.get(2..).unwrap_or_default();
-    let is_200 = first.first() == Some(&STATUS_200) || first.get(1..).is_some_and(ends_in_200);
-    if is_200 { 200 } else { 1 }
-}
-
-/// Whether a literal value after its name's place is 200, as it is or in Huffman's code.
-fn ends_in_200(rest: &[u8]) -> bool {
-    [b"\x03200".as_slice(), b"\x82\x10\x01"]
-        .iter()
-        .any(|value| {
-            rest.starts_with(value) || rest.get(1..).is_some_and(|rest| rest.starts_with(value))
-        })
-}
-
-/// Takes a number of variable length (RFC 9000 §16).
-fn number(input: &mut &[u8]) -> Option<u64> {
-    let first = *input.first()?;
-    let length = 1 << (first >> 6);
-    let (bytes, rest) = input.split_at_checked(length)?;
-    *input = rest;
-    let value = bytes
-        .iter()
-        .fold(0, |value, byte| value << 8 | u64::from(*byte));
-    Some(value & (u64::MAX >> (64 - 8 * length + 2)))
-}
-
 /// QUIC's clock.
 fn now() -> Instant {
     // The product's clock can be driven by tests; this tool exists to measure the real one.
     #[allow(clippy::disallowed_methods)]
     Instant::now()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_is_judged_by_its_frames() {
-        let whole = [1, 3, 0, 0, STATUS_200, 0x21, 1, 9, 0, 0x40, 2, 7, 8];
-        let right = Progress::Answered {
-            status: 200,
-            right: true,
-        };
-        assert_eq!(judge(&whole, &[7, 8]), Some(right));
-        let wrong = Progress::Answered {
-            status: 200,
-            right: false,
-        };
-        assert_eq!(judge(&whole, &[7, 8, 9]), Some(wrong));
-        assert_eq!(judge(&whole[..12], &[7, 8]), None);
-        let other = [1, 3, 0, 0, 0xc0 | 27];
-        assert!(matches!(
-            judge(&other, &[]),
-            Some(Progress::Answered { status: 1, .. })
-        ));
-        for literal in [
-            b"\0\0\x5f\x09\x03200".as_slice(),
-            b"\0\0\x5f\x09\x82\x10\x01",
-        ] {
-            assert_eq!(status_of(literal), 200);
-        }
-    }
-
-    #[test]
-    fn numbers_have_four_lengths() {
-        // RFC 9000 §A.1.
-        for (bytes, value) in [
-            (
-                &b"\xc2\x19\x7c\x5e\xff\x14\xe8\x8c"[..],
-                151_288_809_941_952_652,
-            ),
-            (b"\x9d\x7f\x3e\x7d", 494_878_333),
-            (b"\x7b\xbd", 15_293),
-            (b"\x25", 37),
-        ] {
-            assert_eq!(number(&mut &bytes[..]), Some(value));
-        }
-        assert_eq!(number(&mut &b"\x7b"[..]), None);
-    }
 }

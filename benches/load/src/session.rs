@@ -63,7 +63,7 @@ pub struct Slot {
 }
 
 /// What an ordinary client of an API sends.
-const REQUEST: [(&str, &str); 4] = [
+pub const REQUEST: [(&str, &str); 4] = [
     ("user-agent", "tidegate-load"),
     ("accept", "application/json"),
     ("accept-encoding", "identity"),
@@ -76,6 +76,17 @@ const CALL: [(&str, &str); 4] = [
     ("te", "trailers"),
     ("grpc-accept-encoding", "identity"),
 ];
+
+/// The same as they are sent.
+#[must_use]
+pub fn fields(pairs: [(&str, &str); 4]) -> Fields {
+    let mut fields = Fields::new();
+    for (name, value) in pairs {
+        // Four short fields fit.
+        let _ = fields.append(name.as_bytes(), value.as_bytes());
+    }
+    fields
+}
 
 /// One connection to the proxy.
 pub struct Session {
@@ -96,16 +107,10 @@ impl Session {
     /// A connection that is not open yet, for so many requests at a time.
     #[must_use]
     pub fn new(slots: usize, grpc: bool) -> Self {
-        let mut fields = Fields::new();
-        let sent = if grpc { CALL } else { REQUEST };
-        for (name, value) in sent {
-            // Four short fields fit.
-            let _ = fields.append(name.as_bytes(), value.as_bytes());
-        }
         Self {
             pipe: None,
             machine: Connection::client(wire::trusting()),
-            fields,
+            fields: fields(if grpc { CALL } else { REQUEST }),
             message: None,
             input: Vec::new(),
             streams: HashMap::new(),
