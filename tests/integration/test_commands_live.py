@@ -78,6 +78,8 @@ routes: [{{ path: /a, to: a }}, {{ path: /b, to: b }}, {{ path: /c, to: c }}]
 
             panics = "b 0 0 0 - not believed, too few are well"
             assert wait_until(lambda: pressed().get("b") == panics, DEADLINE)
+            told = running.run("status").stdout.partition("CHECK FAILED")[2].splitlines()
+            assert told[1].split()[:4] == ["b", ill.address, "connecting", "failed:"]
             assert pressed()["a"] == "a 0 0 0 7 believed"
             assert "c" not in pressed()
             table = running.run("status").stdout.partition("BACKEND")[2]

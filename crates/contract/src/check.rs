@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use tidegate_core::GrpcCode;
 
 /// What to do to an endpoint to see whether it is well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,13 @@ pub enum Probe {
         is_head: bool,
         /// What is looked for in the body; without it the body is not read.
         body: Option<Expected>,
+    },
+    /// Connect, make one call of gRPC, read its answer to the end.
+    Call {
+        /// The whole request, as HTTP/1.1 would have it.
+        bytes: Vec<u8>,
+        /// Bytes of the answer's content that are kept at most.
+        within: usize,
     },
     /// Call a function of the configuration; nothing is sent to the endpoint from here.
     Function {
@@ -62,6 +70,15 @@ pub enum Heard<'a> {
         /// 200 to 599.
         status: u16,
         /// Empty where the probe does not ask for one.
+        body: &'a [u8],
+    },
+    /// What a call of gRPC came to.
+    Call {
+        /// Of HTTP, 200 to 599.
+        status: u16,
+        /// What `grpc-status` said, if anything did.
+        code: Option<GrpcCode>,
+        /// The first of its content: messages.
         body: &'a [u8],
     },
 }

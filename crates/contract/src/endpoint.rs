@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_core::Moment;
 
 /// What health checks say of an endpoint.
@@ -124,6 +124,8 @@ pub struct EndpointState {
     pub answers_us: AtomicU64,
     /// The part of `factor` that was computed outside of the node.
     pub computed: Factor,
+    /// Why the last check failed; empty where it passed. Nobody reads it on a request's way.
+    failing: Mutex<String>,
 }
 
 impl EndpointState {
@@ -140,6 +142,20 @@ impl EndpointState {
     /// Notes that it came back at `now`: slow start counts from here.
     pub fn returned(&self, now: Moment) {
         self.since.store(now.millis().max(1), Ordering::Relaxed);
+    }
+
+    /// Why the last check failed; empty where it passed or there was none.
+    pub fn failing(&self) -> String {
+        let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        failing.clone()
+    }
+
+    /// Notes what the last check said; empty where it passed.
+    pub fn note_failing(&self, why: &str) {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        if *failing != why {
+            why.clone_into(&mut failing);
+        }
     }
 
     /// Sets what the checks say.

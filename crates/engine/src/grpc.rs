@@ -2,7 +2,7 @@
 //! What a gateway has to know of gRPC over HTTP/2 (the protocol's `PROTOCOL-HTTP2.md`): which messages are its
 //! own, how a refusal is told, and how long a call may take.
 use tidegate_contract::Answer;
-use tidegate_core::{ErrorKind, Moment};
+use tidegate_core::{ErrorKind, GrpcCode, Moment};
 use tidegate_http::reason;
 use tidegate_request::{FieldId, Fields, Request};
 
@@ -10,18 +10,6 @@ use tidegate_request::{FieldId, Fields, Request};
 const LONGEST: usize = 512;
 /// Digits that a timeout has at most.
 const DIGITS: usize = 8;
-
-/// The codes that refusals have, as gRPC numbers them.
-mod code {
-    pub(super) const UNKNOWN: u8 = 2;
-    pub(super) const DEADLINE_EXCEEDED: u8 = 4;
-    pub(super) const PERMISSION_DENIED: u8 = 7;
-    pub(super) const RESOURCE_EXHAUSTED: u8 = 8;
-    pub(super) const UNIMPLEMENTED: u8 = 12;
-    pub(super) const INTERNAL: u8 = 13;
-    pub(super) const UNAVAILABLE: u8 = 14;
-    pub(super) const UNAUTHENTICATED: u8 = 16;
-}
 
 /// Whether a request with these fields is a call: `application/grpc`, with or without a format behind it.
 #[inline]
@@ -38,16 +26,16 @@ fn is_content(media_type: &[u8]) -> bool {
 
 /// The status for an answer of HTTP that no server of gRPC has made (gRPC's
 /// `http-grpc-status-mapping.md`), but for what took too long, and what was too large.
-fn status_of(status: u16) -> u8 {
+fn code_of(status: u16) -> GrpcCode {
     match status {
-        400 => code::INTERNAL,
-        401 => code::UNAUTHENTICATED,
-        403 => code::PERMISSION_DENIED,
-        404 => code::UNIMPLEMENTED,
-        408 | 504 => code::DEADLINE_EXCEEDED,
-        413 | 431 => code::RESOURCE_EXHAUSTED,
-        429 | 502 | 503 => code::UNAVAILABLE,
-        _ => code::UNKNOWN,
+        400 => GrpcCode::INTERNAL,
+        401 => GrpcCode::UNAUTHENTICATED,
+        403 => GrpcCode::PERMISSION_DENIED,
+        404 => GrpcCode::UNIMPLEMENTED,
+        408 | 504 => GrpcCode::DEADLINE_EXCEEDED,
+        413 | 431 => GrpcCode::RESOURCE_EXHAUSTED,
+        429 | 502 | 503 => GrpcCode::UNAVAILABLE,
+        _ => GrpcCode::UNKNOWN,
     }
 }
 
@@ -81,7 +69,7 @@ pub(crate) fn translate(answer: &mut Answer) {
             false => encoded(reason(status).as_bytes()),
         };
         let mut number = itoa::Buffer::new();
-        let code = number.format(status_of(status));
+        let code = number.format(code_of(status).number());
         // There is room for a few.
         let _ = fields.set(b"grpc-status", code.as_bytes());
         let _ = fields.set(b"grpc-message", message.as_bytes());
@@ -114,7 +102,7 @@ fn encoded(text: &[u8]) -> String {
 pub(crate) fn last_words(kind: ErrorKind) -> Fields {
     let mut fields = Fields::default();
     let mut number = itoa::Buffer::new();
-    let code = number.format(status_of(kind.status()));
+    let code = number.format(code_of(kind.status()).number());
     let _ = fields.set(b"grpc-status", code.as_bytes());
     let message = encoded(reason(kind.status()).as_bytes());
     let _ = fields.set(b"grpc-message", message.as_bytes());
@@ -122,9 +110,8 @@ pub(crate) fn last_words(kind: ErrorKind) -> Fields {
 }
 
 /// `grpc-status` of a head or of trailers.
-pub(crate) fn status_in(fields: &Fields) -> Option<u8> {
-    let value = fields.get_name(b"grpc-status")?;
-    std::str::from_utf8(value).ok()?.parse().ok()
+pub(crate) fn code_in(fields: &Fields) -> Option<GrpcCode> {
+    GrpcCode::read(fields.get_name(b"grpc-status")?)
 }
 
 /// When a call must be over by what its client says: in microseconds from its beginning.
@@ -173,8 +160,8 @@ pub(crate) fn pass_on(request: &mut Request, now: Moment, until: Moment) {
 
 #[cfg(test)]
 mod tests {
-    use super::{encoded, is_content, refusal, status_in, timeout};
-    use tidegate_core::ErrorKind;
+    use super::{code_in, encoded, is_content, refusal, timeout};
+    use tidegate_core::{ErrorKind, GrpcCode};
     use tidegate_request::Fields;
 
     #[test]
@@ -254,8 +241,8 @@ mod tests {
         ] {
             let answer = refusal(kind);
             assert_eq!(
-                (answer.status, status_in(&answer.fields)),
-                (200, Some(code))
+                (answer.status, code_in(&answer.fields)),
+                (200, Some(GrpcCode::new(code)))
             );
             assert!(answer.body.is_empty());
             let media_type = answer.fields.get_name(b"content-type");

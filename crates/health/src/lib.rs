@@ -6,6 +6,7 @@
 //! implements. `rooms.rs` is generated from the folders.
 #![forbid(unsafe_code)]
 
+mod host;
 mod pace;
 mod rooms;
 #[cfg(test)]

@@ -6,6 +6,8 @@ use tidegate_contract::Check;
 
 #[path = "command/mod.rs"]
 pub mod command;
+#[path = "grpc/mod.rs"]
+pub mod grpc;
 #[path = "http/mod.rs"]
 pub mod http;
 #[path = "python/mod.rs"]
@@ -14,7 +16,7 @@ pub mod python;
 pub mod tcp;
 
 /// The rooms' names, sorted.
-pub const ROOMS: &[&str] = &["command", "http", "python", "tcp"];
+pub const ROOMS: &[&str] = &["command", "grpc", "http", "python", "tcp"];
 
 /// Builds the health check that `room` describes.
 ///
@@ -23,6 +25,7 @@ pub const ROOMS: &[&str] = &["command", "http", "python", "tcp"];
 pub fn build(room: &Room) -> Result<Arc<dyn Check>, String> {
     match room.kind.as_str() {
         "command" => command::build(&room.settings),
+        "grpc" => grpc::build(&room.settings),
         "http" => http::build(&room.settings),
         "python" => python::build(&room.settings),
         "tcp" => tcp::build(&room.settings),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use std::net::IpAddr;
-use tidegate_core::ErrorKind;
+use tidegate_core::{ErrorKind, GrpcCode};
 
 /// Bytes of one text kept in an entry; the rest is cut. A 16 KiB user agent must not become a
 /// 16 KiB line.
@@ -83,7 +83,7 @@ pub struct LogEntry {
     /// Of HTTP that was spoken with the endpoint tried last, likewise; 0 where none was reached.
     pub endpoint_version: u8,
     /// `grpc-status` of a call's answer.
-    pub grpc_status: Option<u8>,
+    pub grpc_status: Option<GrpcCode>,
     /// The version of TLS; empty without.
     pub tls: &'static str,
     /// The cipher suite, likewise.

@@ -107,7 +107,7 @@ pub fn format_entry(
     if is_exchange {
         number(out, "status", entry.status.into());
         if let Some(status) = entry.grpc_status {
-            number(out, "grpc_status", status.into());
+            number(out, "grpc_status", status.number().into());
         }
     }
     for (name, which) in [

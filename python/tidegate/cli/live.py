@@ -144,6 +144,8 @@ def _render(instance: Instance, node: dict[str, Any] | None, control: dict[str, 
         parts += ["", _endpoints(node["backends"])]
         if secured := _secured(node["backends"]):
             parts += ["", secured]
+        if failing := _failing(node["backends"]):
+            parts += ["", failing]
         if pressed := _pressed(node["backends"]):
             parts += ["", pressed]
     if own := process_table((control or {}).get("backends", [])):
@@ -230,6 +232,16 @@ def _endpoints(backends: list[dict[str, Any]]) -> str:
     for word, colour in (("down", "red"), ("excluded", "yellow"), ("draining", "yellow")):
         text = text.replace(f"  {word} ", f"  {paint(word, colour)} ")
     return text
+
+
+def _failing(backends: list[dict[str, Any]]) -> str:
+    """Why checks failed last, of endpoints that are down or in doubt."""
+    rows = []
+    for backend in backends:
+        for endpoint in backend["endpoints"]:
+            if endpoint["check_failed"]:
+                rows.append((backend["name"], endpoint["address"], endpoint["check_failed"]))
+    return table(("CHECK FAILED", "ENDPOINT", "WHY"), rows) if rows else ""
 
 
 def _pressed(backends: list[dict[str, Any]]) -> str:

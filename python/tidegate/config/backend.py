@@ -281,6 +281,12 @@ class Backend(Model):
         return self
 
     @model_validator(mode="after")
+    def _calls_want_http2(self) -> Backend:
+        if getattr(self.health_check, "type", None) == "grpc" and not self.http2:
+            raise refuse("`health_check: grpc`: calls of gRPC go over HTTP/2; write `http2: true`", "rule")
+        return self
+
+    @model_validator(mode="after")
     def _can_be_asked_for(self) -> Backend:
         if self.tls is not None and self.tls.server_name is None:
             for endpoint in self.endpoints:

@@ -60,7 +60,7 @@ _NOT_YET = {
         ]
     ),
     "discovery": frozenset(["docker", "consul", "kubernetes", "etcd", "nomad"]),
-    "health": frozenset(["grpc", "redis", "mysql", "postgres", "passive", "agent", "tls", "udp"]),
+    "health": frozenset(["redis", "mysql", "postgres", "passive", "agent", "tls", "udp"]),
 }
 
 # Names that other proxies have for what is called otherwise here, and what to write.

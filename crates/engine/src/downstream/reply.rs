@@ -216,7 +216,7 @@ impl Downstream {
         let current = self.thread.current();
         let mut response = Response::local(status, fields, body.len() as u64, asked.method);
         if asked.is_call {
-            record.entry.grpc_status = grpc::status_in(response.fields());
+            record.entry.grpc_status = grpc::code_in(response.fields());
             if body.is_empty() {
                 // Trailers have no length.
                 response.set_framing(ResponseFraming::Length(0));

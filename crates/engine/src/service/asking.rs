@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One probe of one endpoint: connecting, sending, reading as much as the check wants to hear.
 use super::state::Service;
-use crate::upstream::{announce, ask_once, dial, is_http2};
+use crate::upstream::{Answered, announce, ask_once, dial, is_http2};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -51,7 +51,7 @@ impl Asker {
             }
             _ => match target {
                 Some(target) => {
-                    let is_http = matches!(probe, Probe::Http { .. });
+                    let is_http = matches!(probe, Probe::Http { .. } | Probe::Call { .. });
                     self.reach(backend, check, address, &target, is_http).await
                 }
                 None => Err("the name has no address".into()),
@@ -82,6 +82,16 @@ impl Asker {
                     })
                 })
             }
+            Probe::Call { bytes, within } => match is_http2 {
+                true => self.call_to(&stream, bytes, *within).await.map(|answered| {
+                    check.judge(Heard::Call {
+                        status: answered.status,
+                        code: answered.code,
+                        body: &answered.body,
+                    })
+                }),
+                false => Err("it chose HTTP/1.1, and calls of gRPC want HTTP/2".into()),
+            },
             _ => Ok(check.judge(Heard::Connection)),
         };
         verdict.unwrap_or_else(Verdict::Unhealthy)
@@ -102,6 +112,19 @@ impl Asker {
         });
         let answered = answered.await.map_err(|error| error.to_string())?;
         Ok((answered.status, answered.body))
+    }
+
+    /// One call of gRPC, to the end of its answer; one of more than `within` bytes is not read further.
+    async fn call_to(
+        &self,
+        stream: &Stream,
+        bytes: &[u8],
+        within: usize,
+    ) -> Result<Answered, String> {
+        let now = self.service.node.clock.now();
+        let is_enough = |answered: &Answered| answered.body.len() >= within;
+        let answered = ask_once(stream, bytes, now, within, is_enough);
+        answered.await.map_err(|error| error.to_string())
     }
 
     /// A connection as requests have it: TLS with the same terms, those of now; and whether HTTP/2 is

@@ -54,6 +54,7 @@ fn reconcile(service: &Rc<Service>, running: &mut HashMap<(String, String), Runn
             old.task.abort();
             if !wanted.contains_key(key) {
                 old.endpoint.state.set_health(Health::Unchecked);
+                old.endpoint.state.note_failing("");
             }
         }
         stays
@@ -109,11 +110,17 @@ async fn watch(
             Ok(verdict) => verdict,
             Err(_) => Verdict::Unhealthy("no answer in time".into()),
         };
-        match verdict {
-            Verdict::Healthy => (passed, failed) = (passed.saturating_add(1), 0),
-            Verdict::Unhealthy(_) => (passed, failed) = (0, failed.saturating_add(1)),
-        }
-        let has_passed = matches!(verdict, Verdict::Healthy);
+        let why = match verdict {
+            Verdict::Healthy => None,
+            Verdict::Unhealthy(why) => Some(why),
+        };
+        let has_passed = why.is_none();
+        (passed, failed) = match has_passed {
+            true => (passed.saturating_add(1), 0),
+            false => (0, failed.saturating_add(1)),
+        };
+        let why = why.unwrap_or_default();
+        endpoint.state.note_failing(&why);
         let now = clock.now();
         if exclusion.is_over(&endpoint, has_passed, check.healthy_after(), now) {
             endpoint.state.returned(now);
@@ -128,10 +135,6 @@ async fn watch(
             super::say(&format!("{named} is up"));
         } else if failed >= check.unhealthy_after() && before != Health::Down {
             endpoint.state.set_health(Health::Down);
-            let why = match verdict {
-                Verdict::Unhealthy(why) => why,
-                Verdict::Healthy => String::new(),
-            };
             super::warn(&format!("{named} is down: {why}"));
         }
         let is_settled = match endpoint.state.health() {

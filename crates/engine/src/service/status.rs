@@ -151,6 +151,7 @@ fn endpoint(endpoint: &Endpoint, is_draining: bool, now: Moment) -> Value {
         "source": endpoint.source,
         "draining": is_draining,
         "health": health,
+        "check_failed": state.failing(),
         "in_flight": state.in_flight.load(Ordering::Relaxed),
         "connections": state.connections.load(Ordering::Relaxed),
         "requests": state.requests.load(Ordering::Relaxed),

@@ -103,7 +103,7 @@ pub(super) async fn deliver(
     record.responds(&response, journey.current);
     let is_call = grpc::is_call(exchange.request.fields());
     if is_call {
-        record.entry.grpc_status = grpc::status_in(response.fields());
+        record.entry.grpc_status = grpc::code_in(response.fields());
     }
     let is_chunked = told.framing == ResponseFraming::Chunked;
     let limits = head_limits_of(plan);
@@ -154,7 +154,7 @@ pub(super) async fn deliver(
             if is_call && cut.kind != ErrorKind::ClientGone {
                 // In trailers a call's end is told as what it is.
                 let trailers = grpc::last_words(cut.kind);
-                record.entry.grpc_status = grpc::status_in(&trailers);
+                record.entry.grpc_status = grpc::code_in(&trailers);
                 downstream.finish_with(&trailers).await;
             }
             downstream.cut();

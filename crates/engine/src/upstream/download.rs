@@ -12,7 +12,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 use tidegate_config::LoadReport;
-use tidegate_core::{ErrorKind, Moment};
+use tidegate_core::{ErrorKind, GrpcCode, Moment};
 use tidegate_http::{ChunkDecoder, HeadLimits, encode_chunk_head, encode_last_chunk};
 use tidegate_request::{Fields, ResponseFraming};
 
@@ -59,7 +59,7 @@ pub(crate) struct Download<'a> {
     report: Option<&'a LoadReport>,
     pub(crate) load: Option<f64>,
     /// What trailers said of a call of gRPC.
-    pub(crate) grpc_status: Option<u8>,
+    pub(crate) grpc_status: Option<GrpcCode>,
 }
 
 impl<'a> Download<'a> {
@@ -171,7 +171,7 @@ impl<'a> Download<'a> {
 
     /// The content has ended.
     fn end_with(&mut self, mut trailers: Fields) {
-        self.grpc_status = grpc::status_in(&trailers);
+        self.grpc_status = grpc::code_in(&trailers);
         if let Some(report) = self.report {
             self.load = load::take(report, &mut trailers);
         }

@@ -33,7 +33,7 @@ pub(crate) use carrier::Carrier;
 pub(crate) use deliver::not_taken;
 pub(crate) use dial::dial;
 pub(crate) use forward::{MAX_CONNECTS, Outcome, forward};
-pub(crate) use http2::{Links, ask_once, is_http2};
+pub(crate) use http2::{Answered, Links, ask_once, is_http2};
 pub(crate) use mirror::{MirrorCopy, MirrorPlan};
 pub(crate) use open::Place;
 pub(crate) use relay::{Pipe, Relay, Relayed};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::Settings;
+use crate::host::host;
 use crate::pace::{Pace, delegate_pace, pace};
 use tidegate_contract::{Check, Expected, Heard, Probe, Verdict};
 use tidegate_request::{FieldId, Options, Parts, Request, Scheme, Storage, Version};
@@ -126,17 +127,8 @@ impl Check for HttpCheck {
     delegate_pace!();
 
     /// A request in HTTP/1.1 that asks for the connection to be closed after it.
-    ///
-    /// Without `host` in the settings it says the endpoint's address, and `localhost` to a Unix
-    /// socket, which has no name that could stand there.
     fn probe(&self, address: &str) -> Probe {
-        let is_name =
-            !address.starts_with("unix:") && address.bytes().all(|byte| byte.is_ascii_graphic());
-        let host = match &self.host {
-            Some(host) => host,
-            None if is_name => address,
-            None => "localhost",
-        };
+        let host = host(self.host.as_deref(), address);
         // RFC 9110 §8.6: methods whose requests usually have content say that there is none.
         let length = match self.method.as_str() {
             "POST" | "PUT" | "PATCH" => "Content-Length: 0\r\n",

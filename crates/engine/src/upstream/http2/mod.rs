@@ -13,6 +13,6 @@ mod stream;
 
 pub(crate) use link::Reserved;
 pub(crate) use links::Links;
-pub(crate) use once::ask_once;
+pub(crate) use once::{Answered, ask_once};
 pub(crate) use reach::{Reached, is_http2};
 pub(crate) use stream::Stream;

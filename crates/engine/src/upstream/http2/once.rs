@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One exchange on a connection of its own, for checks and copies of requests.
+use crate::grpc;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
-use tidegate_core::Moment;
+use tidegate_core::{GrpcCode, Moment};
 use tidegate_http::{ChunkDecoder, HeadLimits, HeadScanner, parse_request};
 use tidegate_http2::{Connection, Event, RequestHead, Settings};
 use tidegate_net::Stream;
@@ -26,6 +27,8 @@ pub(crate) struct Answered {
     pub(crate) status: u16,
     /// The first of its content.
     pub(crate) body: Vec<u8>,
+    /// What its head or its trailers said of a call of gRPC.
+    pub(crate) code: Option<GrpcCode>,
     /// All has come.
     pub(crate) has_ended: bool,
 }
@@ -43,6 +46,8 @@ struct Once<'a> {
     /// Of `input`, not yet read by the machine.
     filled: usize,
     keep: usize,
+    /// Something came that HTTP/2 has.
+    is_greeted: bool,
     answered: Answered,
 }
 
@@ -94,6 +99,7 @@ impl<'a> Once<'a> {
             input: vec![0; READ],
             filled: 0,
             keep,
+            is_greeted: false,
             answered: Answered::default(),
         })
     }
@@ -165,12 +171,23 @@ impl<'a> Once<'a> {
         let mut at = 0;
         loop {
             let input = self.input.get(at..self.filled).unwrap_or_default();
-            let received = self.machine.receive(now, input).map_err(io::Error::other)?;
+            let is_old = !self.is_greeted && input.starts_with(b"HTTP/1");
+            let received = self.machine.receive(now, input).map_err(|error| match is_old {
+                true => io::Error::other("it answered in HTTP/1.1, without TLS"),
+                false => io::Error::other(error),
+            })?;
+            self.is_greeted |= received.consumed > 0;
             let (used, mut passed) = (received.consumed, 0);
             match received.event {
                 None if used == 0 => break,
-                Some(Event::Response { status, ends, .. }) if status >= 200 => {
+                Some(Event::Response {
+                    status,
+                    ends,
+                    storage,
+                    ..
+                }) if status >= 200 => {
                     self.answered.status = status;
+                    self.answered.code = grpc::code_in(storage.fields());
                     self.answered.has_ended = ends;
                 }
                 Some(Event::Data { data, ends, .. }) => {
@@ -180,7 +197,10 @@ impl<'a> Once<'a> {
                     self.answered.body.extend_from_slice(kept);
                     self.answered.has_ended = ends;
                 }
-                Some(Event::Trailers { .. }) => self.answered.has_ended = true,
+                Some(Event::Trailers { storage, .. }) => {
+                    self.answered.code = self.answered.code.or(grpc::code_in(storage.fields()));
+                    self.answered.has_ended = true;
+                }
                 Some(Event::Reset { .. }) if !self.answered.has_ended => {
                     return Err(io::ErrorKind::ConnectionReset.into());
                 }
