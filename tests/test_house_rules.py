@@ -69,6 +69,7 @@ OTHER_WORDS = {
 
 MEANT = {
     ("GrpcMatch", "service"): "a service as gRPC has them",
+    ("GrpcCheck", "service"): "a service as gRPC has them",
     ("Function", "workers"): "function workers",
     ("FunctionWire", "workers"): "function workers",
     ("Redirect", "location"): "the field Location of RFC 9110",

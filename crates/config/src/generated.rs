@@ -683,7 +683,9 @@ pub struct PassiveHealth {
     /// Failures in a row that exclude an endpoint.
     pub failures: u32,
     /// Responses that are failures as well, such as `[502, 503, 504]`; clients get them all the
-    /// same.
+    /// same. Of a call of gRPC, what its status is in HTTP: `unavailable` 503, `deadline_exceeded`
+    /// 504, `unknown`, `internal` and `data_loss` 500, `unimplemented` 501, `resource_exhausted`
+    /// 429.
     pub statuses: Vec<u16>,
     /// How long, for the first time; for the second in a row twice as long, and so on.
     pub exclude_for: Millis,
@@ -1222,6 +1224,32 @@ pub struct Retries {
     pub methods: Vec<String>,
     /// Responses that count as failures besides connections that broke.
     pub statuses: Vec<u16>,
+    /// What calls of gRPC end with to be made again, `unavailable` for instance, whatever `methods`
+    /// says: naming one says that a repeat does no harm. Only before a message of the answer, and
+    /// while those sent are still held.
+    pub grpc_statuses: Vec<GrpcStatus>,
+}
+
+/// How a call of gRPC ended that did not end well: its codes in their order, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrpcStatus {
+    Cancelled,
+    Unknown,
+    InvalidArgument,
+    DeadlineExceeded,
+    NotFound,
+    AlreadyExists,
+    PermissionDenied,
+    ResourceExhausted,
+    FailedPrecondition,
+    Aborted,
+    OutOfRange,
+    Unimplemented,
+    Internal,
+    Unavailable,
+    DataLoss,
+    Unauthenticated,
 }
 
 /// What is asked of WebSockets; other requests of the route pass as ever.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a gateway has to know of gRPC over HTTP/2 (the protocol's `PROTOCOL-HTTP2.md`): which messages are its
 //! own, how a refusal is told, and how long a call may take.
+use tidegate_config::GrpcStatus;
 use tidegate_contract::Answer;
 use tidegate_core::{ErrorKind, GrpcCode, Moment};
 use tidegate_http::reason;
-use tidegate_request::{FieldId, Fields, Request};
+use tidegate_request::{FieldId, Fields, Request, Response, ResponseFraming};
 
 /// Of a refusal's text, the bytes that become `grpc-message`.
 const LONGEST: usize = 512;
@@ -26,7 +27,7 @@ fn is_content(media_type: &[u8]) -> bool {
 
 /// The status for an answer of HTTP that no server of gRPC has made (gRPC's
 /// `http-grpc-status-mapping.md`), but for what took too long, and what was too large.
-fn code_of(status: u16) -> GrpcCode {
+pub(crate) fn code_of(status: u16) -> GrpcCode {
     match status {
         400 => GrpcCode::INTERNAL,
         401 => GrpcCode::UNAUTHENTICATED,
@@ -36,6 +37,38 @@ fn code_of(status: u16) -> GrpcCode {
         413 | 431 => GrpcCode::RESOURCE_EXHAUSTED,
         429 | 502 | 503 => GrpcCode::UNAVAILABLE,
         _ => GrpcCode::UNKNOWN,
+    }
+}
+
+/// What the end of a call is in HTTP, for what judges both (`google/rpc/code.proto`).
+pub(crate) fn http_status(code: GrpcCode) -> u16 {
+    const STATUSES: [u16; GrpcCode::COUNT] = [
+        200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401,
+    ];
+    let status = STATUSES.get(usize::from(code.number()));
+    status.copied().unwrap_or(500)
+}
+
+/// The code that a setting names.
+pub(crate) fn named(status: GrpcStatus) -> GrpcCode {
+    // In the same order, without the first.
+    GrpcCode::new(status as u8 + 1)
+}
+
+/// How a call ended whose response is all head: what it says, or what its status is to a client of gRPC.
+/// `None` where messages may follow, or where the endpoint says that it is not to be asked again, or when
+/// (`grpc-retry-pushback-ms`): to wait is for the client.
+pub(crate) fn ended_at_once(response: &Response, framing: ResponseFraming) -> Option<GrpcCode> {
+    let fields = response.fields();
+    let pushback = fields.get_name(b"grpc-retry-pushback-ms");
+    if pushback.is_some_and(|pushback| pushback != b"0") {
+        return None;
+    }
+    let is_over = matches!(framing, ResponseFraming::None | ResponseFraming::Length(0));
+    match (code_in(fields), response.status()) {
+        (Some(code), _) => Some(code).filter(|_| is_over),
+        (None, 200) => None,
+        (None, status) => Some(code_of(status)),
     }
 }
 
@@ -160,7 +193,8 @@ pub(crate) fn pass_on(request: &mut Request, now: Moment, until: Moment) {
 
 #[cfg(test)]
 mod tests {
-    use super::{code_in, encoded, is_content, refusal, timeout};
+    use super::{code_in, code_of, encoded, http_status, is_content, named, refusal, timeout};
+    use tidegate_config::GrpcStatus;
     use tidegate_core::{ErrorKind, GrpcCode};
     use tidegate_request::Fields;
 
@@ -183,6 +217,38 @@ mod tests {
             "text/application/grpc",
         ] {
             assert!(!is_content(media_type.as_bytes()), "{media_type}");
+        }
+    }
+
+    #[test]
+    fn settings_name_codes_as_they_are_named_everywhere() {
+        let all = GrpcCode::all().filter(|code| *code != GrpcCode::OK);
+        for code in all {
+            let text = format!("\"{code}\"");
+            let status: GrpcStatus = serde_json::from_str(&text).unwrap();
+            assert_eq!(named(status), code);
+        }
+    }
+
+    #[test]
+    fn codes_are_statuses_of_http_and_back_where_there_is_one() {
+        for (code, status) in [
+            (GrpcCode::OK, 200),
+            (GrpcCode::CANCELLED, 499),
+            (GrpcCode::UNKNOWN, 500),
+            (GrpcCode::INTERNAL, 500),
+            (GrpcCode::DATA_LOSS, 500),
+            (GrpcCode::RESOURCE_EXHAUSTED, 429),
+        ] {
+            assert_eq!(http_status(code), status);
+        }
+        for code in [
+            GrpcCode::UNAVAILABLE,
+            GrpcCode::DEADLINE_EXCEEDED,
+            GrpcCode::PERMISSION_DENIED,
+            GrpcCode::UNAUTHENTICATED,
+        ] {
+            assert_eq!(code_of(http_status(code)), code);
         }
     }
 

@@ -62,7 +62,7 @@ fn route(path: &str, rewrite: Value) -> Value {
            "to": {"type": "forward", "backends": [{"backend": "b", "weight": 1}]},
            "rewrite": rewrite,
            "timeouts": {"request": null, "first_byte": null, "upgraded_idle": 1000, "upgraded_life": null},
-           "retries": {"attempts": 1, "methods": ["GET"], "statuses": []}, "body_size": null,
+           "retries": {"attempts": 1, "methods": ["GET"], "statuses": [], "grpc_statuses": []}, "body_size": null,
            "buffer_request": null, "mirror": null, "websocket": null, "media_types": [], "clients": {"allow": [], "deny": []}, "error_pages": [], "maintenance": null})
 }
 

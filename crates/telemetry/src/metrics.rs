@@ -2,7 +2,7 @@
 use smallvec::SmallVec;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tidegate_core::ErrorKind;
+use tidegate_core::{ErrorKind, GrpcCode};
 
 /// Upper bounds of the duration histogram in microseconds; one more bucket takes the rest.
 pub const DURATION_BUCKETS_US: [u64; 14] = [
@@ -63,12 +63,21 @@ pub struct RouteStats {
     pub retries: AtomicU64,
     /// Copies of requests by what became of them: the variants of [`Mirrored`] in order.
     pub mirrored: [AtomicU64; 4],
+    /// Calls of gRPC by the number of the code they ended with.
+    pub calls: [AtomicU64; GrpcCode::COUNT],
 }
 
 impl RouteStats {
     /// Counts one copy of a request.
     pub fn count_mirrored(&self, outcome: Mirrored) {
         if let Some(counter) = self.mirrored.get(outcome as usize) {
+            add(counter, 1);
+        }
+    }
+
+    /// Counts one finished call of gRPC.
+    pub fn count_call(&self, code: GrpcCode) {
+        if let Some(counter) = self.calls.get(usize::from(code.number())) {
             add(counter, 1);
         }
     }

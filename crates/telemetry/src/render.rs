@@ -3,7 +3,7 @@ use crate::{DURATION_BUCKETS_US, Mirrored, SharedRouteStats, ThreadStats};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tidegate_core::ErrorKind;
+use tidegate_core::{ErrorKind, GrpcCode};
 
 /// Routes that get a label of their own; the rest are summed under `_other`, so that no
 /// configuration can blow up whoever stores the metrics.
@@ -177,8 +177,25 @@ fn render_routes(out: &mut String, routes: &[(Arc<str>, Arc<SharedRouteStats>)])
             }
         }
     }
+    render_calls(out, &groups);
     render_mirrored(out, &groups);
     render_durations(out, &groups);
+}
+
+fn render_calls(out: &mut String, groups: &[(String, Vec<&SharedRouteStats>)]) {
+    let name = "tidegate_grpc_calls_total";
+    let _ = writeln!(
+        out,
+        "# HELP {name} Calls of gRPC by route and what they ended with.\n# TYPE {name} counter"
+    );
+    for (route, stats) in groups {
+        for (code, at) in GrpcCode::all().zip(0..) {
+            let sum: u64 = stats.iter().map(|s| s.sum(|r| &r.calls[at])).sum();
+            if sum > 0 {
+                let _ = writeln!(out, "{name}{{route=\"{route}\",code=\"{code}\"}} {sum}");
+            }
+        }
+    }
 }
 
 fn render_mirrored(out: &mut String, groups: &[(String, Vec<&SharedRouteStats>)]) {

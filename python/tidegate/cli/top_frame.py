@@ -18,6 +18,8 @@ milliseconds, null where nothing came."""
 SORTS: Final = ("requests", "p99", "errors", "name")
 """What rows are ordered by, in the order in which the key `s` goes through them."""
 _WIDE = 100
+# What is a status of 5xx in HTTP; calls have 200 whatever they end with.
+_BAD = ("unknown", "deadline_exceeded", "unimplemented", "internal", "unavailable", "data_loss")
 _Column = tuple[str, str, int]
 
 
@@ -97,8 +99,9 @@ def frame(before: Mapping[str, Any], now: Mapping[str, Any]) -> Frame:
 
 
 def _errors(route: Mapping[str, Any]) -> int:
-    """Responses of class 5xx, and requests that got none."""
-    return int(route["by_class"][0] + route["by_class"][5])
+    """Responses of class 5xx, requests that got none, and calls of gRPC that ended as badly."""
+    calls = route.get("grpc_calls") or {}
+    return int(route["by_class"][0] + route["by_class"][5] + sum(calls.get(code, 0) for code in _BAD))
 
 
 def _endpoints(sample: Mapping[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:

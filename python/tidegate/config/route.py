@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -32,6 +32,24 @@ from tidegate.config.types import (
 )
 from tidegate.config.websocket import WebSocket
 
+_Codes = Literal[
+    "cancelled", "unknown", "invalid_argument", "deadline_exceeded", "not_found", "already_exists",
+    "permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented",
+    "internal", "unavailable", "data_loss", "unauthenticated",
+]  # fmt: skip
+GrpcStatus = Annotated[
+    _Codes,
+    Choice(
+        "GrpcStatus",
+        # As gRPC's own documents write them, and as Envoy does.
+        instead=tuple(
+            (other, f"write `{code}`")
+            for code in get_args(_Codes)
+            for other in sorted({code.upper(), code.replace("_", "-")} - {code})
+        ),
+        doc="How a call of gRPC ended that did not end well: its codes in their order, from 1.",
+    ),
+]
 RouteType = Annotated[Literal["http"], Choice("RouteType", not_yet=frozenset({"websocket"}))]
 
 
@@ -96,6 +114,15 @@ class Retries(Model):
     """Methods that may be sent again. Naming an unsafe one (`POST`) says that a repeat does no harm."""
     statuses: list[Annotated[int, Field(ge=400, le=599, strict=True)]] = Field(default_factory=list)
     """Responses that count as failures besides connections that broke."""
+    grpc_statuses: list[GrpcStatus] = Field(default_factory=list)
+    """What calls of gRPC end with to be made again, `unavailable` for instance, whatever `methods` says: naming
+    one says that a repeat does no harm. Only before a message of the answer, and while those sent are still held."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "retry_on": "write `statuses`, or `grpc_statuses` for calls of gRPC",
+        "retryable_status_codes": "write `statuses`, or `grpc_statuses` for calls of gRPC",
+        "num_retries": "write `attempts`",
+    }
 
     @model_validator(mode="before")
     @classmethod

@@ -63,6 +63,7 @@ _ELSEWHERE = {
     "ListenerTimeouts.first_bytes": "tests/integration/l4/test_mixed.py",
     "ListenerTimeouts.handshake": "tests/integration/tls/test_listener.py",
     "Files": "tests/integration/files and test_files.py",
+    "Retries.grpc_statuses": "tests/integration/grpc/test_retries.py",
     "Route.try_files": "tests/integration/files/test_before_a_backend.py",
     "RouteOrder": "the order of routes: tests/integration/oracle, and of connections: " + _L4,
     "L4Route": _L4,

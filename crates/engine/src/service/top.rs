@@ -4,6 +4,7 @@ use super::status;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
+use tidegate_core::GrpcCode;
 use tidegate_telemetry::Text;
 
 /// How long threads may take to hand over what they hold of the log.
@@ -33,6 +34,11 @@ pub(crate) async fn top(service: &Service, window: Duration) -> Value {
         let sum = |class: usize| route.stats.sum(|stats| &stats.by_class[class]);
         let by_class: [u64; 6] = std::array::from_fn(sum);
         let requests: u64 = by_class.iter().sum();
+        let calls = GrpcCode::all().zip(0..).filter_map(|(code, at)| {
+            let sum = route.stats.sum(|stats| &stats.calls[at]);
+            (sum > 0).then(|| (code.name().to_owned(), sum.into()))
+        });
+        let calls: serde_json::Map<String, Value> = calls.collect();
         let recent = times.routes.remove(route.name.as_bytes());
         let (p50, p99) = percentiles(recent);
         (requests > 0).then(|| {
@@ -40,6 +46,7 @@ pub(crate) async fn top(service: &Service, window: Duration) -> Value {
                 "name": &*route.name,
                 "requests": requests,
                 "by_class": by_class,
+                "grpc_calls": calls,
                 "retries": route.stats.sum(|stats| &stats.retries),
                 "bytes_in": route.stats.sum(|stats| &stats.bytes_in),
                 "bytes_out": route.stats.sum(|stats| &stats.bytes_out),

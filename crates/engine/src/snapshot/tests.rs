@@ -248,7 +248,7 @@ fn two_routes(base: u64, number: u64, value: &str, set: &[&str]) -> Delta {
                       "query": [], "cookies": [], "clients": [], "local_addresses": []},
             "to": {"type": "respond", "status": 200, "headers": [], "body": ""},
             "timeouts": {"request": null, "first_byte": null, "upgraded_idle": 1, "upgraded_life": null},
-            "retries": {"attempts": 0, "methods": [], "statuses": []}})
+            "retries": {"attempts": 0, "methods": [], "statuses": [], "grpc_statuses": []}})
     };
     let policy = serde_json::json!([{"kind": "request_headers", "settings":
         {"remove": [], "set": [["x", {"secret": "env:KEY"}]], "add": []}}]);

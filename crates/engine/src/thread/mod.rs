@@ -235,6 +235,9 @@ impl Thread {
                 entry.bytes_out,
                 entry.retries,
             );
+            if let Some(code) = entry.grpc_status {
+                stats.count_call(code);
+            }
         }
     }
 

@@ -141,7 +141,9 @@ pub(super) async fn deliver(
     thread.give_storage(Some(response.into_storage()));
     match outcome {
         Ok(()) => {
-            place.answered(plan, status, || downstream.thread.now());
+            let said = record.entry.grpc_status.filter(|_| status == 200);
+            let judged = said.map_or(status, grpc::http_status);
+            place.answered(plan, judged, || downstream.thread.now());
             Outcome::Finished {
                 keep_alive: told.keep_alive,
             }

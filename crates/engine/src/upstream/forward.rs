@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Tries endpoints until one answers, and passes the answer on.
-use super::attempt::{Attempt, Failed};
+use super::attempt::{Attempt, Begun, Failed};
 use super::bind::bind;
 use super::deliver::deliver;
 use super::mirror;
@@ -99,6 +99,14 @@ fn deadline(
     Ok([until, own].into_iter().flatten().min())
 }
 
+/// The status that passive health judges: of a call that is over with its head, what that says.
+fn judged(request: &Request, begun: &Begun) -> u16 {
+    let code = grpc::is_call(request.fields())
+        .then(|| grpc::ended_at_once(&begun.response, begun.framing))
+        .flatten();
+    code.map_or(begun.response.status(), grpc::http_status)
+}
+
 async fn tries(
     downstream: &mut Downstream,
     journey: &mut Journey<'_>,
@@ -110,7 +118,7 @@ async fn tries(
 ) -> Outcome {
     let retries = &journey.routed.route.retries;
     let is_whole = journey.upload.is_done;
-    let mut tries = Tries::new(retries, exchange.request.method(), is_whole);
+    let mut tries = Tries::new(retries, &exchange.request, is_whole);
     let key = decide::key(plan, &exchange.request, exchange.client.address);
     let mut again = None;
     let mut lost = None;
@@ -208,18 +216,26 @@ async fn tries(
             Err(failed) => Err(failed),
         };
         match ran {
-            Ok((mut begun, sender)) => {
+            Ok((mut begun, mut sender)) => {
                 let status = begun.response.status();
                 if plan.observes {
                     let now = downstream.thread.now();
-                    let is_failure = matches!(status, 502..=504);
+                    let is_failure = matches!(judged(&exchange.request, &begun), 502..=504);
                     place.observe(plan, now, now.micros_since(sent), is_failure);
                 }
-                if tries.wants_better(status, &place)
+                if tries.wants_better(&begun, is_whole || is_kept, &place)
                     && tries.goes_on(downstream, &place, plan, record)
                 {
                     record.end_try(span, &exchange.request, &downstream.thread, Ok(status));
-                    place.failed(plan, downstream.thread.now());
+                    let now = || downstream.thread.now();
+                    match retries.statuses.contains(&status) {
+                        true => place.failed(plan, now()),
+                        // That a call is made again does not say that its endpoint is sick.
+                        false => place.answered(plan, judged(&exchange.request, &begun), now),
+                    }
+                    if is_kept {
+                        *body = std::mem::take(&mut sender.out);
+                    }
                     continue;
                 }
                 bind(
@@ -266,8 +282,11 @@ async fn tries(
                 }
                 record.last_failure = Some((kind, detail));
                 // What nobody has seen may be sent again whatever it is, if all of it is still here.
-                let is_unseen = is_unseen && (is_whole || is_kept);
-                let may_repeat = tries.is_repeatable || is_unseen;
+                let is_held = is_whole || is_kept;
+                let is_unseen = is_unseen && is_held;
+                // What its client would be told is what its route names.
+                let repeats = is_held && tries.repeats(grpc::code_of(kind.status()));
+                let may_repeat = tries.is_repeatable || is_unseen || repeats;
                 if !may_repeat || kind == ErrorKind::RequestDeadline {
                     return Outcome::Failed { kind, detail };
                 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How often an exchange may be sent.
+use super::attempt::Begun;
 use super::open::Place;
 use crate::downstream::{Downstream, Record};
+use crate::grpc;
 use crate::snapshot::BackendPlan;
 use smallvec::SmallVec;
 use tidegate_config::Retries;
-use tidegate_core::Moment;
+use tidegate_core::{GrpcCode, Moment};
+use tidegate_request::Request;
 
 /// What the tries of an exchange have come to.
 pub(super) struct Tries<'a> {
@@ -17,16 +20,20 @@ pub(super) struct Tries<'a> {
     pub(super) tried: SmallVec<[u16; 8]>,
     /// Retries left.
     left: u8,
+    /// A call of gRPC that may be made again for what it ended with.
+    is_call: bool,
 }
 
 impl<'a> Tries<'a> {
-    pub(super) fn new(retries: &'a Retries, method: &str, is_whole: bool) -> Self {
+    pub(super) fn new(retries: &'a Retries, request: &Request, is_whole: bool) -> Self {
+        let method = request.method();
         let is_listed = retries.methods.iter().any(|listed| listed == method);
         Self {
             retries,
             is_repeatable: is_whole && is_listed,
             tried: SmallVec::new(),
             left: retries.attempts,
+            is_call: !retries.grpc_statuses.is_empty() && grpc::is_call(request.fields()),
         }
     }
 
@@ -47,11 +54,23 @@ impl<'a> Tries<'a> {
         may
     }
 
-    /// Whether an answer with `status` is worth another try, and another endpoint is left for it.
-    pub(super) fn wants_better(&self, status: u16, place: &Place) -> bool {
-        self.is_repeatable
-            && self.retries.statuses.contains(&status)
-            && self.tried.len() + 1 < place.list.endpoints.len()
+    /// Whether an answer is worth another try, and another endpoint is left for it. `is_held` says whether
+    /// all content that was sent is still here.
+    pub(super) fn wants_better(&self, begun: &Begun, is_held: bool, place: &Place) -> bool {
+        if self.tried.len() + 1 >= place.list.endpoints.len() {
+            return false;
+        }
+        let (response, framing) = (&begun.response, begun.framing);
+        self.is_repeatable && self.retries.statuses.contains(&response.status())
+            || is_held
+                && self.is_call
+                && grpc::ended_at_once(response, framing).is_some_and(|code| self.repeats(code))
+    }
+
+    /// Whether a call that ended with `code` may be made again.
+    pub(super) fn repeats(&self, code: GrpcCode) -> bool {
+        let mut listed = self.retries.grpc_statuses.iter();
+        self.is_call && listed.any(|listed| grpc::named(*listed) == code)
     }
 }
 

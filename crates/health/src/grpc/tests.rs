@@ -58,10 +58,7 @@ fn it_asks_the_health_service() {
         b"a\r\n\0\0\0\0\x05\x0a\x03a.B\r\n0\r\n\r\n",
     ]
     .concat();
-    assert_eq!(
-        sent("\"a.B\"", "\"shop.test\"", "127.0.0.1:80"),
-        of_service
-    );
+    assert_eq!(sent("\"a.B\"", "\"shop.test\"", "127.0.0.1:80"), of_service);
     assert!(
         sent("null", "null", "unix:/run/a.sock").starts_with(head("localhost").as_bytes()),
         "a Unix socket has no name"
@@ -73,22 +70,40 @@ fn serving_is_well_and_all_else_says_why_not() {
     assert_eq!(told(0, &message(&[8, 1])), "well");
     for (code, body, why) in [
         (0, message(&[8, 2]), "does not serve (NOT_SERVING)"),
-        (0, message(&[8, 3]), "know the service `shop.v1.Cart` (SERVICE_UNKNOWN)"),
+        (
+            0,
+            message(&[8, 3]),
+            "know the service `shop.v1.Cart` (SERVICE_UNKNOWN)",
+        ),
         (0, message(&[8, 0]), "is not known (UNKNOWN)"),
         (0, message(&[]), "is not known (UNKNOWN)"),
         (0, message(&[8, 4]), "has no name"),
         (0, vec![], "has no message"),
-        (5, vec![], "does not know the service `shop.v1.Cart` (not_found)"),
+        (
+            5,
+            vec![],
+            "does not know the service `shop.v1.Cart` (not_found)",
+        ),
         (12, vec![], "has no health service"),
         (16, vec![], "may not be asked by us (unauthenticated)"),
         (14, vec![], "answered unavailable"),
         (14, message(&[8, 1]), "answered unavailable"),
         (99, vec![], "answered unknown"),
     ] {
-        assert!(told(code, &body).contains(why), "{code}: {}", told(code, &body));
+        assert!(
+            told(code, &body).contains(why),
+            "{code}: {}",
+            told(code, &body)
+        );
     }
     let check = check("grpc", &settings("null", "null")).unwrap();
-    let judged = |status, code| check.judge(Heard::Call { status, code, body: b"" });
+    let judged = |status, code| {
+        check.judge(Heard::Call {
+            status,
+            code,
+            body: b"",
+        })
+    };
     assert!(matches!(judged(404, None), Verdict::Unhealthy(why) if why.contains("status 404")));
     assert!(matches!(judged(200, None), Verdict::Unhealthy(why) if why.contains("no grpc-status")));
     assert!(matches!(
@@ -107,7 +122,11 @@ fn an_answer_is_one_whole_message_whatever_else_is_in_it() {
         0xf8, 0xff, 0xff, 0xff, 0x0f, 9, // a field of a high number
         0x08, 1,
     ];
-    assert_eq!(answer(&message(&many)), Ok(Serving::Serving), "the last one counts");
+    assert_eq!(
+        answer(&message(&many)),
+        Ok(Serving::Serving),
+        "the last one counts"
+    );
     let whole = message(&many);
     for end in 0..whole.len() {
         assert!(answer(&whole[..end]).is_err(), "cut at {end}");
@@ -115,11 +134,15 @@ fn an_answer_is_one_whole_message_whatever_else_is_in_it() {
     for broken in [
         message(&[8]),
         message(&[8, 0x80]),
-        message(&[8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
+        message(&[
+            8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1,
+        ]),
         message(&[0, 1]),
         message(&[0x0b]),
         message(&[0x0f, 1]),
-        message(&[0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
+        message(&[
+            0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1,
+        ]),
         message(&[0x19, 1]),
         message(&[0x25, 1]),
         [message(&[8, 1]), vec![0]].concat(),
@@ -129,7 +152,11 @@ fn an_answer_is_one_whole_message_whatever_else_is_in_it() {
     ] {
         assert!(answer(&broken).is_err(), "{broken:?}");
     }
-    assert_eq!(answer(&message(&[0x0a, 1, 1])), Ok(Serving::Unknown), "no number");
+    assert_eq!(
+        answer(&message(&[0x0a, 1, 1])),
+        Ok(Serving::Unknown),
+        "no number"
+    );
 }
 
 #[test]

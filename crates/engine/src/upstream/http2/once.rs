@@ -172,10 +172,13 @@ impl<'a> Once<'a> {
         loop {
             let input = self.input.get(at..self.filled).unwrap_or_default();
             let is_old = !self.is_greeted && input.starts_with(b"HTTP/1");
-            let received = self.machine.receive(now, input).map_err(|error| match is_old {
-                true => io::Error::other("it answered in HTTP/1.1, without TLS"),
-                false => io::Error::other(error),
-            })?;
+            let received = self
+                .machine
+                .receive(now, input)
+                .map_err(|error| match is_old {
+                    true => io::Error::other("it answered in HTTP/1.1, without TLS"),
+                    false => io::Error::other(error),
+                })?;
             self.is_greeted |= received.consumed > 0;
             let (used, mut passed) = (received.consumed, 0);
             match received.event {
