@@ -1225,8 +1225,8 @@ pub struct Retries {
     /// Responses that count as failures besides connections that broke.
     pub statuses: Vec<u16>,
     /// What calls of gRPC end with to be made again, `unavailable` for instance, whatever `methods`
-    /// says: naming one says that a repeat does no harm. Only before a message of the answer, and
-    /// while those sent are still held.
+    /// says: naming one says that a repeat does no harm. Only before a message of the answer has
+    /// come, and while those that were sent are held.
     pub grpc_statuses: Vec<GrpcStatus>,
 }
 

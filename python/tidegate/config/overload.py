@@ -45,9 +45,9 @@ class PassiveHealth(Model):
     statuses: Annotated[list[Annotated[int, Field(ge=400, le=599, strict=True)]], Field(max_length=200)] = (
         Field(default_factory=list)
     )
-    """Responses that are failures as well, such as `[502, 503, 504]`; clients get them all the same. Of a call of
-    gRPC, what its status is in HTTP: `unavailable` 503, `deadline_exceeded` 504, `unknown`, `internal` and
-    `data_loss` 500, `unimplemented` 501, `resource_exhausted` 429."""
+    """Responses that are failures as well, such as `[502, 503, 504]`; clients get them all the same. Of a
+    call of gRPC, what its status is in HTTP: `unavailable` 503, `deadline_exceeded` 504, `unknown`,
+    `internal` and `data_loss` 500, `unimplemented` 501, `resource_exhausted` 429."""
     exclude_for: Duration = Duration("10s")
     """How long, for the first time; for the second in a row twice as long, and so on."""
     exclude_at_most: Duration = Duration("5m")

@@ -34,8 +34,8 @@ from tidegate.config.websocket import WebSocket
 
 _Codes = Literal[
     "cancelled", "unknown", "invalid_argument", "deadline_exceeded", "not_found", "already_exists",
-    "permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented",
-    "internal", "unavailable", "data_loss", "unauthenticated",
+    "permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range",
+    "unimplemented", "internal", "unavailable", "data_loss", "unauthenticated",
 ]  # fmt: skip
 GrpcStatus = Annotated[
     _Codes,
@@ -115,8 +115,9 @@ class Retries(Model):
     statuses: list[Annotated[int, Field(ge=400, le=599, strict=True)]] = Field(default_factory=list)
     """Responses that count as failures besides connections that broke."""
     grpc_statuses: list[GrpcStatus] = Field(default_factory=list)
-    """What calls of gRPC end with to be made again, `unavailable` for instance, whatever `methods` says: naming
-    one says that a repeat does no harm. Only before a message of the answer, and while those sent are still held."""
+    """What calls of gRPC end with to be made again, `unavailable` for instance, whatever `methods` says:
+    naming one says that a repeat does no harm. Only before a message of the answer has come, and while those
+    that were sent are held."""
 
     elsewhere: ClassVar[dict[str, str]] = {
         "retry_on": "write `statuses`, or `grpc_statuses` for calls of gRPC",

@@ -10,9 +10,10 @@ const LONGEST_NUMBER: usize = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Serving {
     Unknown,
-    Serving,
-    NotServing,
-    ServiceUnknown,
+    Yes,
+    No,
+    /// It knows no such service.
+    NoService,
     /// A number that has no name.
     Other,
 }
@@ -62,9 +63,9 @@ pub(super) fn answer(content: &[u8]) -> Result<Serving, &'static str> {
     let status = status(message).ok_or("its answer is no HealthCheckResponse")?;
     Ok(match status {
         0 => Serving::Unknown,
-        1 => Serving::Serving,
-        2 => Serving::NotServing,
-        3 => Serving::ServiceUnknown,
+        1 => Serving::Yes,
+        2 => Serving::No,
+        3 => Serving::NoService,
         _ => Serving::Other,
     })
 }

@@ -91,11 +91,11 @@ impl Check for GrpcCheck {
         };
         let why = match (status, code) {
             (200, Some(GrpcCode::OK)) => match answer(body) {
-                Ok(Serving::Serving) => return Verdict::Healthy,
-                Ok(Serving::NotServing) => {
+                Ok(Serving::Yes) => return Verdict::Healthy,
+                Ok(Serving::No) => {
                     format!("{} does not serve (NOT_SERVING)", self.asked_of())
                 }
-                Ok(Serving::ServiceUnknown) => {
+                Ok(Serving::NoService) => {
                     format!("it does not know {} (SERVICE_UNKNOWN)", self.asked_of())
                 }
                 Ok(Serving::Unknown) => {

@@ -124,7 +124,7 @@ fn an_answer_is_one_whole_message_whatever_else_is_in_it() {
     ];
     assert_eq!(
         answer(&message(&many)),
-        Ok(Serving::Serving),
+        Ok(Serving::Yes),
         "the last one counts"
     );
     let whole = message(&many);
