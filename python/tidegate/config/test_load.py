@@ -182,7 +182,8 @@ def test_twelve_mistakes_give_twelve_messages_at_their_places() -> None:
         ),
         (
             "backends: { b: { health_check: {} } }",
-            "1:32: backends.b.health_check: has no `type`; there are `command`, `grpc`, `http`, `python`, `tcp`",
+            "1:32: backends.b.health_check: has no `type`; "
+            "there are `command`, `grpc`, `http`, `python`, `tcp`",
         ),
         ("functions: { f: { handler: a.b } }", "1:28: functions.f.handler: `a.b` has no `:`; write `a:b`"),
         ("policies: { p: [{ type: jwt }] }", "1:17: policies.p[0]: `jwt` does not exist yet in this version"),
