@@ -3,6 +3,7 @@ use crate::cache::{Cache, Outcome};
 use crate::message::{Answer, Kind, answer, question};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 use tidegate_core::{Clock, Draw};
@@ -19,6 +20,8 @@ const NEGATIVE: u32 = 5;
 const LOOK_UPS: usize = 256;
 /// How often every server is asked.
 const ROUNDS: u32 = 2;
+/// How long addresses of one family wait for those of the other.
+const BEHIND: Duration = Duration::from_millis(250);
 
 /// Why a name has no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,10 +118,9 @@ impl Resolver {
     async fn ask(&self, name: &str) -> (Outcome, u32) {
         let _place = self.places.acquire().await;
         let servers = self.servers();
-        let (four, six) = tokio::join!(
-            self.ask_for(name, Kind::A, &servers),
-            self.ask_for(name, Kind::Aaaa, &servers)
-        );
+        let four = self.ask_for(name, Kind::A, &servers);
+        let six = self.ask_for(name, Kind::Aaaa, &servers);
+        let (four, six) = both(four, six).await;
         let mut least = u32::MAX;
         let mut lists: [Vec<IpAddr>; 2] = Default::default();
         for (list, found) in lists.iter_mut().zip([&six, &four]) {
@@ -180,6 +182,25 @@ impl Resolver {
             *system = (changed, servers_of_system(&text));
         }
         system.1.clone()
+    }
+}
+
+/// Both answers; when one has addresses, the other is waited for a little only (RFC 8305 §3).
+async fn both(
+    four: impl Future<Output = Answer>,
+    six: impl Future<Output = Answer>,
+) -> (Answer, Answer) {
+    let (mut four, mut six) = (pin!(four), pin!(six));
+    let has_some = |answer: &Answer| matches!(answer, Answer::Found(list, _) if !list.is_empty());
+    tokio::select! {
+        first = &mut four => match has_some(&first) {
+            true => (first, timeout(BEHIND, six).await.unwrap_or(Answer::Failed)),
+            false => (first, six.await),
+        },
+        first = &mut six => match has_some(&first) {
+            true => (timeout(BEHIND, four).await.unwrap_or(Answer::Failed), first),
+            false => (four.await, first),
+        },
     }
 }
 

@@ -34,6 +34,7 @@ class Nameserver:
         records: By name without its last dot and kind, TTL and texts.
         rcode: What every answer says instead, if it is set.
         is_silent: Whether it answers nothing.
+        silent_for: Kinds of records of which it answers nothing.
         truncates: Whether answers over UDP are cut short, so that TCP has to be tried.
         asked: Every question.
     """
@@ -41,6 +42,7 @@ class Nameserver:
     records: dict[tuple[str, str], tuple[int, list[str]]] = field(default_factory=dict)
     rcode: int | None = None
     is_silent: bool = False
+    silent_for: set[str] = field(default_factory=set)
     truncates: bool = False
     asked: list[Asked] = field(default_factory=list)
 
@@ -114,7 +116,7 @@ class Nameserver:
         question = query.question[0]
         name, kind = question.name.to_text(omit_final_dot=True), dns.rdatatype.to_text(question.rdtype)
         self.asked.append(Asked(name, kind, query.id, port, over_tcp))
-        if self.is_silent:
+        if self.is_silent or kind in self.silent_for:
             return None
         reply = dns.message.make_response(query)
         reply.flags |= dns.flags.AA

@@ -128,6 +128,15 @@ def test_names_without_an_address() -> None:
         assert details == ["there is no such name", "no DNS server has answered"]
 
 
+def test_addresses_of_one_kind_do_not_wait_for_those_of_the_other() -> None:
+    with Nameserver() as names, Origin() as origin:
+        names.holds("half.example", "127.0.0.1")
+        names.silent_for.add("AAAA")
+        # The client would have gone long before.
+        with proxy(origin, dns={"resolvers": names.address, "timeout": "5m"}) as running:
+            assert ask(running, f"http://half.example:{origin.port}/")[0] == 200
+
+
 def test_without_resolvers_the_system_tells() -> None:
     with Origin() as origin, proxy(origin) as running:
         assert ask(running, f"http://localhost:{origin.port}/")[0] == 200

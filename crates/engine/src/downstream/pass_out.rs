@@ -6,14 +6,13 @@ use super::record::Record;
 use crate::egress::{Busy, EgressPlan, NoWay, ParentPlan, UserPlan, Way, Who};
 use crate::snapshot::{BackendPlan, Snapshot};
 use crate::thread::{Buffer, Connection};
-use crate::upstream::{Carrier, Outcome, Place, Terms, tunnel};
+use crate::upstream::{Carrier, Outcome, Race, Terms, tunnel};
 use std::sync::Arc;
 use tidegate_contract::{Answer, Exchange};
 use tidegate_core::ErrorKind;
 use tidegate_egress::{Aim, Refusal};
 use tidegate_http::ResponseContext;
 use tidegate_request::{FieldId, Fields, Method, Request, Response, Storage, Version};
-use tidegate_tls::Inside;
 
 /// What tells of clients and of proxies before this one, beside what no stranger is believed.
 const TELLING: [&[u8]; 16] = [
@@ -292,31 +291,16 @@ impl Downstream {
         Outcome::Finished { keep_alive: false }
     }
 
-    /// A connection to the first address that takes one.
+    /// A connection to the address that takes one first.
     async fn reach(
-        &mut self,
+        &self,
         passage: &Passage,
         plan: &BackendPlan,
         record: &mut Record,
     ) -> Result<Connection, (ErrorKind, &'static str)> {
-        let mut tried = Vec::new();
-        let mut last = None;
-        loop {
-            let place = match Place::next(plan, &passage.way, &tried) {
-                Ok(place) => place,
-                Err(error) => return Err(last.unwrap_or(error)),
-            };
-            record.endpoint = Some(place.endpoint.clone());
-            let connecting = place.connect_anew(self, plan, Inside::Unknown, None, record);
-            match connecting.await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => {
-                    last = Some(error);
-                    tried.push(place.index as u16);
-                    record.entry.retries = record.entry.retries.saturating_add(1);
-                }
-            }
-        }
+        let race = Race::new(self, plan, &passage.way, None);
+        let run = race.run(None, &[], record);
+        run.await.map(|(_, connection)| connection)
     }
 
     /// Tells the client that bytes are passed on from here; `None` if it does not take that.

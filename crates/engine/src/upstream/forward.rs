@@ -3,8 +3,10 @@
 use super::attempt::{Attempt, Begun, Failed};
 use super::bind::bind;
 use super::deliver::deliver;
+use super::http2::Reached;
 use super::mirror;
 use super::open::Place;
+use super::race::Race;
 use super::request::{begin, framed};
 use super::tries::Tries;
 use super::wait::{Lost, Wait};
@@ -124,8 +126,8 @@ async fn tries(
     let mut lost = None;
     let mut afresh = 0;
     loop {
-        let place = match again.take() {
-            Some(place) => place,
+        let (place, opened) = match again.take() {
+            Some(place) => (place, None),
             None => {
                 let wait = Wait {
                     downstream,
@@ -135,11 +137,17 @@ async fn tries(
                     until,
                 };
                 let taken = match journey.way() {
-                    Some(way) => Place::next(plan, way, &tries.tried),
-                    None => Place::take(wait).await,
+                    Some(way) => {
+                        let race = Race::new(downstream, plan, way, until);
+                        let request = Some(&exchange.request);
+                        // On the heap: what is asked by a forward proxy alone.
+                        let run = Box::pin(race.run(request, &tries.tried, record)).await;
+                        run.map(|(place, connection)| (place, Some(connection)))
+                    }
+                    None => Place::take(wait).await.map(|place| (place, None)),
                 };
                 match taken {
-                    Ok(place) => place,
+                    Ok(taken) => taken,
                     // What the first try came to says more than that no other endpoint is left.
                     Err(error) => {
                         if let Some(lost) = lost
@@ -157,10 +165,14 @@ async fn tries(
         record.endpoint = Some(place.endpoint.clone());
         let span = record.begin_try(&mut exchange.request, &downstream.thread);
         let request = &exchange.request;
-        let reached = match place
-            .connect(downstream, plan, request, until, record)
-            .await
-        {
+        let reached = match opened {
+            Some(connection) => Ok(Reached::Whole(connection)),
+            None => {
+                let connecting = place.connect(downstream, plan, request, until, record);
+                connecting.await
+            }
+        };
+        let reached = match reached {
             Ok(reached) => reached,
             Err((kind, detail)) => {
                 record.end_try(span, &exchange.request, &downstream.thread, Err(kind));

@@ -20,16 +20,11 @@ use tidegate_core::{ErrorKind, Moment};
 use tidegate_request::Request;
 use tidegate_tls::{Fault, Inside};
 
-/// How long one of several addresses may take before the next has its turn.
-const TURN_MS: u64 = 1000;
-
 /// A request counted at an endpoint for as long as it is under way.
 pub(crate) struct Place {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) list: Arc<EndpointList>,
     pub(crate) index: usize,
-    /// Milliseconds that a connection may take, beside what its backend says.
-    most_ms: u64,
     shared: Arc<BackendShared>,
 }
 
@@ -120,31 +115,6 @@ impl Place {
         Self::at(plan, list, index)
     }
 
-    /// The next one of `list` that was not tried; while there are others it has a second.
-    ///
-    /// # Errors
-    /// None is left.
-    pub(crate) fn next(plan: &BackendPlan, list: &Arc<EndpointList>, tried: &[u16]) -> Waited {
-        let mut left = (0..list.endpoints.len()).filter(|index| !tried.contains(&(*index as u16)));
-        let place = left.next().map(|index| Self::at(plan, list.clone(), index));
-        match place {
-            Some(Ok(mut place)) => {
-                if left.next().is_some() {
-                    place.most_ms = TURN_MS;
-                }
-                Ok(place)
-            }
-            Some(Err(_)) => {
-                let detail = "the address has as many connections as it may";
-                Err((ErrorKind::ConnectionLimitReached, detail))
-            }
-            None => {
-                let detail = "no address is left to try";
-                Err((ErrorKind::DestinationUnavailable, detail))
-            }
-        }
-    }
-
     /// The one of `indexes` with the fewest requests, well or not.
     ///
     /// # Errors
@@ -163,7 +133,15 @@ impl Place {
         Self::at(plan, list, index)
     }
 
-    fn at(plan: &BackendPlan, list: Arc<EndpointList>, index: usize) -> Result<Self, NoEndpoint> {
+    /// The one at `index` of a list.
+    ///
+    /// # Errors
+    /// There is none, or it has no room.
+    pub(super) fn at(
+        plan: &BackendPlan,
+        list: Arc<EndpointList>,
+        index: usize,
+    ) -> Result<Self, NoEndpoint> {
         let endpoint = list
             .endpoints
             .get(index)
@@ -180,7 +158,6 @@ impl Place {
             endpoint,
             list,
             index,
-            most_ms: u64::MAX,
             shared: plan.shared.clone(),
         })
     }
@@ -199,16 +176,11 @@ impl Place {
     ) -> Result<Reached, (ErrorKind, &'static str)> {
         let thread = &downstream.thread;
         let state = &self.endpoint.state;
-        let pool = &plan.config.pool;
-        let max_idle = if request.method_kind().is_safe() {
-            pool.idle_time
-        } else {
-            pool.unsafe_idle_time
-        };
+        let max_idle = plan.max_idle(request);
         if plan.config.http2 {
             if request.upgrade().is_none() {
                 // On the heap: most requests go over HTTP/1.1, and have no room for it.
-                let shared = self.connect_shared(downstream, plan, max_idle.0, until, record);
+                let shared = self.connect_shared(downstream, plan, max_idle, until, record);
                 return Box::pin(shared).await;
             }
             if plan.tls.is_none() {
@@ -222,7 +194,7 @@ impl Place {
         let terms = plan.terms_of_tls();
         // One that was announced is its client's alone.
         if plan.config.proxy_protocol.is_none()
-            && let Some(connection) = thread.pool.take(state, terms, moment, max_idle.0)
+            && let Some(connection) = thread.pool.take(state, terms, moment, max_idle)
         {
             record.entry.connected_us = moment.micros_since(record.started).max(1);
             return Ok(Reached::Whole(connection));
@@ -249,7 +221,7 @@ impl Place {
             self.make_way(downstream, limit)?;
         }
         let started = thread.now();
-        let deadline = started.after_millis(plan.config.timeouts.connect.0.min(self.most_ms));
+        let deadline = started.after_millis(plan.config.timeouts.connect.0);
         downstream
             .timer
             .set(until.map_or(deadline, |until| until.min(deadline)));
@@ -405,7 +377,18 @@ impl Place {
     }
 }
 
-fn connect_error(error: &io::Error) -> (ErrorKind, &'static str) {
+impl BackendPlan {
+    /// For how many milliseconds a connection may have been idle that `request` is sent on.
+    pub(super) fn max_idle(&self, request: &Request) -> u64 {
+        let pool = &self.config.pool;
+        match request.method_kind().is_safe() {
+            true => pool.idle_time.0,
+            false => pool.unsafe_idle_time.0,
+        }
+    }
+}
+
+pub(super) fn connect_error(error: &io::Error) -> (ErrorKind, &'static str) {
     match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => (
             ErrorKind::ConnectionRefused,
