@@ -188,10 +188,14 @@ pub struct Certificate {
     pub cert: String,
     /// The private key, without a pass phrase. It is never shown.
     pub key: Text,
+    /// What its authority says of it (RFC 6960): DER in base64 without padding.
+    pub ocsp: Option<String>,
     /// What messages call the certificate.
     pub cert_name: String,
     /// What messages call the key.
     pub key_name: String,
+    /// Until when that may be shown, in seconds since 1970.
+    pub ocsp_until: u64,
 }
 
 /// What a client gets that asks for a name no certificate is for.

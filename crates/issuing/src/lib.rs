@@ -3,13 +3,15 @@
 //! is made here. Nothing of it is in the path of traffic: control and the command line call it.
 //!
 //! [`orders`] is the conversation with an authority, over a [`Transport`] that the caller gives;
-//! [`requests`] makes keys and what is signed with them; [`development`] is the authority for localhost.
+//! [`requests`] makes keys and what is signed with them; [`revocation`] is what authorities say of what they have
+//! signed; [`development`] is the authority for localhost.
 #![forbid(unsafe_code)]
 
 pub mod development;
 mod failure;
 pub mod orders;
 pub mod requests;
+pub mod revocation;
 mod transport;
 
 pub use failure::{Failure, Part};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tidegate_issuing::development::{self, Period};
 use tidegate_issuing::orders::{self, Begun, External};
 use tidegate_issuing::requests::{self, KeyKind, Pair};
+use tidegate_issuing::revocation::{self, Standing};
 use tidegate_issuing::{Answer, Failure, Question, Transport};
 use tidegate_tls::{Certificate, Files};
 
@@ -39,6 +40,37 @@ pub(crate) fn certificate_problem(cert: &str, key: &str) -> Option<String> {
         key_name: "key",
     };
     Certificate::read(files).err()
+}
+
+/// What can be asked about the first certificate of a text in PEM: the responder's URL, empty for none;
+/// whether clients take it with an answer alone; and what the responder is sent, empty when who signed the
+/// certificate does not stand behind it. `None` when there is none that can be read.
+#[pyfunction]
+pub(crate) fn revocation_inquiry<'py>(
+    py: Python<'py>,
+    text: &str,
+) -> Option<(String, bool, Bound<'py, PyBytes>)> {
+    let found = revocation::inquiry(text)?;
+    let request = PyBytes::new(py, &found.request);
+    Some((found.responder, found.is_bound, request))
+}
+
+/// What a responder's answer says at `now` of the first certificate of a text in PEM, behind which who
+/// signed it stands: `good`, `revoked` or `unknown`, since when and until when. Raises `ValueError` with why
+/// it is not to be believed.
+#[pyfunction]
+pub(crate) fn revocation_verdict(
+    text: &str,
+    answer: &[u8],
+    now: u64,
+) -> PyResult<(&'static str, u64, u64)> {
+    let found = revocation::verdict(text, answer, now).map_err(PyValueError::new_err)?;
+    let standing = match found.standing {
+        Standing::Good => "good",
+        Standing::Revoked => "revoked",
+        Standing::Unknown => "unknown",
+    };
+    Ok((standing, found.since, found.until))
 }
 
 fn pair(made: Result<Pair, String>) -> PyResult<(String, String)> {

@@ -21,6 +21,7 @@ mod _engine {
     use super::issuing::{
         AcmeClient, certificate_details, certificate_problem, challenge_certificate,
         development_authority, development_certificate, development_may_sign, make_key,
+        revocation_inquiry, revocation_verdict,
     };
 
     #[pymodule_init]

@@ -2,7 +2,7 @@
 use crate::der::Outline;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 use std::sync::Arc;
@@ -34,8 +34,17 @@ pub struct Validity {
 #[derive(Clone, Debug)]
 pub struct Certificate {
     pub(crate) key: Arc<CertifiedKey>,
+    stapled: Option<Stapled>,
     names: Vec<String>,
     validity: Validity,
+}
+
+/// The same with what its authority says of it.
+#[derive(Clone, Debug)]
+struct Stapled {
+    key: Arc<CertifiedKey>,
+    /// Seconds since 1970 from which it is not shown any more.
+    until: u64,
 }
 
 impl Certificate {
@@ -75,9 +84,32 @@ impl Certificate {
         };
         Ok(Self {
             key: Arc::new(whole),
+            stapled: None,
             names,
             validity,
         })
+    }
+
+    /// The same with `answer`, by which its authority says that it is good (OCSP, RFC 6960) in DER: clients
+    /// that ask for one get it with the certificate, `until` then, in seconds since 1970.
+    #[must_use]
+    pub fn stapled(self, answer: Vec<u8>, until: u64) -> Self {
+        let key = CertifiedKey {
+            ocsp: Some(answer),
+            ..CertifiedKey::clone(&self.key)
+        };
+        let key = Arc::new(key);
+        Self {
+            stapled: Some(Stapled { key, until }),
+            ..self
+        }
+    }
+
+    /// What a client is shown now: an answer that has expired would be worse than none.
+    pub(crate) fn shown(&self) -> Arc<CertifiedKey> {
+        let counts = |each: &&Stapled| UnixTime::now().as_secs() < each.until;
+        let stapled = self.stapled.as_ref().filter(counts);
+        stapled.map_or(&self.key, |each| &each.key).clone()
     }
 
     /// The host names it is for, in lower case, `*.` in front of those that stand for a label.

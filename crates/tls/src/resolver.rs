@@ -60,6 +60,6 @@ impl ResolvesServerCert for Resolver {
         let mut keys = places.iter().filter_map(|place| self.all.get(*place));
         let can_check = |each: &&Certificate| each.key.key.choose_scheme(schemes).is_some();
         let fitting = keys.clone().find(can_check).or_else(|| keys.next());
-        fitting.map(|each| each.key.clone())
+        fitting.map(Certificate::shown)
     }
 }

@@ -31,7 +31,28 @@ def state(each: Certificate, now: float) -> str:
         return "being ordered" if each.get("is_under_way") else "not there yet"
     if each["not_after"] < now:
         return "expired"
+    if _lacks_answer(each, now):
+        return "lacks its OCSP response"
     return "renewal fails" if each.get("failures") else "good"
+
+
+def _lacks_answer(each: Certificate, now: float) -> bool:
+    """Whether clients refuse it since it is to be shown with a response, and there is none."""
+    said = each.get("ocsp")
+    return said is not None and said["is_bound"] and said["until"] <= now
+
+
+def _answer(said: dict[str, Any], now: float) -> str:
+    """What authorities say of it, in a line."""
+    parts = [f"good, shown until {_moment(said['until'])}" if said["until"] > now else "no response"]
+    if said["is_bound"] and said["until"] <= now:
+        parts.append("though the certificate wants one (must-staple), and clients refuse it without")
+    if said.get("responder"):
+        again = f", asked again from {_moment(said['next_at'])} on" if said["next_at"] else ""
+        parts.append(f"by {plain(said['responder'])}{again}")
+    if said.get("says"):
+        parts.append(plain(said["says"]))
+    return "; ".join(parts)
 
 
 def show_all(name: str | None, base: Path | None, *, as_json: bool) -> None:
@@ -59,6 +80,8 @@ def show_all(name: str | None, base: Path | None, *, as_json: bool) -> None:
     for each in found:
         if each.get("says"):
             print(f"\n{plain(', '.join(each['names']))}: {_failure(each)}")
+        if each.get("ocsp") and (each["ocsp"].get("says") or _lacks_answer(each, now)):
+            print(f"\n{plain(', '.join(each['names']))}: OCSP: {_answer(each['ocsp'], now)}")
 
 
 def _failure(each: Certificate) -> str:
@@ -88,6 +111,8 @@ def show(host: str, name: str | None, base: Path | None, *, as_json: bool) -> No
             f"good       {_moment(each['not_before'])} to {_moment(each['not_after'])} (UTC)\n"
             f"listeners  {plain(', '.join(each['listeners']))}"
         )
+        if each.get("ocsp"):
+            print(f"ocsp       {_answer(each['ocsp'], now)}")
         if "renew_at" in each:
             print(f"authority  {plain(each['authority'])}\nrenewed    from {_moment(each['renew_at'])} on")
         if each.get("says"):

@@ -29,9 +29,15 @@ def expiring(compiled: Compiled) -> list[Problem]:
             # What an authority gives is renewed by itself, and may be good for a few days.
             is_own = each["cert_name"].startswith("acme:")
             says = _says(each["cert_name"], *validity, now) if validity is not None and not is_own else ""
+            place = compiled.snapshot.positions.get((kind, name), "")
+            path = f"listeners.{name}.tls.certificates[{number}]"
             if says:
-                path = f"listeners.{name}.tls.certificates[{number}]"
-                found.append(Problem(says, path=path, file=compiled.snapshot.positions.get((kind, name), "")))
+                found.append(Problem(says, path=path, file=place))
+            if each["ocsp"] is not None and each["ocsp_until"] <= now:
+                says = (
+                    f"its OCSP response expired on {_day(each['ocsp_until'])} and is not shown; get it anew"
+                )
+                found.append(Problem(says, path=f"{path}.ocsp", file=place))
     return found
 
 

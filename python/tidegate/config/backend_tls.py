@@ -80,6 +80,14 @@ class BackendTls(Model):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _shows_no_answers(self) -> BackendTls:
+        if self.certificate is not None and self.certificate.ocsp is not None:
+            raise refuse(
+                "`ocsp` is for certificates of listeners; servers do not take it; leave it out", "rule"
+            )
+        return self
+
     @property
     def shown_ca(self) -> str:
         """What messages call the file of authorities."""

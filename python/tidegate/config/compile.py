@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from tidegate.config import addresses
+from tidegate.config import addresses, stapled
 from tidegate.config.backend import Backend, BackendLimits, BackendTimeouts, Endpoint
 from tidegate.config.backend_tls import BackendTls
 from tidegate.config.base import Model
@@ -309,7 +309,7 @@ class _Compilation:
         if listener.tls is not None:
             texts = self._texts(listener.tls, (*path, "tls"))
             made, awaited = self._issued(name, listener.tls, (*path, "tls"))
-            texts["certificates"] += made
+            texts["certificates"] = stapled.filled(texts["certificates"] + made, asks=listener.tls.staple)
             value["tls"] = self._value(listener.tls) | texts | {"awaited": awaited}
         if path != ADMIN_PATH and not listener.is_l4:
             around = self.gateway.gateway

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tidegate.config import stapled
 from tidegate.config.base import Model, refuse
 from tidegate.config.clients import ClientCertificates, check_hosts, one_or_several
 from tidegate.config.data import file_text
@@ -19,6 +20,7 @@ from tidegate.config.types import (
     Choice,
     ControlOnly,
     FileContent,
+    FilePath,
     Flag,
     HostPattern,
     ProtocolName,
@@ -53,6 +55,14 @@ class Certificate(Model):
     """The site's own certificate, and behind it those that signed it, each by the next."""
     key: SecretText
     """The private key, without a pass phrase. It is never shown."""
+    ocsp: FilePath | None = None
+    """A file with what the authority says of the certificate, an OCSP response in DER that something else
+    keeps fresh; the responder is not asked then."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "ssl_stapling_file": "write `ocsp: site.ocsp`",
+        "ocsp_staple_filename": "write `ocsp: site.ocsp`",
+    }
 
     @model_validator(mode="after")
     def _key_is_elsewhere(self) -> Certificate:
@@ -76,6 +86,8 @@ class Certificate(Model):
             yield folder / self.cert
         if isinstance(self.key, str):
             yield folder / self.key
+        if self.ocsp is not None:
+            yield folder / self.ocsp
 
     def cert_text(self, folder: Path) -> str:
         """The certificate in PEM.
@@ -104,13 +116,19 @@ class Certificate(Model):
                 wire[name] = read(folder)
             except ValueError as error:
                 wrong.append(((*at, name), str(error), self))
+        wire |= stapled.nothing()
+        if self.ocsp is not None and not wrong:
+            try:
+                wire |= stapled.of_file(wire["cert"], self.ocsp, folder)
+            except ValueError as error:
+                wrong.append(((*at, "ocsp"), str(error), self))
         return wire, wrong
 
     def found(self, folder: Path) -> Certificate:
         """The same with absolute paths."""
         update = {
             name: str(folder / value)
-            for name, value in (("cert", self.cert), ("key", self.key))
+            for name, value in (("cert", self.cert), ("key", self.key), ("ocsp", self.ocsp))
             if isinstance(value, str) and PEM not in value
         }
         return self.model_copy(update=update)
@@ -134,6 +152,9 @@ class ListenerTls(Model):
     dev: Annotated[Flag, ControlOnly()] = False
     """Whether there is one for localhost, and for hosts of routes that are for development, signed by an
     authority of the user's own: see `tidegate dev-cert`."""
+    staple: Annotated[Flag, ControlOnly()] = True
+    """Whether the OCSP responders that certificates name are asked for what to show beside them. A
+    certificate that names none costs nothing."""
     unknown_name: UnknownName = "default"
     """What a client gets that asks for a name no certificate is for: the first one, or a refusal."""
     policy: TlsPolicy = "intermediate"

@@ -22,6 +22,7 @@ from tidegate.config.types import (
     Choice,
     Duration,
     FieldName,
+    FileContent,
     FilePath,
     Flag,
     HostPattern,
@@ -52,6 +53,10 @@ class CertificateWire(Certificate):
     """What messages call the certificate."""
     key_name: Text
     """What messages call the key."""
+    ocsp: FileContent | None
+    """What its authority says of it (RFC 6960): DER in base64 without padding."""
+    ocsp_until: Annotated[int, Field(ge=0, le=1 << 53, strict=True)]
+    """Until when that may be shown, in seconds since 1970."""
 
 
 class ClientCertificatesWire(ClientCertificates):

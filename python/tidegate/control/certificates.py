@@ -14,6 +14,7 @@ from tidegate.control.apply import Node
 from tidegate.control.compiled import Compiled
 from tidegate.events import Events
 from tidegate.issuing.keeper import Keeper, Wanted
+from tidegate.issuing.stapler import Stapler
 from tidegate.issuing.store import SYSTEM, Proof, StoreError, state_folder
 from tidegate.protocol import Message, ProtocolError, Refused
 from tidegate.protocol.async_channel import AsyncChannel
@@ -45,19 +46,23 @@ class Certificates:
         # The next control of this instance goes on with what this one had begun.
         holder = f"{socket.gethostname()}:{directory}"
         self._keeper = Keeper(holder, events, self._publish, reload, build.version())
+        self._stapler = Stapler(events, reload, build.version())
         self._current: Compiled | None = None
 
     async def follow(self, current: Compiled) -> None:
         """Takes what is in force."""
         self._current = current
         wanted = Wanted.of(current.acme) if current.acme is not None else None
-        if wanted is not None and wanted.store.is_relative_to(SYSTEM) and state_folder() == SYSTEM:
+        keeps = self._stapler.follow(self._to_staple(current))
+        keeps |= wanted is not None and wanted.store.is_relative_to(SYSTEM)
+        if keeps and state_folder() == SYSTEM:
             try:
                 await self._supervisor.call("state.folder")
             except Refused as refusal:
                 # What is served goes on; the keeper says of each certificate that it can not be kept.
                 self._events.error(refusal.problems[0]["message"])
         self._keeper.follow(wanted)
+        self._stapler.go()
 
     def node_up(self) -> None:
         """A node came up."""
@@ -66,6 +71,7 @@ class Certificates:
     async def close(self) -> None:
         """Ends."""
         await self._keeper.close()
+        await self._stapler.close()
 
     async def _publish(self, proofs: list[Proof]) -> None:
         http = [
@@ -81,13 +87,14 @@ class Certificates:
         """`certificates.list`: each certificate in force, and each that is awaited.
 
         `{"certificates": [{"names", "issuer", "not_before", "not_after", "source", "listeners", ...}]}`, with
-        what `Keeper.told` says where it comes from an authority.
+        what `Keeper.told` says where it comes from an authority, and as `ocsp` what `_said` does.
         """
         told = self._keeper.told()
         found: dict[str, dict[str, Any]] = {}
         for name, each in self._in_force():
             details = self._details(each["cert"])
-            entry = found.setdefault(each["cert"], {**details, "source": each["cert_name"], "listeners": []})
+            more = {"source": each["cert_name"], "listeners": [], "ocsp": self._said(each)}
+            entry = found.setdefault(each["cert"], {**details, **more})
             entry["listeners"].append(name)
         entries = list(found.values())
         for order in told:
@@ -101,9 +108,31 @@ class Certificates:
                 own[0].update(plan)
             else:
                 source = f"acme:{order['names'][0]}"
-                nothing = {"issuer": "", "not_before": 0, "not_after": 0, "listeners": []}
+                nothing = {"issuer": "", "not_before": 0, "not_after": 0, "listeners": [], "ocsp": None}
                 entries.append({"names": order["names"], "source": source, **nothing, **plan})
         return {"certificates": entries}
+
+    def _to_staple(self, current: Compiled) -> list[str]:
+        return [
+            each["cert"]
+            for name, each in self._in_force()
+            if name in current.staples and each["cert_name"] not in current.staples[name]
+        ]
+
+    def _said(self, certificate: dict[str, Any]) -> dict[str, Any] | None:
+        """What authorities say of a certificate: until when clients are shown it (0 for not at all) as
+        `until`, whether they take no other as `is_bound`, and what `Stapler.told` says of the responder, if
+        one is asked. `None` where there is nothing to say.
+        """
+        from tidegate import _engine
+
+        inquiry = _engine.revocation_inquiry(certificate["cert"])
+        is_bound = inquiry is not None and inquiry[1]
+        until = certificate["ocsp_until"] if certificate["ocsp"] is not None else 0
+        told = self._stapler.told(certificate["cert"])
+        if not (is_bound or until or told):
+            return None
+        return {**(told or {}), "until": until, "is_bound": is_bound}
 
     def _in_force(self) -> list[tuple[str, dict[str, Any]]]:
         resources = self._current.snapshot.resources if self._current is not None else {}

@@ -13,6 +13,7 @@ from tidegate.config.implied import implied
 from tidegate.config.issued import orders
 from tidegate.config.roots import check_roots
 from tidegate.config.secret import Secret
+from tidegate.config.stapled import asked
 from tidegate.control.origins.wanted import Wanted, wanted
 from tidegate.control.pools import own_pools, pools
 from tidegate.control.weighers import Weigher, weighers
@@ -39,6 +40,8 @@ class Compiled:
         counts: How many `listeners`, `routes`, `backends` and `functions` were written; what follows from
             others, such as the listener of `gateway.admin` or a backend for a URL in `to`, is not counted.
         acme: The certificates to get and from whom, as `tidegate.issuing.keeper.Wanted` reads it, if any.
+        staples: By listener whose certificates' responders are asked, which of these have an answer of their
+            own, by `cert_name`.
     """
 
     snapshot: Snapshot
@@ -54,6 +57,7 @@ class Compiled:
     processes: dict[str, Wanted] = field(default_factory=dict, repr=False)
     counts: dict[str, int] = field(default_factory=dict)
     acme: dict[str, Any] | None = field(default=None, repr=False)
+    staples: dict[str, list[str]] = field(default_factory=dict)
 
     def addresses(self) -> list[Address]:
         """What has to be bound: by the order of listeners, one or more of each."""
@@ -93,6 +97,7 @@ class Compiled:
             "processes": self.processes,
             "counts": self.counts,
             "acme": self.acme,
+            "staples": self.staples,
         }
 
     @classmethod
@@ -120,6 +125,7 @@ class Compiled:
             value["processes"],
             value["counts"],
             value["acme"],
+            value["staples"],
         )
 
 
@@ -180,6 +186,7 @@ def compile_all(
         wanted(gateway.backends, folder, gateway.gateway.function_user),
         {kind: len(getattr(gateway, kind)) for kind in ("listeners", "routes", "backends", "functions")},
         orders(gateway, folder),
+        asked(gateway),
     )
 
 

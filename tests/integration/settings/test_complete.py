@@ -60,6 +60,8 @@ _ELSEWHERE = {
     "Hsts": "tests/integration/tls/test_secure.py",
     "ListenerTls": "tests/integration/tls/test_certificates.py and test_terms.py",
     "Certificate": "tests/integration/tls/test_certificates.py",
+    "Certificate.ocsp": "tests/integration/tls/test_stapling.py",
+    "Certificate.ocsp_until": "tests/integration/tls/test_stapling.py",
     "ListenerTimeouts.first_bytes": "tests/integration/l4/test_mixed.py",
     "ListenerTimeouts.handshake": "tests/integration/tls/test_listener.py",
     "Files": "tests/integration/files and test_files.py",

@@ -58,12 +58,13 @@ class Authority:
     """Signs certificates and writes them into a folder."""
 
     def __init__(self, folder: Path, name: str = "a test's authority", file: str = "ca") -> None:
-        """Makes the authority's own certificate: `FILE.pem`."""
+        """Makes the authority's own certificate: `FILE.pem`. `signer` is that, and its key."""
         self.folder = folder
         self.name = name
         self._key = ec.generate_private_key(ec.SECP256R1())
         own = _name(name)
         self._certificate = self._signed(own, self._key.public_key(), [], is_authority=True, days=30)
+        self.signer = (self._certificate, self._key)
         self.file = folder / f"{file}.pem"
         self.file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
@@ -77,6 +78,7 @@ class Authority:
         days: float,
         since: float = -60,
         signer: tuple[x509.Name, Key] | None = None,
+        more: tuple[x509.ExtensionType, ...] = (),
     ) -> x509.Certificate:
         issuer, key = signer or (_name(self.name), self._key)
         now = datetime.datetime.now(datetime.UTC)
@@ -93,6 +95,8 @@ class Authority:
         if names:
             alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
             builder = builder.add_extension(alternatives, critical=False)
+        for extension in more:
+            builder = builder.add_extension(extension, critical=False)
         return builder.sign(key, hashes.SHA256())
 
     def pair(
@@ -106,6 +110,7 @@ class Authority:
         password: bytes | None = None,
         with_chain: bool = True,
         with_names: bool = True,
+        more: tuple[x509.ExtensionType, ...] = (),
     ) -> Pair:
         """A certificate for `names` in `FILE.pem`, its key in `FILE.key`.
 
@@ -120,6 +125,7 @@ class Authority:
             password: What the key is encrypted by.
             with_chain: Whether the authority's own one stands behind it.
             with_names: Whether it has them anywhere but in its subject.
+            more: Extensions besides.
         """
         key: Key = (
             rsa.generate_private_key(65537, 2048) if use_rsa else ec.generate_private_key(ec.SECP256R1())
@@ -134,6 +140,7 @@ class Authority:
             since=since,
             is_authority=by_itself,
             signer=signer,
+            more=more,
         )
         pair = Pair(self.folder / f"{file}.pem", self.folder / f"{file}.key")
         chain = [made, self._certificate] if with_chain and not by_itself else [made]

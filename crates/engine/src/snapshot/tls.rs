@@ -5,7 +5,7 @@ use tidegate_config::{
     CertificatePart, ClientCertificateMode, ClientCertificates, ExpiredCrl, Hsts, Http3,
     ListenerTls, TlsPolicy, UnknownName,
 };
-use tidegate_core::NamePattern;
+use tidegate_core::{NamePattern, base64_decoded};
 use tidegate_tls::{Acceptance, Asked as Wanted, Certificate, ClientCertificates as Asked};
 use tidegate_tls::{Files, ForHosts, Policy, Protocols, Terms, Tickets, Validity};
 
@@ -140,7 +140,12 @@ impl TlsPlan {
                         names: certificate.names().to_vec(),
                         validity: certificate.validity(),
                     });
-                    certificates.push(certificate);
+                    let answer = each.ocsp.as_ref();
+                    let answer = answer.and_then(|text| base64_decoded(text.as_bytes(), *b"+/"));
+                    certificates.push(match answer {
+                        Some(answer) => certificate.stapled(answer, each.ocsp_until),
+                        None => certificate,
+                    });
                 }
                 Err(message) => wrong.push(format!("tls: {message}")),
             }
