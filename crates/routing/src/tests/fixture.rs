@@ -37,6 +37,7 @@ pub(crate) fn route(kind: PathKind, path: &str) -> Route {
             attempts: 0,
             methods: vec![],
             statuses: vec![],
+            grpc_statuses: vec![],
         },
         body_size: None,
         buffer_request: None,
