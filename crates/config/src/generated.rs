@@ -1319,8 +1319,12 @@ pub struct L4Match {
     /// Networks, one of which must hold the address of this machine that the client dialled.
     pub local_addresses: Vec<String>,
     /// Protocols inside of TLS: with `type: tls` the client must offer one of them (`acme-tls/1`),
-    /// with `type: tcp` one must have been chosen of the listener's `tls.alpn`.
+    /// with `type: udp` likewise inside of QUIC (`h3`), with `type: tcp` one must have been chosen
+    /// of the listener's `tls.alpn`.
     pub alpn: Vec<String>,
+    /// With `type: udp`: only connections of QUIC, versions 1 and 2, as told by their first
+    /// packets. A route with `hosts` or `alpn` takes no others either.
+    pub quic: bool,
     /// What the client's first bytes must be, one of these (`SSH-`, `hex:0300`); on a listener with
     /// `protocol: mixed`, with `type: tcp`.
     pub begins: Vec<String>,

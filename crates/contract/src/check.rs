@@ -13,6 +13,11 @@ pub enum Probe {
         /// What is waited for.
         text: Expected,
     },
+    /// Send a datagram, and wait for one back.
+    Datagram {
+        /// What is sent.
+        bytes: Vec<u8>,
+    },
     /// Connect, send a request, read an HTTP/1.1 response: its head, and of its body what is needed.
     Http {
         /// The whole request.
@@ -62,7 +67,7 @@ impl Expected {
 pub enum Heard<'a> {
     /// A connection came about.
     Connection,
-    /// Bytes: what came until the expected text was there, the limit, or the end.
+    /// Bytes: what came until the expected text was there, the limit, or the end; or a datagram.
     Bytes(&'a [u8]),
     /// A response, of the endpoint or of a function: its status, and the body as far as it was read,
     /// decoded.

@@ -15,6 +15,7 @@ mod grpc;
 mod hash;
 mod padded;
 mod peer;
+mod written;
 
 pub use base64::{base64_decoded, base64_encoded};
 pub use calendar::{civil, days};
@@ -25,3 +26,4 @@ pub use grpc::GrpcCode;
 pub use hash::StableHash;
 pub use padded::Padded;
 pub use peer::{ClientCertificate, NameKind, NamePattern};
+pub use written::written_bytes;

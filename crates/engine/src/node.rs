@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::downstream::Identifiers;
+use crate::l4::Connections;
 use crate::memory::Budget;
 use crate::service;
 use crate::snapshot::{Registry, Snapshot, Store};
@@ -49,6 +50,8 @@ pub(crate) struct Node {
     pub(crate) memory: Budget,
     /// Of connections of QUIC.
     pub(crate) identifiers: Identifiers,
+    /// Connections of QUIC that are passed on.
+    pub(crate) passed: Connections,
     stats: Vec<Arc<ThreadStats>>,
     /// Where a thread is handed packets that came to another.
     handed: Vec<mpsc::Sender<Handed>>,
@@ -68,6 +71,7 @@ impl Node {
             memory: Budget::new(),
             stats: (0..config.threads).map(|_| Arc::default()).collect(),
             identifiers: Identifiers::default(),
+            passed: Connections::default(),
             handed,
             clock,
             config,

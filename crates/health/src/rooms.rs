@@ -14,9 +14,11 @@ pub mod http;
 pub mod python;
 #[path = "tcp/mod.rs"]
 pub mod tcp;
+#[path = "udp/mod.rs"]
+pub mod udp;
 
 /// The rooms' names, sorted.
-pub const ROOMS: &[&str] = &["command", "grpc", "http", "python", "tcp"];
+pub const ROOMS: &[&str] = &["command", "grpc", "http", "python", "tcp", "udp"];
 
 /// Builds the health check that `room` describes.
 ///
@@ -29,6 +31,7 @@ pub fn build(room: &Room) -> Result<Arc<dyn Check>, String> {
         "http" => http::build(&room.settings),
         "python" => python::build(&room.settings),
         "tcp" => tcp::build(&room.settings),
+        "udp" => udp::build(&room.settings),
         other => Err(format!("there is no health check `{other}`")),
     }
 }

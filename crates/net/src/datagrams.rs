@@ -7,8 +7,8 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll, ready};
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, Ready};
 
 /// Bytes of one packet, or of a train of them that the kernel hands over as one.
 const LONGEST: usize = 64 << 10;
@@ -275,6 +275,21 @@ impl Datagrams {
     pub fn is_full(&self, cx: &mut Context<'_>) {
         if let Poll::Ready(Ok(mut guard)) = self.fd.poll_write_ready(cx) {
             guard.clear_ready();
+        }
+    }
+
+    /// Waits until the network says that something that was sent did not arrive (ICMP), for a socket that is
+    /// connected: reading does not wake up for that.
+    pub async fn failure(&self) -> io::Error {
+        loop {
+            let mut guard = match self.fd.ready(Interest::ERROR).await {
+                Ok(guard) => guard,
+                Err(error) => return error,
+            };
+            match sockopt::socket_error(self.fd.get_ref()) {
+                Ok(Ok(())) => guard.clear_ready_matching(Ready::ERROR),
+                Ok(Err(error)) | Err(error) => return error.into(),
+            }
         }
     }
 

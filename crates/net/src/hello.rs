@@ -5,7 +5,7 @@
 //! here answers, and what was read is still to be passed on.
 
 /// Bytes of the first message, at most: those of clients with post-quantum keys have some 2 KiB.
-const MESSAGE: usize = 16 << 10;
+pub(crate) const MESSAGE: usize = 16 << 10;
 /// Bytes it may take with the heads of records it is cut into.
 pub const LONGEST_HELLO: usize = 32 << 10;
 /// Bytes of one record (RFC 8446 §5.1).
@@ -62,8 +62,8 @@ impl HelloReader {
             self.message.extend_from_slice(taken);
             self.left -= taken.len();
             bytes = rest;
-            if let Some(body) = self.whole()? {
-                return parse(body).ok_or(NoHello::Malformed).map(Some);
+            if let Some(hello) = read_message(&self.message)? {
+                return Ok(Some(hello));
             }
         }
         Ok(None)
@@ -84,45 +84,51 @@ impl HelloReader {
         }
         Ok(())
     }
+}
 
-    /// The message without its head, once it is whole.
-    fn whole(&self) -> Result<Option<&[u8]>, NoHello> {
-        let mut reader = Reader(&self.message);
-        let Some(kind) = reader.byte() else {
-            return Ok(None);
-        };
-        if kind != 1 {
-            return Err(NoHello::NotTls);
-        }
-        let Some(head) = reader.take(3) else {
-            return Ok(None);
-        };
-        let length = head
-            .iter()
-            .fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
-        if length > MESSAGE {
-            return Err(NoHello::Malformed);
-        }
-        Ok(reader.take(length))
+/// Reads a message of the handshake (RFC 8446 §4) that begins with `message`; `None` while it is not whole.
+///
+/// # Errors
+/// When it is no ClientHello, or one beyond the limits.
+pub(crate) fn read_message(message: &[u8]) -> Result<Option<Hello>, NoHello> {
+    let mut reader = Reader(message);
+    let Some(kind) = reader.byte() else {
+        return Ok(None);
+    };
+    if kind != 1 {
+        return Err(NoHello::NotTls);
+    }
+    let Some(head) = reader.take(3) else {
+        return Ok(None);
+    };
+    let length = head
+        .iter()
+        .fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
+    if length > MESSAGE {
+        return Err(NoHello::Malformed);
+    }
+    match reader.take(length) {
+        Some(body) => parse(body).ok_or(NoHello::Malformed).map(Some),
+        None => Ok(None),
     }
 }
 
 /// What is left of a message.
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn byte(&mut self) -> Option<u8> {
+    pub(crate) fn byte(&mut self) -> Option<u8> {
         self.take(1)?.first().copied()
     }
 
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+    pub(crate) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(taken)
     }
 
     /// A piece behind its length of one byte.
-    fn short(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn short(&mut self) -> Option<&'a [u8]> {
         let length = self.byte()?;
         self.take(length.into())
     }

@@ -4,6 +4,8 @@
 mod mutate;
 #[path = "../../../fuzz/targets/proxy_head.rs"]
 mod proxy_head;
+#[path = "../../../fuzz/targets/quic_initial.rs"]
+mod quic_initial;
 #[path = "../../../fuzz/targets/tls_hello.rs"]
 mod tls_hello;
 
@@ -24,6 +26,13 @@ fn the_seeds_of_tls_hello_are_taken() {
     }
 }
 
+#[test]
+fn the_seeds_of_quic_initial_are_taken() {
+    for seed in seeds("quic_initial") {
+        assert!(quic_initial::run(&seed), "{}", seed.escape_ascii());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
@@ -35,5 +44,10 @@ proptest! {
     #[test]
     fn tls_hello_holds_on_any_bytes(bytes in mutated("tls_hello", tls_hello::PIECES)) {
         tls_hello::run(&bytes);
+    }
+
+    #[test]
+    fn quic_initial_holds_on_any_bytes(bytes in mutated("quic_initial", quic_initial::PIECES)) {
+        quic_initial::run(&bytes);
     }
 }

@@ -129,7 +129,7 @@ def check(sources: Sources = None, as_json: Json = False) -> None:
 )
 def explain(
     method: Annotated[
-        str, typer.Argument(help="GET, POST, ...; or tcp://HOST:PORT, tls:// or udp:// alone.")
+        str, typer.Argument(help="GET, POST, ...; or tcp://HOST:PORT, tls://, udp:// or quic:// alone.")
     ],
     url: Annotated[str | None, typer.Argument(help="A URL, or a path with its query.")] = None,
     header: Header = None,
@@ -163,7 +163,7 @@ def explain(
     """
     from tidegate.cli.explain import Question, explain
 
-    if url is None and method.startswith(("tcp://", "tls://", "udp://")):
+    if url is None and method.startswith(("tcp://", "tls://", "udp://", "quic://")):
         method, url = "", method
     if url is None:
         example = method if "/" in method else "http://localhost:8080/"

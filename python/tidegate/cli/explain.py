@@ -78,7 +78,7 @@ class Question:
             parts, port = urlsplit(url), urlsplit(url).port
         except ValueError as error:
             stop(f"{self.url!r} is no URL: {error}", USAGE)
-        if parts.scheme not in ("", "http", "https", *RAW):
+        if parts.scheme not in ("", "http", "https", "quic", *RAW):
             stop(f"{self.url!r}: http:// and https:// are served; write one of them, or a path alone", USAGE)
         if url.startswith("/") and not any(name.lower() == "host" for name, _ in fields):
             fields.insert(0, ["Host", "localhost"])
@@ -100,7 +100,9 @@ def _listener(
 ) -> str | None:
     """The listener with the URL's port; of a URL without one its scheme's, or else the first of the scheme
     that is not for our own pages. A port that nobody listens at ends the command."""
-    own_port = {"https": 443, "tcp": None, "tls": 443, "udp": None}.get(scheme, 80)
+    own_port = {"https": 443, "tcp": None, "tls": 443, "udp": None, "quic": 443}.get(scheme, 80)
+    # A connection of QUIC comes by datagrams.
+    scheme = "udp" if scheme == "quic" else scheme
     by_port = [name for name, own in ports.items() if own == (port or own_port)]
     # A port of UDP is another one than that of TCP.
     by_port = [name for name in by_port if (raw.get(name) == "udp") == (scheme == "udp")] or by_port

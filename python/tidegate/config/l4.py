@@ -41,7 +41,11 @@ class L4Match(Model):
 
     alpn: Annotated[list[ProtocolName], Reads(one_or_more, "item")] = Field(default_factory=list)
     """Protocols inside of TLS: with `type: tls` the client must offer one of them (`acme-tls/1`), with
-    `type: tcp` one must have been chosen of the listener's `tls.alpn`."""
+    `type: udp` likewise inside of QUIC (`h3`), with `type: tcp` one must have been chosen of the listener's
+    `tls.alpn`."""
+    quic: bool = False
+    """With `type: udp`: only connections of QUIC, versions 1 and 2, as told by their first packets. A route
+    with `hosts` or `alpn` takes no others either."""
     begins: Annotated[list[FirstBytes], Field(max_length=64), Reads(one_or_more, "item")] = Field(
         default_factory=list
     )
@@ -154,8 +158,8 @@ class TcpRoute(Model):
         if self.match.begins and self.type != "tcp":
             raise refuse("`begins` is for `type: tcp`; leave it out, or write that", "rule")
         is_udp = type(self).tag == "udp"
-        if self.match.alpn and is_udp:
-            raise refuse("`alpn` is said inside of connections; leave it out", "rule")
+        if self.match.quic and not is_udp:
+            raise refuse("`quic` is for `type: udp`; leave it out, or write that", "rule")
         for aim in self.to:
             is_url = addresses.is_url(aim.backend)
             if is_url and aim.backend.startswith("udp://") != is_udp:
@@ -190,11 +194,32 @@ class UdpRoute(TcpRoute):
 
     type: Annotated[Literal["udp"], ControlOnly()] = "udp"  # type: ignore[assignment]
     """What it carries: datagrams of a listener with `protocol: udp`."""
+    hosts: Annotated[list[HostPattern], Reads(one_or_more, "item")] = Field(default_factory=list)
+    """Hosts, one of which a client of QUIC must ask for (SNI), `*.` for any labels in front; any datagrams if
+    left out."""
     timeouts: UdpTimeouts = UdpTimeouts()
     """How long its sessions may take."""
     responses: Annotated[int, Field(ge=0, le=1_000_000, strict=True)] | None = None
     """Datagrams by which an endpoint answers each of the client's: once all have come the session is over,
     and the next datagram may go elsewhere; with 0 at once. Without it a session lasts until it is idle."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        key: value for key, value in TcpRoute.elsewhere.items() if key != "hosts"
+    }
+
+    @property
+    def reads_quic(self) -> bool:
+        """Whether it takes connections of QUIC alone, by what their first packets say."""
+        return bool(self.hosts or self.match.alpn or self.match.quic)
+
+    @model_validator(mode="after")
+    def _counts_datagrams(self) -> UdpRoute:
+        if self.responses is not None and self.reads_quic:
+            raise refuse(
+                "`responses` counts datagrams; nobody knows how many a connection of QUIC has; leave it out",
+                "rule",
+            )
+        return self
 
 
 _BY_TYPE: dict[str, type[Route] | type[TcpRoute]] = {

@@ -147,6 +147,24 @@ def first_bytes(text: str) -> str:
     return text
 
 
+def written_bytes(text: str) -> str:
+    """1 to 1,024 bytes: text in UTF-8, or pairs of hexadecimal digits behind `hex:`.
+
+    Raises:
+        ValueError: Something else.
+    """
+    if text.startswith("hex:"):
+        digits = text.removeprefix("hex:")
+        if not re.fullmatch(r"(?:[0-9A-Fa-f]{2})+", digits):
+            raise ValueError(f"`{text[:64]}` is no bytes; write pairs of digits behind `hex:` (`hex:0300`)")
+        length = len(digits) // 2
+    else:
+        length = len(text.encode())
+    if not 0 < length <= 1024:
+        raise ValueError(f"has {length:,} bytes; write 1 to 1,024 bytes")
+    return text
+
+
 def field_name(text: str) -> str:
     """A field's name in lower case.
 

@@ -28,6 +28,7 @@ def route_name(route: Route | TcpRoute) -> str:
         hosts = getattr(route, "hosts", ())
         parts = [route.type, *hosts, *(f"alpn:{each}" for each in route.match.alpn)]
         parts += [f"begins:{each}" for each in route.match.begins]
+        parts += ["quic"] if route.match.quic else []
         what = " ".join([*parts, *_addresses(route.match)])
     text = f"{listeners + '|' if listeners else ''}{what}".strip()
     if not text.isprintable():

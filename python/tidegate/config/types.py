@@ -59,6 +59,8 @@ ProtocolName = Annotated[str, Rule(names.protocol_name, "protocol's name in ALPN
 """A protocol inside of TLS: `imap`, `acme-tls/1` (RFC 7301)."""
 FirstBytes = Annotated[str, Rule(names.first_bytes, "start of a connection", r"^.+$")]
 """What a connection begins with: printable characters of ASCII, or `hex:` and bytes (`hex:0300`)."""
+WrittenBytes = Annotated[str, Rule(names.written_bytes, "bytes", r"^[\s\S]+$")]
+"""1 to 1,024 bytes: text, or `hex:` and pairs of digits (`hex:0300`)."""
 FileContent = Annotated[str, StringConstraints(strict=True, max_length=1 << 20)]
 """Text that is usually kept in a file of its own and written `${file:path}`."""
 
@@ -102,4 +104,5 @@ __all__ = [
     "SecretText",
     "Text",
     "Weight",
+    "WrittenBytes",
 ]

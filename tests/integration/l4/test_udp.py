@@ -371,7 +371,6 @@ ALL = "type: udp, listeners: l, to: 'udp://a:1'"
         ("protocol: udp, timeouts: { handshake: 1s }", ALL, "have no handshake"),
         ("protocol: udp", "type: udp, listeners: l, to: 'tcp://a:1'", "write `udp://host:port`"),
         ("protocol: tcp", "type: tcp, listeners: l, to: 'udp://a:1'", "write `tcp://host:port`"),
-        ("protocol: udp", f"{ALL}, match: {{ alpn: h3 }}", "leave it out"),
         ("protocol: tcp", ALL, "this route is for `udp`"),
         ("protocol: mixed", ALL, "this route is for `udp`"),
         ("protocol: udp", "type: udp, listeners: l, to: b", "has `tls`, which datagrams have not"),

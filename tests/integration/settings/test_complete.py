@@ -69,7 +69,7 @@ _ELSEWHERE = {
     "Route.try_files": "tests/integration/files/test_before_a_backend.py",
     "RouteOrder": "the order of routes: tests/integration/oracle, and of connections: " + _L4,
     "L4Route": _L4,
-    "L4Match": _L4,
+    "L4Match": _L4 + ", and of QUIC: tests/integration/l4/test_quic.py",
     "Listener.proxy_protocol": _PROXY,
     "ProxyProtocol": _PROXY,
     "Backend.proxy_protocol": _PROXY,

@@ -99,7 +99,12 @@ fn tls_gauges(threads: &[Arc<ThreadStats>], snapshot: &Snapshot, gauges: &mut Ve
         let listeners = snapshot.listeners.iter();
         listeners.filter_map(|listener| Some((listener, listener.tls.as_ref()?)))
     };
-    if plans().next().is_none() {
+    // Those that pass on what they read the beginning of have failures as well.
+    let mut listeners = snapshot.listeners.iter();
+    let is_read = listeners.any(|listener| {
+        listener.is_passing() || listener.is_mixed() || snapshot.l4.reads_quic(&listener.name)
+    });
+    if plans().next().is_none() && !is_read {
         return;
     }
     let sum = |counter: &dyn Fn(&ThreadStats) -> u64| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::plan::{Ends, written_bytes};
+use super::plan::Ends;
 use crate::decide;
 use crate::question::Question;
 use crate::snapshot::{ListenerPlan, Snapshot};
@@ -7,7 +7,7 @@ use crate::tell;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use tidegate_config::Carried;
-use tidegate_core::Moment;
+use tidegate_core::{Moment, written_bytes};
 use tidegate_net::Hello;
 
 /// What becomes of a connection to `listener`; `None` where it is a request that counts.
@@ -53,7 +53,10 @@ fn judge(snapshot: &Snapshot, listener: &ListenerPlan, question: &Question, now:
             false => Carried::Tcp,
         },
     };
-    let host = question.host().filter(|_| carries == Carried::Tls);
+    let is_quic = carries == Carried::Udp && question.url.starts_with("quic://");
+    let host = question
+        .host()
+        .filter(|_| carries == Carried::Tls || is_quic);
     let name = host.filter(|host| host.parse::<IpAddr>().is_err());
     let name = name.map(str::to_ascii_lowercase);
     let mut told = json!({
@@ -75,7 +78,7 @@ fn judge(snapshot: &Snapshot, listener: &ListenerPlan, question: &Question, now:
         let ends = Ends {
             client,
             local: &|| local,
-            hello: Some(&hello),
+            hello: (carries != Carried::Udp || is_quic).then_some(&hello),
             chosen: None,
             first: &first,
         };

@@ -15,7 +15,7 @@ mod serve;
 mod sort;
 mod tell;
 
-pub(crate) use datagrams::Ports;
+pub(crate) use datagrams::{Connections, Ports};
 pub(crate) use explain::explain;
 pub(crate) use plan::{L4RoutePlan, L4Table};
 pub(crate) use serve::{Says, start};

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tidegate_config::{Carried, L4Route, L4Timeouts};
+use tidegate_core::written_bytes;
 use tidegate_net::Hello;
 use tidegate_telemetry::SharedL4Stats;
 
@@ -17,6 +18,8 @@ pub(crate) struct L4RoutePlan {
     /// What its connections begin with, one of these.
     begins: Vec<Vec<u8>>,
     alpn: Vec<String>,
+    /// It takes connections of QUIC alone.
+    is_quic: bool,
     clients: Vec<IpNet>,
     local_addresses: Vec<IpNet>,
     pub(crate) backends: Vec<(Arc<str>, u32)>,
@@ -51,6 +54,7 @@ impl L4RoutePlan {
                 .map(|text| written_bytes(text))
                 .collect::<Result<_, _>>()?,
             alpn: config.matches.alpn,
+            is_quic: config.matches.quic,
             clients: networks(&config.matches.clients)?,
             local_addresses: networks(&config.matches.local_addresses)?,
             total: backends.iter().map(|(_, weight)| u64::from(*weight)).sum(),
@@ -63,11 +67,12 @@ impl L4RoutePlan {
     }
 
     /// How precise it is: of two that fit, the more precise one takes the connection.
-    fn precision(&self) -> (usize, bool, bool, bool) {
+    fn precision(&self) -> (usize, bool, bool, bool, bool) {
         let longest = self.begins.iter().map(Vec::len).max();
         (
             longest.unwrap_or_default(),
             !self.alpn.is_empty(),
+            self.is_quic,
             !self.clients.is_empty(),
             !self.local_addresses.is_empty(),
         )
@@ -84,6 +89,7 @@ impl L4RoutePlan {
         };
         let begins = |with: &Vec<u8>| ends.first.starts_with(with);
         (self.begins.is_empty() || self.begins.iter().any(begins))
+            && (!self.is_quic || ends.hello.is_some())
             && (self.alpn.is_empty() || self.alpn.iter().any(asks))
             && (self.clients.is_empty() || holds(&self.clients, ends.client))
             && (self.local_addresses.is_empty()
@@ -103,23 +109,6 @@ pub(crate) struct Ends<'a> {
     pub(crate) chosen: Option<&'a [u8]>,
     /// Its first bytes, where these were looked at.
     pub(crate) first: &'a [u8],
-}
-
-/// Reads what the configuration says a connection begins with: text, or bytes behind `hex:`.
-///
-/// # Errors
-/// Digits that are none.
-pub(crate) fn written_bytes(text: &str) -> Result<Vec<u8>, String> {
-    let Some(digits) = text.strip_prefix("hex:") else {
-        return Ok(text.as_bytes().to_vec());
-    };
-    let pairs = (0..digits.len()).step_by(2);
-    let bytes = pairs.map(|at| {
-        let pair = digits.get(at..at + 2)?;
-        u8::from_str_radix(pair, 16).ok()
-    });
-    let bytes: Option<Vec<u8>> = bytes.collect();
-    bytes.ok_or_else(|| format!("`{text}` are no bytes"))
 }
 
 type Routes = Vec<Arc<L4RoutePlan>>;
@@ -234,6 +223,20 @@ impl L4Table {
     pub(crate) fn passes_tls(&self, listener: &str) -> bool {
         let on = self.by_listener.get(listener);
         on.is_some_and(|on| !on.tls.is_empty())
+    }
+
+    /// Whether any route goes by what clients of QUIC ask for.
+    pub(crate) fn reads_quic(&self, listener: &str) -> bool {
+        let on = self.by_listener.get(listener);
+        on.is_some_and(|on| {
+            let has_hosts = !on.udp.exact.is_empty() || !on.udp.below.is_empty();
+            has_hosts
+                || on
+                    .udp
+                    .any
+                    .iter()
+                    .any(|route| route.is_quic || !route.alpn.is_empty())
+        })
     }
 
     /// What connections of the listener may begin with by its routes.

@@ -4,11 +4,15 @@ use super::state::Service;
 use crate::upstream::{Answered, announce, ask_once, dial, is_http2};
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 use tidegate_contract::{Check, Expected, Heard, Probe, Verdict};
 use tidegate_http::{ChunkDecoder, HeadLimits, HeadScanner, parse_response};
-use tidegate_net::{Stream, Target, connect};
+use tidegate_net::{Datagrams, Departure, Reception, Stream, Target, connect};
 use tidegate_request::{Method, ResponseFraming};
 use tidegate_tls::Inside;
 
@@ -47,6 +51,16 @@ impl Asker {
                         body,
                     }),
                     Err(why) => Verdict::Unhealthy(why.clone()),
+                };
+            }
+            Probe::Datagram { bytes } => {
+                return match &target {
+                    Some(Target::Ip(address)) => match answer(*address, bytes).await {
+                        Ok(answer) => check.judge(Heard::Bytes(&answer)),
+                        Err(why) => Verdict::Unhealthy(why),
+                    },
+                    Some(_) => Verdict::Unhealthy("datagrams go to a port".into()),
+                    None => Verdict::Unhealthy("the name has no address".into()),
                 };
             }
             _ => match target {
@@ -175,6 +189,32 @@ impl Asker {
         let answer = self.service.checkers.ask(function, body, limit);
         answer.await.map_err(str::to_owned)
     }
+}
+
+/// What comes back for a datagram.
+async fn answer(address: SocketAddr, bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let failed = |error: std::io::Error| match error.kind() {
+        ErrorKind::ConnectionRefused => "nobody takes datagrams there".to_owned(),
+        _ => format!("sending a datagram failed: {error}"),
+    };
+    let socket = Datagrams::connect(address).map_err(failed)?;
+    let departure = Departure {
+        peer: address,
+        local: None,
+        ecn: 0,
+        segment: None,
+        bytes,
+    };
+    socket.send(&departure).map_err(failed)?;
+    let mut reception = Reception::default();
+    let mut failure = pin!(socket.failure());
+    let received = poll_fn(|cx| match socket.poll_receive(cx, &mut reception) {
+        Poll::Pending => failure.as_mut().poll(cx).map(Err),
+        received => received,
+    });
+    let count = received.await.map_err(failed)?;
+    let first = reception.trains(count).next();
+    Ok(first.map_or_else(Vec::new, |(_, bytes, _)| bytes.to_vec()))
 }
 
 async fn send(stream: &Stream, bytes: &[u8]) -> Result<(), String> {

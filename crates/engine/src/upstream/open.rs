@@ -133,6 +133,23 @@ impl Place {
         Self::at(plan, list, index)
     }
 
+    /// One more at the endpoint of one that is there, which is told apart from it by the way it comes alone: no
+    /// limit stands against it.
+    pub(crate) fn once_more(
+        plan: &BackendPlan,
+        list: &Arc<EndpointList>,
+        index: usize,
+    ) -> Option<Self> {
+        let endpoint = list.endpoints.get(index)?.clone();
+        endpoint.state.in_flight.fetch_add(1, Ordering::Relaxed);
+        Some(Self {
+            endpoint,
+            list: list.clone(),
+            index,
+            shared: plan.shared.clone(),
+        })
+    }
+
     /// The one at `index` of a list.
     ///
     /// # Errors

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From the first datagram of somebody to a session.
+use super::followed::{Beginning, Followed, Ids};
 use super::port::{Key, Port};
-use super::session::{Seat, Session, Told};
+use super::session::{Quic, Seat, Session, Way};
+use super::told::Told;
 use crate::decide::{self, NoEndpoint};
 use crate::l4::plan::Ends;
 use crate::memory::Level;
@@ -9,19 +11,21 @@ use crate::snapshot::{BackendPlan, ListenerPlan};
 use crate::thread::Thread;
 use crate::upstream::{MAX_CONNECTS, Place};
 use smallvec::SmallVec;
+use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use tidegate_config::Carried;
 use tidegate_core::ErrorKind;
-use tidegate_net::{Datagrams, Target};
+use tidegate_net::{Datagrams, Hello, QuicId, Target};
 
 /// Why there is no session, with a text for the log.
 type Failed = (ErrorKind, &'static str);
 
-/// A session for who sent the first datagram; `None` when there is none to be had, which has been counted.
-pub(super) fn open(port: &Port, key: Key) -> Option<Session> {
+/// A session for who sent the first datagram, of QUIC by its ClientHello and the identifier that it went to;
+/// `None` when there is none to be had, which has been counted.
+pub(super) fn open(port: &Port, key: Key, asked: Option<(Hello, QuicId)>) -> Option<Session> {
     let thread = &port.thread;
     let current = thread.current();
     let mut listeners = current.snapshot.listeners.iter();
@@ -30,17 +34,26 @@ pub(super) fn open(port: &Port, key: Key) -> Option<Session> {
     let is_trusted = current.snapshot.settings.is_trusted(client);
     let seat = admit(thread, listener, client, is_trusted)?;
     let mut told = Told::new(thread, listener, client, current.snapshot.number);
+    let (hello, id) = match asked {
+        Some((hello, id)) => (Some(hello), Some(id)),
+        None => (None, None),
+    };
+    told.host = hello.as_ref().and_then(|hello| hello.name.clone());
     let local = || key.1;
     let ends = Ends {
         client,
         local: &local,
-        hello: None,
+        hello: hello.as_ref(),
         chosen: None,
         first: &[],
     };
     let table = &current.snapshot.l4;
     let Some(route) = table.find(&listener.name, Carried::Udp, &ends) else {
-        told.refused(ErrorKind::DestinationNotFound, "no route takes the session");
+        match thread.may_log_handshake() {
+            true => told.refused(ErrorKind::DestinationNotFound, "no route takes the session"),
+            // Whoever sends what nobody takes may send a lot of it.
+            false => thread.stats.count_error(ErrorKind::DestinationNotFound),
+        }
         return None;
     };
     told.takes(route);
@@ -57,13 +70,78 @@ pub(super) fn open(port: &Port, key: Key) -> Option<Session> {
     match reach(thread, &plan, client, &mut told) {
         Ok((place, socket, target)) => {
             told.endpoint = Some(place.endpoint.clone());
-            Some(Session::new(key, seat, told, place, plan, socket, target))
+            let quic = id.map(|id| {
+                let beginning = Beginning {
+                    listener: port.key.clone(),
+                    route: route.clone(),
+                    plan: plan.clone(),
+                    list: place.list.clone(),
+                    index: place.index,
+                    target,
+                    host: told.host.clone(),
+                };
+                Quic {
+                    followed: thread.node.passed.follow(beginning),
+                    ids: RefCell::new(Ids::from_slice(&[id])),
+                }
+            });
+            let way = Way {
+                place,
+                plan,
+                socket,
+                target,
+            };
+            Some(Session::new(key, seat, told, way, quic))
         }
         Err((kind, why)) => {
             told.refused(kind, why);
             None
         }
     }
+}
+
+/// A session more of a connection whose client comes from another address now. Its endpoint sees that as well,
+/// by another port of ours, and asks the client to prove it (RFC 9000 §9): whoever only says that he is the
+/// client gets no answers of his, and sends none to others.
+pub(super) fn go_on(port: &Port, key: Key, followed: Arc<Followed>) -> Option<Session> {
+    let thread = &port.thread;
+    let current = thread.current();
+    let mut listeners = current.snapshot.listeners.iter();
+    let listener = listeners.find(|plan| plan.key == port.key)?;
+    let client = key.0.ip();
+    let is_trusted = current.snapshot.settings.is_trusted(client);
+    let seat = admit(thread, listener, client, is_trusted)?;
+    let mut told = Told::new(thread, listener, client, current.snapshot.number);
+    told.host.clone_from(&followed.host);
+    told.takes(&followed.route);
+    told.backend = Some(followed.plan.name.clone());
+    let place = Place::once_more(&followed.plan, &followed.list, followed.index)?;
+    told.endpoint = Some(place.endpoint.clone());
+    let socket = match Datagrams::connect(followed.target) {
+        Ok(socket) => socket,
+        Err(error) => {
+            if is_short(&error) {
+                thread.stats.count(|stats| &stats.refused_descriptors);
+            }
+            let why = "the connection's endpoint cannot be reached";
+            told.refused(ErrorKind::DestinationUnavailable, why);
+            return None;
+        }
+    };
+    let way = Way {
+        place,
+        plan: followed.plan.clone(),
+        socket,
+        target: followed.target,
+    };
+    let ids = RefCell::new(followed.ids());
+    Some(Session::new(
+        key,
+        seat,
+        told,
+        way,
+        Some(Quic { followed, ids }),
+    ))
 }
 
 /// Whether a session may begin. Where there are as many as may be nobody else's ends for it: who sends

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
+use super::followed::{Followed, Ids};
 use super::port::{Key, Port};
-use crate::l4::plan::L4RoutePlan;
-use crate::snapshot::{BackendPlan, Counted, ListenerPlan};
+use super::told::Told;
+use crate::snapshot::{BackendPlan, Counted};
 use crate::thread::{Thread, Timer};
 use crate::upstream::Place;
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io::ErrorKind as IoKind;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tidegate_contract::Endpoint;
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_net::{Datagrams, Departure};
-use tidegate_telemetry::{L4Stats, LogEntry, TEXTS, Text};
+use tidegate_net::{Datagrams, Departure, LongKind, QuicId, long_header};
+use tidegate_telemetry::L4Stats;
 
 /// Messages of the endpoint's passed on before others get their turn.
 const PIECES: usize = 8;
@@ -55,101 +56,6 @@ impl Drop for Seat {
     }
 }
 
-/// What will be said of a session when it is over.
-pub(super) struct Told {
-    thread: Rc<Thread>,
-    listener: Arc<ListenerPlan>,
-    entry: LogEntry,
-    started: Moment,
-    route: Option<Arc<L4RoutePlan>>,
-    pub(super) backend: Option<Arc<str>>,
-    pub(super) endpoint: Option<Arc<Endpoint>>,
-}
-
-impl Told {
-    pub(super) fn new(
-        thread: &Rc<Thread>,
-        listener: &Arc<ListenerPlan>,
-        client: IpAddr,
-        snapshot: u64,
-    ) -> Self {
-        let mut entry = LogEntry::new(client);
-        entry.snapshot = snapshot;
-        entry.is_datagrams = true;
-        Self {
-            thread: thread.clone(),
-            listener: listener.clone(),
-            entry,
-            started: thread.moment(),
-            route: None,
-            backend: None,
-            endpoint: None,
-        }
-    }
-
-    fn stats(&self, count: impl Fn(&L4Stats)) {
-        if let Some(route) = &self.route
-            && let Some(stats) = route.stats.of(self.thread.index)
-        {
-            count(stats);
-        }
-    }
-
-    /// The session is `route`'s.
-    pub(super) fn takes(&mut self, route: &Arc<L4RoutePlan>) {
-        self.route = Some(route.clone());
-        self.stats(|stats| stats.add(|stats| &stats.opened, 1));
-    }
-
-    /// Another endpoint is tried.
-    pub(super) fn retry(&mut self) {
-        self.entry.retries = self.entry.retries.saturating_add(1);
-    }
-
-    /// There is no session.
-    pub(super) fn refused(mut self, kind: ErrorKind, detail: &str) {
-        self.entry.error = Some(kind);
-        self.finish("refused", detail);
-    }
-
-    fn finish(&mut self, ended: &'static str, detail: &str) {
-        let thread = &self.thread;
-        self.entry.ended = ended;
-        self.entry.duration_us = thread.now().micros_since(self.started);
-        self.entry.wall_micros = thread.clock.wall_micros(self.started);
-        self.stats(|stats| {
-            stats.add(|stats| &stats.closed, 1);
-            if self.entry.error.is_some() {
-                stats.add(|stats| &stats.failed, 1);
-            }
-            if self.entry.retries > 0 {
-                stats.add(|stats| &stats.retries, self.entry.retries.into());
-            }
-        });
-        if let Some(error) = self.entry.error {
-            thread.stats.count_error(error);
-        }
-        let mut id = String::new();
-        thread.request_id(&mut id);
-        let route = self.route.as_ref().map_or("", |route| &*route.name);
-        let endpoint = self.endpoint.as_ref();
-        let mut texts: [&[u8]; TEXTS] = [b""; TEXTS];
-        for (which, text) in [
-            (Text::RequestId, id.as_str()),
-            (Text::Listener, &self.listener.name),
-            (Text::Route, route),
-            (Text::Backend, self.backend.as_deref().unwrap_or_default()),
-            (Text::Endpoint, endpoint.map_or("", |each| &each.address)),
-            (Text::Detail, detail),
-        ] {
-            if let Some(slot) = texts.get_mut(which as usize) {
-                *slot = text.as_bytes();
-            }
-        }
-        thread.log(self.entry, texts);
-    }
-}
-
 /// Datagrams and bytes of one direction.
 #[derive(Clone, Copy, Default)]
 struct Moved {
@@ -187,19 +93,34 @@ pub(super) struct Session {
     until: Option<Moment>,
     responses: Option<u64>,
     told: RefCell<Told>,
+    /// The connection of QUIC that it is of.
+    quic: Option<Quic>,
     _seat: Seat,
 }
 
+/// A connection of QUIC, as one of its sessions knows it.
+pub(super) struct Quic {
+    pub(super) followed: Arc<Followed>,
+    /// What packets of the client's go to: what it made up itself at first, then what its endpoint said.
+    pub(super) ids: RefCell<Ids>,
+}
+
+/// How a session gets to its endpoint.
+pub(super) struct Way {
+    pub(super) place: Place,
+    pub(super) plan: Arc<BackendPlan>,
+    pub(super) socket: Datagrams,
+    pub(super) target: SocketAddr,
+}
+
 impl Session {
-    pub(super) fn new(
-        key: Key,
-        seat: Seat,
-        told: Told,
-        place: Place,
-        plan: Arc<BackendPlan>,
-        socket: Datagrams,
-        target: SocketAddr,
-    ) -> Self {
+    pub(super) fn new(key: Key, seat: Seat, told: Told, way: Way, quic: Option<Quic>) -> Self {
+        let Way {
+            place,
+            plan,
+            socket,
+            target,
+        } = way;
         let thread = seat.thread.clone();
         let route = told.route.as_ref();
         let timeouts = route.map(|route| &route.timeouts);
@@ -220,6 +141,7 @@ impl Session {
             until: life.map(|life| told.started.after_millis(life.0)),
             responses: route.and_then(|route| route.responses).map(u64::from),
             told: RefCell::new(told),
+            quic,
             _seat: seat,
             thread,
         };
@@ -284,8 +206,15 @@ impl Session {
 
     /// Passes on what the endpoint sends until it is over.
     pub(super) async fn run(self: Rc<Self>, port: Rc<Port>) {
-        let ended = poll_fn(|cx| self.poll(&port, cx)).await;
-        port.forget(&self.key);
+        let ended = {
+            let mut failure = pin!(self.socket.failure());
+            let polled = poll_fn(|cx| match self.poll(&port, cx) {
+                Poll::Pending => failure.as_mut().poll(cx).map(|_| "endpoint_reset"),
+                ended => ended,
+            });
+            polled.await
+        };
+        port.forget(&self.key, &self);
         let mut told = self.told.borrow_mut();
         (told.entry.bytes_in, told.entry.bytes_out) =
             (self.inwards.get().bytes, self.outwards.get().bytes);
@@ -344,6 +273,41 @@ impl Session {
         Poll::Pending
     }
 
+    /// Whether a packet of QUIC with a long header goes to `id` by way of this session.
+    pub(super) fn has_id(&self, id: &QuicId) -> bool {
+        let mut quic = self.quic.iter();
+        quic.any(|quic| quic.ids.borrow().contains(id))
+    }
+
+    /// Whether one with a short header does.
+    pub(super) fn has_short(&self, packet: &[u8]) -> bool {
+        let mut quic = self.quic.iter();
+        quic.any(|quic| quic.ids.borrow().iter().any(|id| id.begins(packet)))
+    }
+
+    /// Notes by which identifiers the endpoint wants to be known. Those that it says inside of the connection
+    /// are hidden from whoever is on the way.
+    fn learn(&self, bytes: &[u8], stride: usize) {
+        let Some(quic) = &self.quic else {
+            return;
+        };
+        let is_long = |packet: &&[u8]| packet.first().is_some_and(|first| first & 0x80 != 0);
+        for packet in bytes.chunks(stride.max(1)).filter(is_long) {
+            let Some(header) = long_header(packet) else {
+                continue;
+            };
+            let kinds = [LongKind::Initial, LongKind::Handshake, LongKind::Retry];
+            let is_said = header.kind.is_some_and(|kind| kinds.contains(&kind));
+            let Some(id) = QuicId::new(header.source).filter(|_| is_said) else {
+                continue;
+            };
+            let is_new = !quic.ids.borrow().contains(&id);
+            if is_new && quic.followed.learn(id) {
+                quic.ids.borrow_mut().push(id);
+            }
+        }
+    }
+
     /// Passes on what the endpoint sent.
     fn answer(&self, port: &Port, ecn: u8, bytes: &[u8], stride: usize) {
         let now = self.thread.moment();
@@ -353,6 +317,7 @@ impl Session {
             let balancer = &self.plan.balancer;
             balancer.observe(&self.place.endpoint, took, false, now);
         }
+        self.learn(bytes, stride);
         let departure = Departure {
             peer: self.key.0,
             local: self.key.1,
