@@ -68,8 +68,14 @@ impl Carrier {
     pub(super) fn owes_end(&self) -> bool {
         match self {
             Self::Whole(_) => false,
-            Self::Stream(stream) => !stream.has_ended(),
+            Self::Stream(stream) => !stream.has_ended() && !stream.is_tunnel(),
         }
+    }
+
+    /// Whether it is a stream that was asked to carry another protocol.
+    #[inline]
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.stream().is_some_and(Stream::is_tunnel)
     }
 
     /// The endpoint took too long.

@@ -42,7 +42,7 @@ pub(super) async fn deliver(
             load::note(report, load, &place.endpoint.state, now);
         }
     }
-    if response.status() == 101 {
+    if response.status() == 101 || (carrier.is_tunnel() && matches!(response.status(), 200..300)) {
         return switch(
             downstream, journey, exchange, record, carrier, response, buffer,
         )

@@ -195,16 +195,19 @@ impl Place {
         let state = &self.endpoint.state;
         let max_idle = plan.max_idle(request);
         if plan.config.http2 {
-            if request.upgrade().is_none() {
+            let asked = request.upgrade();
+            if asked.is_none() {
                 // On the heap: most requests go over HTTP/1.1, and have no room for it.
                 let shared = self.connect_shared(downstream, plan, max_idle, until, record);
                 return Box::pin(shared).await;
             }
             if plan.tls.is_none() {
-                return Err((
-                    ErrorKind::HttpUpgradeFailed,
-                    "no protocol is switched to on HTTP/2",
-                ));
+                if !asked.is_some_and(|asked| asked.eq_ignore_ascii_case(b"websocket")) {
+                    let detail = "no protocol but WebSocket is switched to on HTTP/2";
+                    return Err((ErrorKind::HttpUpgradeFailed, detail));
+                }
+                let tunnel = self.connect_tunnel(downstream, plan, max_idle, until, record);
+                return Box::pin(tunnel).await;
             }
         }
         let moment = thread.moment();

@@ -4,6 +4,7 @@ use super::attempt::{Failed, Sender};
 use super::carrier::Carrier;
 use super::http2::{Reached, Reserved};
 use super::open::Place;
+use super::switch::KEY;
 use crate::downstream::{Downstream, Journey, Upload};
 use crate::snapshot::BackendPlan;
 use std::borrow::Cow;
@@ -14,7 +15,7 @@ use tidegate_http::{
     Forwarding, RequestFields, encode_chunk_head, encode_last_chunk, encode_request,
 };
 use tidegate_http2::{RequestHead, SendError};
-use tidegate_request::Framing;
+use tidegate_request::{FieldRef, Framing};
 
 /// Begins the exchange on what was reached; `body` is what was read of its content, framed as HTTP/1.1
 /// frames it unless the backend may speak HTTP/2.
@@ -77,21 +78,29 @@ fn on_stream(
     forwarding: &Forwarding<'_>,
 ) -> Result<super::http2::Stream, Failed> {
     let request = &exchange.request;
+    // RFC 8441 §5: a protocol is asked for by another method, and without a key.
+    let protocol = request.upgrade();
+    let is_tunnel = protocol.is_some();
     let head = RequestHead {
-        method: request.method_bytes(),
+        method: match is_tunnel {
+            true => b"CONNECT",
+            false => request.method_bytes(),
+        },
         scheme: reserved.scheme(),
         authority: request.authority_bytes(),
         path: request.path_bytes(),
         query: request.query(),
-        protocol: None,
+        protocol,
     };
     let fields = RequestFields::new(request, forwarding);
+    let goes = |field: &FieldRef<'_>| !(is_tunnel && field.name.eq_ignore_ascii_case(KEY));
     let (ends, owed) = match forwarding.framing {
+        _ if is_tunnel => (false, None),
         Framing::None | Framing::Length(0) => (true, None),
         Framing::Length(length) => (false, Some(length)),
         Framing::Chunked => (false, None),
     };
-    let begun = reserved.begin(head, fields.iter(), ends, owed);
+    let begun = reserved.begin(head, fields.iter().filter(goes), ends, owed);
     begun.map_err(|error| match error {
         SendError::TooLarge => Failed::Endpoint {
             kind: ErrorKind::RequestHeaderSize,

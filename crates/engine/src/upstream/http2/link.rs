@@ -155,6 +155,11 @@ impl Reserved {
         self.0.facts.scheme()
     }
 
+    /// Whether the endpoint takes extended CONNECT, as far as it has said so by now.
+    pub(in crate::upstream) fn takes_protocol(&self) -> bool {
+        self.0.machine().takes_protocol()
+    }
+
     /// Begins a request. `ends`: it has no content; `owed`: how much, where that is known.
     ///
     /// # Errors
@@ -170,6 +175,7 @@ impl Reserved {
         let link = &shared.facts;
         let is_reused = link.begun.get() > 0;
         let is_head = head.method == b"HEAD";
+        let is_tunnel = head.protocol.is_some();
         let id = shared.machine().send_request(head, fields, ends)?;
         link.begun.set(link.begun.get() + 1);
         shared.open(id, 0, false);
@@ -178,7 +184,7 @@ impl Reserved {
         inner.has_ended.set(ends);
         inner.owed.set(owed.filter(|_| !ends));
         inner.wrote();
-        Ok(Stream::new(inner, is_reused, received))
+        Ok(Stream::new(inner, is_reused, received, is_tunnel))
     }
 }
 

@@ -54,6 +54,15 @@ pub(super) struct Opening {
 }
 
 impl Opening {
+    pub(super) fn new(terms: Terms) -> Self {
+        Self {
+            terms,
+            waiters: Cell::new(0),
+            standing: Cell::new(Standing::UnderWay),
+            told: Notify::new(),
+        }
+    }
+
     pub(super) fn standing(&self) -> Standing {
         self.standing.get()
     }
@@ -155,12 +164,7 @@ impl Links {
         if let Some(opening) = entry.openings.iter().find(is_open) {
             return Found::Soon(Waiter::new(opening));
         }
-        let opening = Rc::new(Opening {
-            terms,
-            waiters: Cell::new(0),
-            standing: Cell::new(Standing::UnderWay),
-            told: Notify::new(),
-        });
+        let opening = Rc::new(Opening::new(terms));
         entry.openings.push(Rc::clone(&opening));
         Found::Nothing(Opener(Some(opening)))
     }

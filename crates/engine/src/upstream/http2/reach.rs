@@ -34,29 +34,77 @@ impl Place {
         until: Option<Moment>,
         record: &mut Record,
     ) -> Result<Reached, Why> {
+        let reached = self.reach(downstream, plan, max_idle_ms, until, record);
+        reached.await.map(|(reached, _)| reached)
+    }
+
+    /// A place on a connection of HTTP/2 to an endpoint that takes extended CONNECT (RFC 8441 §3), which
+    /// its SETTINGS say.
+    pub(in crate::upstream) async fn connect_tunnel(
+        &self,
+        downstream: &Downstream,
+        plan: &BackendPlan,
+        max_idle_ms: u64,
+        until: Option<Moment>,
+        record: &mut Record,
+    ) -> Result<Reached, Why> {
+        let deadline = self.deadline(downstream, plan, until);
+        let reached = self.reach(downstream, plan, max_idle_ms, until, record);
+        let (reached, opening) = reached.await?;
+        if let Some(opening) = opening {
+            wait(downstream, &opening, deadline).await?;
+        }
+        match &reached {
+            Reached::Shared(reserved) if reserved.takes_protocol() => Ok(reached),
+            _ => Err((
+                ErrorKind::HttpUpgradeFailed,
+                "the endpoint takes no WebSocket on HTTP/2 (SETTINGS_ENABLE_CONNECT_PROTOCOL, RFC 8441)",
+            )),
+        }
+    }
+
+    /// When connecting takes too long.
+    fn deadline(
+        &self,
+        downstream: &Downstream,
+        plan: &BackendPlan,
+        until: Option<Moment>,
+    ) -> Moment {
+        let connect = plan.config.timeouts.connect.0;
+        let deadline = downstream.thread.now().after_millis(connect);
+        until.map_or(deadline, |until| until.min(deadline))
+    }
+
+    /// What a request can be sent on, and what tells when the endpoint's SETTINGS have come, if they have not.
+    async fn reach(
+        &self,
+        downstream: &Downstream,
+        plan: &BackendPlan,
+        max_idle_ms: u64,
+        until: Option<Moment>,
+        record: &mut Record,
+    ) -> Result<(Reached, Option<Rc<Opening>>), Why> {
         let thread = &downstream.thread;
         let state = &self.endpoint.state;
-        let begun = thread.now();
-        let deadline = begun.after_millis(plan.config.timeouts.connect.0);
-        let deadline = until.map_or(deadline, |until| until.min(deadline));
+        let deadline = self.deadline(downstream, plan, until);
         // One that was announced is its client's alone.
         if plan.config.proxy_protocol.is_some() {
-            return self.open(downstream, plan, until, record, None).await;
+            return self.open(downstream, plan, until, record).await;
         }
         loop {
             let now = thread.now();
             match thread.links.find(state, Terms::of(plan), now, max_idle_ms) {
                 Found::Room(reserved) => {
                     record.entry.connected_us = now.micros_since(record.started).max(1);
-                    return Ok(Reached::Shared(reserved));
+                    return Ok((Reached::Shared(reserved), None));
                 }
                 Found::Plain => {
                     let terms = plan.terms_of_tls();
                     if let Some(connection) = thread.pool.take(state, terms, now, max_idle_ms) {
                         record.entry.connected_us = now.micros_since(record.started).max(1);
-                        return Ok(Reached::Whole(connection));
+                        return Ok((Reached::Whole(connection), None));
                     }
-                    return self.open(downstream, plan, until, record, None).await;
+                    return self.open(downstream, plan, until, record).await;
                 }
                 Found::Soon(waiter) => {
                     wait(downstream, &waiter.0, deadline).await?;
@@ -73,10 +121,11 @@ impl Place {
                     };
                     if !is_http2(plan, &connection.stream) {
                         thread.links.note_plain(state, true);
-                        return Ok(Reached::Whole(connection));
+                        return Ok((Reached::Whole(connection), None));
                     }
                     let opening = opener.hand_over();
-                    return Ok(self.share(downstream, plan, connection, opening));
+                    let reached = self.share(downstream, plan, connection, opening.clone());
+                    return Ok((reached, opening));
                 }
             }
         }
@@ -89,15 +138,16 @@ impl Place {
         plan: &BackendPlan,
         until: Option<Moment>,
         record: &mut Record,
-        opening: Option<Rc<Opening>>,
-    ) -> Result<Reached, Why> {
+    ) -> Result<(Reached, Option<Rc<Opening>>), Why> {
         let inside = Inside::AnyHttp;
         let connected = self.connect_anew(downstream, plan, inside, until, record);
         let connection = connected.await?;
         if !is_http2(plan, &connection.stream) {
-            return Ok(Reached::Whole(connection));
+            return Ok((Reached::Whole(connection), None));
         }
-        Ok(self.share(downstream, plan, connection, opening))
+        let opening = Some(Rc::new(Opening::new(Terms::of(plan))));
+        let reached = self.share(downstream, plan, connection, opening.clone());
+        Ok((reached, opening))
     }
 
     /// Begins HTTP/2 on a connection.

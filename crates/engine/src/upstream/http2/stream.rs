@@ -16,15 +16,28 @@ pub(crate) struct Stream {
     is_reused: bool,
     /// Bytes that the connection had brought when it began.
     received: u64,
+    /// It carries another protocol, whose end is not that of the request.
+    is_tunnel: bool,
 }
 
 impl Stream {
-    pub(super) fn new(inner: http2::Stream<Link>, is_reused: bool, received: u64) -> Self {
+    pub(super) fn new(
+        inner: http2::Stream<Link>,
+        is_reused: bool,
+        received: u64,
+        is_tunnel: bool,
+    ) -> Self {
         Self {
             inner,
             is_reused,
             received,
+            is_tunnel,
         }
+    }
+
+    /// Whether another protocol was asked for (RFC 8441).
+    pub(in crate::upstream) fn is_tunnel(&self) -> bool {
+        self.is_tunnel
     }
 
     /// Content beyond which a response is worth to be sent ahead.
