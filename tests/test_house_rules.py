@@ -23,7 +23,7 @@ LAYERS = (
     ("telemetry", "net"),
     ("http", "http2"),
     ("http3",),
-    ("routing",),
+    ("routing", "client"),
     ("balancing", "policies", "health"),
     ("engine",),
     ("python",),

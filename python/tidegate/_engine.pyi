@@ -15,6 +15,7 @@ __all__ = [
     "Request",
     "Response",
     "Worker",
+    "ask",
     "certificate_details",
     "certificate_problem",
     "certificate_validity",
@@ -39,6 +40,16 @@ _Default = TypeVar("_Default")
 def version() -> str: ...
 def run_node(config: str) -> int: ...
 def check_snapshot(delta: str) -> list[tuple[str, str]]: ...
+def ask(
+    version: str,
+    address: str,
+    server_name: str,
+    authority: str,
+    path: str,
+    fields: list[tuple[str, str]],
+    authorities: str | None,
+    patience: float,
+) -> tuple[str, int, list[tuple[str, str]], bytes]: ...
 def certificate_validity(text: str) -> tuple[int, int] | None: ...
 def certificate_details(text: str) -> dict[str, Any] | None: ...
 def certificate_problem(cert: str, key: str) -> str | None: ...

@@ -2,6 +2,7 @@
 //! The Python module `tidegate._engine`: thin, no logic.
 use pyo3::prelude::*;
 
+mod asking;
 mod issuing;
 mod node;
 mod worker;
@@ -16,6 +17,9 @@ mod _engine {
 
     #[pymodule_export]
     use super::node::{certificate_validity, check_snapshot, decide, parse_request, run_node};
+
+    #[pymodule_export]
+    use super::asking::ask;
 
     #[pymodule_export]
     use super::issuing::{
