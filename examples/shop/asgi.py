@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -84,6 +85,8 @@ class Response:
 
 
 Handler = Callable[[Request], Awaitable[Response]]
+Pusher = Callable[[Request], AsyncIterator[str]]
+"""Says what is pushed over a WebSocket; when it ends, so does that."""
 
 
 class Service:
@@ -96,14 +99,14 @@ class Service:
         self.name = name
         self.settings = settings or Settings.from_environment(name)
         self._routes: list[tuple[str, re.Pattern[str], Handler]] = []
+        self._pushers: list[tuple[re.Pattern[str], Pusher]] = []
         self._numbers = count(1)
         self._log: RequestLog | None = None
         self.add("GET", "/healthz", self._health)
 
     def add(self, method: str, template: str, handler: Handler) -> None:
         """Sends `method` on `template` to `handler`; a `{name}` matches one segment."""
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(template))
-        self._routes.append((method, re.compile(pattern), handler))
+        self._routes.append((method, _pattern(template), handler))
 
     def route(self, method: str, template: str) -> Callable[[Handler], Handler]:
         """`add` as a decorator."""
@@ -111,6 +114,15 @@ class Service:
         def take(handler: Handler) -> Handler:
             self.add(method, template, handler)
             return handler
+
+        return take
+
+    def push(self, template: str) -> Callable[[Pusher], Pusher]:
+        """As a decorator: what WebSockets on `template` are told."""
+
+        def take(pusher: Pusher) -> Pusher:
+            self._pushers.append((_pattern(template), pusher))
+            return pusher
 
         return take
 
@@ -128,13 +140,13 @@ class Service:
         return self._log
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answers one request (ASGI 3, `http`); other kinds of scope are refused."""
+        """Answers one request (ASGI 3, `http` and `websocket`); other kinds of scope are refused."""
+        if scope["type"] == "websocket":
+            await self._push(scope, receive, send)
+            return
         if scope["type"] != "http":
             raise NotImplementedError(f"{self.name} speaks http only, not {scope['type']}")
-        fields: dict[str, str] = {}
-        for raw_name, raw_value in scope["headers"]:
-            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-            fields[name] = f"{fields[name]}, {value}" if name in fields else value
+        fields = _fields(scope)
         begin = time.perf_counter()
         # Health checks would bury everything else.
         number = 0 if scope["path"] == "/healthz" else next(self._numbers)
@@ -144,10 +156,36 @@ class Service:
         if number:
             self.log.answer(number, response.status, time.perf_counter() - begin)
         sent = {"content-length": str(len(response.body)), **response.fields}
-        sent |= {"x-served-by": self.settings.instance, "x-zone": self.settings.zone}
+        sent |= self._signature
         headers = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
+
+    @property
+    def _signature(self) -> dict[str, str]:
+        return {"x-served-by": self.settings.instance, "x-zone": self.settings.zone}
+
+    async def _push(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """A WebSocket: what its pusher says, until that or the client ends."""
+        await receive()  # that it was asked for
+        found = ((pattern.fullmatch(scope["path"]), pusher) for pattern, pusher in self._pushers)
+        match, pusher = next(((match, pusher) for match, pusher in found if match), (None, None))
+        if match is None or pusher is None:
+            await send({"type": "websocket.close"})
+            return
+        fields = _fields(scope)
+        self.log.request(next(self._numbers), "WEBSOCKET", scope["path"], fields)
+        headers = [(name.encode(), value.encode()) for name, value in self._signature.items()]
+        await send({"type": "websocket.accept", "headers": headers})
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        said = pusher(Request("GET", scope["path"], query, fields, b"", match.groupdict()))
+        gone = asyncio.ensure_future(_gone(receive))
+        pushing = asyncio.ensure_future(_push_all(said, send))
+        try:
+            await asyncio.wait((gone, pushing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            pushing.cancel()
 
     async def _answer(
         self, scope: Mapping[str, Any], fields: Mapping[str, str], receive: Receive
@@ -175,6 +213,33 @@ class Service:
 
     async def _health(self, request: Request) -> Response:
         return Response.json({"status": "up", "served_by": self.served_by})
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(template)))
+
+
+def _fields(scope: Mapping[str, Any]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return fields
+
+
+async def _push_all(said: AsyncIterator[str], send: Send) -> None:
+    try:
+        async for text in said:
+            await send({"type": "websocket.send", "text": text})
+        await send({"type": "websocket.close"})
+    except OSError:
+        pass  # The client has gone: nobody is left to tell.
+
+
+async def _gone(receive: Receive) -> None:
+    """Returns when the client has gone; what it says before is of no interest."""
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
 
 
 async def _read(receive: Receive) -> bytes | None:

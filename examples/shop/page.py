@@ -103,7 +103,9 @@ def _line(line: Mapping[str, Any]) -> str:
 
 def _order(order: Mapping[str, Any]) -> str:
     return (
-        f"<li><span><strong>#{order['id']}</strong> {escape(order['things'])}</span>"
+        f"<li><span><strong>#{order['id']}</strong> {escape(order['things'])}"
+        f' <span class="status" data-order="{order["id"]}" role="status">{escape(order["status"])}</span>'
+        "</span>"
         f"<span>{_money(order['cents'])}</span></li>"
     )
 

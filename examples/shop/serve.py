@@ -3,8 +3,8 @@
 
 `python -m shop.serve shop.user:app --address 127.0.1.21 --port 9000`
 
-Keep-alive, pipelining, `Content-Length` and chunked bodies both ways (RFC 9112 §6, §7, §9.3). No
-TLS, upgrades or trailers: what faces the world is the gateway. SIGTERM lets running requests end.
+Keep-alive, pipelining, `Content-Length` and chunked bodies both ways (RFC 9112 §6, §7, §9.3), and
+WebSockets. No TLS or trailers: what faces the world is the gateway. SIGTERM lets running requests end.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from shop.websocket import Socket, is_asked_for
 from shop.wire import Body, MalformedError, Reply, read_head
 
 App = Callable[..., Awaitable[None]]
@@ -60,6 +61,12 @@ class Server:
                 head = await asyncio.wait_for(read_head(reader), IDLE)
                 self._idle.discard(task)
                 if head is None:
+                    break
+                if is_asked_for(head):
+                    # Nothing that has to be waited for: whoever listens connects again, to another one.
+                    self._idle.add(task)
+                    socket = Socket(reader, writer, head)
+                    await self._app(socket.scope, socket.receive, socket.send)
                     break
                 self._busy.add(task)
                 keep = await self._exchange(head, reader, writer)
@@ -107,13 +114,26 @@ def _stop_at_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) 
     loop.call_soon_threadsafe(stop.set)
 
 
-async def _main(arguments: argparse.Namespace) -> None:
+def told_to_stop(until_input_ends: bool) -> asyncio.Event:
+    """Set by SIGTERM and SIGINT, and if asked for by the end of standard input."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    if arguments.until_input_ends:
+    if until_input_ends:
         # Whoever started us holds the other end: when it is gone, even killed, so are we.
         threading.Thread(target=_stop_at_end_of_input, args=(loop, stop), daemon=True).start()
+    return stop
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """The options that say where to listen and until when."""
+    parser.add_argument("--address", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=9000)
+    parser.add_argument("--until-input-ends", action="store_true", help="stop when standard input ends")
+
+
+async def _main(arguments: argparse.Namespace) -> None:
+    stop = told_to_stop(arguments.until_input_ends)
     await Server(load(arguments.app)).run(arguments.address, arguments.port, stop)
 
 
@@ -121,9 +141,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="shop.serve", description="Serve one ASGI application.")
     parser.add_argument("app", help="module:attribute, such as shop.user:app")
-    parser.add_argument("--address", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=9000)
-    parser.add_argument("--until-input-ends", action="store_true", help="stop when standard input ends")
+    add_place(parser)
     asyncio.run(_main(parser.parse_args()))
 
 

@@ -74,7 +74,8 @@ async def read_head(reader: asyncio.StreamReader) -> Scope | None:
     }
 
 
-def _values(head: Scope, name: bytes) -> list[bytes]:
+def field_values(head: Scope, name: bytes) -> list[bytes]:
+    """What the fields of that name say, in their order."""
     return [value for field, value in head["headers"] if field == name]
 
 
@@ -84,7 +85,7 @@ class Body:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: Scope) -> None:
         self._reader = reader
         self._writer = writer
-        coding, lengths = _values(head, b"transfer-encoding"), _values(head, b"content-length")
+        coding, lengths = field_values(head, b"transfer-encoding"), field_values(head, b"content-length")
         # Both, or two lengths, could be read as two different messages (§6.3).
         if coding and (lengths or [value.lower() for value in coding] != [b"chunked"]):
             raise MalformedError(400)
@@ -97,7 +98,7 @@ class Body:
         self._is_told = False
         self.answered = asyncio.Event()
         """Set once the answer was sent."""
-        waits = b"100-continue" in [value.lower() for value in _values(head, b"expect")]
+        waits = b"100-continue" in [value.lower() for value in field_values(head, b"expect")]
         self._continue = waits and not self._is_done
 
     async def receive(self) -> dict[str, Any]:
@@ -162,7 +163,7 @@ class Reply:
         # As talkative as many servers are: a gateway in front does not pass it on (RFC 9110 §10.2.4).
         address, port = writer.get_extra_info("sockname")[:2]
         self._name = f"shop ({address}:{port})"
-        said = b",".join(_values(head, b"connection")).lower()
+        said = b",".join(field_values(head, b"connection")).lower()
         options = {option.strip() for option in said.split(b",")}
         self.keeps_alive = b"close" not in options and (not self._is_old or b"keep-alive" in options)
         self.has_begun = False

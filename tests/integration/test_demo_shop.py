@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -38,12 +39,24 @@ class Running:
             "SHOP_GATEWAY": gateway or f"http://{self.address}",
             "PYTHONPATH": str(files.root()),
         }
-        command = [sys.executable, "-m", "shop.serve", f"shop.{kind}:app", "--until-input-ends"]
+        program = ["shop.stock"] if kind == "stock" else ["shop.serve", f"shop.{kind}:app"]
+        command = [sys.executable, "-m", *program, "--until-input-ends"]
         command += ["--address", address, "--port", "7070"]
         self.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        assert wait_for(lambda: request(self.address, "/healthz").status == 200, 30.0), "it does not answer"
+        self.data = folder
+        is_ready = self._takes if kind == "stock" else self._is_well
+        assert wait_for(is_ready, 30.0), "it does not answer"
+
+    def _is_well(self) -> bool:
+        return request(self.address, "/healthz").status == 200
+
+    def _takes(self) -> bool:
+        host, _, port = self.address.rpartition(":")
+        with suppress(OSError), socket.create_connection((host, int(port)), timeout=10):
+            return True
+        return False
 
     def raw(self, data: bytes) -> bytes:
         """Everything that is answered to these bytes until the connection ends."""
@@ -253,3 +266,99 @@ def test_an_instance_waits_while_another_prepares_the_new_database(start: Start,
         assert wait_for(lambda: len(user.evidence.since({}, "user-1")) == 1, 30.0)
         other.rollback()
     assert pending.finish()[0] == 200
+
+
+def websocket(service: Running, path: str, *frames: bytes, **fields: str) -> tuple[bytes, bytes]:
+    """The head and all else that one is told who asks for a WebSocket and sends these frames."""
+    sent = {"upgrade": "websocket", "connection": "upgrade", "sec-websocket-version": "13", **fields}
+    sent.setdefault("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in sent.items())
+    host, _, port = service.address.rpartition(":")
+    with closing(socket.create_connection((host, int(port)), timeout=60)) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n{lines}\r\n".encode() + b"".join(frames))
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    return head, rest
+
+
+def frame(first: int, payload: bytes = b"", masked: bool = True) -> bytes:
+    """A frame of a client, masked by a key that is not of zeros."""
+    key = b"\x01\x02\x03\x04"
+    if not masked:
+        return bytes([first, len(payload)]) + payload
+    return bytes([first, 0x80 | len(payload)]) + key + bytes(b ^ key[i % 4] for i, b in enumerate(payload))
+
+
+@pytest.fixture
+def ordered(start: Start) -> Running:
+    """A shop with an order, number 1, that was sent long ago."""
+    shop = start("monolith")
+    request(shop.address, "/cart/1", form={"sku": "lamp"})
+    assert request(shop.address, "/orders", form={"user": "1"}).json["order"] == 1
+    with closing(sqlite3.connect(shop.data / "order.sqlite")) as database, database:
+        database.execute("UPDATE orders SET placed = placed - 1000")
+    return shop
+
+
+def test_the_status_of_an_order_is_pushed_to_its_end(ordered: Running):
+    head, rest = websocket(ordered, "/orders/1/status", frame(0x89, b"hi"), frame(0x81, b"ignored"))
+    # The answer to the key is that of RFC 6455 §1.3.
+    assert head.startswith(b"HTTP/1.1 101 ") and b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head
+    status = json.loads(rest[rest.index(b"{") : rest.rindex(b"}") + 1])
+    assert status == {"order": 1, "status": "sent", "instance": "monolith-1", "zone": "az-1"}
+    assert rest.endswith(b"\x88\x02\x03\xe8"), "closed with 1000"
+    [seen] = [seen for seen in ordered.evidence.since({}, "monolith-1") if seen.method == "WEBSOCKET"]
+    assert seen.path == "/orders/1/status"
+    assert request(ordered.address, "/orders/1/status").json["status"] == "sent", "and for those without"
+
+
+def test_each_stage_of_an_order_is_pushed_when_it_comes(ordered: Running):
+    with closing(sqlite3.connect(ordered.data / "order.sqlite")) as database, database:
+        # In the future: so the first stage is not over when we ask, however slow this machine is.
+        database.execute("UPDATE orders SET placed = ? WHERE id = 1", (time.time() + 2,))
+    _, told = websocket(ordered, "/orders/1/status")
+    assert re.findall(rb'"status": "(\w+)"', told) == [b"ordered", b"packed", b"sent"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "status"),
+    [
+        ("/orders/1/status", {"sec_websocket_version": "8"}, 400),
+        ("/orders/1/nothing", {}, 403),
+        ("/orders/2/status", {}, 101),
+    ],
+)
+def test_websockets_that_make_no_sense(ordered: Running, path: str, fields: dict[str, str], status: int):
+    head, rest = websocket(ordered, path, **fields)
+    assert int(head.split()[1]) == status
+    assert b"{" not in rest
+    # There is no such order, and so nothing to push.
+    assert status != 101 or rest == b"\x88\x02\x03\xe8"
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "code"),
+    [
+        (frame(0x81, b"unmasked", masked=False), 1002),
+        (frame(0xC1, b"reserved bit"), 1002),
+        (b"\x81\xff" + (1 << 40).to_bytes(8, "big"), 1009),
+        (frame(0x88, b"\x03\xe9"), 1001),
+    ],
+)
+def test_frames_that_make_no_sense_end_the_websocket(ordered: Running, spoilt: bytes, code: int):
+    with closing(sqlite3.connect(ordered.data / "order.sqlite")) as database, database:
+        database.execute("UPDATE orders SET placed = ?", (time.time() + 1000,))
+    _, rest = websocket(ordered, "/orders/1/status", spoilt)
+    assert rest == b"\x88\x02" + code.to_bytes(2, "big")
+
+
+def test_the_stock_answers_lines(start: Start):
+    stock = start("stock")
+    assert stock.raw(b"lamp\nanchor\n") == (
+        b"lamp: 12 on shelf A1 (stock-1, az-1)\n"
+        b"anchor: unknown; try lamp, rope, compass, kettle (stock-1, az-1)\n"
+    )
+    for spoilt in (b"\xff\n", b"x" * 10_000):
+        assert stock.raw(spoilt) == b""
+    assert stock.raw(b"rope\n") == b"rope: 140 on shelf B4 (stock-1, az-1)\n"
+    assert [seen.path for seen in stock.evidence.since({}, "stock-1", "")] == ["lamp", "anchor", "rope"]

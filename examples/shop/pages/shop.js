@@ -49,7 +49,32 @@ function bar(who, count, most) {
   return row;
 }
 
+// An order's status comes as it changes, over a WebSocket; where there are none, it is asked for.
+function follow(place) {
+  const path = `/orders/${place.dataset.order}/status`;
+  const show = ({ status }) => {
+    place.textContent = status;
+    place.classList.toggle("sent", status === "sent");
+  };
+  let opened = false;
+  const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}${path}`);
+  socket.onmessage = (message) => { opened = true; show(JSON.parse(message.data)); };
+  socket.onclose = async () => {
+    if (place.textContent === "sent" || !place.isConnected) return;
+    if (!opened) {
+      const answer = await fetch(path, { cache: "no-store" });
+      if (answer.ok) show(await answer.json());
+    }
+    // The instance that told us went away, or there is no WebSocket: once more, and another may tell.
+    setTimeout(() => follow(place), 1000);
+  };
+}
+
 function prepare() {
+  for (const place of document.querySelectorAll("[data-order]")) {
+    if (place.textContent === "sent") place.classList.add("sent");
+    else follow(place);
+  }
   document.querySelector(".spread").hidden = false;
   document.querySelector("[data-spread]").addEventListener("click", (event) => spread(event.currentTarget));
 }
