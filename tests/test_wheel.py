@@ -94,6 +94,8 @@ def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pyt
         name: value for name, value in os.environ.items() if name.startswith("PIP_") or name in kept
     }
     variables["TIDEGATE_RUNTIME_DIR"] = str(folder / "run")
+    # Root's would be the machine's own.
+    variables["TIDEGATE_DEV_CERT_DIR"] = str(folder / "development")
     # As of a user who has our lock file, so that a new release elsewhere does not break an old commit's test.
     constraints = folder / "constraints.txt"
     lock = (ROOT / "requirements" / "runtime.txt").read_text()

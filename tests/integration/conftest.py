@@ -29,6 +29,14 @@ def origin(bench: Bench) -> Iterator[Origin]:
 
 
 @pytest.fixture
+def development(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A test's own folder for authority and certificate of development, and not the user's."""
+    kept = tmp_path / "development"
+    monkeypatch.setenv("TIDEGATE_DEV_CERT_DIR", str(kept))
+    return kept
+
+
+@pytest.fixture
 def release() -> Iterator[threading.Event]:
     """An event that is set at the end at the latest."""
     event = threading.Event()

@@ -33,7 +33,7 @@ def test_the_list_names_each_topology_and_step(capsys: pytest.CaptureFixture[str
     [
         (["--topology", "chian"], "no topology `chian`, did you mean `chain`; there are chain, "),
         (["--break", "bussy"], "no step `bussy`, did you mean `busy`; there are profile, "),
-        (["--break", "10"], "no step `10`"),
+        (["--break", "11"], "no step `11`"),
         (["--tour", "--topology", "function"], "only; leave `--topology` out"),
     ],
 )

@@ -16,7 +16,7 @@ import pytest
 
 from tidegate.config.load import Loaded, load, loads
 from tidegate.demo import files
-from tidegate.demo.places import LOCK_PORT, NoPlaceError, Places
+from tidegate.demo.places import HTTPS, LOCK_PORT, PLAIN, STOCK, NoPlaceError, Places
 from tidegate.demo.topology import SERVICE_PORT, TOPOLOGIES, Instance, Topology
 from tidegate.testing import endpoint, gateway
 
@@ -27,6 +27,15 @@ INSTANCES = [(topology, instance) for topology in TOPOLOGIES.values() for instan
 
 def path_of(topology: Topology, instance: Instance) -> Path:
     return files.root() / "topologies" / topology.name / instance.file
+
+
+def listeners_of(topology: Topology, instance: Instance) -> dict[str, str]:
+    """The listeners that the demo counts on, by name."""
+    if not instance.inside:
+        return {"internal": instance.address}
+    stock = {"stock": f"127.0.0.1:{STOCK}"} if any(one.kind == "stock" for one in topology.services) else {}
+    plain = f"127.0.0.1:{PLAIN}"
+    return {"public": instance.address, "plain": plain, "inside": instance.inside, **stock}
 
 
 def loaded(topology: Topology, instance: Instance) -> Loaded:
@@ -43,7 +52,8 @@ def test_each_file_is_a_right_configuration_that_listens_where_the_demo_looks(
 ):
     topology, instance = each
     gateway = loaded(topology, instance).gateway
-    assert [f"{one.address}:{one.port}" for one in gateway.listeners.values()] == [instance.address]
+    listeners = {name: f"{one.address}:{one.port}" for name, one in gateway.listeners.items()}
+    assert listeners == listeners_of(topology, instance)
     assert gateway.gateway.name == instance.name
     assert gateway.gateway.graceful_stop < 3_000, "Ctrl-C must not take long"
 
@@ -119,7 +129,8 @@ def test_two_demos_share_no_address():
     first, second = Places(0), Places(0)
     try:
         assert first.block != second.block
-        assert first.port != second.port
+        ports = [(each.port, each.plain_port, each.stock_port) for each in (first, second)]
+        assert len({*ports[0], *ports[1]}) == 6
         assert first.move("127.0.1.21:7070") != second.move("127.0.1.21:7070")
     finally:
         first.close()
@@ -133,9 +144,11 @@ def test_a_moved_file_means_the_same_at_other_addresses():
             text = places.move(path_of(topology, instance).read_text("utf-8"))
             environment = {name: places.move(value) for name, value in instance.environment.items()}
             moved = loads(text, environment=environment, folder=path_of(topology, instance).parent).gateway
-            addresses = [f"{one.address}:{one.port}" for one in moved.listeners.values()]
-            assert addresses == [places.move(instance.address)]
-            assert "127.0.0.1:8080" not in text
+            addresses = {name: f"{one.address}:{one.port}" for name, one in moved.listeners.items()}
+            wanted = listeners_of(topology, instance)
+            assert addresses == {name: places.move(address) for name, address in wanted.items()}
+            for port in (HTTPS, PLAIN, STOCK):
+                assert f"127.0.0.1:{port}" not in text and f"127.0.0.1, port: {port}" not in text
             assert places.block == 0 or not re.search(r"127\.0\.[1-9]", text)
             assert ("trusted_proxies: [127.0.0.1]" in text) == bool(moved.gateway.trusted_proxies)
     finally:
@@ -147,6 +160,11 @@ def test_a_port_in_use_is_named_and_the_block_given_back():
         port = taken.getsockname()[1]
         with pytest.raises(NoPlaceError, match=f"port {port} is in use; choose another with --port"):
             Places(port)
+    with socket.socket(type=socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        # HTTP/3 is spoken over UDP.
+        with pytest.raises(NoPlaceError, match="is in use; choose another with --port"):
+            Places(taken.getsockname()[1])
     places = Places(0)
     block = places.block
     places.close()

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ from tidegate.demo.topology import TOPOLOGIES
 from tidegate.demo.tour import Result, Step, run_tour
 from tidegate.demo.tour.steps import STEPS
 
+pytestmark = pytest.mark.usefixtures("development")
 pytest.importorskip("tidegate._engine", reason="the compiled module is not built (make setup)")
 
 QUICK = ("profile", "busy", "live")
@@ -58,23 +60,29 @@ def test_a_step_is_red_without_its_feature_and_no_other(step: Step):
 @pytest.mark.parametrize("topology", TOPOLOGIES.values(), ids=lambda topology: topology.name)
 def test_each_topology_serves_the_page_and_its_form(topology):
     with Running(topology, 0) as running:
-        page = request(running.entry, "/", fields={"accept": "text/html"})
+        page = running.request("/", fields={"accept": "text/html"})
         assert page.status == 200, page
         assert b"not answering" not in page.body
-        form = request(running.entry, "/users/1", {"name": "Ida"}, {"accept": "text/html"})
+        form = running.request("/users/1", {"name": "Ida"}, {"accept": "text/html"})
         assert (form.status, form.fields.get("location")) == (303, "/?done=profile#profile"), form
-        assert _order(running.entry).status == 201
-        again = request(running.entry, "/", fields={"accept": "text/html"}).body.decode()
+        order = _order(running)
+        assert order.status == 201
+        again = running.request("/", fields={"accept": "text/html"}).body.decode()
         assert "<strong>Ida</strong>" in again
         assert "1 × Storm lamp" in again
         assert all(f"<span>{instance.name}</span>" in again for instance in topology.instances[:1])
+        assert f'data-order="{order.json["order"]}"' in again
+        asked = running.request(f"/orders/{order.json['order']}/status").json
+        assert asked["status"] in ("ordered", "packed", "sent")
+        assert request(running.plain, "/").status == 308
+        assert request(running.inside, "/healthz").status == 200
         assert _missing_on_the_map(running) == []
 
 
 def _missing_on_the_map(running: Running) -> list[str]:
     said = io.StringIO()
     draw(running, Screen(said))
-    known = [f"{running.places.entry}/", str(running.folder)]
+    known = [f"{running.places.entry}/", str(running.folder), str(running.certificate.authority)]
     for instance in running.topology.instances:
         known += [instance.name, running.address(instance).rpartition(":")[0]]
     for service in running.topology.services:
@@ -82,9 +90,9 @@ def _missing_on_the_map(running: Running) -> list[str]:
     return [text for text in known if text not in said.getvalue()]
 
 
-def _order(entry: str) -> Answer:
-    assert request(entry, "/cart/1", {"sku": "lamp"}).status == 200
-    return request(entry, "/orders", {"user": "1"})
+def _order(running: Running) -> Answer:
+    assert running.request("/cart/1", {"sku": "lamp"}).status == 200
+    return running.request("/orders", {"user": "1"})
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda end: end.name)
@@ -101,7 +109,9 @@ def test_the_demo_shows_where_all_is_and_leaves_nothing_behind(end: signal.Signa
     assert len(members) == 5
     assert all(member is not None and member.is_there() for member in members)
     family = descendants(process.pid)
-    assert b"Update Profile" in request(shown["url"].removeprefix("http://"), "/").body
+    trust = ssl.create_default_context(cafile=shown["authority"])
+    address = f"127.0.0.1:{shown['url'].rpartition(':')[2]}"
+    assert b"Update Profile" in request(address, "/", trust=trust).body
     process.send_signal(end)
     _, said = process.communicate(timeout=60)
     if end != signal.SIGKILL:

@@ -15,7 +15,7 @@ from types import FrameType
 
 from tidegate.demo.files import MissingFilesError
 from tidegate.demo.overview import as_values, draw
-from tidegate.demo.places import NoPlaceError
+from tidegate.demo.places import HTTPS, NoPlaceError
 from tidegate.demo.running import TIDEGATE, DemoError, Running
 from tidegate.demo.screen import Screen
 from tidegate.demo.topology import DEFAULT, TOPOLOGIES, Topology
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("--topology", default=DEFAULT, metavar="NAME", help=f"one of {', '.join(TOPOLOGIES)}")
-    parser.add_argument("--port", type=int, default=8080, help="for browsers, on 127.0.0.1; 0 takes any")
+    parser.add_argument("--port", type=int, default=HTTPS, help="of HTTPS, for browsers; 0 takes any")
     parser.add_argument("--tour", action="store_true", help="walk through the steps, check each, and end")
     parser.add_argument(
         "--break", dest="break_step", metavar="STEP", help="the tour with one step's feature switched off"
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(
     *,
     topology: str = DEFAULT,
-    port: int = 8080,
+    port: int = HTTPS,
     tour: bool = False,
     break_step: str | None = None,
     list_names: bool = False,
@@ -83,7 +83,7 @@ def run(
 
     Args:
         topology: A name of TOPOLOGIES.
-        port: For browsers, on 127.0.0.1; 0 takes any that is free.
+        port: For browsers, over HTTPS on 127.0.0.1; 0 takes any that is free.
         tour: Walk through the steps and check each, then end. Only with the topology `chain`.
         break_step: The name or number of a step whose feature is switched off; implies `tour`.
         list_names: Print topologies and steps, and do nothing.

@@ -12,7 +12,10 @@ from tidegate.demo.screen import Screen
 
 
 def as_values(running: Running) -> dict[str, object]:
-    """`{"url", "folder", "instances": [{...}], "services": [{...}]}`."""
+    """`{"url", "plain_url", "stock", "authority", "folder", "instances": [{...}], "services": [{...}]}`.
+
+    `stock` is `IP:port`, or None; `authority` is the file of whom clients have to trust.
+    """
     instances = [
         {
             "name": instance.name,
@@ -31,8 +34,19 @@ def as_values(running: Running) -> dict[str, object]:
         }
         for service in running.topology.services
     ]
-    folder = str(running.folder)
-    return {"url": running.places.entry, "folder": folder, "instances": instances, "services": services}
+    return {
+        "url": running.places.entry,
+        "plain_url": f"http://localhost:{running.places.plain_port}",
+        "stock": running.stock if _has_stock(running) else None,
+        "authority": str(running.certificate.authority),
+        "folder": str(running.folder),
+        "instances": instances,
+        "services": services,
+    }
+
+
+def _has_stock(running: Running) -> bool:
+    return any(service.kind == "stock" for service in running.topology.services)
 
 
 def draw(running: Running, screen: Screen) -> None:
@@ -41,7 +55,10 @@ def draw(running: Running, screen: Screen) -> None:
     screen.line()
     screen.title(f"  {topology.title}")
     screen.line()
-    screen.line(f"  {'browser':15} {screen.paint(running.places.entry + '/', 'cyan')}")
+    plain = screen.paint(f"(http://localhost:{running.places.plain_port}/ leads to it)", "quiet")
+    screen.line(f"  {'browser':15} {screen.paint(running.places.entry + '/', 'cyan')}  {plain}")
+    if _has_stock(running):
+        screen.line(f"  {'scanner':15} {running.stock:17} lines over TCP")
     before = ""
     for instance in topology.instances:
         if instance.role != before:
@@ -54,6 +71,13 @@ def draw(running: Running, screen: Screen) -> None:
     else:
         _draw_functions(running, screen)
     screen.line()
+    # A browser warns until it is told once, so this goes before everything else.
+    screen.line(f"  trust it        {_program()} dev-cert --trust (once: browsers then warn no more)")
+    authority = running.certificate.authority
+    screen.line(f"  curl it         curl --cacert {authority} {running.places.entry}/")
+    if _has_stock(running):
+        host, _, port = running.stock.rpartition(":")
+        screen.line(f"  scan it         echo lamp | nc -w 1 {host} {port}")
     screen.line(f"  change it       {folder}/topologies/{topology.name}/*.yaml (save, and it is live)")
     asked = f"{_program()} status --name {topology.instances[-1].name}"
     screen.line(f"  ask it          TIDEGATE_RUNTIME_DIR={folder}/run {asked}")

@@ -6,9 +6,14 @@ from __future__ import annotations
 import errno
 import re
 import socket
+from contextlib import ExitStack
 
 LOCK_PORT = 7099
+HTTPS, PLAIN, STOCK = 8443, 8080, 8070
+"""The ports on 127.0.0.1 as the files write them: the shop, the way to it without TLS, and its stock."""
+TRIES = 20
 _WRITTEN = re.compile(r"\b127\.0\.([1-9]\d{0,2})\.(\d{1,3})\b")
+_PORTS = re.compile(rf"\b(127\.0\.0\.1:|address: 127\.0\.0\.1, port: )({HTTPS}|{PLAIN}|{STOCK})\b")
 
 
 class NoPlaceError(Exception):
@@ -16,21 +21,26 @@ class NoPlaceError(Exception):
 
 
 class Places:
-    """A block 127.N.0.0/16 of loopback addresses, and the one port that people are told.
+    """A block 127.N.0.0/16 of loopback addresses, and the ports that people are told.
 
     The topologies' files say 127.0.x.y. All but 127.0.0.y is moved into the block, so that two demos
     or two tests run side by side; the first one finds N = 0 and changes nothing.
     """
 
     def __init__(self, port: int) -> None:
-        """Takes a free block and looks whether `port` is free; 0 takes any.
+        """Takes a free block and looks whether `port`, for HTTPS, is free; 0 takes any.
+
+        The other ports are those of the files, or any where somebody else has them.
 
         Raises:
             NoPlaceError: All blocks are taken, or the port is.
         """
         self._lock, self.block = _take_block()
         try:
-            self.port = _free_port(port)
+            with ExitStack() as probes:
+                self.port = _free_port(port, probes)
+                self.plain_port = _free_port(PLAIN if port else 0, probes, gives_way=True)
+                self.stock_port = _free_port(STOCK if port else 0, probes, gives_way=True)
         except NoPlaceError:
             self.close()
             raise
@@ -41,13 +51,14 @@ class Places:
 
     @property
     def entry(self) -> str:
-        """The address for browsers: `http://127.0.0.1:8080`."""
-        return f"http://127.0.0.1:{self.port}"
+        """The address for browsers: `https://localhost:8443`."""
+        return f"https://localhost:{self.port}"
 
     def move(self, text: str) -> str:
-        """`text` with every 127.0.x.y but 127.0.0.y moved into the block, and port 8080 replaced."""
+        """`text` with every 127.0.x.y but 127.0.0.y moved into the block, and ports of 127.0.0.1 replaced."""
         moved = _WRITTEN.sub(rf"127.{self.block}.\1.\2", text)
-        return re.sub(r"\b(127\.0\.0\.1:|address: 127\.0\.0\.1, port: )8080\b", rf"\g<1>{self.port}", moved)
+        ports = {HTTPS: self.port, PLAIN: self.plain_port, STOCK: self.stock_port}
+        return _PORTS.sub(lambda found: f"{found[1]}{ports[int(found[2])]}", moved)
 
 
 def _take_block() -> tuple[socket.socket, int]:
@@ -68,13 +79,27 @@ def _take_block() -> tuple[socket.socket, int]:
     raise NoPlaceError("256 demos are running already; stop one")
 
 
-def _free_port(port: int) -> int:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _free_port(port: int, probes: ExitStack, gives_way: bool = False) -> int:
+    """`port`, if TCP and UDP (for HTTP/3) are free there, or any for 0; bound as long as `probes` is open.
+
+    Args:
+        port: Which is wanted.
+        probes: Keeps others from being given the same.
+        gives_way: Whether any other will do if it is taken.
+    """
+    for _ in range(TRIES):
         try:
-            probe.bind(("127.0.0.1", port))
+            stream = probes.enter_context(socket.socket())
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            stream.bind(("127.0.0.1", port))
+            found = int(stream.getsockname()[1])
+            probes.enter_context(socket.socket(type=socket.SOCK_DGRAM)).bind(("127.0.0.1", found))
         except PermissionError as error:
             raise NoPlaceError(f"port {port} needs root; choose another with --port") from error
         except OSError as error:
-            raise NoPlaceError(f"port {port} is in use; choose another with --port") from error
-        return int(probe.getsockname()[1])
+            if port and not gives_way:
+                raise NoPlaceError(f"port {port} is in use; choose another with --port") from error
+            port = 0
+        else:
+            return found
+    raise NoPlaceError("no port is free for TCP and UDP alike; end something that has many open")

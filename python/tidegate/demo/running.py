@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -15,10 +16,12 @@ from types import TracebackType
 
 import tidegate
 from tidegate.demo import files
-from tidegate.demo.client import request, wait_for
+from tidegate.demo.client import Answer, Ledger, request, wait_for
+from tidegate.demo.line import Scanner
 from tidegate.demo.places import Places
 from tidegate.demo.process import Process
-from tidegate.demo.topology import SERVICE_PORT, Instance, Service, Topology
+from tidegate.demo.topology import INSIDE, SERVICE_PORT, Instance, Service, Topology
+from tidegate.issuing.development import DevelopmentError, Made, ensure
 
 START_WAIT = 20.0
 """Seconds a process has to answer; it takes well under one, but a loaded machine may need more."""
@@ -92,9 +95,16 @@ class Running:
         self._watched = watched
         self._command = tuple(command)
         self._edits = dict(edits or {})
+        self.certificate: Made
+        """For the shop, signed by an authority for development."""
+        self.trust: ssl.SSLContext
+        """Believes that authority alone."""
 
     def __enter__(self) -> Running:
         try:
+            # The same that the gateway's `tls: dev` shows: whoever comes first makes it.
+            self.certificate = _certificate()
+            self.trust = ssl.create_default_context(cafile=str(self.certificate.authority))
             self._lay_out()
             self._guard.start()
             for service in self.topology.services:
@@ -116,8 +126,34 @@ class Running:
 
     @property
     def entry(self) -> str:
-        """`IP:port` that browsers use."""
+        """`IP:port` that browsers use, over TLS."""
         return f"127.0.0.1:{self.places.port}"
+
+    @property
+    def plain(self) -> str:
+        """`IP:port` that leads those who come without TLS to the other one."""
+        return f"127.0.0.1:{self.places.plain_port}"
+
+    @property
+    def stock(self) -> str:
+        """`IP:port` of the stock, where lines are spoken."""
+        return f"127.0.0.1:{self.places.stock_port}"
+
+    @property
+    def inside(self) -> str:
+        """`IP:port` where the services ask each other."""
+        return self.places.move(INSIDE)
+
+    def request(
+        self,
+        path: str,
+        form: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+        patience: float = 10.0,
+        ledger: Ledger | None = None,
+    ) -> Answer:
+        """Asks as a browser does that trusts the development authority; see `client.request`."""
+        return request(self.entry, path, form, fields, patience, ledger, self.trust)
 
     @property
     def data(self) -> Path:
@@ -139,7 +175,8 @@ class Running:
         process = self.services.get(service.name)
         if process is None:
             address, _, port = self.address(service).rpartition(":")
-            command = [sys.executable, "-m", "shop.serve", f"shop.{service.kind}:app", "--until-input-ends"]
+            program = ["shop.serve", f"shop.{service.kind}:app"] if service.is_http else ["shop.stock"]
+            command = [sys.executable, "-m", *program, "--until-input-ends"]
             command += ["--address", address, "--port", port]
             environment = self.shop_environment(service.name, service.zone)
             process = self._process(service.name, command, environment)
@@ -154,7 +191,7 @@ class Running:
             "SHOP_ZONE": zone,
             "SHOP_DATA": str(self.data),
             "SHOP_LOGS": str(self.logs),
-            "SHOP_GATEWAY": self.places.entry,
+            "SHOP_GATEWAY": f"http://{self.inside}",
             "PYTHONPATH": str(self.folder),
         }
 
@@ -186,22 +223,29 @@ class Running:
         return process
 
     def wait_answering(self, of: Service | Instance, seconds: float = START_WAIT) -> None:
-        """Returns once it answers its health page, in an instance's case through all that is behind it.
+        """Returns once it answers, in an instance's case through all that is behind it.
 
         Raises:
             DemoError: It ended, or does not answer in time.
         """
         process = (self.services if isinstance(of, Service) else self.instances)[of.name]
         address = self.address(of)
+        trust = self.trust if address == self.entry else None
+
+        def is_answering() -> bool:
+            if isinstance(of, Service) and not of.is_http:
+                with Scanner(address, patience=5.0) as scanner:
+                    return bool(scanner.ask("lamp"))
+            return request(address, "/healthz", patience=5.0, trust=trust).status == 200
 
         def is_settled() -> bool:
-            return not process.is_running or request(address, "/healthz", patience=5.0).status == 200
+            return not process.is_running or is_answering()
 
         is_in_time = wait_for(is_settled, seconds)
         if not process.is_running:
             raise DemoError(f"{of.name} ended instead of answering on {address}:\n{process.last_words()}")
         if not is_in_time:
-            last = request(address, "/healthz", patience=1.0)
+            last = request(address, "/healthz", patience=1.0, trust=trust)
             raise DemoError(f"{of.name} on {address} says {last}:\n{process.last_words()}")
 
     def tidegate(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -250,7 +294,8 @@ class Running:
         moved = {name: self.places.move(value) for name, value in instance.environment.items()}
         shop = self.shop_environment(instance.name, "functions")
         # What runs inside this instance reaches the rest of the shop through the same one.
-        shop["SHOP_GATEWAY"] = f"http://{self.address(instance)}"
+        inside = instance.inside or instance.address
+        shop["SHOP_GATEWAY"] = f"http://{self.places.move(inside)}"
         return {**shop, **self._shared_environment(), **moved}
 
     def _shared_environment(self) -> dict[str, str]:
@@ -258,3 +303,10 @@ class Running:
         package = str(Path(tidegate.__path__[0]).parent)
         path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
         return {"TIDEGATE_RUNTIME_DIR": str(self.folder / "run"), "PYTHONPATH": path}
+
+
+def _certificate() -> Made:
+    try:
+        return ensure()
+    except DevelopmentError as error:
+        raise DemoError(str(error)) from error

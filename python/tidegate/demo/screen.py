@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from typing import TextIO
 
 _COLOURS = {"green": "32", "red": "31", "cyan": "36", "bold": "1", "quiet": "2"}
@@ -36,4 +38,11 @@ class Screen:
     def check(self, is_true: bool, text: str) -> None:
         """Something that was looked at."""
         mark = self.paint("ok  ", "green") if is_true else self.paint("FAIL", "red")
-        self.line(f"   {mark} {text}")
+        self.line(f"   {mark} {self._wrapped(text)}")
+
+    def _wrapped(self, text: str) -> str:
+        """`text` in lines of a terminal, behind a mark; one line for whoever is none."""
+        if not self._stream.isatty():
+            return text
+        width = max(shutil.get_terminal_size().columns - 8, 40)
+        return "\n        ".join(textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False))

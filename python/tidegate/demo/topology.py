@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 SERVICE_PORT = 7070
 ZONES = {"az-1": 1, "az-2": 2}
 PER_ZONE = 2
-NUMBERS = {"web": 1, "user": 2, "order": 3, "payment": 4, "cart": 5, "monolith": 6}
+NUMBERS = {"web": 1, "user": 2, "order": 3, "payment": 4, "cart": 5, "monolith": 6, "stock": 7}
 """Each service's digit in its instances' addresses: 127.0.<zone>.<digit><instance in zone>."""
 
 
@@ -25,6 +25,11 @@ class Service:
     address: str
     """As the topologies' files write it, before it is moved to a demo's own block."""
 
+    @property
+    def is_http(self) -> bool:
+        """Whether it speaks HTTP; the stock speaks in lines."""
+        return self.kind != "stock"
+
 
 @dataclass(frozen=True)
 class Instance:
@@ -38,6 +43,8 @@ class Instance:
     role: str
     """What it is there for, in a few words."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    inside: str = ""
+    """`IP:port` where what is inside asks the outermost one, without TLS; "" for others."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,14 @@ def services(*kinds: str) -> tuple[Service, ...]:
     )
 
 
+def _stock() -> tuple[Service, ...]:
+    """One instance in each zone."""
+    return tuple(
+        Service("stock", f"stock-{place}", zone, f"127.0.{place}.{NUMBERS['stock']}1")
+        for zone, place in ZONES.items()
+    )
+
+
 def service(kind: str, zone: str, number: int) -> Service:
     """The instance `number` (from 1) of `kind` in its zone."""
     place = ZONES[zone]
@@ -75,11 +90,12 @@ def _gateway(number: int) -> Instance:
     return Instance(f"gateway-{number}", "gateway.yaml", f"{address}:7080", "API gateway", environment)
 
 
-def _balancer(address: str) -> Instance:
-    return Instance("load-balancer", "load_balancer.yaml", address, "load balancer")
+def _balancer(address: str, inside: str = "") -> Instance:
+    return Instance("load-balancer", "load_balancer.yaml", address, "load balancer", inside=inside)
 
 
-PUBLIC = "127.0.0.1:8080"
+PUBLIC = "127.0.0.1:8443"
+INSIDE = "127.0.9.1:7080"
 _SHOP = services("web", "user", "order", "payment", "cart")
 
 TOPOLOGIES = {
@@ -88,25 +104,28 @@ TOPOLOGIES = {
         Topology(
             "chain",
             "load balancer -> two gateways -> services",
-            (_balancer(PUBLIC), _gateway(1), _gateway(2)),
-            _SHOP,
+            (_balancer(PUBLIC, INSIDE), _gateway(1), _gateway(2)),
+            (*_SHOP, *_stock()),
         ),
         Topology(
             "gateway_first",
             "gateway -> load balancer -> services",
-            (Instance("gateway", "gateway.yaml", PUBLIC, "API gateway"), _balancer("127.0.20.1:7080")),
+            (
+                Instance("gateway", "gateway.yaml", PUBLIC, "API gateway", inside=INSIDE),
+                _balancer("127.0.20.1:7080"),
+            ),
             _SHOP,
         ),
         Topology(
             "load_balancer",
             "load balancer alone, in front of four equal servers",
-            (_balancer(PUBLIC),),
+            (_balancer(PUBLIC, INSIDE),),
             services("monolith"),
         ),
         Topology(
             "function",
             "gateway -> Python functions, no servers at all",
-            (Instance("serverless", "functions.yaml", PUBLIC, "gateway and functions"),),
+            (Instance("serverless", "functions.yaml", PUBLIC, "gateway and functions", inside=INSIDE),),
             (),
         ),
     )

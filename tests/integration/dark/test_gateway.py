@@ -39,6 +39,11 @@ def site_of(folder: Path, places: Places, number: int) -> Site:
     for name, value in instance.environment.items():
         text = text.replace(f"${{env:{name}}}", value)
     configuration: dict[str, Any] = yaml.safe_load(places.move(text))
+    if instance.inside:
+        # The load comes without TLS, as the services do; nobody asks for the stock.
+        configuration["listeners"] = {"inside": {"address": "127.0.0.1", "port": places.port}}
+        configuration["routes"] = [{**configuration["routes"][0], "listeners": ["inside"]}]
+        del configuration["backends"]["stock"]
     own = folder / instance.name
     own.mkdir()
     configuration["gateway"]["access_log"] = {"path": str(own / "access.log")}

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import select
 import time
 
 from tidegate.demo.client import Pending
@@ -28,8 +27,7 @@ def is_held(tour: Tour, pending: Pending, instance: str, mark: dict[str, int], k
     """
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        readable, _, _ = select.select([pending.file_number], [], [], 0.01)
-        if readable:
+        if pending.is_answered(0.01):
             return False
         if len(tour.evidence.since(mark, instance, "/payments")) > known:
             return True

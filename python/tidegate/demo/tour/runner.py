@@ -82,9 +82,13 @@ def run_tour(
     watched = () if off is not None and off.is_unwatched_when_broken else ("load-balancer",)
     edits = off.edits if off is not None else {}
     result = Result(broken)
-    screen.title("Starting the shop: load balancer -> two gateways -> 20 service instances in two zones")
+    chain = TOPOLOGIES["chain"]
+    count = len(chain.services)
+    screen.title(
+        f"Starting the shop: load balancer -> two gateways -> {count} service instances in two zones"
+    )
     ledger = Ledger()
-    with Running(TOPOLOGIES["chain"], port, watched, edits, command) as running:
+    with Running(chain, port, watched, edits, command) as running:
         if off is not None:
             screen.line(f"Switched off: {off.broken}")
         steps = [step for step in STEPS if not only or step.name in only]

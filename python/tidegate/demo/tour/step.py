@@ -52,12 +52,15 @@ class Tour:
         patience: float = 10.0,
         address: str = "",
     ) -> Answer:
-        """Asks as a customer does, through the load balancer or the gateway at `address`; see `request`."""
-        return request(address or self.running.entry, path, form, fields, patience, self.ledger)
+        """Asks as a customer does, over HTTPS, or the gateway at `address` without TLS; see `request`."""
+        if address:
+            return request(address, path, form, fields, patience, self.ledger)
+        return self.running.request(path, form, fields, patience, self.ledger)
 
     def send(self, path: str) -> Pending:
         """A GET through the load balancer whose answer nobody reads yet."""
-        pending = Pending(self.running.entry, path, patience=20.0, ledger=self.ledger)
+        running = self.running
+        pending = Pending(running.entry, path, patience=20.0, ledger=self.ledger, trust=running.trust)
         self.opened.callback(pending.close)
         return pending
 

@@ -11,11 +11,13 @@ from tidegate.demo.tour.steps import (
     lost_gateway,
     lost_zone,
     profile,
+    protocols,
     refused,
 )
 
 STEPS: tuple[Step, ...] = (
     profile.STEP,
+    protocols.STEP,
     busy.STEP,
     lost_zone.STEP,
     lost_gateway.STEP,

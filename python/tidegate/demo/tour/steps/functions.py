@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 
@@ -12,7 +13,8 @@ from tidegate.demo.topology import TOPOLOGIES, Instance
 from tidegate.demo.tour.step import Step, Tour
 
 TOPOLOGY = TOPOLOGIES["function"]
-INSTANCE: Instance = replace(TOPOLOGY.instances[0], address="127.0.30.1:7080")
+INSTANCE: Instance = replace(TOPOLOGY.instances[0], address="127.0.30.1:7080", inside="")
+LISTENERS = re.compile(r"(?<=^listeners:\n)(  .*\n)+", re.MULTILINE)
 POLICY = "    policies: [{ type: python, function: partners_only }]\n"
 PRICES = "/partners/products"
 
@@ -20,8 +22,9 @@ PRICES = "/partners/products"
 def _run(tour: Tour) -> None:
     running = tour.running
     config = running.lay_out(TOPOLOGY, INSTANCE.file)
+    # One plain listener of its own: the shop has its ports already.
     host, _, port = running.address(INSTANCE).rpartition(":")
-    config.replace(f"address: 127.0.0.1, port: {running.places.port}", f"address: {host}, port: {port}")
+    config.write(LISTENERS.sub(f"  public: {{ address: {host}, port: {port} }}\n", config.text))
     running.add_instance(INSTANCE)
     running.wait_answering(INSTANCE)
     _policy(tour)

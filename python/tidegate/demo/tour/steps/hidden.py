@@ -35,7 +35,7 @@ def _run(tour: Tour) -> None:
         tour.ask(path)
         tour.ask(path, fields={"accept": "text/html"})
     inner = [each for each in running.topology.instances if running.address(each) != running.entry]
-    hidden = [*map(running.address, services), *map(running.address, inner)]
+    hidden = [*map(running.address, services), *map(running.address, inner), running.inside]
     found = leaks(tour.ledger, hidden)
     count = len(tour.ledger.answers)
     tour.check(
