@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stock service: what the scanners in the warehouse ask. A line in, a line out, over plain TCP.
 
-`python -m shop.stock --address 127.0.1.71 --port 9000`, then `echo lamp | nc 127.0.1.71 9000`.
+`python -m shop.stock --address 127.0.1.71 --port 9000`, then `echo lamp | curl -sm 1 telnet://127.0.1.71:9000`.
 """
 
 from __future__ import annotations

@@ -76,10 +76,10 @@ def draw(running: Running, screen: Screen) -> None:
     authority = running.certificate.authority
     screen.line(f"  curl it         curl --cacert {authority} {running.places.entry}/")
     if _has_stock(running):
-        host, _, port = running.stock.rpartition(":")
-        screen.line(f"  scan it         echo lamp | nc -w 1 {host} {port}")
+        # Whoever has curl needs no netcat, of which there are several, all different.
+        screen.line(f"  scan it         echo lamp | curl -sm 1 telnet://{running.stock}")
     screen.line(f"  change it       {folder}/topologies/{topology.name}/*.yaml (save, and it is live)")
-    asked = f"{_program()} status --name {topology.instances[-1].name}"
+    asked = f"{_program()} status --name {topology.instances[0].name}"
     screen.line(f"  ask it          TIDEGATE_RUNTIME_DIR={folder}/run {asked}")
     screen.line(f"  services' logs  {folder}/logs/*.jsonl")
     screen.line("  end it          Ctrl-C")

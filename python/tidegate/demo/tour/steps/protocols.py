@@ -37,8 +37,8 @@ def _versions(tour: Tour) -> None:
         seen = f"{entry['protocol']}, {entry['tls']}" if entry else "nothing"
         tour.check(
             answer.status == 200 and b"Harbour Shop" in answer.body and bool(entry),
-            f"{name}: the page over {way}; agreed on was `{answer.protocol or 'nothing'}`, "
-            f"the load balancer's log says {seen} {answer.failure}".strip(),
+            f"{name}: the page over {way}, agreed on as `{answer.protocol or 'nothing'}`, "
+            f"logged as {seen} {answer.failure}".strip(),
         )
     told = tour.ask("/").fields.get("alt-svc", "")
     tour.check(
@@ -59,7 +59,7 @@ def _certificate(tour: Tour) -> None:
     refused = request(running.entry, "/", trust=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     tour.check(
         "CERTIFICATE_VERIFY_FAILED" in refused.failure,
-        "who does not trust the authority for development refuses the certificate; we asked with trust in it",
+        "a client that does not trust the authority for development refuses the certificate",
     )
 
 
