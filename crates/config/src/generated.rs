@@ -369,6 +369,11 @@ pub struct ForwardLimits {
     pub idle: Option<Millis>,
     /// How long a tunnel may live; without it what the listener says.
     pub life: Option<Millis>,
+    /// Bytes a second that the user's tunnels and requests send, all together on the node; more
+    /// waits. As fast as it goes without it.
+    pub upload: Option<Octets>,
+    /// The same for what they receive.
+    pub download: Option<Octets>,
 }
 
 /// How names are looked up.

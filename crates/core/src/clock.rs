@@ -14,6 +14,12 @@ impl Moment {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// This moment less `millis` milliseconds; the beginning of time when that is not long ago enough.
+    #[inline]
+    pub fn before_millis(self, millis: u64) -> Self {
+        Self(self.0.saturating_sub(millis.saturating_mul(1000)))
+    }
+
     /// This moment plus `millis` milliseconds; the end of time when that overflows.
     #[inline]
     pub fn after_millis(self, millis: u64) -> Self {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+use argon2::{Algorithm, Argon2, Params, Version};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use tidegate_core::{Draw, Moment, base64_decoded};
+use tidegate_core::{Draw, Moment, base64_decoded, base64_encoded};
 
 type Sha = Hmac<Sha256>;
 
@@ -14,53 +15,86 @@ const REMEMBERED: usize = 10_000;
 /// Milliseconds for which they are.
 const REMEMBERED_MS: u64 = 300_000;
 
-/// A password's hash: PBKDF2 with HMAC-SHA-256 (RFC 8018 §5.2), of 32 bytes.
+/// What a hash of Argon2id may take: KiB of memory, passes over it, lanes of it. Less is none, and more
+/// would keep a node from its work.
+const MEMORY_KIB: std::ops::RangeInclusive<u32> = 8..=262_144;
+const PASSES: std::ops::RangeInclusive<u32> = 1..=100;
+const LANES: std::ops::RangeInclusive<u32> = 1..=16;
+/// What `Hashed::make` takes: 19 MiB, two passes, one lane.
+const OWN: (u32, u32, u32) = (19_456, 2, 1);
+
+/// A password's hash, of 32 bytes.
 #[derive(Clone)]
 pub struct Hashed {
-    iterations: u32,
+    by: By,
     salt: Vec<u8>,
     hash: [u8; 32],
 }
 
+/// How a hash is made.
+#[derive(Clone, Copy)]
+enum By {
+    /// PBKDF2 with HMAC-SHA-256 (RFC 8018 §5.2), with so many iterations.
+    Pbkdf2(u32),
+    /// Argon2id (RFC 9106), with KiB of memory, passes and lanes: guessing takes that memory as well.
+    Argon2id(u32, u32, u32),
+}
+
 impl Hashed {
-    /// Reads `$pbkdf2-sha256$i=N$SALT$HASH`, both in base64 without padding.
+    /// Reads `$argon2id$v=19$m=N,t=N,p=N$SALT$HASH` or `$pbkdf2-sha256$i=N$SALT$HASH`, salt and hash in
+    /// base64 without padding.
     ///
     /// # Errors
     /// What is wrong with it; nothing of the text is in there.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         const FORM: &str = "is no hash of a password: write what `tidegate hash-password` prints";
-        let mut parts = text.trim().split('$');
-        let (Some(""), Some("pbkdf2-sha256"), Some(count), Some(salt), Some(hash), None) = (
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-        ) else {
-            return Err(FORM);
+        let parts: Vec<&str> = text.trim().split('$').collect();
+        let (by, salt, hash) = match *parts {
+            ["", "pbkdf2-sha256", count, salt, hash] => {
+                let [count] = numbers(count, ["i"]).ok_or(FORM)?;
+                (By::Pbkdf2(count), salt, hash)
+            }
+            ["", "argon2id", "v=19", cost, salt, hash] => {
+                let [memory, passes, lanes] = numbers(cost, ["m", "t", "p"]).ok_or(FORM)?;
+                (By::Argon2id(memory, passes, lanes), salt, hash)
+            }
+            _ => return Err(FORM),
         };
-        let count = count
-            .strip_prefix("i=")
-            .and_then(|count| count.parse().ok());
         let decode = |text: &str| base64_decoded(text.as_bytes(), *b"+/").ok_or(FORM);
         let (salt, hash) = (decode(salt)?, decode(hash)?);
-        let iterations: u32 = count.ok_or(FORM)?;
-        if !ITERATIONS.contains(&iterations) || salt.len() < 8 {
-            return Err("has too few iterations, too many, or too short a salt");
+        let is_fit = match by {
+            By::Pbkdf2(iterations) => ITERATIONS.contains(&iterations),
+            By::Argon2id(memory, passes, lanes) => {
+                MEMORY_KIB.contains(&memory)
+                    && PASSES.contains(&passes)
+                    && LANES.contains(&lanes)
+                    && memory >= 8 * lanes
+            }
+        };
+        if !is_fit || !(8..=64).contains(&salt.len()) {
+            return Err("costs too little or too much to check, or has too short or long a salt");
         }
         let hash = hash.try_into().map_err(|_| FORM)?;
-        Ok(Self {
-            iterations,
-            salt,
-            hash,
-        })
+        Ok(Self { by, salt, hash })
     }
 
-    /// Whether it is that of `password`. Takes as long as it is made to: not on a thread that others
-    /// wait for.
+    /// The text of a hash that [`Self::parse`] reads, by Argon2id with what OWASP asks for. `salt` is 16
+    /// random bytes.
+    pub fn make(password: &[u8], salt: [u8; 16]) -> String {
+        let (memory, passes, lanes) = OWN;
+        let hash = derive(By::Argon2id(memory, passes, lanes), password, &salt);
+        let text = |bytes: &[u8]| base64_encoded(bytes).trim_end_matches('=').to_owned();
+        format!(
+            "$argon2id$v=19$m={memory},t={passes},p={lanes}${}${}",
+            text(&salt),
+            text(&hash)
+        )
+    }
+
+    /// Whether it is that of `password`. Takes as long, and as much memory, as it is made to: not on a
+    /// thread that others wait for.
     pub fn is_of(&self, password: &[u8]) -> bool {
-        let found = derive(password, &self.salt, self.iterations);
+        let found = derive(self.by, password, &self.salt);
         let differs = found
             .iter()
             .zip(&self.hash)
@@ -69,8 +103,46 @@ impl Hashed {
     }
 }
 
+/// The numbers in `name=N,name=N`, in this order.
+fn numbers<const COUNT: usize>(text: &str, names: [&str; COUNT]) -> Option<[u32; COUNT]> {
+    let mut found = [0; COUNT];
+    let mut parts = text.split(',');
+    for (place, name) in found.iter_mut().zip(names) {
+        let digits = parts.next()?.strip_prefix(name)?.strip_prefix('=')?;
+        let is_plain = digits.bytes().all(|digit| digit.is_ascii_digit());
+        *place = is_plain.then(|| digits.parse().ok())??;
+    }
+    parts.next().is_none().then_some(found)
+}
+
+fn derive(by: By, password: &[u8], salt: &[u8]) -> [u8; 32] {
+    let (memory, passes, lanes) = match by {
+        By::Pbkdf2(iterations) => return pbkdf2(password, salt, iterations),
+        By::Argon2id(memory, passes, lanes) => (memory, passes, lanes),
+    };
+    let mut found = [0; 32];
+    let Ok(params) = Params::new(memory, passes, lanes, Some(found.len())) else {
+        return draw_key(); // what was read is within the bounds
+    };
+    let made = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    match made.hash_password_into(password, salt, &mut found) {
+        Ok(()) => found,
+        Err(_) => draw_key(), // nobody has that
+    }
+}
+
+/// Random bytes.
+fn draw_key() -> [u8; 32] {
+    let mut draw = Draw::from_entropy();
+    let mut key = [0; 32];
+    for piece in key.as_chunks_mut::<8>().0 {
+        *piece = draw.bits().to_ne_bytes();
+    }
+    key
+}
+
 /// One block of PBKDF2.
-fn derive(password: &[u8], salt: &[u8], iterations: u32) -> [u8; 32] {
+fn pbkdf2(password: &[u8], salt: &[u8], iterations: u32) -> [u8; 32] {
     let Ok(keyed) = Sha::new_from_slice(password) else {
         return [0; 32]; // keys of any length are taken
     };
@@ -99,13 +171,8 @@ pub struct Known {
 
 impl Default for Known {
     fn default() -> Self {
-        let mut draw = Draw::from_entropy();
-        let mut key = [0; 32];
-        for piece in key.as_chunks_mut::<8>().0 {
-            *piece = draw.bits().to_ne_bytes();
-        }
         Self {
-            key,
+            key: draw_key(),
             until: Mutex::default(),
         }
     }

@@ -189,6 +189,37 @@ fn passwords_are_told_by_their_hashes() {
 }
 
 #[test]
+fn hashes_that_take_memory_are_told_and_bounded() {
+    // The reference implementation's, of `password` with `somesalt`.
+    let text =
+        "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+    let parsed = Hashed::parse(text).ok().unwrap();
+    assert!(parsed.is_of(b"password"));
+    assert!(!parsed.is_of(b"passwore"));
+    let own = Hashed::make(b"geheim", *b"0123456789abcdef");
+    assert!(own.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+    assert!(Hashed::parse(&own).ok().unwrap().is_of(b"geheim"));
+    let salt_and_hash = text.split_at(text.find("$c29t").unwrap()).1;
+    for cost in [
+        "$argon2id$v=19$m=4294967295,t=2,p=1",
+        "$argon2id$v=19$m=262145,t=2,p=1",
+        "$argon2id$v=19$m=19456,t=101,p=1",
+        "$argon2id$v=19$m=19456,t=0,p=1",
+        "$argon2id$v=19$m=64,t=2,p=16",
+        "$argon2id$v=19$m=19456,t=2",
+        "$argon2id$v=19$m=+9456,t=2,p=1",
+        "$argon2id$v=16$m=19456,t=2,p=1",
+        "$argon2i$v=19$m=19456,t=2,p=1",
+        "$argon2id$m=19456,t=2,p=1",
+    ] {
+        assert!(
+            Hashed::parse(&format!("{cost}{salt_and_hash}")).is_err(),
+            "{cost}"
+        );
+    }
+}
+
+#[test]
 fn credentials_are_read() {
     let read = |text: &str| credentials(text.as_bytes());
     assert_eq!(

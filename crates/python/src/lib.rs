@@ -16,7 +16,9 @@ mod _engine {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::node::{certificate_validity, check_snapshot, decide, parse_request, run_node};
+    use super::node::{
+        certificate_validity, check_snapshot, decide, hash_password, parse_request, run_node,
+    };
 
     #[pymodule_export]
     use super::asking::ask;

@@ -36,6 +36,12 @@ pub(crate) fn certificate_validity(text: &str) -> Option<(u64, u64)> {
     tidegate_engine::certificate_validity(text).map(|found| (found.not_before, found.not_after))
 }
 
+/// The hash of a password as `forward.users` takes it: Argon2id with 19 MiB. `salt` is random.
+#[pyfunction]
+pub(crate) fn hash_password(py: Python<'_>, password: &[u8], salt: [u8; 16]) -> String {
+    py.detach(|| tidegate_egress::Hashed::make(password, salt))
+}
+
 /// What becomes of a request, or of an array of them, under a snapshot; JSON in and out. Raises `ValueError` when either
 /// makes no sense.
 #[pyfunction]

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tidegate.config import addresses
 from tidegate.config.base import Model, refuse
@@ -15,6 +15,7 @@ from tidegate.config.clients import CertificateName, one_or_several
 from tidegate.config.marks import Reads, Rule, one_or_more
 from tidegate.config.types import (
     BackendRef,
+    ByteSize,
     ControlOnly,
     Duration,
     FileContent,
@@ -27,8 +28,27 @@ from tidegate.config.types import (
 )
 
 _WITH_PORT = re.compile(r"(.*[^:\]]|\[.*\]):([0-9]{1,5})")
-_HASH = re.compile(r"\$pbkdf2-sha256\$i=([0-9]{4,8})\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{43}")
+_PBKDF2 = re.compile(r"\$pbkdf2-sha256\$i=([0-9]{4,8})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{43}")
+_ARGON2 = re.compile(
+    r"\$argon2id\$v=19\$m=([0-9]{1,6}),t=([0-9]{1,3}),p=([0-9]{1,2})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{43}"
+)
 LEAST_ITERATIONS: Final = 1_000
+LEAST_RATE: Final = 1024
+MOST_ITERATIONS: Final = 10_000_000
+MOST_MEMORY: Final = 262_144
+"""KiB that checking a password may take."""
+
+
+def is_hash(text: str) -> bool:
+    """Whether a text is a password's hash that a node can check without being kept from its work."""
+    found = _PBKDF2.fullmatch(text)
+    if found is not None:
+        return LEAST_ITERATIONS <= int(found[1]) <= MOST_ITERATIONS
+    found = _ARGON2.fullmatch(text)
+    if found is None:
+        return False
+    memory, passes, lanes = map(int, found.groups())
+    return 8 * lanes <= memory <= MOST_MEMORY and 1 <= passes <= 100 and 1 <= lanes <= 16
 
 
 def proxied_host(text: str) -> str:
@@ -125,6 +145,23 @@ class ForwardLimits(Model):
     """How long nothing may move in a tunnel; without it what the listener says."""
     life: Duration | None = None
     """How long a tunnel may live; without it what the listener says."""
+    upload: ByteSize | None = None
+    """Bytes a second that the user's tunnels and requests send, all together on the node; more waits. As fast
+    as it goes without it."""
+    download: ByteSize | None = None
+    """The same for what they receive."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "bandwidth": "write `upload` and `download`, bytes a second: `download: 10MiB`",
+        "delay_pools": "write `upload` and `download`, bytes a second: `download: 10MiB`",
+    }
+
+    @field_validator("upload", "download", mode="after")
+    @classmethod
+    def _moves_on(cls, rate: ByteSize | None) -> ByteSize | None:
+        if rate is not None and rate < LEAST_RATE:
+            raise refuse("is too slow for anything to come through; write at least `1KiB` a second", "rule")
+        return rate
 
 
 Rules = Annotated[
@@ -159,8 +196,7 @@ class ForwardUser(Model):
             raise refuse(f"nothing tells who this is; {says}", "rule")
         if self.password is not None:
             text = self.password if isinstance(self.password, str) else self.password.reveal()
-            found = _HASH.fullmatch(text.strip())
-            if found is None or int(found[1]) < LEAST_ITERATIONS:
+            if not is_hash(text.strip()):
                 raise refuse(
                     "`password` is no hash of one; write what `tidegate hash-password` prints", "rule"
                 )

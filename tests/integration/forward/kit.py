@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import os
 import socket
 import subprocess
 import threading
@@ -12,12 +15,21 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from tidegate.cli.hash_password import hashed
 from tidegate.testing import RunningGateway, gateway
 
 TIMEOUT = 30.0
 Answer = Callable[["Asked"], bytes]
 PASSWORD = "open: sesame"
+
+
+def hashed(password: str, iterations: int) -> str:
+    """A hash by PBKDF2 that is checked in no time."""
+    salt = os.urandom(16)
+    digest = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    texts = [base64.b64encode(each).decode().rstrip("=") for each in (salt, digest)]
+    return f"$pbkdf2-sha256$i={iterations}${texts[0]}${texts[1]}"
+
+
 HASH = hashed(PASSWORD, 1_000)
 
 

@@ -19,6 +19,7 @@ from tests.integration.forward.kit import (
     Origin,
     ask,
     curl,
+    hashed,
     loopback,
     proxy,
     status,
@@ -28,7 +29,6 @@ from tests.integration.l4.kit import Server, read_all, wait_for
 from tests.integration.tls.authority import Authority
 from tests.integration.tls.people import People
 from tidegate import ConfigError
-from tidegate.cli.hash_password import hashed
 from tidegate.testing import decide
 
 
@@ -160,10 +160,11 @@ def test_hashes_are_printed() -> None:
     command = [sys.executable, "-m", "tidegate", "hash-password"]
     told = subprocess.run(command, input="geheim\n", capture_output=True, text=True, check=True, timeout=60)
     text = told.stdout.strip()
-    assert text.startswith("$pbkdf2-sha256$i=600000$")
+    assert text.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     users = [{"name": "anna", "password": text}]
     with Origin() as origin, proxy(origin, users=users) as running:
         assert ask(running, f"http://{origin.authority}/", basic("anna", "geheim"))[0] == 200
+        assert ask(running, f"http://{origin.authority}/", basic("anna", "Geheim"))[0] == 407
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,8 @@ _ELSEWHERE = {
     "ForwardProxy": "tests/integration/forward",
     "ForwardUser": "tests/integration/forward/test_who.py",
     "ForwardLimits": "tests/integration/forward/test_who.py",
+    "ForwardLimits.upload": "tests/integration/forward/test_rates.py",
+    "ForwardLimits.download": "tests/integration/forward/test_rates.py",
     "ForwardParent": "tests/integration/forward/test_parents.py",
     "ForwardRule": "tests/integration/forward/test_where.py",
     "ForwardDns": "tests/integration/forward/test_where.py",

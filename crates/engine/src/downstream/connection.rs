@@ -3,6 +3,7 @@ use super::head::Head;
 use super::http3;
 use super::part::Part;
 use super::wire::Wire;
+use crate::egress::Lanes;
 use crate::memory::Level;
 use crate::snapshot::{Counted, ListenerPlan, Snapshot};
 use crate::thread::{BUFFER, Buffer, Current, Holding, Thread, Timer};
@@ -89,6 +90,8 @@ pub(crate) struct Downstream {
     pub(super) place: Option<Place>,
     /// What it holds, and how it is ended when memory is short.
     pub(crate) holding: Holding,
+    /// How fast content moves, during an exchange of a forward proxy's user who has a rate.
+    pub(crate) lanes: Option<Box<Lanes>>,
 }
 
 /// An idle connection while it rests: what it has besides its socket.
@@ -210,6 +213,7 @@ impl Downstream {
         Box::new(Self {
             timer: thread.timers.timer(),
             holding: Holding::new(thread.clone()),
+            lanes: None,
             thread,
             listener,
             stream,
@@ -236,6 +240,7 @@ impl Downstream {
         Box::new(Self {
             timer: thread.timers.timer(),
             holding: Holding::new(thread.clone()),
+            lanes: None,
             thread,
             listener: self.listener.clone(),
             stream: Wire::Stream(stream),

@@ -222,11 +222,10 @@ impl Downstream {
             body: None,
             kept: journey.filters.iter().map(|_| None).collect(),
         };
+        self.pace(journey.passage.as_ref());
         let keep = self.travel(&mut journey, &mut exchange, record).await;
         record.entry.bytes_in += journey.upload.received;
-        if let Some(passage) = &journey.passage {
-            passage.moved(record);
-        }
+        self.has_passed(journey.passage.as_ref(), record);
         record.request_id = exchange.request_id;
         record.has_unread = !journey.upload.is_done;
         (keep, exchange.request)

@@ -56,6 +56,7 @@ pub(crate) use record::Record;
 pub(crate) use reply::fixed_answer;
 use requests::Requests;
 pub(crate) use upload::{Upload, UploadError};
+pub(crate) use wire::Wire;
 
 /// A connection with a request begun. Dropped before its end, by a defect or for want of
 /// memory, it is reset: after half a response, a close could pass for its end.

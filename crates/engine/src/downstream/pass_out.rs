@@ -3,7 +3,7 @@
 use super::connection::Downstream;
 use super::journey::Journey;
 use super::record::Record;
-use crate::egress::{Busy, EgressPlan, NoWay, ParentPlan, UserPlan, Way, Who};
+use crate::egress::{Busy, EgressPlan, Lanes, NoWay, ParentPlan, UserPlan, Way, Who};
 use crate::snapshot::{BackendPlan, Snapshot};
 use crate::thread::{Buffer, Connection};
 use crate::upstream::{Carrier, Outcome, Race, Terms, tunnel};
@@ -43,16 +43,6 @@ pub(crate) struct Passage {
     /// The other proxy that is asked in place of them.
     pub(crate) parent: Option<Arc<ParentPlan>>,
     _busy: Option<Busy>,
-}
-
-impl Passage {
-    /// Counts the bytes of one that is over.
-    pub(super) fn moved(&self, record: &Record) {
-        if let Some(user) = &self.user {
-            let entry = &record.entry;
-            user.counts.moved(entry.bytes_in + entry.bytes_out);
-        }
-    }
 }
 
 /// Why a request is not passed on.
@@ -133,6 +123,21 @@ fn is_circle(request: &Request, pseudonym: &str) -> bool {
 }
 
 impl Downstream {
+    /// Content moves as fast as the user of `passage` may, if he has a rate.
+    pub(super) fn pace(&mut self, passage: Option<&Passage>) {
+        let user = passage.and_then(|passage| passage.user.as_ref());
+        self.lanes = user.and_then(|user| Lanes::of(user, &self.thread, self.buffer.len()));
+    }
+
+    /// Counts the bytes of one that is over.
+    pub(super) fn has_passed(&mut self, passage: Option<&Passage>, record: &Record) {
+        self.lanes = None;
+        if let Some(user) = passage.and_then(|passage| passage.user.as_ref()) {
+            let entry = &record.entry;
+            user.counts.moved(entry.bytes_in + entry.bytes_out);
+        }
+    }
+
     /// Gives leave to pass `request` on, of which nothing tells of the client from here on; else answers
     /// it, and returns whether the connection may go on.
     pub(super) async fn let_out(

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::connection::Downstream;
 use super::wire::Wire;
+use crate::egress::Paced;
 use crate::thread::{Buffer, LARGE, Turn};
-use crate::upstream::{MirrorCopy, framed};
+use crate::upstream::{MirrorCopy, Pipe, framed};
 use std::borrow::Cow;
 use std::task::{Context, Poll, ready};
 use tidegate_core::{ErrorKind, Moment};
@@ -132,7 +133,8 @@ impl Upload {
         let Wire::Stream(stream) = &downstream.stream else {
             return Ok(());
         };
-        if downstream.buffer.is_empty() {
+        // Where there is a rate, `poll_read` takes it in time.
+        if downstream.buffer.is_empty() && downstream.lanes.is_none() {
             downstream.buffer = Buffer::holding(stream.take());
         }
         let is_bare = !is_framed;
@@ -272,9 +274,20 @@ impl Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), UploadError>> {
         ready!(self.poll_turn(downstream, cx));
+        let lanes = downstream.lanes.as_deref();
+        if let Some(lanes) = lanes
+            && lanes.inwards().poll(cx).is_pending()
+        {
+            // Who is held back is not slow.
+            self.progress = downstream.thread.moment();
+            return Poll::Pending;
+        }
         if let Wire::Stream(stream) = &downstream.stream {
             return match stream.poll_take(cx) {
                 Poll::Ready(Ok(content)) => {
+                    if let Some(lanes) = lanes {
+                        lanes.inwards().moved(content.len());
+                    }
                     downstream.buffer = Buffer::holding(content);
                     self.progress = downstream.thread.moment();
                     Poll::Ready(Ok(()))
@@ -291,7 +304,8 @@ impl Upload {
             downstream.buffer = buffers.take();
         }
         let room = downstream.buffer.room(LARGE);
-        match downstream.stream.poll_read(cx, room) {
+        let wire = &downstream.stream;
+        match (Paced { wire, lanes }).poll_read(cx, room) {
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(UploadError::Gone)),
             Poll::Ready(Ok(count)) => {
                 downstream.buffer.filled(count);
@@ -314,6 +328,9 @@ impl Upload {
     pub(crate) fn deadline(&self, downstream: &Downstream) -> Moment {
         let timeouts = &downstream.listener.config.timeouts;
         let stall = self.progress.after_millis(timeouts.body_stall.0);
+        if downstream.lanes.is_some() {
+            return stall;
+        }
         let earned_ms = self
             .received
             .saturating_mul(1000)

@@ -17,9 +17,38 @@ pub(crate) struct UserCounts {
     refused: AtomicU64,
     bytes: AtomicU64,
     pace: Pace,
+    pub(super) inwards: Meter,
+    pub(super) outwards: Meter,
+    held_back_us: AtomicU64,
+}
+
+/// When all bytes that have moved so far are due at some rate, in microseconds of the node's clock.
+#[derive(Default)]
+pub(super) struct Meter(AtomicU64);
+
+impl Meter {
+    pub(super) fn due(&self) -> Moment {
+        Moment(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Adds `bytes` that moved at `now`, at `rate` bytes a second; when they are due.
+    pub(super) fn charge(&self, now: Moment, rate: u64, bytes: u64) -> Moment {
+        let each = bytes.saturating_mul(1_000_000) / rate.max(1);
+        let after = |due: u64| due.max(now.0).saturating_add(each);
+        let add = |due| Some(after(due));
+        let before = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        Moment(after(before.unwrap_or_else(|due| due)))
+    }
 }
 
 impl UserCounts {
+    /// Bytes were held back for so many microseconds.
+    pub(super) fn held_back(&self, micros: u64) {
+        self.held_back_us.fetch_add(micros, Ordering::Relaxed);
+    }
+
     /// One more was refused: by the rules, or for want of a place.
     pub(crate) fn refuse(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
@@ -69,7 +98,7 @@ pub(crate) fn gauges(snapshot: &Snapshot, gauges: &mut Vec<Gauge>) {
     let users: Vec<_> = users.take(USERS).collect();
     let whole = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
     type Read<'a> = &'a dyn Fn(&UserCounts) -> f64;
-    let all: [(&'static str, Read<'_>); 4] = [
+    let all: [(&'static str, Read<'_>); 5] = [
         ("tidegate_proxy_user_exchanges", &|counts| {
             f64::from(counts.busy.load(Ordering::Relaxed))
         }),
@@ -81,6 +110,9 @@ pub(crate) fn gauges(snapshot: &Snapshot, gauges: &mut Vec<Gauge>) {
         }),
         ("tidegate_proxy_user_bytes_total", &|counts| {
             whole(&counts.bytes)
+        }),
+        ("tidegate_proxy_user_held_back_seconds_total", &|counts| {
+            whole(&counts.held_back_us) / 1e6
         }),
     ];
     for (name, read) in all {

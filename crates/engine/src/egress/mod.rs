@@ -4,12 +4,14 @@
 
 mod count;
 mod explain;
+mod lane;
 mod plan;
 mod way;
 mod who;
 
 pub(crate) use count::{Busy, UserCounts, gauges};
 pub(crate) use explain::explain;
+pub(crate) use lane::{Lanes, Paced};
 pub(crate) use plan::{EgressPlan, ParentPlan, UserPlan};
 pub(crate) use way::{NoWay, Way};
 pub(crate) use who::Who;

@@ -11,10 +11,7 @@ use tidegate_config::{
 use tidegate_contract::{Endpoint, EndpointState};
 use tidegate_core::{Draw, NamePattern, base64_encoded};
 use tidegate_egress::{Hashed, Judge, Known, Resolver, ResolverSettings, Rule};
-use tokio::sync::Semaphore;
 
-/// Passwords that are checked at a time: what it takes is meant to be much.
-const CHECKED: usize = 2;
 /// Addresses of which something is remembered.
 const ADDRESSES: usize = 10_000;
 
@@ -82,7 +79,6 @@ pub(crate) struct EgressPlan {
     pub(super) resolver: Resolver,
     /// Passwords that were found right.
     pub(super) known: Known,
-    pub(super) checking: Semaphore,
     pub(super) waiting: std::sync::atomic::AtomicU32,
     /// What is known of addresses that were connected to; connections are kept by it.
     endpoints: Mutex<HashMap<SocketAddr, Arc<Endpoint>>>,
@@ -179,7 +175,6 @@ impl EgressPlan {
                 most_ttl: (config.dns.max_ttl.0 / 1000) as u32,
             }),
             known: Known::default(),
-            checking: Semaphore::new(CHECKED),
             waiting: Default::default(),
             endpoints: Mutex::default(),
         })

@@ -7,9 +7,13 @@ use std::sync::atomic::Ordering;
 use tidegate_core::{ClientCertificate, Clock};
 use tidegate_egress::credentials;
 use tidegate_request::{FieldId, Request};
+use tokio::sync::Semaphore;
 
 /// Passwords that may wait for their check; who comes then is told to come again.
 const WAITING: u32 = 64;
+
+/// Passwords that are checked at a time on the node: what it takes, in time and memory, is meant to be much.
+static CHECKING: Semaphore = Semaphore::const_new(2);
 
 /// Who asks.
 pub(crate) enum Who {
@@ -96,10 +100,16 @@ impl EgressPlan {
                 return Who::Busy;
             }
             let _waits = Waits(self);
-            let Ok(_turn) = self.checking.acquire().await else {
+            let Ok(turn) = CHECKING.acquire().await else {
                 return Who::Busy;
             };
-            let checked = tokio::task::spawn_blocking(move || hashed.is_of(&password)).await;
+            // Who leaves meanwhile keeps his turn until it is over: what it takes is taken until then.
+            let check = move || {
+                let is_right = hashed.is_of(&password);
+                drop(turn);
+                is_right
+            };
+            let checked = tokio::task::spawn_blocking(check).await;
             if !matches!(checked, Ok(true)) || user.is_none() {
                 return Who::Unknown;
             }

@@ -4,7 +4,9 @@ use super::attempt::Sender;
 use super::carrier::Carrier;
 use super::http2::Stream;
 use super::load;
+use super::relay::Pipe;
 use crate::downstream::{Absence, Ahead, Downstream, Expired, Upload};
+use crate::egress::{Lanes, Paced};
 use crate::grpc;
 use crate::snapshot::BackendPlan;
 use crate::thread::{Buffer, LARGE, Turn};
@@ -206,6 +208,11 @@ impl<'a> Download<'a> {
         if self.waits_for_client && turns.poll(&mut self.turn, cx).is_pending() {
             return self.wait(true);
         }
+        let lanes = downstream.lanes.as_deref();
+        let client = Paced {
+            wire: &downstream.stream,
+            lanes,
+        };
         let mut moved = 0;
         loop {
             if moved > SHARE {
@@ -216,26 +223,26 @@ impl<'a> Download<'a> {
             if is_direct && !self.is_done {
                 let count = (self.buffer.len() as u64).min(self.left) as usize;
                 let data = self.buffer.data().get(..count).unwrap_or_default();
-                match downstream.stream.poll_write(cx, data) {
+                match client.poll_write(cx, data) {
                     Poll::Ready(Ok(count)) => {
                         moved += count;
                         self.took(count);
                     }
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(client_gone())),
-                    Poll::Pending => return self.wait(true),
+                    Poll::Pending => return self.wait_on(&client, downstream),
                 }
                 self.progress = downstream.thread.moment();
                 continue;
             }
             if let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
-                match downstream.stream.poll_write(cx, rest) {
+                match client.poll_write(cx, rest) {
                     Poll::Ready(Ok(count)) => {
                         moved += count;
                         self.sent += count;
                         self.progress = downstream.thread.moment();
                     }
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(client_gone())),
-                    Poll::Pending => return self.wait(true),
+                    Poll::Pending => return self.wait_on(&client, downstream),
                 }
                 continue;
             }
@@ -264,6 +271,14 @@ impl<'a> Download<'a> {
                 Poll::Pending => return self.wait(false),
             }
         }
+    }
+
+    /// Waits for the client, or until its user may have more, which is no fault of the client's.
+    fn wait_on(&mut self, client: &Paced<'_>, downstream: &Downstream) -> Poll<Result<(), Cut>> {
+        if client.lanes.is_some_and(Lanes::holds_back) {
+            self.progress = downstream.thread.moment();
+        }
+        self.wait(true)
     }
 
     /// Reads more into the buffer, which is empty or has a part of a chunk's head; `Ok(0)` is the end.

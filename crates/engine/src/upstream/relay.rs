@@ -260,6 +260,11 @@ impl Relay {
         self.progress
     }
 
+    /// What does not move is held back here.
+    pub(crate) fn hold_back(&mut self, now: Moment) {
+        self.progress = now;
+    }
+
     /// Bytes of memory that wait to be passed on.
     pub(crate) fn held(&self) -> usize {
         self.inwards.buffer.size() + self.outwards.buffer.size()

@@ -5,6 +5,7 @@ use super::carrier::Carrier;
 use super::messages::{GOING_AWAY, PING, TOO_BIG, close};
 use super::relay::{Relay, Relayed};
 use crate::downstream::Downstream;
+use crate::egress::{Lanes, Paced};
 use crate::thread::Buffer;
 use std::future::poll_fn;
 use std::task::Poll;
@@ -84,12 +85,27 @@ pub(crate) async fn tunnel(
         is_asked: false,
     });
     let end = poll_fn(|cx| {
-        let (thread, client) = (&downstream.thread, &downstream.stream);
+        let thread = &downstream.thread;
+        let lanes = downstream.lanes.as_deref();
         loop {
-            if let Poll::Ready(relayed) = relay.poll(thread, client, carrier, cx) {
+            let client = &downstream.stream;
+            let polled = match lanes {
+                None => relay.poll(thread, client, carrier, cx),
+                Some(_) => {
+                    let paced = Paced {
+                        wire: client,
+                        lanes,
+                    };
+                    relay.poll(thread, &paced, carrier, cx)
+                }
+            };
+            if let Poll::Ready(relayed) = polled {
                 return Poll::Ready(End::Relayed(relayed));
             }
             let now = thread.moment();
+            if lanes.is_some_and(Lanes::holds_back) {
+                relay.hold_back(now);
+            }
             let idle = relay.progress().after_millis(terms.idle_ms);
             let mut next = terms.until.map_or(idle, |until| until.min(idle));
             if next < now {
