@@ -121,15 +121,15 @@ pub fn run(data: &[u8]) -> bool {
     let Some((kind, data)) = data.split_first() else {
         return false;
     };
-    let (read, is_client): (fn(&[u8], usize, bool) -> Seen, bool) = match kind {
-        b'r' => (message, false),
-        b'a' => (message, true),
-        b'v' => (unidirectional, true),
-        _ => (unidirectional, false),
+    let read = |step| match kind {
+        b'r' => message(data, step, false),
+        b'a' => message(data, step, true),
+        b'v' => unidirectional(data, step, true),
+        _ => unidirectional(data, step, false),
     };
-    let whole = read(data, usize::MAX, is_client);
-    assert_eq!(whole, read(data, 1, is_client));
-    assert_eq!(whole, read(data, 7, is_client));
+    let whole = read(usize::MAX);
+    assert_eq!(whole, read(1));
+    assert_eq!(whole, read(7));
     let is_said = whole.parts.first().is_some_and(|part| part != "false");
     whole.end.is_none() && is_said
 }
