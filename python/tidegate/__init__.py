@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from tidegate.config.backend_tls import BackendTls
     from tidegate.config.clients import ClientCertificates
+    from tidegate.config.cors import Cors
     from tidegate.config.files import FileCache, Files
     from tidegate.config.forward_proxy import (
         ForwardDns,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tidegate.config.gateway import Gateway
     from tidegate.config.gateway_settings import AccessLog, Admin, Constant, GatewaySettings
     from tidegate.config.grpc import CallPart, GrpcMatch, GrpcRoute
+    from tidegate.config.grpc_web import GrpcWeb
     from tidegate.config.hashing import HashPart
     from tidegate.config.l4 import L4Backend, L4Match, L4Timeouts, TcpRoute, TlsRoute, UdpRoute, UdpTimeouts
     from tidegate.config.listener import Http3, Listener, ListenerLimits, ListenerTimeouts, ProxyProtocol
@@ -79,6 +81,7 @@ _HOMES = {
     "ComputedWeights": "config.weighing",
     "ConfigError": "config.problem",
     "Constant": "config.gateway_settings",
+    "Cors": "config.cors",
     "Endpoint": "config.backend",
     "EndpointStatus": "weighing",
     "ErrorPage": "config.pages",
@@ -101,6 +104,7 @@ _HOMES = {
     "GatewaySettings": "config.gateway_settings",
     "GrpcMatch": "config.grpc",
     "GrpcRoute": "config.grpc",
+    "GrpcWeb": "config.grpc_web",
     "HashPart": "config.hashing",
     "Hsts": "config.secure",
     "Http3": "config.listener",
@@ -154,10 +158,11 @@ _HOMES = {
 __all__ = [
     "AccessLog", "Acme", "AdaptiveConcurrency", "Admin", "Admission", "Affinity", "Backend",
     "BackendLimits", "BackendTimeouts", "BackendTls", "CallPart", "Certificate", "ClientCertificates",
-    "ComputedWeights", "ConfigError", "Constant", "Endpoint", "EndpointStatus", "ErrorPage",
+    "ComputedWeights", "ConfigError", "Constant", "Cors", "Endpoint", "EndpointStatus", "ErrorPage",
     "ExternalAccount", "Failover", "FieldMatch", "FileCache", "Files", "Forward", "ForwardDns",
     "ForwardLimits", "ForwardPac", "ForwardParent", "ForwardProxy", "ForwardRule", "ForwardTimeouts",
-    "ForwardUser", "Function", "Gateway", "GatewaySettings", "GrpcMatch", "GrpcRoute", "HashPart", "Hsts",
+    "ForwardUser", "Function", "Gateway", "GatewaySettings", "GrpcMatch", "GrpcRoute",
+    "GrpcWeb", "HashPart", "Hsts",
     "Http3", "L4Backend", "L4Match", "L4Timeouts", "LatencyOutliers", "Listener", "ListenerLimits",
     "ListenerRedirect", "ListenerTimeouts", "ListenerTls", "LoadReport", "Maintenance", "Match", "Mirror",
     "Otlp", "OtlpHeader",

@@ -975,6 +975,8 @@ pub struct Route {
     pub buffer_request: Option<Octets>,
     /// What is asked of WebSockets.
     pub websocket: Option<WebSocket>,
+    /// Whether pages in browsers may make its calls, by gRPC-Web; for routes of `type: grpc`.
+    pub web: Option<GrpcWeb>,
     /// Where copies of its requests go besides.
     pub mirror: Option<Mirror>,
     /// Whose requests are answered, by the client's address; others get a 403.
@@ -1275,6 +1277,32 @@ pub struct WebSocket {
     /// A client that was silent for so long is asked whether it is there; without an answer in as
     /// long again the connection ends.
     pub ping: Option<Millis>,
+}
+
+/// Pages in browsers may call as well, by gRPC-Web; endpoints get calls of gRPC.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrpcWeb {
+    /// Which pages of other sites may; without it those of the host that is asked, which need no
+    /// leave.
+    pub cors: Option<Cors>,
+}
+
+/// Which pages of other sites may ask, and what they may send and read (CORS, the Fetch standard).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cors {
+    /// Whose pages: `https://shop.example`, `https://*.shop.example`, or `*` for those of every
+    /// site. Browsers keep answers from the pages of others, which are told nothing of it.
+    pub origins: Vec<String>,
+    /// Fields that they may send besides those that calls always have.
+    pub headers: Vec<String>,
+    /// Fields of answers that they may read besides those that say how a call ended.
+    pub exposed: Vec<String>,
+    /// Whether they may ask with the cookies and client certificates that the browser has.
+    pub credentials: bool,
+    /// How long a browser need not ask again whether it may; it may do so sooner.
+    pub max_age: Millis,
 }
 
 /// Copies of requests go to another backend as well, whose answers are thrown away.

@@ -2,21 +2,24 @@
 
 /// `bytes` in base64 with padding (RFC 4648 §4).
 pub fn base64_encoded(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for piece in bytes.chunks(3) {
-        let at = |place: usize| u32::from(piece.get(place).copied().unwrap_or(0));
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for digit in 0..4 {
-            let number = (bits >> (18 - 6 * digit) & 63) as usize;
-            let is_there = digit <= piece.len();
-            text.push(DIGITS.get(number).map_or('=', |byte| match is_there {
-                true => char::from(*byte),
-                false => '=',
-            }));
-        }
+        text.extend(base64_group(piece).map(char::from));
     }
     text
+}
+
+/// The four digits of one to three bytes, with padding; what is beyond three is passed over.
+pub fn base64_group(bytes: &[u8]) -> [u8; 4] {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let at = |place: usize| u32::from(bytes.get(place).copied().unwrap_or(0));
+    let bits = at(0) << 16 | at(1) << 8 | at(2);
+    std::array::from_fn(|digit| {
+        let number = (bits >> (18 - 6 * digit) & 63) as usize;
+        let is_there = digit <= bytes.len();
+        let byte = DIGITS.get(number).copied().filter(|_| is_there);
+        byte.unwrap_or(b'=')
+    })
 }
 
 /// The bytes of base64 without padding, of any length (RFC 4648 §4, §5); `last` are the digits 62 and 63:
@@ -32,7 +35,7 @@ pub fn base64_decoded(text: &[u8], last: [u8; 2]) -> Option<Vec<u8>> {
         }
         let mut bits: u32 = 0;
         for &digit in group {
-            bits = bits << 6 | u32::from(value_of(digit, last)?);
+            bits = bits << 6 | u32::from(base64_value(digit, last)?);
         }
         let [_, all @ ..] = (bits << (6 * (4 - group.len()))).to_be_bytes();
         bytes.extend_from_slice(all.get(..group.len() - 1)?);
@@ -40,7 +43,8 @@ pub fn base64_decoded(text: &[u8], last: [u8; 2]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn value_of(digit: u8, last: [u8; 2]) -> Option<u8> {
+/// The six bits of a digit; `last` are the digits 62 and 63.
+pub fn base64_value(digit: u8, last: [u8; 2]) -> Option<u8> {
     Some(match digit {
         b'A'..=b'Z' => digit - b'A',
         b'a'..=b'z' => digit - b'a' + 26,

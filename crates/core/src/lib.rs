@@ -17,7 +17,7 @@ mod padded;
 mod peer;
 mod written;
 
-pub use base64::{base64_decoded, base64_encoded};
+pub use base64::{base64_decoded, base64_encoded, base64_group, base64_value};
 pub use calendar::{civil, days};
 pub use clock::{Clock, Moment};
 pub use draw::Draw;

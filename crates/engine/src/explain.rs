@@ -240,13 +240,12 @@ impl Way<'_> {
     /// What comes before the policies: the rewrite, or how the request ends here.
     fn admit(&self, request: &mut Request) -> Result<Option<Mapping>, Value> {
         let (route, address) = (self.routed.route, self.client.address);
+        let question = route.web.as_ref().and_then(|web| web.explain(request));
         if let Some(reject) = route.refuses(request, address) {
-            return Err(json!({
-                "outcome": "reject",
-                "status": reject.status(),
-                "kind": reject.kind.name(),
-                "detail": reject.detail,
-            }));
+            return Err(tell::refused(&reject));
+        }
+        if let Some(told) = question {
+            return Err(told);
         }
         if let Some(answer) =
             pages::maintenance_answer(route, self.listener, address, request, NO_ID)

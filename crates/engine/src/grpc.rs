@@ -18,7 +18,7 @@ pub(crate) fn is_call(fields: &Fields) -> bool {
     fields.get(FieldId::ContentType).is_some_and(is_content)
 }
 
-fn is_content(media_type: &[u8]) -> bool {
+pub(crate) fn is_content(media_type: &[u8]) -> bool {
     const NAME: &[u8] = b"application/grpc";
     let begin = media_type.get(..NAME.len());
     begin.is_some_and(|begin| begin.eq_ignore_ascii_case(NAME))
@@ -133,12 +133,22 @@ fn encoded(text: &[u8]) -> String {
 
 /// Trailers that end a call whose answer had begun.
 pub(crate) fn last_words(kind: ErrorKind) -> Fields {
+    told(code_of(kind.status()), reason(kind.status()).as_bytes())
+}
+
+/// Trailers in the place of some that have no `grpc-status`.
+pub(crate) fn without_status() -> Fields {
+    told(
+        GrpcCode::UNKNOWN,
+        b"the endpoint did not say how the call ended",
+    )
+}
+
+fn told(code: GrpcCode, message: &[u8]) -> Fields {
     let mut fields = Fields::default();
     let mut number = itoa::Buffer::new();
-    let code = number.format(code_of(kind.status()).number());
-    let _ = fields.set(b"grpc-status", code.as_bytes());
-    let message = encoded(reason(kind.status()).as_bytes());
-    let _ = fields.set(b"grpc-message", message.as_bytes());
+    let _ = fields.set(b"grpc-status", number.format(code.number()).as_bytes());
+    let _ = fields.set(b"grpc-message", encoded(message).as_bytes());
     fields
 }
 

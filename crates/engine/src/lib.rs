@@ -8,6 +8,7 @@
 
 mod adaptive;
 mod affinity;
+mod cors;
 mod decide;
 mod downstream;
 mod egress;
@@ -33,6 +34,7 @@ mod tell;
 mod tests;
 mod thread;
 mod upstream;
+mod web;
 
 pub use explain::{check_json, decide_json};
 pub use node::{NodeConfig, run_node};

@@ -6,7 +6,7 @@ use crate::snapshot::{ApproachPlan, BackendPlan, ListenerPlan, Snapshot};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_request::Request;
+use tidegate_request::{Reject, Request};
 
 /// Whether clients that want the request's host show a certificate: `required`, `optional`, or null where
 /// none is asked for.
@@ -156,5 +156,15 @@ pub(crate) fn tls(plan: &ApproachPlan) -> Value {
             "file": own.file,
             "not_after": own.validity.not_after,
         })),
+    })
+}
+
+/// A request that its route refuses.
+pub(crate) fn refused(reject: &Reject) -> Value {
+    json!({
+        "outcome": "reject",
+        "status": reject.status(),
+        "kind": reject.kind.name(),
+        "detail": reject.detail,
     })
 }

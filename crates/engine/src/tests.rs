@@ -63,7 +63,7 @@ fn route(path: &str, rewrite: Value) -> Value {
            "rewrite": rewrite,
            "timeouts": {"request": null, "first_byte": null, "upgraded_idle": 1000, "upgraded_life": null},
            "retries": {"attempts": 1, "methods": ["GET"], "statuses": [], "grpc_statuses": []}, "body_size": null,
-           "buffer_request": null, "mirror": null, "websocket": null, "media_types": [], "clients": {"allow": [], "deny": []}, "error_pages": [], "maintenance": null})
+           "buffer_request": null, "mirror": null, "websocket": null, "web": null, "media_types": [], "clients": {"allow": [], "deny": []}, "error_pages": [], "maintenance": null})
 }
 
 fn delta(base: u64, number: u64, set: Vec<(&str, &str, Value)>) -> Delta {

@@ -9,6 +9,7 @@
 
 mod chunk;
 mod encode;
+mod grpc_web;
 mod head;
 
 pub use chunk::{ChunkDecoder, Decoded, encode_chunk_head, encode_last_chunk};
@@ -16,4 +17,5 @@ pub use encode::{
     Forwarding, HttpDate, RequestFields, ResponseContext, ResponseFields, Sent, encode_request,
     encode_response, error_answer, reason, write_error,
 };
+pub use grpc_web::{BadMessage, BadText, Messages, TextDecoder, TextEncoder, trailers_frame};
 pub use head::{HeadLimits, HeadScanner, parse_request, parse_response};

@@ -2,6 +2,8 @@
 //! The fuzz targets of this crate, run briefly and on a stable compiler. See docs/internals/fuzzing.md.
 #[path = "../../../fuzz/targets/chunked.rs"]
 mod chunked;
+#[path = "../../../fuzz/targets/grpc_web.rs"]
+mod grpc_web;
 #[path = "../../../fuzz/targets/mutate.rs"]
 mod mutate;
 #[path = "../../../fuzz/targets/request_head.rs"]
@@ -33,6 +35,13 @@ fn the_seeds_of_chunked_are_taken() {
     }
 }
 
+#[test]
+fn the_seeds_of_grpc_web_are_taken() {
+    for seed in seeds("grpc_web") {
+        assert!(grpc_web::run(&seed), "{}", seed.escape_ascii());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
@@ -49,5 +58,10 @@ proptest! {
     #[test]
     fn chunked_holds_on_any_bytes(bytes in mutated("chunked", chunked::PIECES)) {
         chunked::run(&bytes);
+    }
+
+    #[test]
+    fn grpc_web_holds_on_any_bytes(bytes in mutated("grpc_web", grpc_web::PIECES)) {
+        grpc_web::run(&bytes);
     }
 }

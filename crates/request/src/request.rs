@@ -183,6 +183,12 @@ impl Request {
         FieldsMut::new(&mut self.storage.fields)
     }
 
+    /// Says that trailers are taken, whatever the client has said: of a message that is translated for it.
+    pub fn offer_trailers(&mut self) {
+        // A head that is full already goes without.
+        let _ = self.storage.fields.set(b"TE", b"trailers");
+    }
+
     /// How the content was framed by the client.
     #[inline]
     pub fn framing(&self) -> Framing {

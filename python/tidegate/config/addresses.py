@@ -152,6 +152,19 @@ def origin(text: str) -> str:
     return f"{scheme}://{host_pattern(host)}{suffix}"
 
 
+def cors_origin(text: str) -> str:
+    """Whose pages may ask: an origin with or without `*.` in front of its host, or `*` for all.
+
+    Raises:
+        ValueError: It is none; pages of the host that is asked need no leave.
+    """
+    if text == "*":
+        return text
+    if text == "same":
+        raise ValueError("pages of the host that is asked need no leave; write those of others, or `*`")
+    return origin(text)
+
+
 def _port(text: str, whole: str) -> int:
     if not _PORT.fullmatch(text) or not 1 <= int(text) <= 65535:
         raise ValueError(f"`{whole}` has no port between 1 and 65535 after its last `:`")

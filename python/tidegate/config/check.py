@@ -16,7 +16,7 @@ from tidegate.config.draft import Draft, Mistake, Path
 from tidegate.config.gateway import Gateway
 from tidegate.config.implied import COMMANDS
 from tidegate.config.l4 import TcpRoute
-from tidegate.config.naming import route_name
+from tidegate.config.naming import question_name, route_name
 from tidegate.config.problem import ConfigError, Problem
 from tidegate.config.reach import unreachable
 from tidegate.config.references import references
@@ -334,6 +334,8 @@ def _functions(draft: Draft) -> Iterator[Mistake]:
 def _route_names(draft: Draft) -> Iterator[Mistake]:
     first: dict[str, Route | TcpRoute] = {}
     has_admin = draft.settings is not None and draft.settings.admin is not None
+    asked = (each for each in draft.routes if isinstance(each, Route) and each.question("") is not None)
+    questions = {question_name(route_name(each)) for each in asked}
     for number, route in enumerate(draft.routes):
         # Without a part that is broken the name would be another one.
         if route is None or (route.name is None and ("routes", number) in draft.mended):
@@ -341,6 +343,11 @@ def _route_names(draft: Draft) -> Iterator[Mistake]:
         name = route_name(route)
         if has_admin and name in (*ADMIN_ROUTES, REGISTRATION):
             yield ("routes", number, "name"), f"`{name}` is a route of `gateway.admin`; choose another name"
+        if name in questions:
+            yield (
+                ("routes", number, "name"),
+                f"`{name}` is what another route's `web.cors` adds; choose another",
+            )
         other = first.setdefault(name, route)
         # Without names they take the same requests, which `reach.py` says in better words.
         is_said_elsewhere = isinstance(route, Route) and route.name is None and other.name is None

@@ -29,11 +29,11 @@ from tidegate.config.errors import path_text
 from tidegate.config.function import Function
 from tidegate.config.gateway import Gateway
 from tidegate.config.gateway_settings import AccessLog
-from tidegate.config.implied import backend_of, implied
+from tidegate.config.implied import backend_of, implied, page_route
 from tidegate.config.issued import issued
 from tidegate.config.l4 import TcpRoute, backend_names
 from tidegate.config.listener import Listener
-from tidegate.config.naming import route_name
+from tidegate.config.naming import question_name, route_name
 from tidegate.config.problem import ConfigError, Problem
 from tidegate.config.route import Route
 from tidegate.config.secret import Secret
@@ -403,10 +403,16 @@ class _Compilation:
             names.append(compiled.resource.name)
             self._place(compiled.resource, path, route)
             self._url_backends(route, path)
+            if question := route.question(question_name(names[-1])):
+                names.append(route_name(question))
+                self._place(self._route(question).resource, path, route)
         self.compiler.remember_routes(current)
         for name, page in ADMIN_ROUTES.items() if self.gateway.gateway.admin is not None else ():
             names.append(name)
-            self._add("route", name, self._admin_route(name, page), ADMIN_PATH)
+            # A user can not write an internal target, so it takes the place of another.
+            value = self._value(page_route(ADMIN, name.removeprefix(ADMIN)))
+            value["to"] = {"type": "internal", "page": page}
+            self._add("route", name, value, ADMIN_PATH)
         if self._takes_registrations():
             match = {"path": "/endpoints", "methods": ["PUT"]}
             route = Route.model_validate({"listeners": [ADMIN], "match": match, "to": {"respond": 200}})
@@ -429,13 +435,6 @@ class _Compilation:
             del value["try_files"]["type"]
             value["try_files"]["root"] = str(self.folder / route.try_files.root)
         return _Compiled(route, resource("route", name, value))
-
-    def _admin_route(self, name: str, page: str) -> dict[str, Any]:
-        path = name.removeprefix(ADMIN)
-        methods = {"path": {"exact": path}, "methods": ["GET", "HEAD"]}
-        # A user can not write an internal target, so it takes the place of another.
-        route = Route.model_validate({"listeners": [ADMIN], "match": methods, "to": {"respond": 200}})
-        return {**self._value(route), "to": {"type": "internal", "page": page}}
 
     def _url_backends(self, route: Route | TcpRoute, path: Path) -> None:
         for name in backend_names(route):

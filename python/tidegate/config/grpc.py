@@ -11,14 +11,21 @@ from pydantic import Field, model_validator
 from tidegate.config import patterns
 from tidegate.config.base import Model, refuse
 from tidegate.config.marks import one_key
-from tidegate.config.match import Match, read_headers
+from tidegate.config.match import FieldMatch, Match, read_headers
 from tidegate.config.route import Route
+from tidegate.config.target import Respond
 from tidegate.config.types import Choice, ControlOnly, Text
 
 _SERVICE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _METHOD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CALLS = {"name": "content-type", "kind": "regex", "value": "(?i:application/grpc)(?:[+; ].*)?"}
 """What makes a request a call."""
+_QUESTION = (
+    {"name": "access-control-request-method", "kind": "exact", "value": "POST"},
+    {"name": "origin", "kind": "present", "value": ""},
+)
+_WEB_CALLS = {**_CALLS, "value": "(?i:application/grpc(?:-web(?:-text)?)?)(?:[+; ].*)?"}
+"""The same where pages may call."""
 _OF_HTTP = ("path", "methods", "query", "cookies")
 
 CallPartKind = Annotated[Literal["exact", "regex"], Choice("CallPartKind", doc="How a name is compared.")]
@@ -136,6 +143,26 @@ class GrpcRoute(Route):
     """What it carries: requests whose content is `application/grpc`."""
     match: GrpcMatch = GrpcMatch()
     """What a call must look like: `service/method`, or `service`, `method`, `headers` and so on."""
+
+    @model_validator(mode="after")
+    def _takes_pages(self) -> GrpcRoute:
+        if self.web is not None:
+            headers = [FieldMatch.model_validate(_WEB_CALLS), *self.match.headers[1:]]
+            object.__setattr__(self, "match", self.match.model_copy(update={"headers": headers}))
+        return self
+
+    def question(self, name: str) -> Route | None:
+        """As every route's: none unless pages of other sites may call."""
+        if self.web is None or self.web.cors is None:
+            return None
+        # It carries no metadata.
+        update = {"methods": ["OPTIONS"], "headers": [FieldMatch.model_validate(each) for each in _QUESTION]}
+        rest = {"name": name, "match": self.match.model_copy(update=update), "to": Respond(status=204)}
+        defaults = ("policies", "rewrite", "mirror", "try_files", "buffer_request")
+        fields = type(self).model_fields
+        return self.model_copy(
+            update={**{key: fields[key].get_default(call_default_factory=True) for key in defaults}, **rest}
+        )
 
     @model_validator(mode="before")
     @classmethod

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions and backends that a configuration needs without naming them."""
+"""Functions, backends and routes that a configuration needs without naming them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tidegate.config.addresses import BackendUrl
 from tidegate.config.backend import Backend, Endpoint
 from tidegate.config.backend_tls import BackendTls
 from tidegate.config.function import Function
+from tidegate.config.route import Route
 from tidegate.config.units import ByteSize
 
 COMMANDS: Final = "tidegate.commands"
@@ -34,3 +35,9 @@ def backend_of(url: BackendUrl) -> Backend:
     # A site is asked for by its own name, in TLS and in HTTP: most refuse the name of another.
     host: Literal["keep", "endpoint"] = "endpoint" if url.is_site else "keep"
     return Backend(endpoints=endpoints, tls=BackendTls(), host=host)
+
+
+def page_route(listener: str, path: str) -> Route:
+    """A route to a page of tidegate itself; which one is for others to say."""
+    match = {"path": {"exact": path}, "methods": ["GET", "HEAD"]}
+    return Route.model_validate({"listeners": [listener], "match": match, "to": {"respond": 200}})

@@ -31,6 +31,15 @@ def route_name(route: Route | TcpRoute) -> str:
         parts += ["quic"] if route.match.quic else []
         what = " ".join([*parts, *_addresses(route.match)])
     text = f"{listeners + '|' if listeners else ''}{what}".strip()
+    return _short(text)
+
+
+def question_name(name: str) -> str:
+    """What the route is called by which browsers ask for one of that name."""
+    return _short(f"{name} preflight")
+
+
+def _short(text: str) -> str:
     if not text.isprintable():
         text = "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
     if len(text) <= LONGEST_ROUTE_NAME:

@@ -11,6 +11,7 @@ from tidegate.config import addresses, patterns
 from tidegate.config.admission import Admission
 from tidegate.config.base import Model, refuse
 from tidegate.config.files import Files
+from tidegate.config.grpc_web import GrpcWeb, read_web
 from tidegate.config.marks import Reads, one_or_more
 from tidegate.config.match import Match, PathMatch
 from tidegate.config.mirror import Mirror
@@ -166,6 +167,8 @@ class Route(Model):
     """Reads a body of at most this size whole before an endpoint is asked; a larger one is a 413."""
     websocket: WebSocket | None = None
     """What is asked of WebSockets."""
+    web: Annotated[GrpcWeb | None, Reads(read_web, {"type": "boolean"})] = None
+    """Whether pages in browsers may make its calls, by gRPC-Web; for routes of `type: grpc`."""
     mirror: Mirror | None = None
     """Where copies of its requests go besides."""
     clients: Admission = Admission()
@@ -222,6 +225,10 @@ class Route(Model):
         rest = {key: item for key, item in value.items() if key != "path"}
         return {**rest, "match": {**(match or {}), "path": value["path"]}}
 
+    def question(self, name: str) -> Route | None:
+        """The route by which browsers ask whether a page of another site may ask; none if none may."""
+        return None
+
     @model_validator(mode="after")
     def _fits_together(self) -> Route:
         rewrite, path = self.rewrite, self.match.path
@@ -236,6 +243,8 @@ class Route(Model):
                 )
             if rewrite.path is not None:
                 self._parameters(rewrite.path, "rewrite")
+        if self.web is not None and self.type == "http":
+            raise refuse("`web` lets pages make calls of gRPC, but this route is of `type: http`", "rule")
         if self.mirror is not None and self.to.type != "forward":
             raise refuse(f"`mirror` copies what a backend gets, but this route is a `{self.to.type}`", "rule")
         if self.websocket is not None and self.to.type != "forward":

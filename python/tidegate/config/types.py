@@ -29,6 +29,7 @@ EndpointAddress = Annotated[
     str, Rule(addresses.endpoint_address, "`IP:port`, `[IPv6]:port`, `name:port`, `unix:/path`")
 ]
 Origin = Annotated[str, Rule(addresses.origin, "`https://name`, `https://*.name`, or `same`")]
+CorsOrigin = Annotated[str, Rule(addresses.cors_origin, "`https://name`, `https://*.name`, or `*`")]
 HostPattern = Annotated[str, Rule(addresses.host_pattern, "host, or `*.` and a host")]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 
@@ -72,6 +73,7 @@ __all__ = [
     "Choice",
     "ControlOnly",
     "CookieName",
+    "CorsOrigin",
     "Duration",
     "EndpointAddress",
     "FieldName",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One request from its head to the last byte of its response.
 use super::connection::Downstream;
-use super::filters::{run_request_filters, run_response_filters};
+use super::filters::run_request_filters;
 use super::internal;
 use super::journey::Journey;
 use super::receive::{goes_in_circles, head_limits, is_request_id};
@@ -19,9 +19,9 @@ use crate::upstream::{self, Outcome};
 use std::rc::Rc;
 use std::sync::Arc;
 use tidegate_config::BackendProtocol;
-use tidegate_contract::{Answer, Client, Exchange};
+use tidegate_contract::{Client, Exchange};
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_request::{FieldId, Fields, Framing, Method, Request, Response};
+use tidegate_request::{FieldId, Framing, Method, Request};
 use tidegate_routing::Ends;
 use tidegate_telemetry::LogEntry;
 
@@ -125,8 +125,19 @@ impl Downstream {
                 Err(keep) => return (keep, request),
             }
         }
+        let mut web = None;
+        if let Some(plan) = &routed.route.web {
+            web = Some(plan.begin(&mut request));
+            record.web.clone_from(&web);
+        }
         if let Some(reject) = routed.route.refuses(&request, client.address) {
             let keep = self.fail(record, &request, reject.kind, reject.detail, keep_alive);
+            return (keep.await, request);
+        }
+        let question = routed.route.web.as_ref();
+        if let Some(answer) = question.and_then(|plan| plan.answered(&request)) {
+            record.web = None;
+            let keep = self.turn_away(record, &request, answer, keep_alive);
             return (keep.await, request);
         }
         // Before anything is asked or read.
@@ -144,13 +155,15 @@ impl Downstream {
             .body_size
             .unwrap_or(self.listener.config.limits.body_size)
             .0;
-        let upload = Upload::new(
+        let mut upload = Upload::new(
             &self.stream,
             request.framing(),
             limit,
             &heads,
             record.started,
         );
+        let call = web.as_ref().and_then(|web| web.call);
+        upload.web = call.map(|call| Box::new(call.incoming()));
         if upload.is_too_long() {
             let keep = self.fail(
                 record,
@@ -211,6 +224,7 @@ impl Downstream {
             keep_alive,
             upload,
             said: self.said(),
+            web,
             passage,
         };
         let mut exchange = Exchange {
@@ -376,51 +390,4 @@ impl Downstream {
             }
         }
     }
-
-    /// Sends a response made here, through the response filters that stand before `position`.
-    pub(crate) async fn answer(
-        &mut self,
-        journey: &mut Journey<'_>,
-        exchange: &mut Exchange,
-        record: &mut Record,
-        answer: Answer,
-        position: usize,
-    ) -> bool {
-        let keep = journey.keep_alive && journey.upload.is_done;
-        let Answer {
-            status,
-            fields,
-            mut body,
-            mut error,
-        } = answer;
-        let method = exchange.request.method_kind();
-        let mut response = Response::local(status, fields, body.len() as u64, method);
-        if let Some(other) =
-            run_response_filters(&journey.filters, exchange, &mut response, position).await
-        {
-            let Answer {
-                status,
-                fields,
-                body: new,
-                error: failed,
-            } = other;
-            response = Response::local(status, fields, new.len() as u64, method);
-            (body, error) = (new, failed.or(error));
-        }
-        let answer = Answer {
-            status: response.status(),
-            fields: take_fields(&mut response),
-            body,
-            error,
-        };
-        self.reply(record, &exchange.request, answer, keep)
-            .await
-            .is_ok()
-            && keep
-    }
-}
-
-/// The fields of a response whose status and framing are known elsewhere.
-fn take_fields(response: &mut Response) -> Fields {
-    std::mem::take(response.fields_mut())
 }

@@ -9,6 +9,7 @@ use crate::files::Entry;
 use crate::secure::Said;
 use crate::snapshot::{BackendPlan, FilterPlan};
 use crate::thread::Current;
+use crate::web::Web;
 use std::rc::Rc;
 use std::sync::Arc;
 use tidegate_contract::{Answer, Exchange};
@@ -29,6 +30,8 @@ pub(crate) struct Journey<'a> {
     pub(crate) upload: Upload,
     /// What every response on the connection tells of the listener.
     pub(crate) said: Said,
+    /// What a call has that pages may make.
+    pub(crate) web: Option<Rc<Web>>,
     /// The leave that a forward proxy gave.
     pub(crate) passage: Option<Passage>,
 }
@@ -112,6 +115,9 @@ impl Journey<'_> {
         let count = self.filters.len();
         let answer = run_response_filters(&self.filters, exchange, response, count).await;
         if answer.is_none() {
+            if let Some(web) = &self.web {
+                web.tell(response);
+            }
             self.said.tell(response);
         }
         answer

@@ -2,6 +2,8 @@
 use super::trace;
 use crate::snapshot::{RoutePlan, Secrets};
 use crate::thread::{Current, Thread};
+use crate::web::Web;
+use std::rc::Rc;
 use std::sync::Arc;
 use tidegate_config::AccessLogFormat;
 use tidegate_contract::Endpoint;
@@ -37,6 +39,8 @@ pub(crate) struct Record {
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
     /// The user of a forward proxy.
     pub(crate) user: Option<Arc<str>>,
+    /// What a call has that pages may make.
+    pub(crate) web: Option<Rc<Web>>,
     /// Fields of the response that the log is to have: name, LF, value, LF.
     response_fields: Vec<u8>,
 }
@@ -59,6 +63,7 @@ impl Record {
             tries: Vec::new(),
             certificate: None,
             user: None,
+            web: None,
             response_fields: Vec::new(),
         }
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Responses made here: refusals, redirects, fixed texts, answers of policies.
 use super::connection::{Downstream, Stalled};
+use super::filters::run_response_filters;
+use super::journey::Journey;
 use super::record::Record;
 use crate::grpc;
 use crate::pages;
@@ -8,7 +10,7 @@ use crate::secure;
 use crate::snapshot::{RoutePlan, TargetPlan};
 use crate::thread::LARGE;
 use tidegate_config::{Redirect, Respond};
-use tidegate_contract::Answer;
+use tidegate_contract::{Answer, Exchange};
 use tidegate_core::ErrorKind;
 use tidegate_http::{ResponseContext, error_answer, write_error};
 use tidegate_request::{
@@ -166,6 +168,48 @@ impl Downstream {
         })
     }
 
+    /// Sends a response made here, through the response filters that stand before `position`.
+    pub(crate) async fn answer(
+        &mut self,
+        journey: &mut Journey<'_>,
+        exchange: &mut Exchange,
+        record: &mut Record,
+        answer: Answer,
+        position: usize,
+    ) -> bool {
+        let keep = journey.keep_alive && journey.upload.is_done;
+        let Answer {
+            status,
+            fields,
+            mut body,
+            mut error,
+        } = answer;
+        let method = exchange.request.method_kind();
+        let mut response = Response::local(status, fields, body.len() as u64, method);
+        if let Some(other) =
+            run_response_filters(&journey.filters, exchange, &mut response, position).await
+        {
+            let Answer {
+                status,
+                fields,
+                body: new,
+                error: failed,
+            } = other;
+            response = Response::local(status, fields, new.len() as u64, method);
+            (body, error) = (new, failed.or(error));
+        }
+        let answer = Answer {
+            status: response.status(),
+            fields: take_fields(&mut response),
+            body,
+            error,
+        };
+        self.reply(record, &exchange.request, answer, keep)
+            .await
+            .is_ok()
+            && keep
+    }
+
     /// Writes a whole response made here; one that reports a failure as the configured page for it.
     ///
     /// # Errors
@@ -222,6 +266,12 @@ impl Downstream {
                 response.set_framing(ResponseFraming::Length(0));
             }
         }
+        if let Some(web) = &record.web {
+            if let Some(call) = web.call.filter(|_| body.is_empty()) {
+                call.retitle(&mut response);
+            }
+            web.tell(&mut response);
+        }
         self.said().tell(&mut response);
         let mut out = self.thread.buffers.take_output();
         let context = ResponseContext {
@@ -245,6 +295,11 @@ impl Downstream {
         self.thread.buffers.give_output(out);
         sent
     }
+}
+
+/// The fields of a response whose status and framing are known elsewhere.
+fn take_fields(response: &mut Response) -> Fields {
+    std::mem::take(response.fields_mut())
 }
 
 /// What a response depends on of its request.

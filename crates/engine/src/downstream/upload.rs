@@ -3,7 +3,8 @@ use super::connection::Downstream;
 use super::wire::Wire;
 use crate::egress::Paced;
 use crate::thread::{Buffer, LARGE, Turn};
-use crate::upstream::{MirrorCopy, Pipe, framed};
+use crate::upstream::{MirrorCopy, Pipe, frame, framed};
+use crate::web::Incoming;
 use std::borrow::Cow;
 use std::task::{Context, Poll, ready};
 use tidegate_core::{ErrorKind, Moment};
@@ -36,6 +37,8 @@ pub(crate) struct Upload {
     pub(crate) is_done: bool,
     /// A copy of the request that takes what is sent on.
     pub(crate) copy: Option<Box<MirrorCopy>>,
+    /// What the content of a call by gRPC-Web goes through.
+    pub(crate) web: Option<Box<Incoming>>,
     /// What came behind content that was taken bare.
     pub(crate) trailers: Option<Box<Fields>>,
     started: Moment,
@@ -70,6 +73,7 @@ impl Upload {
             received: 0,
             is_done,
             copy: None,
+            web: None,
             trailers: None,
             started: now,
             progress: now,
@@ -92,19 +96,26 @@ impl Upload {
         downstream: &mut Downstream,
         out: &mut Vec<u8>,
     ) -> Result<(), Reject> {
+        if self.web.is_some() {
+            return self.take_web(downstream, out, true);
+        }
         if self.decoder.is_some() {
             return self.take_chunks(downstream, out, true);
         }
         if self.is_stream {
             return self.take_content(downstream, out, true);
         }
+        self.take_raw(downstream, out);
+        Ok(())
+    }
+
+    fn take_raw(&mut self, downstream: &mut Downstream, out: &mut Vec<u8>) {
         let take = (downstream.buffer.len() as u64).min(self.left) as usize;
         out.extend_from_slice(downstream.buffer.data().get(..take).unwrap_or_default());
         downstream.buffer.consume(take);
         self.left -= take as u64;
         self.received += take as u64;
         self.is_done = self.left == 0;
-        Ok(())
     }
 
     /// As [`Self::take`], but what is appended are the bare bytes of the body.
@@ -113,11 +124,43 @@ impl Upload {
         downstream: &mut Downstream,
         out: &mut Vec<u8>,
     ) -> Result<(), Reject> {
+        match self.web.is_some() {
+            true => self.take_web(downstream, out, false),
+            false => self.take_plain(downstream, out),
+        }
+    }
+
+    /// The bare bytes of the body as the client sent them.
+    fn take_plain(&mut self, downstream: &mut Downstream, out: &mut Vec<u8>) -> Result<(), Reject> {
         match self.decoder.is_some() {
             true => self.take_chunks(downstream, out, false),
             false if self.is_stream => self.take_content(downstream, out, false),
-            false => self.take(downstream, out),
+            false => {
+                self.take_raw(downstream, out);
+                Ok(())
+            }
         }
+    }
+
+    /// Takes content of gRPC-Web, and makes it that of gRPC.
+    fn take_web(
+        &mut self,
+        downstream: &mut Downstream,
+        out: &mut Vec<u8>,
+        is_framed: bool,
+    ) -> Result<(), Reject> {
+        let before = out.len();
+        let was_done = self.is_done;
+        self.take_plain(downstream, out)?;
+        let Some(web) = &mut self.web else {
+            return Ok(());
+        };
+        web.pass(out, before, self.is_done)?;
+        if is_framed && self.framing() == Framing::Chunked && !was_done {
+            let piece = out.split_off(before);
+            frame(out, &piece, self);
+        }
+        Ok(())
     }
 
     /// Takes what came on a stream.
@@ -220,7 +263,7 @@ impl Upload {
     /// Whether the body's bytes go to the endpoint as they come, out of the connection's own buffer.
     pub(crate) fn is_raw(&self) -> bool {
         let is_bare = !self.is_stream || self.framing != Framing::Chunked;
-        is_bare && self.decoder.is_none() && self.copy.is_none()
+        is_bare && self.decoder.is_none() && self.copy.is_none() && self.web.is_none()
     }
 
     /// What is there of a body that [`Self::is_raw`].
@@ -389,6 +432,11 @@ impl Upload {
 
     /// How the endpoint is told about the body.
     pub(crate) fn framing(&self) -> Framing {
-        self.framing
+        let is_text = self.web.as_ref().is_some_and(|web| web.is_text());
+        match self.framing {
+            // Decoded it is shorter.
+            Framing::Length(_) if is_text => Framing::Chunked,
+            framing => framing,
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::files::FilesPlan;
 use crate::functions;
 use crate::pages::{ErrorPages, Maintenance};
 use crate::upstream::MirrorPlan;
+use crate::web::WebPlan;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -319,6 +320,8 @@ pub(crate) struct RoutePlan {
     pub(crate) media_types: Vec<String>,
     /// What is asked of WebSockets.
     pub(crate) websocket: Option<WebSocket>,
+    /// Calls of gRPC by pages.
+    pub(crate) web: Option<WebPlan>,
     pub(crate) stats: Arc<SharedRouteStats>,
     /// The whole time an exchange may take.
     pub(crate) deadline: Option<Millis>,
@@ -370,6 +373,7 @@ impl RoutePlan {
             admission: AdmissionPlan::build(&config.clients)?,
             media_types: config.media_types,
             websocket: config.websocket,
+            web: config.web.map(WebPlan::build),
             stats: registry.route_stats(name),
             error_pages: ErrorPages::build(config.error_pages)?,
             maintenance: build_maintenance(config.maintenance)?,

@@ -243,7 +243,7 @@ fn two_routes(base: u64, number: u64, value: &str, set: &[&str]) -> Delta {
     let route = |policies: serde_json::Value| {
         serde_json::json!({
             "listeners": [], "hosts": [], "body_size": null,
-            "buffer_request": null, "mirror": null, "websocket": null, "media_types": [], "clients": {"allow": [], "deny": []}, "error_pages": [], "maintenance": null, "rewrite": null, "policies": policies,
+            "buffer_request": null, "mirror": null, "websocket": null, "web": null, "media_types": [], "clients": {"allow": [], "deny": []}, "error_pages": [], "maintenance": null, "rewrite": null, "policies": policies,
             "match": {"path": {"kind": "prefix", "value": "/"}, "methods": [], "headers": [],
                       "query": [], "cookies": [], "clients": [], "local_addresses": []},
             "to": {"type": "respond", "status": 200, "headers": [], "body": ""},

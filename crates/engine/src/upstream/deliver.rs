@@ -87,6 +87,14 @@ pub(super) async fn deliver(
         place.answered(plan, status, || now);
         return replace(downstream, journey, exchange, record, answer).await;
     }
+    // What ends with its head says there what trailers would say.
+    let is_over = matches!(framing, ResponseFraming::None | ResponseFraming::Length(0));
+    let call = journey.web.as_ref().and_then(|web| web.call);
+    let call = call.filter(|call| call.retitle(&mut response) && !is_over);
+    if call.is_some() {
+        // It becomes longer.
+        response.set_framing(ResponseFraming::Chunked);
+    }
     let version = exchange.request.version();
     let mut out = downstream.thread.buffers.take_output();
     let context = ResponseContext {
@@ -109,10 +117,19 @@ pub(super) async fn deliver(
     let limits = head_limits_of(plan);
     let report = plan.config.load_report.as_ref();
     let mut download = Download::new(framing, is_chunked, out, buffer, &limits, now, report);
+    download.web = call.map(|call| Box::new(call.outgoing()));
     let upload = &mut journey.upload;
     let outcome = download
         .run(downstream, upload, &mut sender, &carrier, plan, until)
         .await;
+    let mut has_end = false;
+    if let Err(cut) = &outcome
+        && cut.kind != ErrorKind::ClientGone
+        && download.end_early(grpc::last_words(cut.kind))
+    {
+        let written = downstream.write_all(&download.out).await.is_ok();
+        has_end = written && downstream.finish().await.is_ok();
+    }
     record.entry.bytes_out = download.bytes;
     record.entry.grpc_status = record.entry.grpc_status.or(download.grpc_status);
     if let (Some(report), Some(load)) = (report, download.load) {
@@ -153,7 +170,10 @@ pub(super) async fn deliver(
             if cut.is_fault {
                 place.failed(plan, downstream.thread.now());
             }
-            if is_call && cut.kind != ErrorKind::ClientGone {
+            if has_end {
+                return Outcome::Finished { keep_alive: false };
+            }
+            if is_call && call.is_none() && cut.kind != ErrorKind::ClientGone {
                 // In trailers a call's end is told as what it is.
                 let trailers = grpc::last_words(cut.kind);
                 record.entry.grpc_status = grpc::code_in(&trailers);

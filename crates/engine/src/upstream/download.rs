@@ -2,6 +2,7 @@
 //! A response's body on its way to the client.
 use super::attempt::Sender;
 use super::carrier::Carrier;
+use super::content::{Cut, client_gone, cut_short, push};
 use super::http2::Stream;
 use super::load;
 use super::relay::Pipe;
@@ -10,12 +11,13 @@ use crate::egress::{Lanes, Paced};
 use crate::grpc;
 use crate::snapshot::BackendPlan;
 use crate::thread::{Buffer, LARGE, Turn};
+use crate::web::Outgoing;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 use tidegate_config::LoadReport;
 use tidegate_core::{ErrorKind, GrpcCode, Moment};
-use tidegate_http::{ChunkDecoder, HeadLimits, encode_chunk_head, encode_last_chunk};
+use tidegate_http::{ChunkDecoder, HeadLimits, encode_last_chunk};
 use tidegate_request::{Fields, ResponseFraming};
 
 /// Bodies longer than this are read in large pieces.
@@ -25,15 +27,6 @@ const LONG: u64 = 16 << 10;
 const AHEAD: usize = 512;
 /// Bytes that go to one client before others get their turn.
 const SHARE: usize = 1 << 20;
-
-/// Why the rest of a response never reached the client.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cut {
-    pub(crate) kind: ErrorKind,
-    pub(crate) detail: &'static str,
-    /// The endpoint's fault, as against the client's.
-    pub(crate) is_fault: bool,
-}
 
 /// The body of one response.
 pub(crate) struct Download<'a> {
@@ -60,6 +53,8 @@ pub(crate) struct Download<'a> {
     /// What a load report in the trailers is to look like, and what one said.
     report: Option<&'a LoadReport>,
     pub(crate) load: Option<f64>,
+    /// What the content of an answer by gRPC-Web goes through.
+    pub(crate) web: Option<Box<Outgoing>>,
     /// What trailers said of a call of gRPC.
     pub(crate) grpc_status: Option<GrpcCode>,
 }
@@ -99,6 +94,7 @@ impl<'a> Download<'a> {
             ahead: None,
             report,
             load: None,
+            web: None,
             grpc_status: None,
         }
     }
@@ -115,14 +111,10 @@ impl<'a> Download<'a> {
         }
         let count = (self.buffer.len() as u64).min(self.left) as usize;
         let data = self.buffer.data().get(..count).unwrap_or_default();
-        if self.is_chunked && count > 0 {
-            encode_chunk_head(&mut self.out, count);
-        }
-        self.out.extend_from_slice(data);
-        if self.is_chunked && count > 0 {
-            self.out.extend_from_slice(b"\r\n");
-        }
+        let web = self.web.as_deref_mut();
+        let passed = push(&mut self.out, self.is_chunked, web, data)?;
         self.took(count);
+        self.bytes = (self.bytes + passed).saturating_sub(count as u64);
         Ok(())
     }
 
@@ -147,20 +139,12 @@ impl<'a> Download<'a> {
                 is_fault: true,
             })?;
             let data = input.get(decoded.data.clone()).unwrap_or_default();
-            self.bytes += data.len() as u64;
-            if !data.is_empty() {
-                if self.is_chunked {
-                    encode_chunk_head(&mut self.out, data.len());
-                }
-                self.out.extend_from_slice(data);
-                if self.is_chunked {
-                    self.out.extend_from_slice(b"\r\n");
-                }
-            }
+            let web = self.web.as_deref_mut();
+            self.bytes += push(&mut self.out, self.is_chunked, web, data)?;
             if decoded.done {
                 self.is_done = true;
                 let trailers = decoder.take_trailers();
-                self.end_with(trailers);
+                self.end_with(trailers)?;
             }
             let consumed = decoded.consumed;
             if consumed == 0 && !decoded.done {
@@ -172,15 +156,34 @@ impl<'a> Download<'a> {
     }
 
     /// The content has ended.
-    fn end_with(&mut self, mut trailers: Fields) {
+    fn end_with(&mut self, mut trailers: Fields) -> Result<(), Cut> {
         self.grpc_status = grpc::code_in(&trailers);
         if let Some(report) = self.report {
             self.load = load::take(report, &mut trailers);
+        }
+        if let Some(web) = &mut self.web {
+            let last = web.end(&trailers).ok_or_else(cut_short)?;
+            self.bytes += push(&mut self.out, self.is_chunked, None, &last)?;
+            trailers = Fields::default();
         }
         match self.is_chunked {
             true => encode_last_chunk(&mut self.out, &trailers),
             false => self.trailers = Some(trailers),
         }
+        Ok(())
+    }
+
+    /// Ends an answer by gRPC-Web that is cut, with these trailers; false where a client that takes nothing or
+    /// a message that is open leaves no room for them. The rest is in `out`.
+    pub(crate) fn end_early(&mut self, trailers: Fields) -> bool {
+        let is_stuck = self.waits_for_client || self.is_done;
+        if is_stuck || !self.web.as_ref().is_some_and(|web| web.is_between()) {
+            return false;
+        }
+        self.out.drain(..self.sent);
+        self.sent = 0;
+        self.is_done = true;
+        self.end_with(trailers).is_ok()
     }
 
     /// The endpoint closed.
@@ -189,13 +192,12 @@ impl<'a> Download<'a> {
             return Err(cut_short());
         }
         self.is_done = true;
-        self.end_with(trailers.unwrap_or_default());
-        Ok(())
+        self.end_with(trailers.unwrap_or_default())
     }
 
     /// Whether body bytes go to the client as they came.
     fn is_raw(&self) -> bool {
-        self.decoder.is_none() && !self.is_chunked
+        self.decoder.is_none() && !self.is_chunked && self.web.is_none()
     }
 
     fn poll(
@@ -429,23 +431,5 @@ impl<'a> Download<'a> {
             })
         })
         .await
-    }
-}
-
-/// A reset never ends a body well, whatever the framing.
-fn cut_short() -> Cut {
-    let detail = "the endpoint closed in the middle of its response";
-    Cut {
-        kind: ErrorKind::HttpResponseIncomplete,
-        detail,
-        is_fault: true,
-    }
-}
-
-fn client_gone() -> Cut {
-    Cut {
-        kind: ErrorKind::ClientGone,
-        detail: "the client left",
-        is_fault: false,
     }
 }

@@ -122,7 +122,7 @@ fn on_stream(
 }
 
 /// Appends content as chunks, with the end if it has come.
-fn frame(out: &mut Vec<u8>, body: &[u8], upload: &Upload) {
+pub(crate) fn frame(out: &mut Vec<u8>, body: &[u8], upload: &Upload) {
     if !body.is_empty() {
         encode_chunk_head(out, body.len());
         out.extend_from_slice(body);
