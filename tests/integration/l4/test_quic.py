@@ -116,7 +116,7 @@ def test_routes_go_by_what_is_spoken_inside_and_by_whether_it_is_quic(authority:
 def test_a_client_that_moves_stays_at_its_endpoint(authority: Authority) -> None:
     with Server(authority, "a.test") as a, Server(authority, "a.test") as b:
         routes = f"""
-  - {{ type: udp, listeners: game, hosts: a.test, to: both, timeouts: {{ idle: 3s }} }}
+  - {{ type: udp, listeners: game, hosts: a.test, to: both }}
 backends: {{ both: {{ endpoints: ["{a.address}", "{b.address}"], balancing: round_robin }} }}
 """
         with passing(routes, threads=4) as running:
@@ -135,8 +135,6 @@ backends: {{ both: {{ endpoints: ["{a.address}", "{b.address}"], balancing: roun
                 assert each.wait(stream)[0].body == b"a.test01234567."
             assert (a.opened, b.opened, a.closed, b.closed) == (1, 1, 0, 0)
             assert sessions(running) > 2
-            # The sessions of addresses that were left are over by silence; the connection is known still.
-            wait_for(lambda: sessions(running) == 0)
             for each in connected:
                 each.close()
 

@@ -63,10 +63,10 @@ def health(running: RunningGateway) -> list[str]:
 @pytest.mark.parametrize(
     ("check", "verdict"),
     [
-        ("send: ping", "up"),
-        ("send: ping, expect: ng!", "up"),
-        ("send: 'hex:70696e67', expect: 'hex:706f6e'", "up"),
-        ("send: ping, expect: ping", "down"),
+        ("send: ping, timeout: 20s", "up"),
+        ("send: ping, expect: ng!, timeout: 20s", "up"),
+        ("send: 'hex:70696e67', expect: 'hex:706f6e', timeout: 20s", "up"),
+        ("send: ping, expect: ping, timeout: 20s", "down"),
         ("send: nothing, timeout: 200ms", "down"),
     ],
 )
