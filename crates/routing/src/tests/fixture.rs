@@ -45,6 +45,7 @@ pub(crate) fn route(kind: PathKind, path: &str) -> Route {
         try_files: None,
         media_types: Vec::new(),
         websocket: None,
+        web: None,
         clients: Admission {
             allow: Vec::new(),
             deny: Vec::new(),
