@@ -19,12 +19,9 @@ twice its own without the attack and 1.2 times that of nginx under the same.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import math
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -33,25 +30,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from benches.beside import CORES, go_first, honest, limit_us, peers, step_back, windows
 from benches.proxy import engine, machine
 from benches.proxy import load as load_tool
 from benches.proxy.cases import SMALL
 from benches.proxy.peers.peer import SEARCH_PATH, Peer
 
-from . import peers
 from .attack import PATH, SIZE
 
-RATE = 200
-WINDOWS = 3
-"""Measurements of each kind, of which the median counts: what else runs on the machine may spoil one."""
+FOLDER = Path(__file__).parent
 SLOWHTTPTEST_MOST = 6_000
 """Connections that slowhttptest, which looks at each of them again and again, drives on part of a core."""
 KINDS = ["headers", "body", "read"]
 ATTACKS = [*KINDS, *(f"slowhttptest {kind}" for kind in KINDS)]
 SPARE = 2_000
 """Descriptors left over: nginx closes kept connections when a sixteenth of them is."""
-CORES = (1, 0)
-"""Of the proxy, and of everybody else."""
 
 
 class Own:
@@ -60,7 +53,7 @@ class Own:
     def __init__(self, kind: str, port: int, count: int) -> None:
         command = [sys.executable, "-m", "benches.slow_clients.attack", kind, f"127.0.0.1:{port}", str(count)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=_step_back
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=step_back
         )
         self.held, self.cut = 0, 0
 
@@ -82,10 +75,6 @@ class Own:
             self._read()
 
 
-def _step_back() -> None:
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-
-
 class Slowhttptest:
     """Debian's slowhttptest, in the mode that corresponds."""
 
@@ -105,7 +94,7 @@ class Slowhttptest:
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
-                preexec_fn=_step_back,
+                preexec_fn=step_back,
             )
         self._port = port
         self._count = count
@@ -132,13 +121,6 @@ class Slowhttptest:
         self.cut = max(0, self.held - self._established())
         with self._process:
             self._process.kill()
-
-
-def windows(load: load_tool.Load, values: dict[str, str | float]) -> dict[str, Any]:
-    """The honest client's figures over several windows: the median p99, and all that went wrong."""
-    each = [load.run(lambda phase: None, **values) for _ in range(WINDOWS)]
-    latencies = [math.inf if one["p99_us"] is None else one["p99_us"] for one in each]
-    return {"p99_us": statistics.median(latencies), "errors": sum(map(errors, each)), "windows": each}
 
 
 def quiet(peer: Peer, load: load_tool.Load, seconds: float) -> dict[str, Any]:
@@ -173,32 +155,11 @@ def attacked(peer: Peer, attack: str, count: int, load: load_tool.Load, seconds:
         peer.stop()
 
 
-def honest(peer: Peer, seconds: float) -> dict[str, str | float]:
-    """What the honest client does for so long."""
-    return {
-        "target": f"127.0.0.1:{peer.port}",
-        "host": "bench.example",
-        "path": "/b/128",
-        "size": 128,
-        "connections": 32,
-        "rate": RATE,
-        "warm": 1,
-        "seconds": seconds,
-    }
-
-
-def errors(figures: dict[str, Any]) -> int:
-    """Requests that went wrong."""
-    return int(figures["wrong_status"] + figures["wrong_body"] + figures["broken"])
-
-
 def judge(quiet: dict[str, dict[str, Any]], attacked: dict[str, dict[str, Any]]) -> bool:
     """Whether tidegate did as promised under one attack."""
     mine = attacked["tidegate"]["under"]
-    limits = [2 * quiet["tidegate"]["p99_us"]]
-    if "nginx" in attacked:
-        limits.append(1.2 * attacked["nginx"]["under"]["p99_us"])
-    return bool(mine["errors"] == 0 and mine["p99_us"] <= min(limits))
+    others = attacked["nginx"]["under"] if "nginx" in attacked else None
+    return bool(mine["errors"] == 0 and mine["p99_us"] <= limit_us(quiet["tidegate"], others))
 
 
 def main() -> int:
@@ -212,7 +173,7 @@ def main() -> int:
     parser.add_argument("--package", type=Path, help="a folder to import tidegate from, already built")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()
-    peers.package = options.package.resolve() if options.package else None
+    package = options.package.resolve() if options.package else None
     # A slow reader takes two, its endpoint's connection being one.
     descriptors = machine.raise_descriptors(2 * options.connections + SPARE)
     attacks = options.attack or ATTACKS
@@ -220,12 +181,11 @@ def main() -> int:
         attacks = [attack for attack in attacks if attack in KINDS]
         print("slowhttptest is not on this machine", file=sys.stderr)
     program = load_tool.build()
-    if peers.package is None:
+    if package is None:
         engine.staged()
     os.sched_setaffinity(0, {CORES[1]})
     slow = load_tool.Load(program, CORES[1])
-    with contextlib.suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    go_first()
     load = load_tool.Load(program, CORES[1])
     results: dict[str, Any] = {"machine": machine.describe(), "descriptors": descriptors, "attacks": {}}
     print(f"{descriptors:,} open files a process\n")
@@ -234,7 +194,11 @@ def main() -> int:
     is_good = True
     try:
         with tempfile.TemporaryDirectory() as folder:
-            found = [kind(Path(folder), CORES[0], load, slow) for kind in (peers.Nginx, peers.Tidegate)]
+            origins = {"slow_1": slow.origins[0], "slow_2": slow.origins[1]}
+            found = [
+                kind(Path(folder), CORES[0], load, FOLDER, package, **origins)
+                for kind in (peers.Nginx, peers.Tidegate)
+            ]
             here = [peer for peer in found if peer.is_here()]
             results["quiet"] = {peer.name: quiet(peer, load, options.seconds) for peer in here}
             for attack in attacks:

@@ -111,7 +111,7 @@ impl Input {
 }
 
 /// Reads one line.
-fn parse(line: &str) -> Command {
+pub fn parse(line: &str) -> Command {
     let mut words = line.split_whitespace();
     let idle = match words.next() {
         Some("run") => false,

@@ -15,10 +15,13 @@
 //! - `lines` prints `{"lines":N}`, the log lines received so far
 //! - end of input ends the process.
 //!
+//! With arguments it attacks instead: `attack/mod.rs`.
+//!
 //! Start reading at `client.rs`.
 #![forbid(unsafe_code)]
 
 mod asked;
+mod attack;
 mod called;
 mod client;
 mod command;
@@ -49,6 +52,10 @@ use crate::sink::Sink;
 const ORIGIN_ADDRESSES: usize = 3;
 
 fn main() -> std::io::Result<()> {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some("attack") {
+        return attack::run(words);
+    }
     // A request due every 100 µs must not wait for the kernel's default slack of 50.
     rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1))?;
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;

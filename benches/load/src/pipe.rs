@@ -109,6 +109,14 @@ impl Pipe {
         };
         let wanted = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(poll, socket.as_fd(), token.data(), wanted)?;
+        Ok((Self::around(socket, security)?, stands))
+    }
+
+    /// A connection over a socket that is there.
+    ///
+    /// # Errors
+    /// TLS refuses to begin.
+    pub fn around(socket: OwnedFd, security: Option<&Security>) -> std::io::Result<Self> {
         let session = match security {
             None => None,
             Some(security) => {
@@ -116,7 +124,14 @@ impl Pipe {
                 Some(Box::new(made.map_err(std::io::Error::other)?))
             }
         };
-        Ok((Self { socket, session }, stands))
+        Ok(Self { socket, session })
+    }
+
+    /// Whether nothing has to come before content can be sent.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let session = self.session.as_ref();
+        session.is_none_or(|session| !session.is_handshaking())
     }
 
     /// Reads until there is no more, or `buffer` is full.
