@@ -9,6 +9,8 @@ use tidegate_core::{ErrorKind, Moment};
 
 /// What a head earns of the allowance for frames of no use.
 const HEAD_EARNS: u32 = 5;
+/// As how many frames of no use a head counts that is larger than allowed.
+const TOO_LARGE: u32 = 8;
 
 impl Connection {
     /// HEADERS, RFC 9113 §6.2. Priority in it is of no account (§5.3.2), but for its form.
@@ -159,6 +161,10 @@ impl Connection {
                 by_peer: false,
                 detail,
             }));
+        }
+        if judged.is_err() {
+            // It is answered, but costs as much as many that are not refused.
+            self.glitch(now, HEAD_EARNS + TOO_LARGE)?;
         }
         let mut stream = Stream::new(id, self.peer.window, self.window);
         stream.head_received = true;

@@ -213,6 +213,34 @@ fn rows_42_43_and_48_large_heads_are_refused_and_pin_little() {
 }
 
 #[test]
+fn rows_42_43_and_48_large_heads_in_a_row_end_the_connection() {
+    let flags = frame::END_HEADERS | frame::END_STREAM;
+    let list = [&GET[..], &vec![("a", "1"); 101]].concat();
+    let mut server = server();
+    let mut refused = 0;
+    let error = (0..1_000).find_map(|number| {
+        let stream = 2 * number + 1;
+        let input = raw(frame::HEADERS, flags, stream, &block(&list));
+        match receive(&mut server, &input) {
+            Ok(_) => {
+                refused += 1;
+                let fields = Fields::new();
+                server
+                    .send_response(stream, 431, fields.iter(), true)
+                    .unwrap();
+                None
+            }
+            Err(error) => Some(error),
+        }
+    });
+    assert_eq!(
+        error.map(|error| error.code),
+        Some(ErrorCode::ENHANCE_YOUR_CALM)
+    );
+    assert!((100..200).contains(&refused), "{refused}");
+}
+
+#[test]
 fn row_44_frames_of_no_use_end_the_connection() {
     type Frame = fn(u32) -> Vec<u8>;
     let cases: [(&str, Frame); 8] = [
