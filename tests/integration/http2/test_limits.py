@@ -28,6 +28,11 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
+def resident(pid: int) -> int:
+    """Memory of a process in bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def details(running: RunningGateway, count: int = 1) -> list[str]:
     """What the log says of the last failures."""
     return [entry["detail"] for entry in running.log(count) if "detail" in entry]
@@ -222,6 +227,46 @@ def test_a_rapid_reset_ends_the_connection() -> None:
             assert "too many streams reset by the client" in details(running, 100)
             with client(running) as other:
                 assert other.send("/")
+
+
+def test_what_is_given_up_as_it_comes_asks_no_endpoint() -> None:
+    with endpoint() as upstream:
+        text = configuration({"path": "/", "to": upstream.url})
+        with gateway(text) as running, client(running) as connected:
+            streams = []
+            for _ in range(30):
+                stream = connected.machine.get_next_available_stream_id()
+                pseudo = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/gone")]
+                connected.machine.send_headers(stream, pseudo, end_stream=True)
+                connected.machine.reset_stream(stream, ErrorCodes.CANCEL)
+                streams.append(stream)
+            # All of it in one segment.
+            connected.flush()
+            assert connected.ask("/here").status == 200
+            gone = [entry for entry in running.log(31) if entry["path"] == "/gone"]
+            assert {(entry["status"], entry["error"]) for entry in gone} == {(499, "client_gone")}
+            assert len(gone) == len(streams)
+            assert [message.target for message in upstream.messages] == ["/here"]
+
+
+def test_responses_that_nobody_takes_hold_little_each() -> None:
+    with endpoint(Reply(body=b"a" * 262_144)) as upstream:
+        backend = {"endpoints": [upstream.address], "limits": {"connections": 1_000}}
+        text = configuration({"path": "/", "to": "b"}, backends={"b": backend})
+        with gateway(text) as running, contextlib.ExitStack() as stack:
+            pid = running.status()["pid"]
+            clients = [stack.enter_context(client(running, reads=False)) for _ in range(4)]
+            for connected in clients:
+                connected.machine.update_settings({4: 0})
+                connected.ask("/", method="HEAD")
+            before = resident(pid)
+            for connected in clients:
+                streams = [connected.send("/") for _ in range(99)]
+                while not all(connected.answers[stream].status for stream in streams):
+                    assert connected.step()
+            held = resident(pid) - before
+            # As tasks, requests and connections to the endpoint, without the buffers that they were read by.
+            assert held < 4 * 99 * (32 << 10), held
 
 
 def test_a_node_that_ends_says_so_and_serves_what_was_begun(tmp_path: Path) -> None:

@@ -286,6 +286,11 @@ impl Downstream {
         exchange: &mut Exchange,
         record: &mut Record,
     ) -> bool {
+        // Whoever gives up what was just asked makes no work for filters and endpoints.
+        if self.stream.is_given_up() {
+            let gone = UploadError::Gone;
+            return self.fail_upload(record, &exchange.request, gone).await;
+        }
         let wanted = journey
             .filters
             .iter()
@@ -380,8 +385,7 @@ impl Downstream {
     ) -> bool {
         match error {
             UploadError::Gone => {
-                record.fail_with(ErrorKind::ClientGone, "the client left before its response");
-                record.entry.status = ErrorKind::ClientGone.status();
+                record.client_left();
                 false
             }
             UploadError::Refused(reject) => {

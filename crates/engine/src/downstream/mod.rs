@@ -32,7 +32,7 @@ mod trace;
 mod upload;
 mod wire;
 
-use crate::thread::Thread;
+use crate::thread::{Thread, Turn};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -70,13 +70,18 @@ impl Drop for UnderWay {
     }
 }
 
+/// Requests of one connection that are begun as soon as they come.
+const FEW_STREAMS: usize = 10;
+
 /// Where a connection stands.
 enum State {
     /// The TLS handshake is under way.
-    Shaking(Box<Downstream>),
+    Shaking(Box<Downstream>, Turn),
     Idle(Box<Downstream>),
     /// More of a head is to come.
     Begun(UnderWay, Reading),
+    /// A stream among many of its connection, whose request stands in the line.
+    Standing(Turn),
     /// Its requests have it.
     Busy,
     /// It speaks HTTP/2.
@@ -107,7 +112,7 @@ impl Serving {
         let state = match connection.stream.is_secured() && connection.stream.told().is_none() {
             true => {
                 connection.begin_handshake();
-                State::Shaking(connection)
+                State::Shaking(connection, Turn::default())
             }
             false => State::Idle(connection),
         };
@@ -124,8 +129,12 @@ impl Serving {
         loop {
             let (state, step) = match std::mem::replace(&mut self.state, State::Over) {
                 State::Idle(connection) => self.wait(connection, cx),
-                State::Shaking(connection) => self.shake(connection, cx),
+                State::Shaking(connection, turn) => self.shake(connection, turn, cx),
                 State::Begun(connection, reading) => self.read(connection, reading, cx),
+                State::Standing(mut turn) => match self.thread.turns.poll(&mut turn, cx) {
+                    Poll::Ready(()) => (State::Busy, Poll::Ready(())),
+                    Poll::Pending => (State::Standing(turn), Poll::Pending),
+                },
                 State::Busy => self.carry_on(cx),
                 State::Shared(driver) => Self::drive(driver, cx),
                 State::Quic(mut driver) => match driver.poll(cx) {
@@ -140,9 +149,17 @@ impl Serving {
     }
 
     /// Goes on with the TLS handshake.
-    fn shake(&mut self, mut connection: Box<Downstream>, cx: &mut Context<'_>) -> Step {
+    fn shake(
+        &mut self,
+        mut connection: Box<Downstream>,
+        mut turn: Turn,
+        cx: &mut Context<'_>,
+    ) -> Step {
+        if self.thread.handshakes.poll(&mut turn, cx).is_pending() {
+            return (State::Shaking(connection, turn), Poll::Pending);
+        }
         let Poll::Ready(shaken) = connection.poll_handshake(cx) else {
-            return (State::Shaking(connection), Poll::Pending);
+            return (State::Shaking(connection, turn), Poll::Pending);
         };
         let state = match shaken {
             Shaken::Done if connection.stream.told().is_some_and(|told| told.is_http2) => {
@@ -182,8 +199,10 @@ impl Serving {
         thread.holders.attach(place, task.abort_handle());
     }
 
-    /// Serves one request of such a connection, in a task of its own.
-    pub(super) fn begin_stream(connection: Box<Downstream>, head: Head) {
+    /// Serves one request of a connection that carries `count` of them now, in a task of its own. Beyond
+    /// a few they stand in the line, so that who asks for a hundred things at once, and perhaps wants none
+    /// of them, holds up nobody who asks for one.
+    pub(super) fn begin_stream(connection: Box<Downstream>, head: Head, count: usize) {
         let thread = connection.thread.clone();
         let place = connection.holding.place();
         let mut serving = Self {
@@ -193,6 +212,9 @@ impl Serving {
             thread: thread.clone(),
         };
         serving.state = serving.begin(connection, head);
+        if count > FEW_STREAMS {
+            serving.state = State::Standing(Turn::default());
+        }
         let task = tokio::task::spawn_local(serving);
         thread.holders.attach(place, task.abort_handle());
     }

@@ -36,6 +36,11 @@ fn nothing<T>() -> Poll<io::Result<T>> {
 }
 
 impl Part {
+    /// How many requests its connection carries now.
+    pub(crate) fn count(&self) -> usize {
+        each!(self, stream => stream.count(), 0)
+    }
+
     /// Whether the request is a HEAD, as far as it could be read.
     pub(crate) fn is_head(&self) -> bool {
         each!(self, stream => stream.is_head, false)

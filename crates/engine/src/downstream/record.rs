@@ -136,6 +136,12 @@ impl Record {
         }
     }
 
+    /// Remembers that nobody waited for the response.
+    pub(crate) fn client_left(&mut self) {
+        self.fail_with(ErrorKind::ClientGone, "the client left before its response");
+        self.entry.status = ErrorKind::ClientGone.status();
+    }
+
     /// Counts and logs the exchange. `request` is none for what was never a request.
     pub(crate) fn finish(
         mut self,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What an exchange reads from and writes to: the client's connection, or its part of one.
+use super::FEW_STREAMS;
 use super::connection::{Downstream, Stalled};
 use super::http2::Ahead;
 use super::part::Part;
@@ -13,6 +14,9 @@ use tidegate_http::{ResponseContext, Sent, encode_response};
 use tidegate_net::Stream;
 use tidegate_request::{Fields, Request, Response, ResponseFraming};
 use tidegate_tls::{Client, Told};
+
+/// Bytes of a response with its head that are read at once for one of many streams.
+const AMONG_MANY: usize = 2 << 10;
 
 /// Where the bytes of an exchange go.
 pub(crate) enum Wire {
@@ -174,6 +178,20 @@ impl Wire {
             Self::Whole(stream) => stream.is_gone(),
             Self::Stream(stream) => stream.is_gone(),
         }
+    }
+
+    /// Bytes of a response that are read at once before its head was sent: who takes none of a hundred
+    /// responses must not pin a buffer for each.
+    pub(crate) fn room(&self) -> usize {
+        match self.stream() {
+            Some(stream) if stream.count() > FEW_STREAMS => AMONG_MANY,
+            _ => usize::MAX,
+        }
+    }
+
+    /// Whether it is a stream that the client gave up, or whose connection is gone.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.stream().is_some_and(Part::is_gone)
     }
 
     /// Tells the client that nothing more will be written.

@@ -187,6 +187,11 @@ impl<F> Shared<F> {
         self.slots.borrow().is_empty()
     }
 
+    /// How many streams have a task.
+    pub(crate) fn count(&self) -> usize {
+        self.slots.borrow().len()
+    }
+
     /// Calls `act` with the slot of `stream`, if it still has one.
     pub(crate) fn with<T>(&self, stream: u32, act: impl FnOnce(&mut Slot) -> T) -> Option<T> {
         let mut slots = self.slots.borrow_mut();

@@ -38,6 +38,11 @@ impl<F> Stream<F> {
         }
     }
 
+    /// How many streams of its connection have a task.
+    pub(crate) fn count(&self) -> usize {
+        self.shared.count()
+    }
+
     /// Whether the peer gave it up, or its connection is gone.
     pub(crate) fn is_gone(&self) -> bool {
         let is_reset = self.shared.with(self.id, |slot| slot.reset.is_some());

@@ -67,7 +67,9 @@ async fn serve(
 ) {
     functions::enter(&thread);
     tokio::task::spawn_local(thread.timers.clone().run());
-    tokio::task::spawn_local(turns::give(thread.clone()));
+    tokio::task::spawn_local(turns::give(thread.clone(), |thread| &thread.turns));
+    tokio::task::spawn_local(turns::give(thread.clone(), |thread| &thread.handshakes));
+    tokio::task::spawn_local(turns::give(thread.clone(), |thread| &thread.heads));
     tokio::task::spawn_local(packets::take_over(thread.clone(), handed));
     tokio::task::spawn_local(housekeeping(thread.clone()));
     if thread.resting.open().is_ok() {

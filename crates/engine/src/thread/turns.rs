@@ -6,17 +6,22 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// Turns that are given before everybody else's work is looked at again.
-const TURNS: usize = 16;
+/// Pieces that are moved before everybody else's work is looked at again, a few microseconds each.
+pub(crate) const PIECES: usize = 16;
+/// The same for heads of HTTP/2, of which a turn is some 4 KiB: a tenth of a millisecond for those made to be costly.
+pub(crate) const HEADS: usize = 4;
+/// The same for steps of TLS handshakes, some of which take a hundred times as long as a piece.
+pub(crate) const HANDSHAKES: usize = 2;
 
-/// Turns for clients that send a request, or take a response, piece by piece.
+/// Turns for clients that send a request, or take a response, piece by piece; for heads of HTTP/2, and for TLS handshakes.
 ///
 /// Some thousands of them may do so at once. Each that is woken asks for a turn before it moves
 /// anything, which costs a fraction of moving; beyond a few they stand in a line, and whoever sent a
 /// whole request waits for a few of them and not for all. A response that goes out as fast as it comes
 /// stands in it too, once in a while.
-#[derive(Default)]
 pub(crate) struct Turns {
+    /// How many are given at a time.
+    count: usize,
     /// Turns that may be had without waiting.
     left: Cell<usize>,
     line: RefCell<VecDeque<Waker>>,
@@ -31,6 +36,18 @@ pub(crate) struct Turns {
 pub(crate) struct Turn(Option<u64>);
 
 impl Turns {
+    /// So many at a time.
+    pub(crate) fn new(count: usize) -> Self {
+        Self {
+            count,
+            left: Cell::default(),
+            line: RefCell::default(),
+            given: Cell::default(),
+            called: Cell::default(),
+            giver: Cell::default(),
+        }
+    }
+
     /// Ready once, when it is the turn of `turn`.
     pub(crate) fn poll(&self, turn: &mut Turn, cx: &mut Context<'_>) -> Poll<()> {
         let number = match turn.0 {
@@ -65,8 +82,8 @@ impl Turns {
     /// Calls those who are first in the line; false when nobody is in it.
     fn call(&self) -> bool {
         let mut line = self.line.borrow_mut();
-        let count = line.len().min(TURNS);
-        self.left.set(TURNS - count);
+        let count = line.len().min(self.count);
+        self.left.set(self.count - count);
         self.called.set(self.called.get() + count as u64);
         line.drain(..count).for_each(Waker::wake);
         if line.is_empty() {
@@ -76,9 +93,9 @@ impl Turns {
     }
 }
 
-/// Gives turns for as long as the thread lives.
-pub(crate) async fn give(thread: Rc<Thread>) {
-    let turns = &thread.turns;
+/// Gives the turns that `of` chooses, for as long as the thread lives.
+pub(crate) async fn give(thread: Rc<Thread>, of: fn(&Thread) -> &Turns) {
+    let turns = of(&thread);
     loop {
         if turns.call() {
             // What has come meanwhile goes first.
@@ -103,10 +120,10 @@ mod tests {
 
     #[test]
     fn a_few_go_at_once_and_the_rest_in_their_order() {
-        let turns = Turns::default();
+        let turns = Turns::new(PIECES);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(!turns.call());
-        let mut all: Vec<Turn> = (0..3 * TURNS).map(|_| Turn::default()).collect();
+        let mut all: Vec<Turn> = (0..3 * PIECES).map(|_| Turn::default()).collect();
         let mut served = Vec::new();
         while served.len() < all.len() {
             for (number, turn) in all.iter_mut().enumerate() {
@@ -114,7 +131,7 @@ mod tests {
                     served.push(number);
                 }
             }
-            assert_eq!(served.len() % TURNS, 0);
+            assert_eq!(served.len() % PIECES, 0);
             turns.call();
         }
         assert_eq!(served, Vec::from_iter(0..all.len()));
@@ -122,9 +139,9 @@ mod tests {
 
     #[test]
     fn who_comes_later_does_not_take_the_turn_of_who_was_called() {
-        let turns = Turns::default();
+        let turns = Turns::new(PIECES);
         let mut cx = Context::from_waker(Waker::noop());
-        let mut first: Vec<Turn> = (0..TURNS).map(|_| Turn::default()).collect();
+        let mut first: Vec<Turn> = (0..PIECES).map(|_| Turn::default()).collect();
         assert!(
             first
                 .iter_mut()

@@ -332,10 +332,10 @@ impl Attempt<'_> {
                     if buffer.size() == 0 {
                         *buffer = downstream.thread.buffers.take();
                     }
-                    match connection
-                        .stream
-                        .poll_read(cx, buffer.room(limits.header_size + 1024))
-                    {
+                    let room = buffer.room(limits.header_size + 1024);
+                    let most = room.len().min(downstream.stream.room());
+                    let room = room.get_mut(..most).unwrap_or_default();
+                    match connection.stream.poll_read(cx, room) {
                         Poll::Ready(Ok(count)) if count > 0 => {
                             buffer.filled(count);
                             if let Some(event) = scan(scanner, buffer, limits) {

@@ -344,6 +344,14 @@ impl<'a> Download<'a> {
         if !self.is_done && !self.buffer.is_empty() {
             self.take()?;
         }
+        if self.buffer.is_empty() && downstream.stream.stream().is_some() {
+            // The client may open no window for a while.
+            let buffer = std::mem::take(&mut self.buffer);
+            downstream.thread.buffers.give(buffer);
+            if downstream.stream.room() < self.out.capacity() {
+                self.out.shrink_to_fit();
+            }
+        }
         let is_whole = downstream.stream.whole().is_some() && carrier.stream().is_none();
         if !self.is_done && self.buffer.is_empty() && self.left > LONG && is_whole {
             // With little memory left it goes on in small pieces.

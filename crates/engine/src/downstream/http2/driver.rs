@@ -5,6 +5,7 @@ use crate::downstream::connection::{Downstream, LINGER_BYTES, LINGER_MS};
 use crate::downstream::head::Head;
 use crate::downstream::part::Part;
 use crate::http2::{LOOK_MS, Put, READS, ROOM, Reset, Shared};
+use crate::thread::Turn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tidegate_core::{ErrorKind, Moment};
@@ -19,6 +20,14 @@ const CONNECTION_WINDOW: u32 = 512 << 10;
 const MOST: usize = 1 << 20;
 /// About what an exchange takes besides its request and buffers.
 const EXCHANGE: usize = 8 << 10;
+
+/// Bytes of heads and of frames without content that are looked at in one turn, a head counting as `HEAD` more.
+const TURN: usize = 4 << 10;
+const HEAD: usize = 256;
+
+/// Where a frame says what it is, and that it resets a stream (RFC 9113 §4.1, §6.4).
+const KIND: usize = 3;
+const RST_STREAM: u8 = 3;
 
 const TOO_MUCH: &str = "the requests of the connection hold too much memory";
 
@@ -43,6 +52,11 @@ pub(in crate::downstream) struct Driver {
     /// The protocol was broken, or the end is near: what is there is written, and no more read.
     is_failed: bool,
     began: Moment,
+    /// Its place in the line, and whether it stands there: a turn was not enough for what has come.
+    turn: Turn,
+    is_behind: bool,
+    /// What is left of this turn, of `TURN`.
+    left: usize,
     /// A frame or a head began to arrive.
     begun_at: Option<Moment>,
     /// The client took nothing since.
@@ -80,6 +94,9 @@ impl Driver {
             state: State::Open,
             is_failed: false,
             began: now,
+            turn: Turn::default(),
+            is_behind: false,
+            left: TURN,
             begun_at: None,
             stalled_at: None,
             is_idle: true,
@@ -109,9 +126,9 @@ impl Driver {
 
     fn serve(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.shared.watch(cx);
-        let mut is_quiet = self.is_failed;
+        let mut is_quiet = self.is_failed || self.is_turn(cx).is_pending();
         for _ in 0..READS {
-            if is_quiet {
+            if is_quiet || self.left == 0 {
                 break;
             }
             is_quiet = match self.read(cx) {
@@ -124,7 +141,8 @@ impl Driver {
             };
         }
         if !is_quiet {
-            cx.waker().wake_by_ref();
+            self.is_behind = true;
+            self.base.thread.heads.stand(&mut self.turn, cx);
         }
         self.end_if_wanted();
         self.shared.grant();
@@ -143,7 +161,18 @@ impl Driver {
         self.wait(cx)
     }
 
-    /// Reads once; false at the end.
+    /// Waits for its turn, if it stands in the line.
+    fn is_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_behind {
+            ready!(self.base.thread.heads.poll(&mut self.turn, cx));
+            self.is_behind = false;
+        }
+        self.left = TURN;
+        Poll::Ready(())
+    }
+
+    /// Looks at what has come, after reading once unless that is more than the last turn was enough for;
+    /// false at the end.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         if self.base.buffer.size() == 0 {
             self.base.buffer = self.base.thread.buffers.take();
@@ -159,12 +188,15 @@ impl Driver {
             }
         }
         let mut buffer = std::mem::take(&mut self.base.buffer);
-        while let Some(used) = self.event(buffer.data()) {
+        // A request whose end is here already is not begun first.
+        while (self.left > 0 || buffer.data().get(KIND) == Some(&RST_STREAM))
+            && let Some(used) = self.event(buffer.data())
+        {
             buffer.consume(used);
         }
         self.base.buffer = buffer;
-        let is_waiting =
-            !self.base.buffer.is_empty() || self.shared.machine().awaits_continuation();
+        let is_waiting = self.left > 0
+            && (!self.base.buffer.is_empty() || self.shared.machine().awaits_continuation());
         self.begun_at = is_waiting.then(|| self.begun_at.unwrap_or(self.base.thread.moment()));
         Poll::Ready(true)
     }
@@ -184,6 +216,14 @@ impl Driver {
             }
         };
         let used = received.consumed;
+        let cost = match &received.event {
+            Some(Event::Data { data, .. }) if !data.is_empty() => 0,
+            Some(Event::Request { .. } | Event::Refused { .. } | Event::Trailers { .. }) => {
+                used + HEAD
+            }
+            _ => used,
+        };
+        self.left = self.left.saturating_sub(cost);
         match received.event {
             None if used == 0 => return None,
             None => {}
@@ -278,7 +318,8 @@ impl Driver {
         }
         let broken = ErrorCode::INTERNAL_ERROR;
         let handle = Stream::new(Rc::clone(&self.shared), stream, is_head, broken);
-        Serving::begin_stream(self.base.of_stream(Part::Http2(handle)), head);
+        let count = self.shared.count();
+        Serving::begin_stream(self.base.of_stream(Part::Http2(handle)), head, count);
     }
 }
 

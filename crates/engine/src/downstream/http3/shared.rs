@@ -156,6 +156,11 @@ impl Shared {
         self.slots.borrow().is_empty()
     }
 
+    /// How many requests are under way.
+    pub(super) fn count(&self) -> usize {
+        self.slots.borrow().len()
+    }
+
     /// How the client broke the connection, said once.
     pub(super) fn take_failure(&self) -> Option<Error> {
         self.failure.take()

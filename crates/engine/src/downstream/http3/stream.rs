@@ -60,6 +60,11 @@ impl Stream {
         &self.shared
     }
 
+    /// How many requests its connection carries now.
+    pub(crate) fn count(&self) -> usize {
+        self.shared.count()
+    }
+
     /// Whether the client gave it up, or its connection is gone.
     pub(crate) fn is_gone(&self) -> bool {
         let is_reset = self.shared.with(self.id, |slot| slot.is_reset);
