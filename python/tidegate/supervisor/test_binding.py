@@ -12,8 +12,8 @@ from tidegate.supervisor.binding import BindError, BindFailures, Sockets, bind, 
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    """One that is taken at no address, of IPv6 or of IPv4."""
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as probe:
         return int(probe.getsockname()[1])
 
 
