@@ -32,7 +32,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benches.beside import CORES, go_first, honest, peers, step_back, windows
+from benches.beside import CORES, go_before, go_first, honest, peers, step_back, windows
 from benches.proxy import engine, machine
 from benches.proxy import load as load_tool
 from benches.proxy.cases import Case
@@ -166,6 +166,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, sink() as sockets:
         go_first()
         load = load_tool.Load(program, CORES[1])
+        go_before()
         files = Path(folder) / "files" / "b"
         files.mkdir(parents=True)
         (files / "65536").write_bytes(bytes(65_536))

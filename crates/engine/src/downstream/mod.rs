@@ -70,7 +70,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// Requests of one connection that are begun as soon as they come.
+/// Streams of one connection beyond which the answers to them are read in small pieces.
 const FEW_STREAMS: usize = 10;
 
 /// Where a connection stands.
@@ -80,8 +80,6 @@ enum State {
     Idle(Box<Downstream>),
     /// More of a head is to come.
     Begun(UnderWay, Reading),
-    /// A stream among many of its connection, whose request stands in the line.
-    Standing(Turn),
     /// Its requests have it.
     Busy,
     /// It speaks HTTP/2.
@@ -131,10 +129,6 @@ impl Serving {
                 State::Idle(connection) => self.wait(connection, cx),
                 State::Shaking(connection, turn) => self.shake(connection, turn, cx),
                 State::Begun(connection, reading) => self.read(connection, reading, cx),
-                State::Standing(mut turn) => match self.thread.turns.poll(&mut turn, cx) {
-                    Poll::Ready(()) => (State::Busy, Poll::Ready(())),
-                    Poll::Pending => (State::Standing(turn), Poll::Pending),
-                },
                 State::Busy => self.carry_on(cx),
                 State::Shared(driver) => Self::drive(driver, cx),
                 State::Quic(mut driver) => match driver.poll(cx) {
@@ -199,10 +193,8 @@ impl Serving {
         thread.holders.attach(place, task.abort_handle());
     }
 
-    /// Serves one request of a connection that carries `count` of them now, in a task of its own. Beyond
-    /// a few they stand in the line, so that who asks for a hundred things at once, and perhaps wants none
-    /// of them, holds up nobody who asks for one.
-    pub(super) fn begin_stream(connection: Box<Downstream>, head: Head, count: usize) {
+    /// Serves one request of such a connection, in a task of its own.
+    pub(super) fn begin_stream(connection: Box<Downstream>, head: Head) {
         let thread = connection.thread.clone();
         let place = connection.holding.place();
         let mut serving = Self {
@@ -212,9 +204,6 @@ impl Serving {
             thread: thread.clone(),
         };
         serving.state = serving.begin(connection, head);
-        if count > FEW_STREAMS {
-            serving.state = State::Standing(Turn::default());
-        }
         let task = tokio::task::spawn_local(serving);
         thread.holders.attach(place, task.abort_handle());
     }

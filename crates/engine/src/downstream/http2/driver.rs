@@ -318,8 +318,7 @@ impl Driver {
         }
         let broken = ErrorCode::INTERNAL_ERROR;
         let handle = Stream::new(Rc::clone(&self.shared), stream, is_head, broken);
-        let count = self.shared.count();
-        Serving::begin_stream(self.base.of_stream(Part::Http2(handle)), head, count);
+        Serving::begin_stream(self.base.of_stream(Part::Http2(handle)), head);
     }
 }
 

@@ -293,9 +293,8 @@ impl Driver {
         if !shared.charge(id, bytes) {
             return self.drop_head(id, Code::REQUEST_REJECTED);
         }
-        let count = shared.count();
         let handle = Stream::new(shared, id, is_head);
-        Serving::begin_stream(self.base.of_stream(Part::Http3(handle)), head, count);
+        Serving::begin_stream(self.base.of_stream(Part::Http3(handle)), head);
     }
 
     /// Reads a stream that goes one way.
