@@ -175,8 +175,6 @@ ATTACKS = [
         {"connections": 50, "every_ms": 5_000},
         lambda: frames.begin(window=1) + b"".join(get(2 * n + 1, b"/slow/b/262144") for n in range(100)),
         lambda: [window(0, 100) + b"".join(window(2 * n + 1, 1) for n in range(100))],
-        # 100 exchanges with a connection to an endpoint each.
-        each=2_048 * KIBIBYTE,
     ),
     Attack(
         "below-limits", "", "25 resets and 40 frames of no use a second on each of 200 connections",
