@@ -1,116 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A connection with an endpoint behind it, and what is told of it.
-use super::plan::L4RoutePlan;
-use crate::downstream::{Downstream, Record};
+use super::account::Account;
+use crate::downstream::Downstream;
 use crate::snapshot::BackendPlan;
-use crate::thread::{Buffer, Connection, Thread};
+use crate::thread::{Buffer, Connection};
 use crate::upstream::{Place, Relay, Relayed};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tidegate_contract::Endpoint;
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_telemetry::{L4Stats, LogEntry, TEXTS, Text};
 
 /// Milliseconds after which a client that takes nothing is looked after: one that is gone says so.
 const LOOK_MS: u64 = 5000;
-
-/// What will be said of a connection when it is over.
-pub(super) struct Account {
-    entry: LogEntry,
-    started: Moment,
-    route: Option<Arc<L4RoutePlan>>,
-    pub(super) backend: Option<Arc<str>>,
-    endpoint: Option<Arc<Endpoint>>,
-    /// The host that a TLS client asked for, where that was read.
-    pub(super) host: Option<String>,
-}
-
-impl Account {
-    pub(super) fn new(downstream: &Downstream, started: Moment, snapshot: u64) -> Self {
-        let mut entry = LogEntry::new(downstream.peer.address());
-        entry.snapshot = snapshot;
-        if let Some(told) = downstream.stream.told() {
-            entry.tls = told.version;
-            entry.cipher = told.cipher;
-        }
-        Self {
-            entry,
-            started,
-            route: None,
-            backend: None,
-            endpoint: None,
-            host: None,
-        }
-    }
-
-    fn stats(&self, thread: &Thread, count: impl Fn(&L4Stats)) {
-        if let Some(route) = &self.route
-            && let Some(stats) = route.stats.of(thread.index)
-        {
-            count(stats);
-        }
-    }
-
-    /// The connection is `route`'s.
-    pub(super) fn takes(&mut self, route: &Arc<L4RoutePlan>, thread: &Thread) {
-        self.route = Some(route.clone());
-        self.stats(thread, |stats| stats.add(|stats| &stats.opened, 1));
-    }
-
-    /// What connecting came to.
-    pub(super) fn tried(&mut self, record: &Record) {
-        self.endpoint.clone_from(&record.endpoint);
-        self.entry.connect_us = record.entry.connect_us;
-        self.entry.connected_us = record.entry.connected_us;
-        self.entry.retries = record.entry.retries;
-    }
-
-    /// There is no endpoint for it: the client is told by a reset.
-    pub(super) fn refuse(mut self, downstream: &Downstream, kind: ErrorKind, detail: &str) {
-        downstream.stream.reset_on_close();
-        self.entry.error = Some(kind);
-        self.finish(downstream, "refused", detail);
-    }
-
-    /// Counts it, and writes it down.
-    fn finish(mut self, downstream: &Downstream, ended: &'static str, detail: &str) {
-        let thread = &downstream.thread;
-        self.entry.ended = ended;
-        self.entry.duration_us = thread.now().micros_since(self.started);
-        self.entry.wall_micros = thread.clock.wall_micros(self.started);
-        self.stats(thread, |stats| {
-            stats.add(|stats| &stats.closed, 1);
-            if self.entry.error.is_some() {
-                stats.add(|stats| &stats.failed, 1);
-            }
-            if self.entry.retries > 0 {
-                stats.add(|stats| &stats.retries, self.entry.retries.into());
-            }
-        });
-        if let Some(error) = self.entry.error {
-            thread.stats.count_error(error);
-        }
-        let mut id = String::new();
-        thread.request_id(&mut id);
-        let route = self.route.as_ref().map_or("", |route| &*route.name);
-        let endpoint = self.endpoint.as_ref();
-        let mut texts: [&[u8]; TEXTS] = [b""; TEXTS];
-        for (which, text) in [
-            (Text::RequestId, id.as_str()),
-            (Text::Listener, &downstream.listener.name),
-            (Text::Host, self.host.as_deref().unwrap_or_default()),
-            (Text::Route, route),
-            (Text::Backend, self.backend.as_deref().unwrap_or_default()),
-            (Text::Endpoint, endpoint.map_or("", |each| &each.address)),
-            (Text::Detail, detail),
-        ] {
-            if let Some(slot) = texts.get_mut(which as usize) {
-                *slot = text.as_bytes();
-            }
-        }
-        thread.log(self.entry, texts);
-    }
-}
 
 /// A connection while bytes go both ways. Dropped before its end, for want of memory or by a defect,
 /// it is reset on both sides: a close could pass for the end of what was sent.
@@ -189,7 +89,7 @@ impl Flow {
         }
         self.counted = moved;
         if let Some(account) = &self.account {
-            account.stats(&self.downstream.thread, |stats| {
+            account.stats(|stats| {
                 stats.add(|stats| &stats.bytes_in, new.0);
                 stats.add(|stats| &stats.bytes_out, new.1);
             });
@@ -266,7 +166,7 @@ impl Flow {
         if let Some(mut account) = self.account.take() {
             (account.entry.bytes_in, account.entry.bytes_out) = self.relay.moved();
             account.entry.error = error;
-            account.finish(&self.downstream, ended, detail);
+            account.finish(ended, detail);
         }
     }
 }

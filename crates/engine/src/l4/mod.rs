@@ -2,9 +2,11 @@
 //! Layer 4: connections that are passed on as they are.
 //!
 //! [`find`](L4Table::find) is the decision, which `explain` asks for as well. [`sort`] tells what a
-//! connection speaks where that is not settled. [`start`] takes one that was let in; [`open`] gets it to an endpoint, by the same steps as a request;
-//! [`flow`] is what is left of it while bytes go both ways, and tells of it at its end.
+//! connection speaks where that is not settled. [`start`] takes one that was let in; [`open`] gets it to an endpoint,
+//! by the same steps as a request; [`flow`] is what is left of it while bytes go both ways; [`account`] tells of it at
+//! its end.
 
+mod account;
 mod datagrams;
 mod explain;
 mod flow;

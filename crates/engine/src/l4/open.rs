@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From a connection that was let in to one with an endpoint behind it.
-use super::flow::{Account, Flow};
+use super::account::Account;
+use super::flow::Flow;
 use super::hello::{read_hello, say_unknown_name};
 use super::plan::Ends;
 use super::serve::Says;
@@ -36,7 +37,12 @@ pub(super) async fn open(mut downstream: Box<Downstream>, says: Says) -> Option<
     let chosen = downstream.stream.whole().and_then(Stream::protocol);
     let current = thread.current();
     let client = downstream.peer.address();
-    let mut account = Account::new(&downstream, started, current.snapshot.number);
+    let number = current.snapshot.number;
+    let mut account = Account::new(&thread, &downstream.listener, client, started, number);
+    if let Some(told) = downstream.stream.told() {
+        account.entry.tls = told.version;
+        account.entry.cipher = told.cipher;
+    }
     account.host = hello.as_ref().and_then(|hello| hello.name.clone());
     let local = || downstream.dialled_address();
     let ends = Ends {
@@ -59,30 +65,44 @@ pub(super) async fn open(mut downstream: Box<Downstream>, says: Says) -> Option<
         if hello.is_some() {
             say_unknown_name(&downstream);
         }
-        account.refuse(&downstream, ErrorKind::DestinationNotFound, why);
+        refuse(&downstream, account, ErrorKind::DestinationNotFound, why);
         return None;
     };
-    account.takes(route, &thread);
+    account.takes(route);
     let plan = {
         let draw = &mut thread.draw.borrow_mut();
         decide::one_of(&current.snapshot, &route.backends, route.total, draw).cloned()
     };
     let Some(plan) = plan else {
         let why = "the backend is not there";
-        account.refuse(&downstream, ErrorKind::ProxyConfigurationError, why);
+        refuse(
+            &downstream,
+            account,
+            ErrorKind::ProxyConfigurationError,
+            why,
+        );
         return None;
     };
     account.backend = Some(plan.name.clone());
     let mut record = Record::new(LogEntry::new(client), started);
     let opened = connect(&downstream, &plan, &mut record).await;
-    account.tried(&record);
+    account.endpoint.clone_from(&record.endpoint);
+    account.entry.connect_us = record.entry.connect_us;
+    account.entry.connected_us = record.entry.connected_us;
+    account.entry.retries = record.entry.retries;
     match opened {
         Ok((place, connection)) => Some(Flow::begin(downstream, connection, place, plan, account)),
         Err((kind, detail)) => {
-            account.refuse(&downstream, kind, detail);
+            refuse(&downstream, account, kind, detail);
             None
         }
     }
+}
+
+/// There is no endpoint for it: the client is told by a reset.
+fn refuse(downstream: &Downstream, account: Account, kind: ErrorKind, detail: &str) {
+    downstream.stream.reset_on_close();
+    account.refused(kind, detail);
 }
 
 /// Shakes hands where TLS ends here; `None` when that came to nothing.

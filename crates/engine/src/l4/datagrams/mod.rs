@@ -14,7 +14,6 @@ mod open;
 mod port;
 mod reading;
 mod session;
-mod told;
 
 pub(crate) use followed::Connections;
 pub(crate) use port::Ports;

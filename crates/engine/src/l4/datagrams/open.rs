@@ -3,8 +3,8 @@
 use super::followed::{Beginning, Followed, Ids};
 use super::port::{Key, Port};
 use super::session::{Quic, Seat, Session, Way};
-use super::told::Told;
 use crate::decide::{self, NoEndpoint};
+use crate::l4::account::Account;
 use crate::l4::plan::Ends;
 use crate::memory::Level;
 use crate::snapshot::{BackendPlan, ListenerPlan};
@@ -33,7 +33,7 @@ pub(super) fn open(port: &Port, key: Key, asked: Option<(Hello, QuicId)>) -> Opt
     let client = key.0.ip();
     let is_trusted = current.snapshot.settings.is_trusted(client);
     let seat = admit(thread, listener, client, is_trusted)?;
-    let mut told = Told::new(thread, listener, client, current.snapshot.number);
+    let mut told = account(thread, listener, client);
     let (hello, id) = match asked {
         Some((hello, id)) => (Some(hello), Some(id)),
         None => (None, None),
@@ -111,7 +111,7 @@ pub(super) fn go_on(port: &Port, key: Key, followed: Arc<Followed>) -> Option<Se
     let client = key.0.ip();
     let is_trusted = current.snapshot.settings.is_trusted(client);
     let seat = admit(thread, listener, client, is_trusted)?;
-    let mut told = Told::new(thread, listener, client, current.snapshot.number);
+    let mut told = account(thread, listener, client);
     told.host.clone_from(&followed.host);
     told.takes(&followed.route);
     told.backend = Some(followed.plan.name.clone());
@@ -177,8 +177,7 @@ fn admit(
     if !counted.enter(client, limits.connections, per_address) {
         stats.count(|stats| &stats.refused);
         if thread.may_log_handshake() {
-            let number = thread.current().snapshot.number;
-            let told = Told::new(thread, listener, client, number);
+            let told = account(thread, listener, client);
             let why = "there are as many sessions as there may be";
             told.refused(ErrorKind::ConnectionLimitReached, why);
         }
@@ -187,12 +186,20 @@ fn admit(
     Some(Seat::new(thread, counted, client, per_address))
 }
 
+/// What will be said of a session that begins now.
+fn account(thread: &Rc<Thread>, listener: &Arc<ListenerPlan>, client: IpAddr) -> Account {
+    let number = thread.current().snapshot.number;
+    let mut account = Account::new(thread, listener, client, thread.moment(), number);
+    account.entry.is_datagrams = true;
+    account
+}
+
 /// An endpoint, and a socket to it.
 fn reach(
     thread: &Thread,
     plan: &Arc<BackendPlan>,
     client: IpAddr,
-    told: &mut Told,
+    told: &mut Account,
 ) -> Result<(Place, Datagrams, SocketAddr), Failed> {
     let key = decide::connection_key(plan, client);
     let mut tried: SmallVec<[u16; 8]> = SmallVec::new();
@@ -213,7 +220,7 @@ fn reach(
                 place.failed(plan, thread.now());
                 last = Some(failed);
                 tried.push(place.index as u16);
-                told.retry();
+                told.entry.retries = told.entry.retries.saturating_add(1);
             }
         }
     }

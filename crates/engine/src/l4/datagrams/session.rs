@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::followed::{Followed, Ids};
 use super::port::{Key, Port};
-use super::told::Told;
+use crate::l4::account::Account;
 use crate::snapshot::{BackendPlan, Counted};
 use crate::thread::{Thread, Timer};
 use crate::upstream::Place;
@@ -92,7 +92,7 @@ pub(super) struct Session {
     idle_ms: u64,
     until: Option<Moment>,
     responses: Option<u64>,
-    told: RefCell<Told>,
+    told: RefCell<Account>,
     /// The connection of QUIC that it is of.
     quic: Option<Quic>,
     _seat: Seat,
@@ -114,7 +114,7 @@ pub(super) struct Way {
 }
 
 impl Session {
-    pub(super) fn new(key: Key, seat: Seat, told: Told, way: Way, quic: Option<Quic>) -> Self {
+    pub(super) fn new(key: Key, seat: Seat, told: Account, way: Way, quic: Option<Quic>) -> Self {
         let Way {
             place,
             plan,

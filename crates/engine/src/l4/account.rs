@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::l4::plan::L4RoutePlan;
+//! What is told of a connection of layer 4, or of a session of UDP, when it is over.
+use super::plan::L4RoutePlan;
 use crate::snapshot::ListenerPlan;
 use crate::thread::Thread;
 use std::net::IpAddr;
@@ -9,8 +10,8 @@ use tidegate_contract::Endpoint;
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_telemetry::{L4Stats, LogEntry, TEXTS, Text};
 
-/// What will be said of a session when it is over.
-pub(super) struct Told {
+/// What will be said of a connection or a session when it is over.
+pub(super) struct Account {
     thread: Rc<Thread>,
     listener: Arc<ListenerPlan>,
     pub(super) entry: LogEntry,
@@ -18,25 +19,25 @@ pub(super) struct Told {
     pub(super) route: Option<Arc<L4RoutePlan>>,
     pub(super) backend: Option<Arc<str>>,
     pub(super) endpoint: Option<Arc<Endpoint>>,
-    /// The host that a client of QUIC asked for, where that was read.
+    /// The host that a client of TLS or QUIC asked for, where that was read.
     pub(super) host: Option<String>,
 }
 
-impl Told {
+impl Account {
     pub(super) fn new(
         thread: &Rc<Thread>,
         listener: &Arc<ListenerPlan>,
         client: IpAddr,
+        started: Moment,
         snapshot: u64,
     ) -> Self {
         let mut entry = LogEntry::new(client);
         entry.snapshot = snapshot;
-        entry.is_datagrams = true;
         Self {
             thread: thread.clone(),
             listener: listener.clone(),
             entry,
-            started: thread.moment(),
+            started,
             route: None,
             backend: None,
             endpoint: None,
@@ -52,23 +53,19 @@ impl Told {
         }
     }
 
-    /// The session is `route`'s.
+    /// It is `route`'s.
     pub(super) fn takes(&mut self, route: &Arc<L4RoutePlan>) {
         self.route = Some(route.clone());
         self.stats(|stats| stats.add(|stats| &stats.opened, 1));
     }
 
-    /// Another endpoint is tried.
-    pub(super) fn retry(&mut self) {
-        self.entry.retries = self.entry.retries.saturating_add(1);
-    }
-
-    /// There is no session.
+    /// There is no endpoint for it.
     pub(super) fn refused(mut self, kind: ErrorKind, detail: &str) {
         self.entry.error = Some(kind);
         self.finish("refused", detail);
     }
 
+    /// Counts it, and writes it down.
     pub(super) fn finish(&mut self, ended: &'static str, detail: &str) {
         let thread = &self.thread;
         self.entry.ended = ended;
