@@ -196,18 +196,17 @@ impl Place {
         let max_idle = plan.max_idle(request);
         if plan.config.http2 {
             let asked = request.upgrade();
-            if asked.is_none() {
+            let is_websocket = asked.is_some_and(|asked| asked.eq_ignore_ascii_case(b"websocket"));
+            if asked.is_none() || (is_websocket && plan.tls.is_none()) {
                 // On the heap: most requests go over HTTP/1.1, and have no room for it.
-                let shared = self.connect_shared(downstream, plan, max_idle, until, record);
+                let tunnels = asked.is_some();
+                let shared =
+                    self.connect_shared(downstream, plan, max_idle, until, record, tunnels);
                 return Box::pin(shared).await;
             }
             if plan.tls.is_none() {
-                if !asked.is_some_and(|asked| asked.eq_ignore_ascii_case(b"websocket")) {
-                    let detail = "no protocol but WebSocket is switched to on HTTP/2";
-                    return Err((ErrorKind::HttpUpgradeFailed, detail));
-                }
-                let tunnel = self.connect_tunnel(downstream, plan, max_idle, until, record);
-                return Box::pin(tunnel).await;
+                let detail = "no protocol but WebSocket is switched to on HTTP/2";
+                return Err((ErrorKind::HttpUpgradeFailed, detail));
             }
         }
         let moment = thread.moment();

@@ -25,7 +25,8 @@ pub(crate) enum Reached {
 type Why = (ErrorKind, &'static str);
 
 impl Place {
-    /// As [`Self::connect`], where HTTP/2 may be spoken.
+    /// As [`Self::connect`], where HTTP/2 may be spoken. With `tunnels` it is spoken with an endpoint that takes
+    /// extended CONNECT (RFC 8441 §3), which its SETTINGS say.
     pub(in crate::upstream) async fn connect_shared(
         &self,
         downstream: &Downstream,
@@ -33,24 +34,14 @@ impl Place {
         max_idle_ms: u64,
         until: Option<Moment>,
         record: &mut Record,
-    ) -> Result<Reached, Why> {
-        let reached = self.reach(downstream, plan, max_idle_ms, until, record);
-        reached.await.map(|(reached, _)| reached)
-    }
-
-    /// A place on a connection of HTTP/2 to an endpoint that takes extended CONNECT (RFC 8441 §3), which
-    /// its SETTINGS say.
-    pub(in crate::upstream) async fn connect_tunnel(
-        &self,
-        downstream: &Downstream,
-        plan: &BackendPlan,
-        max_idle_ms: u64,
-        until: Option<Moment>,
-        record: &mut Record,
+        tunnels: bool,
     ) -> Result<Reached, Why> {
         let deadline = self.deadline(downstream, plan, until);
         let reached = self.reach(downstream, plan, max_idle_ms, until, record);
         let (reached, opening) = reached.await?;
+        if !tunnels {
+            return Ok(reached);
+        }
         if let Some(opening) = opening {
             wait(downstream, &opening, deadline).await?;
         }
