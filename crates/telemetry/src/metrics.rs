@@ -191,6 +191,8 @@ pub struct ThreadStats {
     pub refused_rate: AtomicU64,
     /// Connections of proxies refused because they did not say whose they are.
     pub refused_proxy: AtomicU64,
+    /// Connections that had to wait, since others from their address had come to nothing.
+    pub delayed: AtomicU64,
     /// Connections ended in the middle for want of memory.
     pub ended: AtomicU64,
     /// TLS handshakes that began a session.
@@ -217,6 +219,7 @@ impl Default for ThreadStats {
             refused_client: AtomicU64::new(0),
             refused_rate: AtomicU64::new(0),
             refused_proxy: AtomicU64::new(0),
+            delayed: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             handshakes_full: AtomicU64::new(0),
             handshakes_resumed: AtomicU64::new(0),

@@ -42,6 +42,11 @@ pub fn render(scrape: &Scrape) -> String {
             (|t| &t.accepted) as fn(&ThreadStats) -> &AtomicU64,
         ),
         (
+            "tidegate_connections_delayed_total",
+            "Connections that had to wait, since others from their address had come to nothing.",
+            |t| &t.delayed,
+        ),
+        (
             "tidegate_connections_ended_total",
             "Connections ended in the middle for want of memory.",
             |t| &t.ended,

@@ -82,6 +82,8 @@ pub(crate) struct Downstream {
     index: u32,
     /// Whether the peer is one of its `trusted_proxies`.
     pub(crate) is_trusted: bool,
+    /// Whether a request came.
+    is_used: bool,
     /// Whether the connection ends by a reset.
     is_cut: bool,
     /// When it has been idle for too long.
@@ -102,6 +104,7 @@ pub(crate) struct Rest {
     listener: Arc<ListenerPlan>,
     announced: Option<Box<SocketAddr>>,
     pub(crate) idle_until: Moment,
+    is_used: bool,
     place: Place,
 }
 
@@ -127,6 +130,7 @@ impl Rest {
             self.idle_until,
         );
         resumed.dialled(self.announced);
+        resumed.is_used = self.is_used;
         resumed
     }
 }
@@ -226,6 +230,7 @@ impl Downstream {
             number: u64::MAX,
             index: 0,
             is_trusted: false,
+            is_used: false,
             is_cut: false,
             idle_until,
             place: Some(place),
@@ -252,6 +257,7 @@ impl Downstream {
             number: self.number,
             index: self.index,
             is_trusted: self.is_trusted,
+            is_used: true,
             is_cut: false,
             idle_until: self.idle_until,
             place: None,
@@ -271,6 +277,7 @@ impl Downstream {
             listener: self.listener,
             announced: self.announced,
             idle_until: self.idle_until,
+            is_used: self.is_used,
             place,
         })
     }
@@ -291,6 +298,7 @@ impl Downstream {
             self.is_trusted =
                 self.peer == Peer::Unix || snapshot.settings.is_trusted(self.peer.address());
             self.number = snapshot.number;
+            self.praise();
         }
         Some(self.index as usize)
     }
@@ -413,6 +421,7 @@ impl Downstream {
                         Wire::Whole(_) => self.buffer.data().starts_with(b"HEAD "),
                         Wire::Stream(stream) => stream.is_head(),
                     };
+                    self.blame();
                     self.refuse(&reject, is_head).await;
                     break After::Over;
                 }
@@ -456,6 +465,38 @@ impl Downstream {
             Poll::Ready(Ok(()))
         })
         .await
+    }
+
+    /// Notes that the connection came to nothing by its client's doing, unless that is one who is trusted.
+    pub(crate) fn blame(&self) {
+        if let Some(place) = self.place.as_ref().filter(|place| place.per_address > 0) {
+            let now = self.thread.moment();
+            let suspects = &self.thread.suspects;
+            suspects.blame(place.address, self.is_used, now);
+        }
+    }
+
+    /// The connection is good for something.
+    pub(crate) fn praise(&mut self) {
+        if !std::mem::replace(&mut self.is_used, true)
+            && let Some(place) = &self.place
+        {
+            self.thread.suspects.praise(place.address);
+        }
+    }
+
+    /// The same for one that shook hands and asked nothing.
+    pub(super) fn blame_if_unused(&self) {
+        if !self.is_used && self.stream.is_secured() {
+            self.blame();
+        }
+    }
+
+    /// Whether too many connections of its client's came to nothing.
+    pub(crate) fn is_suspect(&self) -> bool {
+        let place = self.place.as_ref().filter(|place| place.per_address > 0);
+        let suspects = &self.thread.suspects;
+        place.is_some_and(|place| suspects.has(place.address, self.thread.moment()))
     }
 
     /// Tells the client, inside of TLS, that the end is near and nothing was cut off.

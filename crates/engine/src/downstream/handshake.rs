@@ -101,6 +101,7 @@ impl Downstream {
             }
             Err(refusal) => {
                 stats.count_refusal(refusal as usize);
+                self.blame();
                 self.refuse_handshake(refusal)
             }
         })

@@ -238,6 +238,7 @@ impl Serving {
                 }
             }
             Waited::Over => {
+                connection.blame_if_unused();
                 connection.say_end();
                 State::Over
             }
@@ -263,6 +264,7 @@ impl Serving {
         let state = match (head, under_way.0.take()) {
             (_, None) => State::Over,
             (Poll::Ready(Head::Closed), Some(connection)) => {
+                connection.blame_if_unused();
                 connection.say_end();
                 State::Over
             }

@@ -8,11 +8,12 @@ use super::serve::Says;
 use crate::decide;
 use crate::downstream::{Downstream, Record, Shaken};
 use crate::snapshot::BackendPlan;
-use crate::thread::Connection;
+use crate::thread::{Connection, Turn};
 use crate::upstream::{Lost, MAX_CONNECTS, Place, Wait};
 use smallvec::SmallVec;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::ready;
 use tidegate_config::Carried;
 use tidegate_core::ErrorKind;
 use tidegate_net::Stream;
@@ -111,8 +112,17 @@ async fn shake(downstream: &mut Downstream) -> Option<()> {
         return Some(());
     }
     downstream.begin_handshake();
-    match poll_fn(|cx| downstream.poll_handshake(cx)).await {
-        Shaken::Done => Some(()),
+    let thread = downstream.thread.clone();
+    let mut turn = Turn::default();
+    let shaken = poll_fn(|cx| {
+        ready!(thread.handshakes.poll(&mut turn, cx));
+        downstream.poll_handshake(cx)
+    });
+    match shaken.await {
+        Shaken::Done => {
+            downstream.praise();
+            Some(())
+        }
         Shaken::Bare(_) | Shaken::Over => None,
     }
 }

@@ -75,6 +75,7 @@ pub(crate) fn status(service: &Service) -> Value {
                 .iter()
                 .sum()
         }),
+        "connections_delayed": sum(|thread| thread.delayed.load(Ordering::Relaxed)),
         "connections_ended": sum(|thread| thread.ended.load(Ordering::Relaxed)),
         "memory": node.memory.reading().map(|reading| json!({
             "used": reading.used,

@@ -59,7 +59,7 @@ pub(crate) struct Counted {
 
 impl Counted {
     /// IPv6 clients count by /64: one subscriber has that many addresses.
-    fn key(address: IpAddr) -> u128 {
+    pub(crate) fn key(address: IpAddr) -> u128 {
         match address {
             IpAddr::V4(address) => u128::from(u32::from(address)) | 1 << 127,
             IpAddr::V6(address) => u128::from(address) >> 64,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::{Thread, announced};
+use super::{Thread, announced, suspects};
 use crate::downstream::{Downstream, Serving};
 use crate::l4::{self, Says};
 use crate::memory::Level;
@@ -166,7 +166,7 @@ fn admit(thread: &Rc<Thread>, key: &str, mut stream: Stream, peer: Peer) {
     let connection = Downstream::new(thread.clone(), plan.clone(), stream, peer, per_address);
     match is_proxy {
         true => announced::wait(connection),
-        false => begin(connection),
+        false => begin_in_turn(connection),
     }
 }
 
@@ -221,7 +221,15 @@ impl Thread {
     }
 }
 
-/// Serves a connection of which it is known whose it is.
+/// Serves a connection of which it is known whose it is, when it may begin.
+pub(super) fn begin_in_turn(connection: Box<Downstream>) {
+    match connection.is_suspect() {
+        true => suspects::wait(connection),
+        false => begin(connection),
+    }
+}
+
+/// Serves a connection.
 pub(super) fn begin(connection: Box<Downstream>) {
     let listener = &connection.listener;
     match (listener.is_mixed(), listener.is_l4()) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Connections of proxies that say first whose they are, by the PROXY protocol.
-use super::accept::begin;
+use super::accept::begin_in_turn;
 use crate::downstream::Downstream;
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -25,7 +25,7 @@ pub(super) fn wait(mut connection: Box<Downstream>) {
                 stats.count(|stats| &stats.refused_client);
                 connection.stream.reset_on_close();
             }
-            Ok(_) => begin(connection),
+            Ok(_) => begin_in_turn(connection),
             Err(why) => {
                 stats.count(|stats| &stats.refused_proxy);
                 if !why.is_empty() && connection.thread.may_log_handshake() {

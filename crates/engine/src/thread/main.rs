@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::accept::Doors;
-use super::{Handed, Thread, packets, resting, turns};
+use super::suspects::PAUSE;
+use super::{Handed, Thread, Turns, packets, resting, turns};
 use crate::functions;
 use crate::node::Node;
 use crate::service::Wish;
@@ -67,9 +68,15 @@ async fn serve(
 ) {
     functions::enter(&thread);
     tokio::task::spawn_local(thread.timers.clone().run());
-    tokio::task::spawn_local(turns::give(thread.clone(), |thread| &thread.turns));
-    tokio::task::spawn_local(turns::give(thread.clone(), |thread| &thread.handshakes));
-    tokio::task::spawn_local(turns::give(thread.clone(), |thread| &thread.heads));
+    for turns in [
+        (|thread| &thread.turns) as fn(&Thread) -> &Turns,
+        |thread| &thread.handshakes,
+        |thread| &thread.heads,
+    ] {
+        tokio::task::spawn_local(turns::give(thread.clone(), turns, Duration::ZERO));
+    }
+    let suspects = turns::give(thread.clone(), |thread| &thread.suspects.line, PAUSE);
+    tokio::task::spawn_local(suspects);
     tokio::task::spawn_local(packets::take_over(thread.clone(), handed));
     tokio::task::spawn_local(housekeeping(thread.clone()));
     if thread.resting.open().is_ok() {

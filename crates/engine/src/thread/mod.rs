@@ -9,6 +9,7 @@ mod main;
 mod packets;
 mod pool;
 mod resting;
+mod suspects;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -36,6 +37,7 @@ use packets::Gates;
 pub(crate) use packets::{Handed, WAITING};
 pub(crate) use pool::{Connection, Pool};
 pub(crate) use resting::Resting;
+use suspects::Suspects;
 pub(crate) use timers::{Timer, Timers};
 pub(crate) use turns::{Turn, Turns};
 
@@ -60,6 +62,7 @@ pub(crate) struct Thread {
     pub(crate) turns: Turns,
     pub(crate) heads: Turns,
     pub(crate) handshakes: Turns,
+    pub(crate) suspects: Suspects,
     pub(crate) holders: Holders,
     gates: RefCell<Gates>,
     pub(crate) draw: RefCell<Draw>,
@@ -113,6 +116,7 @@ impl Thread {
             turns: Turns::new(turns::PIECES),
             heads: Turns::new(turns::HEADS),
             handshakes: Turns::new(turns::HANDSHAKES),
+            suspects: Suspects::default(),
             holders: Holders::default(),
             gates: RefCell::default(),
             draw: RefCell::new(draw),

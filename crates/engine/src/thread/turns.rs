@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 /// Pieces that are moved before everybody else's work is looked at again, a few microseconds each.
 pub(crate) const PIECES: usize = 16;
@@ -93,13 +94,16 @@ impl Turns {
     }
 }
 
-/// Gives the turns that `of` chooses, for as long as the thread lives.
-pub(crate) async fn give(thread: Rc<Thread>, of: fn(&Thread) -> &Turns) {
+/// Gives the turns that `of` chooses, with a pause after each call, for as long as the thread lives.
+pub(crate) async fn give(thread: Rc<Thread>, of: fn(&Thread) -> &Turns, pause: Duration) {
     let turns = of(&thread);
     loop {
         if turns.call() {
-            // What has come meanwhile goes first.
-            tokio::task::yield_now().await;
+            match pause {
+                // What has come meanwhile goes first.
+                Duration::ZERO => tokio::task::yield_now().await,
+                _ => tokio::time::sleep(pause).await,
+            }
             continue;
         }
         let mut is_told = false;

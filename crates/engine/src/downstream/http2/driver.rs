@@ -68,6 +68,7 @@ pub(in crate::downstream) struct Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        self.base.blame_if_unused();
         self.shared.end();
     }
 }
@@ -211,6 +212,7 @@ impl Driver {
             Err(error) => {
                 drop(machine);
                 self.is_failed = true;
+                self.base.blame();
                 self.log(ErrorKind::HttpRequestError, error.detail);
                 return None;
             }

@@ -128,6 +128,7 @@ impl Driver {
                 && self.state != State::Closing
             {
                 self.log(ErrorKind::HttpRequestError, error.detail);
+                self.base.blame();
                 self.close(error.code);
             }
             if self.shared.is_left() && self.state != State::Closing {

@@ -262,6 +262,13 @@ impl Endpoint {
                 return self.respond(&train, answer);
             }
         };
+        // Such a client goes on over TCP, where its connections stand in a line.
+        if per_address > 0 && self.thread.suspects.has(peer.ip(), self.thread.moment()) {
+            plan.counted.leave(peer.ip(), per_address);
+            self.thread.stats.count(|stats| &stats.refused_rate);
+            let train = quic.refuse(incoming, answer);
+            return self.respond(&train, answer);
+        }
         let limits = &plan.config.limits;
         let machine = Connection::server(Settings {
             header_size: limits.header_size.0 as usize,
