@@ -517,22 +517,35 @@ impl Downstream {
         if self.is_cut || self.stream.stream().is_some() {
             return;
         }
-        self.stream.shutdown_write();
-        self.timer.set(self.thread.now().after_millis(LINGER_MS));
+        self.stop_reading();
+        let until = self.thread.now().after_millis(LINGER_MS);
         let mut left = LINGER_BYTES;
-        let mut sink = self.thread.buffers.take();
         while left > 0 {
-            let outcome = poll_fn(|cx| {
-                if let Poll::Ready(outcome) = self.stream.poll_read(cx, sink.room(1)) {
-                    return Poll::Ready(outcome.unwrap_or(0));
-                }
-                self.timer.poll_expired(cx).map(|()| 0)
-            });
-            match outcome.await {
+            match poll_fn(|cx| self.poll_unread(until, cx)).await {
                 0 => break,
                 count => left = left.saturating_sub(count),
             }
         }
+    }
+
+    /// Says that nothing more will come, and lets go of all that understands what does: thousands that were
+    /// cut may linger.
+    pub(super) fn stop_reading(&mut self) {
+        self.stream.shutdown_write();
+        self.stream.lay_bare();
+        self.thread.buffers.give(std::mem::take(&mut self.buffer));
+    }
+
+    /// Waits for what the client still sends, of which nothing is kept: how much it was; 0 at its end, or
+    /// when it is `until`.
+    pub(super) fn poll_unread(&self, until: Moment, cx: &mut Context<'_>) -> Poll<usize> {
+        let mut sink = self.thread.buffers.take();
+        self.timer.set(until);
+        let outcome = match self.stream.poll_read(cx, sink.room(1)) {
+            Poll::Ready(outcome) => Poll::Ready(outcome.unwrap_or(0)),
+            Poll::Pending => self.timer.poll_expired(cx).map(|()| 0),
+        };
         self.thread.buffers.give(sink);
+        outcome
     }
 }

@@ -120,7 +120,8 @@ impl Downstream {
         let mut passage = None;
         if let Some(egress) = &egress {
             let judged = self.let_out(egress, snapshot, &mut request, record, keep_alive);
-            match judged.await {
+            // On the heap: looking up names takes 20 KiB, and every request would have room for that.
+            match Box::pin(judged).await {
                 Ok(given) => passage = Some(given),
                 Err(keep) => return (keep, request),
             }

@@ -273,7 +273,11 @@ impl Downstream {
             web.tell(&mut response);
         }
         self.said().tell(&mut response);
-        let mut out = self.thread.buffers.take_output();
+        // On a stream the head goes another way, and a client that takes nothing holds no buffer.
+        let mut out = match self.stream.stream() {
+            Some(_) => Vec::new(),
+            None => self.thread.buffers.take_output(),
+        };
         let context = ResponseContext {
             version: asked.version,
             keep_alive,
@@ -287,12 +291,17 @@ impl Downstream {
             if body.len() > LARGE {
                 self.hold(2 * body.len());
             }
-            out.extend_from_slice(&body);
             record.entry.bytes_out = body.len() as u64;
+            match self.stream.stream() {
+                Some(_) => out = body,
+                None => out.extend_from_slice(&body),
+            }
         }
         record.responds(&response, &current);
         let sent = self.write_all(&out).await;
-        self.thread.buffers.give_output(out);
+        if self.stream.whole().is_some() {
+            self.thread.buffers.give_output(out);
+        }
         sent
     }
 }

@@ -122,6 +122,13 @@ impl Wire {
         }
     }
 
+    /// As [`Stream::lay_bare`].
+    pub(crate) fn lay_bare(&mut self) {
+        if let Self::Whole(stream) = self {
+            stream.lay_bare();
+        }
+    }
+
     /// Whether what is read and written goes through TLS.
     #[inline]
     pub(crate) fn is_secured(&self) -> bool {

@@ -43,10 +43,11 @@ pub(super) async fn deliver(
         }
     }
     if response.status() == 101 || (carrier.is_tunnel() && matches!(response.status(), 200..300)) {
-        return switch(
+        let switched = switch(
             downstream, journey, exchange, record, carrier, response, buffer,
-        )
-        .await;
+        );
+        // On the heap, like what else is rare: every request would have room for it.
+        return Box::pin(switched).await;
     }
     // As the endpoint sent it, whatever becomes of it.
     let status = response.status();
@@ -77,15 +78,14 @@ pub(super) async fn deliver(
         }
         downstream.thread.buffers.give(buffer);
         let count = journey.filters.len();
-        let keep_alive = downstream
-            .answer(journey, exchange, record, answer, count)
-            .await;
+        let answered = downstream.answer(journey, exchange, record, answer, count);
+        let keep_alive = Box::pin(answered).await;
         return Outcome::Finished { keep_alive };
     }
     let replaced = journey.way_back(exchange, &mut response).await;
     if let Some(answer) = replaced {
         place.answered(plan, status, || now);
-        return replace(downstream, journey, exchange, record, answer).await;
+        return Box::pin(replace(downstream, journey, exchange, record, answer)).await;
     }
     // What ends with its head says there what trailers would say.
     let is_over = matches!(framing, ResponseFraming::None | ResponseFraming::Length(0));

@@ -264,6 +264,20 @@ impl Connection {
         }
     }
 
+    /// Gives all memory back, of a connection on which nothing more is read or written: its streams are gone.
+    pub fn discard(&mut self) {
+        let end = ConnectionError::new(ErrorCode::NO_ERROR, "the connection is over");
+        self.failed.get_or_insert(end);
+        self.streams = Streams::new(0);
+        self.output = Output::default();
+        self.decoder = Decoder::new(0);
+        self.encoder = Encoder::new(0);
+        self.head = Builder::new(0);
+        self.block = Vec::new();
+        self.refused = VecDeque::new();
+        (self.pending, self.content) = (None, None);
+    }
+
     /// Streams that are open or half closed.
     pub fn streams(&self) -> usize {
         self.streams.len()

@@ -349,7 +349,9 @@ impl Driver {
 
     fn say_end(&mut self) {
         self.shared.end();
-        self.base.stream.shutdown_write();
+        self.shared.machine().discard();
+        self.base.stop_reading();
+        self.base.holding.hold(0);
         self.state = State::Lingering {
             until: self.base.thread.moment().after_millis(LINGER_MS),
             left: LINGER_BYTES,
@@ -413,14 +415,7 @@ impl Driver {
     }
 
     fn linger(&mut self, until: Moment, left: usize, cx: &mut Context<'_>) -> Poll<()> {
-        let mut sink = self.base.thread.buffers.take();
-        self.base.timer.set(until);
-        let outcome = match self.base.stream.poll_read(cx, sink.room(1)) {
-            Poll::Ready(outcome) => Poll::Ready(outcome.unwrap_or(0)),
-            Poll::Pending => self.base.timer.poll_expired(cx).map(|()| 0),
-        };
-        self.base.thread.buffers.give(sink);
-        let count = ready!(outcome);
+        let count = ready!(self.base.poll_unread(until, cx));
         self.state = match left.checked_sub(count) {
             Some(left) if count > 0 => State::Lingering { until, left },
             _ => State::Over,

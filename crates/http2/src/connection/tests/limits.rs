@@ -447,6 +447,15 @@ fn the_worst_that_a_peer_can_make_us_hold_is_256_kib() {
     .unwrap();
     assert!(server.streams() == 99 && server.output().len() > 60_000);
     assert!(server.memory() <= 256 << 10, "{}", server.memory());
+    // Of what is over nothing stays, and nobody can go on with it.
+    server.discard();
+    assert!(server.memory() < 1 << 10, "{}", server.memory());
+    assert!(server.output().is_empty() && server.streams() == 0);
+    assert_eq!(
+        server.send_data(1, b"late", true),
+        Err(crate::SendError::Closed)
+    );
+    assert!(receive(&mut server, &large(207)).is_err());
     // And what an idle connection keeps is little.
     let mut idle = super::server();
     let before = idle.memory();
