@@ -40,10 +40,9 @@ impl Ports {
         if self.open.contains_key(&key) {
             return;
         }
-        let Ok(socket) = Datagrams::new(fd) else {
+        let Ok(socket) = Datagrams::passing_on(fd) else {
             return;
         };
-        socket.allow_fragments();
         let port = Rc::new(Port {
             thread: thread.clone(),
             key: key.clone(),
@@ -318,8 +317,10 @@ async fn read(port: Rc<Port>) {
                 for (arrival, bytes, stride) in reception.trains(count) {
                     port.take(arrival, bytes, stride);
                 }
-                // Sessions and everybody else get their turn.
-                tokio::task::yield_now().await;
+                // Sessions and everybody else get their turn. Where nothing is left they do anyway.
+                if Reception::is_full(count) {
+                    tokio::task::yield_now().await;
+                }
             }
             Err(_) => tokio::time::sleep(FAULT).await,
         }

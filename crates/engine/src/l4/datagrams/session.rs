@@ -208,9 +208,17 @@ impl Session {
     pub(super) async fn run(self: Rc<Self>, port: Rc<Port>) {
         let ended = {
             let mut failure = pin!(self.socket.failure());
-            let polled = poll_fn(|cx| match self.poll(&port, cx) {
-                Poll::Pending => failure.as_mut().poll(cx).map(|_| "endpoint_reset"),
-                ended => ended,
+            let mut is_watched = false;
+            let polled = poll_fn(|cx| {
+                let before = self.outwards.get().datagrams;
+                let ended = self.poll(&port, cx);
+                // What was refused before an answer is told by whoever reads that: there is no need to look.
+                let has_read = is_watched && self.outwards.get().datagrams > before;
+                if ended.is_ready() || has_read {
+                    return ended;
+                }
+                is_watched = true;
+                failure.as_mut().poll(cx).map(|_| "endpoint_reset")
             });
             polled.await
         };

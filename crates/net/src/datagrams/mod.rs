@@ -1,23 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
+//! Sockets of UDP: trains of datagrams with their marks of ECN, and the address that they were sent to.
+
+mod calls;
+mod control;
+mod options;
+mod reception;
+#[cfg(test)]
+mod tests;
+
 use crate::listener::{descriptor_limit, is_high};
 use crate::watch::watch;
-use quinn_udp::{EcnCodepoint, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
-use std::io::{self, IoSliceMut};
+use control::Control;
+use reception::Ends;
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
-/// Bytes of one packet, or of a train of them that the kernel hands over as one.
-const LONGEST: usize = 64 << 10;
-/// Messages taken by one call.
-const BATCH: usize = 8;
+pub use reception::Reception;
+
 /// What a socket should be able to hold of packets that nobody has taken yet: a node's thread may be busy
 /// for some milliseconds. The kernel gives as much of it as it may (net.core.rmem_max).
 const WAITING: usize = 2 << 20;
 
+/// Datagrams that one call may send: every kernel that cuts trains takes so many.
+const MOST_SEGMENTS: usize = 64;
 /// Bytes that one call may send: what fits into a packet of IP before it is cut.
 const MOST_AT_ONCE: usize = 65_000;
 
@@ -55,85 +66,64 @@ pub struct Departure<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Room for what one call brings. Most of it is never touched, and takes no memory then.
-pub struct Reception {
-    room: Vec<u8>,
-    metas: [RecvMeta; BATCH],
-}
-
-impl Default for Reception {
-    fn default() -> Self {
-        Self {
-            room: vec![0; LONGEST * BATCH],
-            metas: [RecvMeta::default(); BATCH],
-        }
-    }
-}
-
-impl Reception {
-    /// The datagrams of the first `count` messages, in the order they came.
-    pub fn datagrams(&self, count: usize) -> impl Iterator<Item = (Arrival, &[u8])> {
-        let rooms = self.room.chunks_exact(LONGEST);
-        let messages = rooms.zip(&self.metas).take(count);
-        messages.flat_map(|(room, meta)| {
-            let bytes = room.get(..meta.len).unwrap_or_default();
-            let arrival = Arrival {
-                peer: SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port()),
-                local: meta.dst_ip.map(|address| address.to_canonical()),
-                ecn: meta.ecn.map_or(0, |ecn| ecn as u8),
-            };
-            let pieces = bytes.chunks(meta.stride.max(1));
-            pieces.map(move |piece| (arrival, piece))
-        })
-    }
-}
-
-impl Reception {
-    /// The first `count` messages: datagrams of one length that came behind each other from one peer, but for
-    /// the last of each, which may be shorter, and that length.
-    pub fn trains(&self, count: usize) -> impl Iterator<Item = (Arrival, &[u8], usize)> {
-        let rooms = self.room.chunks_exact(LONGEST);
-        let messages = rooms.zip(&self.metas).take(count);
-        messages.map(|(room, meta)| {
-            let arrival = Arrival {
-                peer: SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port()),
-                local: meta.dst_ip.map(|address| address.to_canonical()),
-                ecn: meta.ecn.map_or(0, |ecn| ecn as u8),
-            };
-            let bytes = room.get(..meta.len).unwrap_or_default();
-            (arrival, bytes, meta.stride.max(1))
-        })
-    }
-}
-
 /// A UDP socket, bound by somebody else or connected here.
 pub struct Datagrams {
     fd: AsyncFd<OwnedFd>,
-    state: UdpSocketState,
     is_ipv6: bool,
-    is_connected: bool,
+    may_fragment: bool,
+    ends: Ends,
+    /// Datagrams of one length that the kernel takes at once.
+    segments: AtomicUsize,
 }
 
 impl Datagrams {
-    /// Takes a bound socket; the kernel is asked to tell the destination of packets, and to hand trains of
-    /// them over as one.
+    /// Takes a bound socket; the kernel is asked to hand trains of packets over as one, and to tell the
+    /// destination of packets unless the socket has one address alone.
     ///
     /// # Errors
     /// When it is no socket of UDP, or cannot be watched.
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
-        let state = UdpSocketState::new(UdpSockRef::from(&fd))?;
-        let _ = state.set_recv_buffer_size(UdpSockRef::from(&fd), WAITING); // less will do
+        Self::watched(fd, None, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Takes one for what is passed on: the kernel cuts datagrams that are too long for their way, as it does by
+    /// itself, and what it has no room for is lost, so that nobody waits for [`Self::poll_writable`]. A socket
+    /// that is watched for room has an event with each datagram that has left it.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn passing_on(fd: OwnedFd) -> io::Result<Self> {
+        Self::relaying(fd, None)
+    }
+
+    fn relaying(fd: OwnedFd, peer: Option<SocketAddr>) -> io::Result<Self> {
+        let socket = Self::watched(fd, peer, Interest::READABLE)?;
+        options::allow_fragments(socket.fd.get_ref());
+        Ok(socket)
+    }
+
+    fn watched(fd: OwnedFd, peer: Option<SocketAddr>, interest: Interest) -> io::Result<Self> {
         let own = rustix::net::getsockname(&fd)?;
         let own = SocketAddr::try_from(own).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let local = own.ip().to_canonical();
+        let local = Some(local).filter(|local| !local.is_unspecified());
+        let may_fragment = options::prepare(&fd, own.is_ipv6(), local.is_none())?;
+        let _ = sockopt::set_socket_recv_buffer_size(&fd, WAITING); // less will do
+        let segments = match options::has_segments(&fd) {
+            true => MOST_SEGMENTS,
+            false => 1,
+        };
         Ok(Self {
-            fd: watch(fd, Interest::READABLE | Interest::WRITABLE)?,
-            state,
+            fd: watch(fd, interest)?,
             is_ipv6: own.is_ipv6(),
-            is_connected: false,
+            may_fragment,
+            ends: Ends { local, peer },
+            segments: segments.into(),
         })
     }
 
-    /// A socket of its own for what goes to `peer` and comes from there, at any free port.
+    /// A socket of its own for what goes to `peer` and comes from there, at any free port; otherwise as
+    /// [`Self::passing_on`].
     ///
     /// # Errors
     /// The kernel's: unreachable, out of descriptors, ...
@@ -148,19 +138,7 @@ impl Datagrams {
             return Err(rustix::io::Errno::MFILE.into());
         }
         rustix::net::connect(&fd, &peer)?;
-        let mut connected = Self::new(fd)?;
-        connected.is_connected = true;
-        connected.allow_fragments();
-        Ok(connected)
-    }
-
-    /// Has the kernel cut datagrams that are too long for their way, as it does by itself: what is passed on
-    /// may be of any length.
-    pub fn allow_fragments(&self) {
-        let fd = self.fd.get_ref();
-        // Where the one is not known the other is.
-        let _ = sockopt::set_ip_mtu_discover(fd, sockopt::Ipv4PathMtuDiscovery::DONT);
-        let _ = sockopt::set_ipv6_mtu_discover(fd, sockopt::Ipv6PathMtuDiscovery::DONT);
+        Self::relaying(fd, Some(peer))
     }
 
     /// Sends a train, in pieces that the kernel takes, one by one if need be.
@@ -202,12 +180,12 @@ impl Datagrams {
 
     /// Datagrams of one length that the kernel takes at once.
     pub fn most_segments(&self) -> usize {
-        self.state.max_gso_segments()
+        self.segments.load(Ordering::Relaxed)
     }
 
-    /// Whether packets are never cut in two on their way.
+    /// Whether packets may be cut in two on their way, unasked.
     pub fn may_fragment(&self) -> bool {
-        self.state.may_fragment()
+        self.may_fragment
     }
 
     /// Waits for messages; how many there are in `reception`.
@@ -221,22 +199,20 @@ impl Datagrams {
     ) -> Poll<io::Result<usize>> {
         loop {
             let mut guard = ready!(self.fd.poll_read_ready(cx))?;
-            let socket = self.fd.get_ref();
-            let rooms = reception.room.chunks_exact_mut(LONGEST);
-            let mut slices: [IoSliceMut<'_>; BATCH] =
-                std::array::from_fn(|_| IoSliceMut::new(&mut []));
-            for (slice, room) in slices.iter_mut().zip(rooms) {
-                *slice = IoSliceMut::new(room);
-            }
-            let outcome =
-                self.state
-                    .recv(UdpSockRef::from(socket), &mut slices, &mut reception.metas);
-            match outcome {
-                Ok(count) => return Poll::Ready(Ok(count)),
+            match reception.take(self.fd.get_ref(), self.ends) {
+                Ok(count) => {
+                    // The kernel has looked for more in vain, and says when more comes: no call is needed to
+                    // find that out.
+                    if !Reception::is_full(count) {
+                        guard.clear_ready();
+                    }
+                    return Poll::Ready(Ok(count));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
                 // A refusal that ICMP brought back belongs to a packet that was sent.
                 Err(error)
-                    if error.kind() == io::ErrorKind::ConnectionRefused && !self.is_connected => {}
+                    if error.kind() == io::ErrorKind::ConnectionRefused
+                        && self.ends.peer.is_none() => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
@@ -252,16 +228,47 @@ impl Datagrams {
             IpAddr::V4(address) if self.is_ipv6 => address.to_ipv6_mapped().into(),
             address => address,
         };
-        let peer = SocketAddr::new(known(departure.peer.ip()), departure.peer.port());
-        let transmit = Transmit {
-            destination: peer,
-            ecn: EcnCodepoint::from_bits(departure.ecn),
-            contents: departure.bytes,
-            segment_size: departure.segment,
-            src_ip: departure.local.map(known),
+        let fd = self.fd.get_ref();
+        // What is said to the kernel with a message it has to read, and to look up the way anew for: most need
+        // nothing of it, not even who they go to.
+        let peer = match self.ends.peer {
+            Some(_) => None,
+            None => {
+                let peer = departure.peer;
+                Some(SocketAddr::new(known(peer.ip()), peer.port()))
+            }
         };
-        self.state
-            .try_send(UdpSockRef::from(self.fd.get_ref()), &transmit)
+        let segment = departure.segment;
+        let segment = segment.filter(|segment| *segment < departure.bytes.len());
+        let local = departure.local.filter(|_| self.ends.local.is_none());
+        if departure.ecn == 0 && segment.is_none() && local.is_none() {
+            let flags = SendFlags::DONTWAIT;
+            return rustix::io::retry_on_intr(|| match &peer {
+                Some(peer) => rustix::net::sendto(fd, departure.bytes, flags, peer),
+                None => rustix::net::send(fd, departure.bytes, flags),
+            })
+            .map(drop)
+            .map_err(io::Error::from);
+        }
+        let mut control = Control::default();
+        if departure.ecn != 0 {
+            control.mark(departure.ecn, departure.peer.ip());
+        }
+        if let Some(segment) = segment {
+            control.cut(segment);
+        }
+        if let Some(local) = local {
+            control.come_from(known(local));
+        }
+        let outcome = calls::send(fd, peer, &mut control, departure.bytes);
+        if let Err(error) = &outcome
+            && segment.is_some()
+            && matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL))
+        {
+            // A card that cannot do it says so no more clearly.
+            self.segments.store(1, Ordering::Relaxed);
+        }
+        outcome
     }
 
     /// Waits until the kernel takes datagrams again, after [`Self::send`] has said that it does not.
