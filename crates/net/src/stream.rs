@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// The peer has sent its end; there is a word for it on Linux only.
@@ -101,6 +102,50 @@ impl Stream {
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
+    }
+
+    /// As [`Self::poll_read`], for callers that by themselves let others have their turn: the runtime is
+    /// asked when there is nothing to read, and does not charge the task for what is there.
+    #[inline]
+    pub fn poll_read_freely(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let Some(watched) = self.watched.get().filter(|_| self.tls.is_none()) else {
+            return self.poll_read(cx, buffer);
+        };
+        let room = buffer.len();
+        let read =
+            || rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::empty()).map(|read| read.0);
+        match freely(watched, Interest::READABLE, room, read) {
+            Some(outcome) => Poll::Ready(outcome),
+            None => self.poll_read_bare(cx, buffer),
+        }
+    }
+
+    /// [`Self::poll_write`] in the same way.
+    #[inline]
+    pub fn poll_write_freely(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Some(watched) = self.watched.get().filter(|_| self.tls.is_none()) else {
+            return self.poll_write(cx, bytes);
+        };
+        let write = || rustix::net::send(&self.fd, bytes, SendFlags::NOSIGNAL);
+        match freely(watched, Interest::WRITABLE, bytes.len(), write) {
+            Some(outcome) => Poll::Ready(outcome),
+            None => self.poll_write(cx, bytes),
+        }
+    }
+
+    /// Whether a read may find something, as far as the runtime has been told. While it may not,
+    /// whoever was told to wait is still going to be woken.
+    #[inline]
+    pub fn may_read(&self) -> bool {
+        self.tls.is_some()
+            || self
+                .watched
+                .get()
+                .is_none_or(|watched| watched.try_io(Interest::READABLE, |_| Ok(())).is_ok())
     }
 
     /// Reads what is there, without waiting and without the runtime: for a connection that was just
@@ -328,6 +373,37 @@ impl Stream {
     pub fn into_parts(self) -> (OwnedFd, Option<Box<Secured>>) {
         drop(self.watched);
         (self.fd, self.tls)
+    }
+}
+
+/// Makes one call where the runtime knows that the socket is ready for it, and leaves its account of
+/// tasks alone; `None` if the call must be waited for.
+#[inline]
+fn freely(
+    watched: &AsyncFd<RawFd>,
+    interest: Interest,
+    wanted: usize,
+    mut call: impl FnMut() -> rustix::io::Result<usize>,
+) -> Option<io::Result<usize>> {
+    let mut short = None;
+    let outcome = watched.try_io(interest, |_| {
+        loop {
+            match call() {
+                // Less than was asked for: nothing is left, and the next try can wait at once.
+                Ok(count) if count > 0 && count < wanted => {
+                    short = Some(count);
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(count) => return Ok(count),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    });
+    match (short, outcome) {
+        (Some(count), _) => Some(Ok(count)),
+        (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => None,
+        (None, outcome) => Some(outcome),
     }
 }
 

@@ -2,6 +2,7 @@
 use super::head::Head;
 use super::http3;
 use super::part::Part;
+use super::switched::Switched;
 use super::wire::Wire;
 use crate::egress::Lanes;
 use crate::memory::Level;
@@ -94,6 +95,8 @@ pub(crate) struct Downstream {
     pub(crate) holding: Holding,
     /// How fast content moves, during an exchange of a forward proxy's user who has a rate.
     pub(crate) lanes: Option<Box<Lanes>>,
+    /// What goes on here in place of requests, once that was agreed on.
+    pub(super) switched: Option<Box<Switched>>,
 }
 
 /// An idle connection while it rests: what it has besides its socket.
@@ -218,6 +221,7 @@ impl Downstream {
             timer: thread.timers.timer(),
             holding: Holding::new(thread.clone()),
             lanes: None,
+            switched: None,
             thread,
             listener,
             stream,
@@ -246,6 +250,7 @@ impl Downstream {
             timer: thread.timers.timer(),
             holding: Holding::new(thread.clone()),
             lanes: None,
+            switched: None,
             thread,
             listener: self.listener.clone(),
             stream: Wire::Stream(stream),

@@ -59,6 +59,10 @@ impl Downstream {
         let (keep, request) = self
             .carry_out(current, index, request, client, &mut record)
             .await;
+        if let Some(switched) = &mut self.switched {
+            switched.tells_of(request, record, current);
+            return false;
+        }
         // A client that asked for the close sends nothing more, and nothing it sent is unread.
         let is_over = !request.keep_alive() && !record.has_unread && self.buffer.is_empty();
         let name = self.listener.name.clone();
@@ -240,7 +244,10 @@ impl Downstream {
         self.pace(journey.passage.as_ref());
         let keep = self.travel(&mut journey, &mut exchange, record).await;
         record.entry.bytes_in += journey.upload.received;
-        self.has_passed(journey.passage.as_ref(), record);
+        match &mut self.switched {
+            Some(switched) => switched.keep(journey.passage.take(), exchange.kept),
+            None => self.has_passed(journey.passage.as_ref(), record),
+        }
         record.request_id = exchange.request_id;
         record.has_unread = !journey.upload.is_done;
         (keep, exchange.request)
@@ -365,6 +372,10 @@ impl Downstream {
         };
         match outcome {
             Outcome::Finished { keep_alive } => keep_alive,
+            Outcome::Switched(switched) => {
+                self.switched = Some(switched);
+                false
+            }
             Outcome::Failed { kind, detail } => {
                 let keep = journey.keep_alive && journey.upload.is_done;
                 let is_head = exchange.request.method_kind() == Method::Head;

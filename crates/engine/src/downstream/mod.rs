@@ -28,6 +28,7 @@ mod receive;
 mod record;
 mod reply;
 mod requests;
+mod switched;
 mod trace;
 mod upload;
 mod wire;
@@ -55,6 +56,7 @@ pub(crate) use receive::head_limits;
 pub(crate) use record::Record;
 pub(crate) use reply::fixed_answer;
 use requests::Requests;
+pub(crate) use switched::Switched;
 pub(crate) use upload::{Upload, UploadError};
 pub(crate) use wire::Wire;
 
@@ -70,6 +72,9 @@ impl Drop for UnderWay {
     }
 }
 
+/// The last words on a connection that has left HTTP, and what is told of it.
+type Ending = Pin<Box<dyn Future<Output = ()>>>;
+
 /// Streams of one connection beyond which the answers to them are read in small pieces.
 const FEW_STREAMS: usize = 10;
 
@@ -82,6 +87,10 @@ enum State {
     Begun(UnderWay, Reading),
     /// Its requests have it.
     Busy,
+    /// It has left HTTP.
+    Switched(UnderWay, Box<Switched>),
+    /// What it left HTTP for is over.
+    Ending(Ending),
     /// It speaks HTTP/2.
     Shared(Box<Driver>),
     /// It speaks HTTP/3.
@@ -125,17 +134,23 @@ impl Serving {
 
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            // Where it stands, so that nothing is moved about for a message.
+            ready!(self.pass(cx));
             let (state, step) = match std::mem::replace(&mut self.state, State::Over) {
                 State::Idle(connection) => self.wait(connection, cx),
                 State::Shaking(connection, turn) => self.shake(connection, turn, cx),
                 State::Begun(connection, reading) => self.read(connection, reading, cx),
                 State::Busy => self.carry_on(cx),
+                State::Ending(mut ending) => match ending.as_mut().poll(cx) {
+                    Poll::Ready(()) => (State::Over, Poll::Ready(())),
+                    Poll::Pending => (State::Ending(ending), Poll::Pending),
+                },
                 State::Shared(driver) => Self::drive(driver, cx),
                 State::Quic(mut driver) => match driver.poll(cx) {
                     Poll::Ready(()) => (State::Over, Poll::Ready(())),
                     Poll::Pending => (State::Quic(driver), Poll::Pending),
                 },
-                State::Over => return Poll::Ready(()),
+                State::Switched(..) | State::Over => return Poll::Ready(()),
             };
             self.state = state;
             ready!(step);
@@ -171,6 +186,21 @@ impl Serving {
         let requests = self.requests.get_or_insert_with(Requests::new);
         requests.begin(connection, head);
         State::Busy
+    }
+
+    /// Passes on what there is on a connection that has left HTTP; ready if it is none, or none any more.
+    #[inline]
+    fn pass(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let State::Switched(UnderWay(Some(connection)), switched) = &mut self.state else {
+            return Poll::Ready(());
+        };
+        let end = ready!(switched.poll(connection, cx));
+        if let State::Switched(under_way, switched) =
+            std::mem::replace(&mut self.state, State::Over)
+        {
+            self.state = State::Ending(Box::pin(switched.end(under_way, end)));
+        }
+        Poll::Ready(())
     }
 
     /// Goes on with a connection that speaks HTTP/2.
@@ -294,13 +324,21 @@ impl Serving {
             }
             After::Begun => State::Begun(UnderWay(Some(connection)), Reading::default()),
             After::Over => {
-                connection.say_end();
-                if connection.stream.stream().is_some()
-                    && let Some(requests) = self.requests.take()
-                {
+                let is_stream = connection.stream.stream().is_some();
+                if let Some(requests) = self.requests.take_if(|_| is_stream) {
                     requests.keep();
                 }
-                State::Over
+                match connection.switched.take() {
+                    Some(switched) => {
+                        // What carried its request out is not kept for hours.
+                        self.requests = None;
+                        State::Switched(UnderWay(Some(connection)), switched)
+                    }
+                    None => {
+                        connection.say_end();
+                        State::Over
+                    }
+                }
             }
         };
         (state, Poll::Ready(()))

@@ -3,10 +3,11 @@
 use super::connection::Downstream;
 use super::journey::Journey;
 use super::record::Record;
+use super::switched::Switched;
 use crate::egress::{Busy, EgressPlan, Lanes, NoWay, ParentPlan, UserPlan, Way, Who};
 use crate::snapshot::{BackendPlan, Snapshot};
 use crate::thread::{Buffer, Connection};
-use crate::upstream::{Carrier, Outcome, Race, Terms, tunnel};
+use crate::upstream::{Carrier, Outcome, Race, Terms, Tunnel};
 use std::sync::Arc;
 use tidegate_contract::{Answer, Exchange};
 use tidegate_core::ErrorKind;
@@ -269,7 +270,7 @@ impl Downstream {
                 reached.map(|connection| (None, connection, Buffer::default()))
             }
         };
-        let (_place, connection, buffer) = match reached {
+        let (place, connection, buffer) = match reached {
             Ok(reached) => reached,
             Err((kind, detail)) => return Outcome::Failed { kind, detail },
         };
@@ -283,17 +284,10 @@ impl Downstream {
             return Outcome::Broken;
         }
         (record.entry.status, record.entry.is_tunnel) = (200, true);
-        let terms = Terms {
-            idle_ms: idle.0,
-            until: life.map(|life| self.thread.now().after_millis(life.0)),
-            websocket: None,
-            is_websocket: false,
-        };
-        let carrier = Carrier::Whole(connection);
-        let (moved, _) = tunnel(self, &carrier, buffer, &terms).await;
-        (record.entry.bytes_in, record.entry.bytes_out) = moved;
-        let _ = self.finish().await; // who is gone need not be told
-        Outcome::Finished { keep_alive: false }
+        let until = life.map(|life| self.thread.now().after_millis(life.0));
+        let terms = Terms::bare(idle.0, until);
+        let tunnel = Tunnel::new(self, Carrier::Whole(connection), buffer, terms);
+        Outcome::Switched(Switched::new(tunnel, place))
     }
 
     /// A connection to the address that takes one first.

@@ -92,15 +92,28 @@ impl Carrier {
 }
 
 impl Pipe for Carrier {
+    #[inline]
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Whole(connection) => connection.stream.poll_read(cx, buffer),
+            Self::Whole(connection) => connection.stream.poll_read_freely(cx, buffer),
             Self::Stream(stream) => stream.poll_read(cx, buffer),
         }
     }
 
+    #[inline]
     fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Self::poll_write(self, cx, bytes)
+        match self {
+            Self::Whole(connection) => connection.stream.poll_write_freely(cx, bytes),
+            Self::Stream(stream) => stream.poll_write(cx, bytes),
+        }
+    }
+
+    #[inline]
+    fn may_read(&self) -> bool {
+        match self {
+            Self::Whole(connection) => connection.stream.may_read(),
+            Self::Stream(_) => true,
+        }
     }
 
     fn shutdown_write(&self) {

@@ -44,7 +44,7 @@ pub(super) async fn deliver(
     }
     if response.status() == 101 || (carrier.is_tunnel() && matches!(response.status(), 200..300)) {
         let switched = switch(
-            downstream, journey, exchange, record, carrier, response, buffer,
+            downstream, journey, exchange, record, place, carrier, response, buffer,
         );
         // On the heap, like what else is rare: every request would have room for it.
         return Box::pin(switched).await;

@@ -11,7 +11,7 @@ use super::request::{begin, framed};
 use super::tries::Tries;
 use super::wait::{Lost, Wait};
 use crate::decide;
-use crate::downstream::{Downstream, Journey, Record, UploadError};
+use crate::downstream::{Downstream, Journey, Record, Switched, UploadError};
 use crate::grpc;
 use crate::snapshot::BackendPlan;
 use std::borrow::Cow;
@@ -29,6 +29,8 @@ const MAX_AFRESH: u8 = 3;
 pub(crate) enum Outcome {
     /// The response reached the client.
     Finished { keep_alive: bool },
+    /// The client was told that this is no HTTP any more.
+    Switched(Box<Switched>),
     /// Nothing was sent to the client yet.
     Failed {
         kind: ErrorKind,
@@ -258,10 +260,14 @@ async fn tries(
                     &key,
                     &mut begun.response,
                 );
-                let outcome = deliver(
+                let mut outcome = deliver(
                     downstream, journey, exchange, plan, record, until, place, begun, sender,
                 )
                 .await;
+                if let Outcome::Switched(switched) = &mut outcome {
+                    switched.is_try(span, status);
+                    return outcome;
+                }
                 let cut = record
                     .entry
                     .error

@@ -58,7 +58,38 @@ impl Frames {
     ///
     /// # Errors
     /// Only with a limit: how many of them may pass, and the status code for what follows them.
+    #[inline]
     pub(crate) fn see(&mut self, bytes: &[u8]) -> Result<(), (usize, u16)> {
+        match self.is_one(bytes) {
+            true => Ok(()),
+            false => self.see_each(bytes),
+        }
+    }
+
+    /// Whether `bytes` are one message in one frame, as most are, that may pass.
+    #[inline]
+    fn is_one(&self, bytes: &[u8]) -> bool {
+        let &[first, second, third, fourth, ..] = bytes else {
+            return false;
+        };
+        let (length, head) = match second & 0x7f {
+            126 => (usize::from(u16::from_be_bytes([third, fourth])), 4),
+            127 => return false,
+            length => (usize::from(length), 2),
+        };
+        let is_masked = second & 0x80 != 0;
+        let whole = head + length + if is_masked { 4 } else { 0 };
+        // Text or binary, and final.
+        matches!(first & 0x8f, 0x81 | 0x82)
+            && is_masked == self.is_from_client
+            && whole == bytes.len()
+            && self.is_between()
+            && !self.is_open
+            && self.most.is_none_or(|most| length as u64 <= most)
+    }
+
+    /// Follows `bytes` frame by frame.
+    fn see_each(&mut self, bytes: &[u8]) -> Result<(), (usize, u16)> {
         let mut at = 0;
         while at < bytes.len() && !self.is_over {
             let rest = bytes.get(at..).unwrap_or_default();
@@ -205,6 +236,25 @@ mod tests {
             assert!(frames.is_between());
             assert_eq!(frames.see(&whole[..1]), Ok(()));
             assert!(!frames.is_between());
+        }
+    }
+
+    #[test]
+    fn a_message_in_one_frame_is_seen_at_once_as_it_is_bit_by_bit() {
+        for length in [0, 1, 125, 126, 65_535, 65_536] {
+            for first in [0x81, 0x82, 0xc2, 0x01, 0x00, 0x80, 0x88, 0x89] {
+                for (is_from_client, most) in [(true, None), (true, Some(126)), (false, None)] {
+                    let bytes = [frame(first, length), frame(0x80, 1)].concat();
+                    let whole = bytes.len() - frame(0x80, 1).len();
+                    let mut at_once = Frames::new(is_from_client, most);
+                    let mut bit_by_bit = Frames::new(is_from_client, most);
+                    for piece in [&bytes[..whole], &bytes[whole..]] {
+                        let seen = at_once.see(piece);
+                        assert_eq!(seen, bit_by_bit.see_each(piece), "{first:x} {length}");
+                        assert_eq!(at_once.is_between(), bit_by_bit.is_between());
+                    }
+                }
+            }
         }
     }
 

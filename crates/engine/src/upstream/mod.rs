@@ -41,5 +41,5 @@ pub(crate) use open::Place;
 pub(crate) use race::Race;
 pub(crate) use relay::{Pipe, Relay, Relayed};
 pub(crate) use request::{frame, framed};
-pub(crate) use tunnel::{Terms, tunnel};
+pub(crate) use tunnel::{End, Terms, Tunnel};
 pub(crate) use wait::{Lost, Pending, Wait};

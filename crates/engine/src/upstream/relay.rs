@@ -17,6 +17,11 @@ pub(crate) trait Pipe {
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
     /// Writes from `bytes`; may take less.
     fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+    /// Whether a read may find something; while it may not, whoever found nothing is going to be woken.
+    #[inline]
+    fn may_read(&self) -> bool {
+        true
+    }
     /// Says that nothing more will be written.
     fn shutdown_write(&self);
     /// Makes the end a reset.
@@ -26,12 +31,17 @@ pub(crate) trait Pipe {
 impl Pipe for Stream {
     #[inline]
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        Self::poll_read(self, cx, buffer)
+        Self::poll_read_freely(self, cx, buffer)
     }
 
     #[inline]
     fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Self::poll_write(self, cx, bytes)
+        Self::poll_write_freely(self, cx, bytes)
+    }
+
+    #[inline]
+    fn may_read(&self) -> bool {
+        Self::may_read(self)
     }
 
     fn shutdown_write(&self) {
@@ -69,6 +79,8 @@ struct OneWay {
     buffer: Buffer,
     bytes: u64,
     has_ended: bool,
+    /// The source had nothing, and is going to wake the task.
+    is_waiting: bool,
     /// Whether buffers are filled to the brim, so that larger ones are worth it.
     is_bulky: bool,
     /// Of a WebSocket.
@@ -83,6 +95,7 @@ impl OneWay {
             buffer,
             bytes: 0,
             has_ended: false,
+            is_waiting: false,
             is_bulky: false,
             frames: None,
             refused: None,
@@ -166,6 +179,14 @@ impl OneWay {
         from: &impl Pipe,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Broken>> {
+        // Most often it was the other side that had the task woken.
+        if std::mem::take(&mut self.is_waiting) && !from.may_read() {
+            self.is_waiting = true;
+            if self.buffer.size() > 0 {
+                self.let_go(thread);
+            }
+            return Poll::Pending;
+        }
         if self.is_bulky && self.buffer.size() < LARGE {
             self.let_go(thread);
             self.buffer = thread.buffers.take_large();
@@ -186,6 +207,7 @@ impl OneWay {
                 Poll::Ready(outcome.map(drop).map_err(|_| Broken::Source))
             }
             Poll::Pending => {
+                self.is_waiting = true;
                 self.let_go(thread);
                 Poll::Pending
             }

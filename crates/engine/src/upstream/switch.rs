@@ -2,8 +2,9 @@
 //! A response that ends HTTP on both sides: `101 Switching Protocols`, or what stands for it on a stream of HTTP/2.
 use super::carrier::Carrier;
 use super::forward::Outcome;
-use super::tunnel::{Terms, tunnel};
-use crate::downstream::{Downstream, Journey, Record};
+use super::open::Place;
+use super::tunnel::{Terms, Tunnel};
+use crate::downstream::{Downstream, Journey, Record, Switched};
 use crate::thread::Buffer;
 use sha1::{Digest as _, Sha1};
 use tidegate_contract::Exchange;
@@ -17,11 +18,13 @@ pub(super) const KEY: &[u8] = b"sec-websocket-key";
 const ADDED: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// The endpoint switched protocols: right if the client asked for that one.
+#[allow(clippy::too_many_arguments)] // everything an exchange consists of, at its last step
 pub(crate) async fn switch(
     downstream: &mut Downstream,
     journey: &Journey<'_>,
     exchange: &mut Exchange,
     record: &mut Record,
+    place: Place,
     carrier: Carrier,
     mut response: Response,
     buffer: Buffer,
@@ -65,23 +68,15 @@ pub(crate) async fn switch(
     if begun.is_err() || sent.is_err() {
         return Outcome::Broken;
     }
-    let timeouts = &journey.routed.route.timeouts;
-    let life = timeouts
-        .upgraded_life
-        .map(|life| downstream.thread.now().after_millis(life.0));
-    let terms = Terms {
-        idle_ms: timeouts.upgraded_idle.0,
-        until: life,
-        websocket: journey.routed.route.websocket.as_ref(),
-        is_websocket: asked.is_some_and(|asked| asked.eq_ignore_ascii_case(b"websocket")),
-    };
-    let (moved, fault) = tunnel(downstream, &carrier, buffer, &terms).await;
-    (record.entry.bytes_in, record.entry.bytes_out) = moved;
-    if let Some(fault) = fault {
-        record.fail(&fault);
+    let route = journey.routed.route;
+    let life = route.timeouts.upgraded_life;
+    let until = life.map(|life| downstream.thread.now().after_millis(life.0));
+    let mut terms = Terms::bare(route.timeouts.upgraded_idle.0, until);
+    if asked.is_some_and(|asked| asked.eq_ignore_ascii_case(b"websocket")) {
+        terms = terms.with_messages(route.websocket.as_ref());
     }
-    let _ = downstream.finish().await; // who is gone need not be told
-    Outcome::Finished { keep_alive: false }
+    let tunnel = Tunnel::new(downstream, carrier, buffer, terms);
+    Outcome::Switched(Switched::new(tunnel, Some(place)))
 }
 
 /// An endpoint's word on a stream that it carries the protocol, as it would be told over HTTP/1.1.

@@ -8,7 +8,7 @@ use crate::downstream::Downstream;
 use crate::egress::{Lanes, Paced};
 use crate::thread::Buffer;
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use tidegate_config::WebSocket;
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_request::Reject;
@@ -17,19 +17,46 @@ use tidegate_request::Reject;
 const FAREWELL_MS: u64 = 1000;
 
 /// How long a tunnel may live, and what holds inside of it.
-pub(crate) struct Terms<'a> {
+pub(crate) struct Terms {
     /// Nothing may move for so long.
     pub(crate) idle_ms: u64,
     /// When it ends at the latest.
     pub(crate) until: Option<Moment>,
-    /// What is asked of a WebSocket's messages.
-    pub(crate) websocket: Option<&'a WebSocket>,
     /// What was switched to has messages.
     pub(crate) is_websocket: bool,
+    /// The most that a message of its client may hold.
+    pub(crate) message_size: Option<u64>,
+    /// How long its client may be silent before it is asked whether it is there.
+    pub(crate) ping_ms: Option<u64>,
+}
+
+impl Terms {
+    /// Those of bytes that mean nothing here.
+    pub(crate) fn bare(idle_ms: u64, until: Option<Moment>) -> Self {
+        Self {
+            idle_ms,
+            until,
+            is_websocket: false,
+            message_size: None,
+            ping_ms: None,
+        }
+    }
+
+    /// The same for what has messages.
+    pub(super) fn with_messages(self, websocket: Option<&WebSocket>) -> Self {
+        let message_size = websocket.and_then(|terms| Some(terms.message_size?.0));
+        let ping_ms = websocket.and_then(|terms| Some(terms.ping?.0));
+        Self {
+            is_websocket: true,
+            message_size,
+            ping_ms,
+            ..self
+        }
+    }
 }
 
 /// How a tunnel came to its end.
-enum End {
+pub(crate) enum End {
     /// A side ended it.
     Relayed(Relayed),
     /// It is time.
@@ -59,74 +86,90 @@ impl Pulse {
     }
 }
 
-/// Relays until both sides have closed, or `terms` end it. Returns bytes from and to the client, and
-/// why it was ended, if that is anybody's fault.
-pub(crate) async fn tunnel(
-    downstream: &mut Downstream,
-    carrier: &Carrier,
-    from_endpoint: Buffer,
-    terms: &Terms<'_>,
-) -> ((u64, u64), Option<Reject>) {
-    let early = std::mem::take(&mut downstream.buffer);
-    let now = downstream.thread.now();
-    let mut relay = Relay::new(early, from_endpoint, now);
-    if terms.is_websocket {
-        relay.follow_messages(
-            terms
-                .websocket
-                .and_then(|terms| Some(terms.message_size?.0)),
-        );
+/// Bytes between a client and an endpoint that have left HTTP.
+pub(crate) struct Tunnel {
+    relay: Relay,
+    carrier: Carrier,
+    terms: Terms,
+    pulse: Option<Pulse>,
+}
+
+impl Tunnel {
+    /// Begins with what each side has sent already.
+    pub(crate) fn new(
+        downstream: &mut Downstream,
+        carrier: Carrier,
+        from_endpoint: Buffer,
+        terms: Terms,
+    ) -> Self {
+        let early = std::mem::take(&mut downstream.buffer);
+        let now = downstream.thread.now();
+        let mut relay = Relay::new(early, from_endpoint, now);
+        if terms.is_websocket {
+            relay.follow_messages(terms.message_size);
+        }
+        let pulse = terms.ping_ms.map(|every_ms| Pulse {
+            every_ms,
+            since: now,
+            bytes: 0,
+            is_asked: false,
+        });
+        Self {
+            relay,
+            carrier,
+            terms,
+            pulse,
+        }
     }
-    let ping = terms.websocket.and_then(|terms| terms.ping);
-    let mut pulse = ping.filter(|_| terms.is_websocket).map(|ping| Pulse {
-        every_ms: ping.0,
-        since: now,
-        bytes: 0,
-        is_asked: false,
-    });
-    let end = poll_fn(|cx| {
-        let thread = &downstream.thread;
+
+    /// Bytes of memory that wait to be passed on.
+    #[inline]
+    pub(crate) fn held(&self) -> usize {
+        self.relay.held()
+    }
+
+    /// Passes on what there is; ready when both sides have closed, or the terms end it.
+    #[inline]
+    pub(crate) fn poll(&mut self, downstream: &Downstream, cx: &mut Context<'_>) -> Poll<End> {
+        let (thread, client) = (&downstream.thread, &downstream.stream);
         let lanes = downstream.lanes.as_deref();
         loop {
-            let client = &downstream.stream;
-            let polled = match lanes {
-                None => relay.poll(thread, client, carrier, cx),
+            let relayed = match lanes {
+                None => self.relay.poll(thread, client, &self.carrier, cx),
                 Some(_) => {
-                    let paced = Paced {
-                        wire: client,
-                        lanes,
-                    };
-                    relay.poll(thread, &paced, carrier, cx)
+                    let wire = client;
+                    let paced = Paced { wire, lanes };
+                    self.relay.poll(thread, &paced, &self.carrier, cx)
                 }
             };
-            if let Poll::Ready(relayed) = polled {
+            if let Poll::Ready(relayed) = relayed {
                 return Poll::Ready(End::Relayed(relayed));
             }
             let now = thread.moment();
             if lanes.is_some_and(Lanes::holds_back) {
-                relay.hold_back(now);
+                self.relay.hold_back(now);
             }
-            let idle = relay.progress().after_millis(terms.idle_ms);
-            let mut next = terms.until.map_or(idle, |until| until.min(idle));
+            let idle = self.relay.progress().after_millis(self.terms.idle_ms);
+            let mut next = self.terms.until.map_or(idle, |until| until.min(idle));
             if next < now {
                 return Poll::Ready(End::Late);
             }
-            if terms.is_websocket && thread.leaves.get() {
+            if self.terms.is_websocket && thread.leaves.get() {
                 return Poll::Ready(End::Leaving);
             }
-            if let Some(pulse) = &mut pulse {
-                let mut due = pulse.due(relay.heard(), now);
+            if let Some(pulse) = &mut self.pulse {
+                let mut due = pulse.due(self.relay.heard(), now);
                 if due < now {
                     if pulse.is_asked {
                         return Poll::Ready(End::Silent);
                     }
                     // Inside of a message it is put off: what moves then is news of the client.
-                    pulse.is_asked = relay.say_to_client(thread, PING);
+                    pulse.is_asked = self.relay.say_to_client(thread, PING);
                     pulse.since = now;
                     if pulse.is_asked {
                         continue;
                     }
-                    due = pulse.due(relay.heard(), now);
+                    due = pulse.due(self.relay.heard(), now);
                 }
                 next = next.min(due);
             }
@@ -135,50 +178,51 @@ pub(crate) async fn tunnel(
                 return Poll::Pending;
             }
         }
-    })
-    .await;
-    let fault = say_end(downstream, carrier, &mut relay, &end, terms).await;
-    relay.end(&downstream.thread);
-    (relay.moved(), fault)
-}
-
-/// Tells both sides of a WebSocket why it ends, where that is not their own doing.
-async fn say_end(
-    downstream: &mut Downstream,
-    carrier: &Carrier,
-    relay: &mut Relay,
-    end: &End,
-    terms: &Terms<'_>,
-) -> Option<Reject> {
-    let (code, fault) = match end {
-        End::Relayed(Relayed::Refused(code)) => (*code, Some(refusal(*code))),
-        End::Relayed(_) => return None,
-        End::Late | End::Leaving => (GOING_AWAY, None),
-        End::Silent => {
-            let kind = ErrorKind::ClientGone;
-            (
-                GOING_AWAY,
-                Some(Reject::new(kind, "the client answers no ping")),
-            )
-        }
-    };
-    if !terms.is_websocket {
-        return fault;
     }
-    let thread = &downstream.thread;
-    let mask = thread.draw.borrow_mut().below(1 << 32);
-    relay.say_to_client(thread, &close(code, None));
-    relay.say_to_endpoint(thread, &close(GOING_AWAY, u32::try_from(mask).ok()));
-    downstream.timer.set(thread.now().after_millis(FAREWELL_MS));
-    poll_fn(|cx| {
-        let client = &downstream.stream;
-        if relay.poll_flush(client, carrier, cx).is_ready() {
-            return Poll::Ready(());
+
+    /// Ends it. Returns bytes from and to the client, and why it was ended, if that is anybody's fault.
+    pub(crate) async fn end(
+        &mut self,
+        downstream: &Downstream,
+        end: &End,
+    ) -> ((u64, u64), Option<Reject>) {
+        let fault = self.say_end(downstream, end).await;
+        self.relay.end(&downstream.thread);
+        (self.relay.moved(), fault)
+    }
+
+    /// Tells both sides of a WebSocket why it ends, where that is not their own doing.
+    async fn say_end(&mut self, downstream: &Downstream, end: &End) -> Option<Reject> {
+        let (code, fault) = match end {
+            End::Relayed(Relayed::Refused(code)) => (*code, Some(refusal(*code))),
+            End::Relayed(_) => return None,
+            End::Late | End::Leaving => (GOING_AWAY, None),
+            End::Silent => {
+                let kind = ErrorKind::ClientGone;
+                let fault = Reject::new(kind, "the client answers no ping");
+                (GOING_AWAY, Some(fault))
+            }
+        };
+        if !self.terms.is_websocket {
+            return fault;
         }
-        downstream.timer.poll_expired(cx)
-    })
-    .await;
-    fault
+        let thread = &downstream.thread;
+        let mask = thread.draw.borrow_mut().below(1 << 32);
+        self.relay.say_to_client(thread, &close(code, None));
+        let farewell = close(GOING_AWAY, u32::try_from(mask).ok());
+        self.relay.say_to_endpoint(thread, &farewell);
+        let timer = &downstream.timer;
+        timer.set(thread.now().after_millis(FAREWELL_MS));
+        poll_fn(|cx| {
+            let client = &downstream.stream;
+            if self.relay.poll_flush(client, &self.carrier, cx).is_ready() {
+                return Poll::Ready(());
+            }
+            timer.poll_expired(cx)
+        })
+        .await;
+        fault
+    }
 }
 
 fn refusal(code: u16) -> Reject {
