@@ -26,6 +26,8 @@ pub(crate) struct Stream {
     pub(crate) held: u32,
     /// Released and not yet told to the peer.
     pub(crate) credit: u32,
+    /// By how much its window is larger than the one that streams begin with.
+    pub(crate) widened: u32,
     /// Content still to come as `content-length` said.
     pub(crate) expected: Option<u64>,
     pub(crate) turn: Turn,
@@ -51,6 +53,7 @@ impl Stream {
             receive_window: i64::from(receive_window),
             held: 0,
             credit: 0,
+            widened: 0,
             expected: None,
             turn: Turn::None,
             waits_for_head: false,

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from contextlib import ExitStack
 
 import pytest
 from h2.settings import SettingCodes
 
 from tests.integration.http2.client import client
 from tests.integration.http2.server import Asked, Connection, fetch, origin, plain, to_http2
+from tests.integration.http2.test_limits import resident
 from tests.integration.tls.authority import Authority, Pair
 from tests.integration.tls.backends import trusts
 from tidegate.testing import Reply, endpoint, gateway, wait_until
@@ -266,6 +268,80 @@ def test_windows_follow_the_client() -> None:
                 assert fetch(running) == (200, b"ok\n")
             assert sent < 4 << 20
         assert len(upstream.connections) == 1
+
+
+def test_endpoints_may_send_little_ahead_for_each_of_many_requests_of_one_client() -> None:
+    with (
+        origin(None) as upstream,
+        gateway(to_http2(upstream.port)) as running,
+        client(running) as connected,
+    ):
+        for number in range(99):
+            connected.send(f"/{number}")
+            if number < 4:
+                upstream.wait_for(number + 1)
+        upstream.wait_for(99)
+        windows = [
+            connection.machine.local_flow_control_window(stream)
+            for connection in upstream.connections
+            for stream in connection.asked
+        ]
+    # One or a few have more at once, and all of them leave most of 1 MiB to their requests.
+    assert sorted(windows) == [2 << 10] * 95 + [16 << 10] * 4
+
+
+def test_answers_that_nobody_takes_hold_little_on_both_sides() -> None:
+    def reply(connection: Connection, asked: Asked) -> None:
+        connection.head(asked)
+        if asked.get(":method") == "GET":
+            with connection.lock:
+                room = connection.machine.local_flow_control_window(asked.stream)
+            connection.data(asked, bytes(room))
+
+    with origin(reply) as upstream, gateway(to_http2(upstream.port)) as running, ExitStack() as stack:
+        pid = running.status()["pid"]
+        clients = [stack.enter_context(client(running, reads=False)) for _ in range(4)]
+        for connected in clients:
+            connected.machine.update_settings({4: 0})
+            connected.send("/", method="HEAD")
+        upstream.wait_for(4)
+        before = resident(pid)
+        for connected in clients:
+            streams = [connected.send("/") for _ in range(99)]
+            while not all(connected.answers[stream].status for stream in streams):
+                assert connected.step()
+        assert fetch(running, "/", method="HEAD")[0] == 200
+        held = resident(pid) - before
+        assert held <= 4 << 20, held
+
+
+def test_a_client_that_takes_what_comes_has_more_sent_ahead() -> None:
+    seen: dict[str, list[int]] = {}
+    gate = threading.Event()
+
+    def reply(connection: Connection, asked: Asked) -> None:
+        assert gate.wait(TIMEOUT)
+        windows = seen.setdefault(str(asked.get(":path")), [])
+        connection.head(asked)
+        for _ in range(64):
+            windows.append(connection.machine.local_flow_control_window(asked.stream))
+            connection.data(asked, bytes(16 << 10))
+        connection.data(asked, b"", ends=True)
+
+    with (
+        origin(reply) as upstream,
+        gateway(to_http2(upstream.port)) as running,
+        client(running) as connected,
+    ):
+        streams = [connected.send(f"/{number}") for number in range(20)]
+        upstream.wait_for(20)
+        gate.set()
+        answers = connected.wait(*streams)
+    assert {len(answer.body) for answer in answers} == {1 << 20}
+    assert {windows[0] for windows in seen.values()} == {2 << 10}
+    # For some of them as much as for one alone, and for each more than at first.
+    assert max(max(windows) for windows in seen.values()) > 100 << 10
+    assert min(max(windows) for windows in seen.values()) > 4 << 10
 
 
 def test_an_endpoint_that_takes_nothing_stops_its_client_only() -> None:

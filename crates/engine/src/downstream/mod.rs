@@ -45,7 +45,6 @@ use connection::{After, Waited};
 pub(crate) use connection::{Downstream, Rest, Stalled};
 pub(crate) use handshake::Shaken;
 use head::{Head, Reading};
-pub(crate) use http2::Ahead;
 use http2::Driver;
 pub(crate) use http3::{Endpoint, Identifiers};
 pub(crate) use internal::metrics_text;

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::http2::Ahead;
 use super::{http2, http3};
 use std::io;
 use std::net::IpAddr;
@@ -151,9 +150,14 @@ impl Part {
         each!(self, stream => stream.break_off(), {});
     }
 
-    /// Counts one more response that may be sent ahead, if there may be one.
-    pub(crate) fn ahead(&self) -> Option<Ahead> {
-        each!(self, stream => stream.ahead(), None)
+    /// So much of its response waits here.
+    pub(crate) fn hold(&self, bytes: usize) {
+        each!(self, stream => stream.hold(bytes), {});
+    }
+
+    /// Whether so much of its response may come to wait here.
+    pub(crate) fn may_hold(&self, bytes: usize) -> bool {
+        each!(self, stream => stream.may_hold(bytes), false)
     }
 
     /// Ends what is sent; without room for that, with the first [`Self::poll_read`] when there is.

@@ -2,7 +2,6 @@
 //! What an exchange reads from and writes to: the client's connection, or its part of one.
 use super::FEW_STREAMS;
 use super::connection::{Downstream, Stalled};
-use super::http2::Ahead;
 use super::part::Part;
 use crate::upstream::Pipe;
 use std::future::poll_fn;
@@ -45,12 +44,14 @@ impl Wire {
         }
     }
 
-    /// Whether an endpoint may send much ahead of this client; `None` while it should not.
-    pub(crate) fn ahead(&self) -> Option<Ahead> {
-        match self {
-            Self::Whole(_) => Some(Ahead::ALONE),
-            Self::Stream(stream) => stream.ahead(),
-        }
+    /// Whether so much of a response may come to wait here: for who has a connection of his own, always.
+    pub(crate) fn may_hold(&self, bytes: usize) -> bool {
+        self.stream().is_none_or(|stream| stream.may_hold(bytes))
+    }
+
+    /// Whether it is one of so many streams of its connection, or more.
+    pub(crate) fn is_among(&self, count: usize) -> bool {
+        self.stream().is_some_and(|stream| stream.count() >= count)
     }
 
     /// Reads into `buffer`; `Ok(0)` is the end.

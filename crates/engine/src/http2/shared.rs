@@ -57,6 +57,8 @@ pub(crate) struct Slot {
     pub(crate) reset: Option<Reset>,
     /// Memory that its exchange takes besides content.
     cost: usize,
+    /// Content of its response that waits for the client, or that its endpoint may send ahead.
+    ahead: usize,
     /// The stream's task, while it waits.
     waker: Option<Waker>,
 }
@@ -228,13 +230,33 @@ impl<F> Shared<F> {
         let mut slots = self.slots.borrow_mut();
         if let Ok(place) = slots.binary_search_by_key(&stream, |slot| slot.stream) {
             let slot = slots.remove(place);
-            self.costs.set(self.costs.get().saturating_sub(slot.cost));
+            let cost = slot.cost + slot.ahead;
+            self.costs.set(self.costs.get().saturating_sub(cost));
             self.passed(slot.inbox.len() + slot.held);
         }
         if slots.is_empty() {
             // The connection's task has its own end to think of now.
             self.wake_driver();
         }
+    }
+
+    /// So much of the response of a stream waits for the client, or may.
+    pub(crate) fn hold(&self, stream: u32, bytes: usize) {
+        let before = self.with(stream, |slot| std::mem::replace(&mut slot.ahead, bytes));
+        if let Some(before) = before {
+            self.costs
+                .set((self.costs.get() + bytes).saturating_sub(before));
+        }
+    }
+
+    /// As [`Self::hold`] before it comes; false, and nothing is changed, unless twice as much is left for others.
+    pub(crate) fn may_hold(&self, stream: u32, bytes: usize) -> bool {
+        let held = self.costs.get() + self.content.get() + self.machine.borrow().memory();
+        let may = held + 3 * bytes <= self.most;
+        if may {
+            self.hold(stream, bytes);
+        }
+        may
     }
 
     /// Content came, and the protocol itself holds `memory`.
@@ -336,5 +358,34 @@ impl<F> Shared<F> {
         if let Some(waker) = self.driver.borrow_mut().take() {
             waker.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_http2::Settings;
+
+    #[test]
+    fn what_waits_or_may_come_counts_until_its_stream_ends() {
+        let machine = Connection::server(Settings::default());
+        let shared = Shared::new(machine, 100 << 10, ());
+        assert!(shared.open(1, 8 << 10, true) && shared.open(3, 8 << 10, true));
+        // Twice as much is to be left for others.
+        assert!(!shared.may_hold(1, 30 << 10));
+        assert!(shared.may_hold(1, 20 << 10) && shared.may_hold(1, 16 << 10));
+        assert_eq!(shared.costs.get(), (8 + 16 + 8) << 10);
+        // What is here counts in any case, and then there is no room for more requests.
+        shared.hold(3, 60 << 10);
+        assert!(!shared.may_hold(1, 4 << 10));
+        assert!(!shared.open(5, 8 << 10, true));
+        shared.close(3);
+        assert!(shared.open(5, 8 << 10, true));
+        shared.close(1);
+        shared.close(5);
+        assert_eq!(shared.costs.get(), 0);
+        // Whose stream is gone holds nothing.
+        shared.hold(1, 60 << 10);
+        assert_eq!(shared.costs.get(), 0);
     }
 }

@@ -3,10 +3,9 @@
 use super::attempt::Sender;
 use super::carrier::Carrier;
 use super::content::{Cut, client_gone, cut_short, push};
-use super::http2::Stream;
 use super::load;
 use super::relay::Pipe;
-use crate::downstream::{Absence, Ahead, Downstream, Expired, Upload};
+use crate::downstream::{Absence, Downstream, Expired, Upload};
 use crate::egress::{Lanes, Paced};
 use crate::grpc;
 use crate::snapshot::BackendPlan;
@@ -25,6 +24,8 @@ const LONG: u64 = 16 << 10;
 /// Bytes that are read ahead for a client that takes nothing now on a stream of its connection: enough for
 /// the end of a body to be seen. A hundred such streams must not hold a buffer each.
 const AHEAD: usize = 512;
+/// What may wait for each of a client's streams without being counted by itself.
+const LITTLE: usize = 2 << 10;
 /// Bytes that go to one client before others get their turn.
 const SHARE: usize = 1 << 20;
 
@@ -48,8 +49,6 @@ pub(crate) struct Download<'a> {
     progress: Moment,
     waits_for_client: bool,
     turn: Turn,
-    /// The endpoint may send ahead on its stream.
-    ahead: Option<Ahead>,
     /// What a load report in the trailers is to look like, and what one said.
     report: Option<&'a LoadReport>,
     pub(crate) load: Option<f64>,
@@ -91,7 +90,6 @@ impl<'a> Download<'a> {
             progress: now,
             waits_for_client: false,
             turn: Turn::default(),
-            ahead: None,
             report,
             load: None,
             web: None,
@@ -302,10 +300,7 @@ impl<'a> Download<'a> {
             }
             // What was taken before has been passed on: only now may the endpoint send as much again.
             Carrier::Stream(stream) => {
-                if self.bytes >= Stream::LONG && self.ahead.is_none() {
-                    // The client takes what comes.
-                    self.ahead = downstream.stream.ahead().inspect(|_| stream.widen());
-                }
+                stream.widen(&downstream.stream, self.bytes, self.left);
                 stream.poll_take(cx).map_ok(|content| {
                     self.buffer = Buffer::holding(content);
                     self.buffer.len()
@@ -420,10 +415,14 @@ impl<'a> Download<'a> {
                 if let Some(stream) = carrier.stream() {
                     downstream.hold(self.buffer.memory() + stream.waiting());
                 }
-                if let Some(stream) = downstream.stream.stream()
-                    && stream.poll_gone(cx)
-                {
-                    return Poll::Ready(Err(client_gone()));
+                if let Some(stream) = downstream.stream.stream() {
+                    if stream.poll_gone(cx) {
+                        return Poll::Ready(Err(client_gone()));
+                    }
+                    if carrier.stream().is_none() {
+                        let waiting = self.buffer.memory() + self.out.capacity();
+                        stream.hold(waiting.saturating_sub(LITTLE));
+                    }
                 }
                 // The wait for room to write ends when the client resets.
                 downstream.timer.set(at);

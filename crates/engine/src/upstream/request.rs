@@ -53,7 +53,12 @@ pub(super) fn begin(
         framing,
         passes_expect: exchange.body.is_none() && !journey.upload.is_done,
     };
-    let mut out = downstream.thread.buffers.take_output();
+    let is_shared = matches!(reached, Reached::Shared(_));
+    let mut out = match is_shared && body.is_empty() && journey.upload.is_done {
+        // A hundred of them may wait for their answers.
+        true => Vec::new(),
+        false => downstream.thread.buffers.take_output(),
+    };
     let carrier = match reached {
         Reached::Whole(connection) => {
             encode_request(&mut out, &exchange.request, &forwarding);
@@ -65,7 +70,9 @@ pub(super) fn begin(
         }
         Reached::Shared(reserved) => {
             out.extend_from_slice(body);
-            Carrier::Stream(on_stream(reserved, exchange, &forwarding)?)
+            let stream = on_stream(reserved, exchange, &forwarding)?;
+            stream.begin_wide(&downstream.stream);
+            Carrier::Stream(stream)
         }
     };
     let sender = Sender::new(out, downstream.thread.moment(), &carrier);

@@ -4,6 +4,9 @@ use crate::frame::{self, FrameHeader};
 use crate::{ConnectionError, ErrorCode};
 use tidegate_core::Moment;
 
+/// Released content of which the peer is told, where a window was widened.
+const STEP: u32 = 8 << 10;
+
 impl Connection {
     /// The beginning of a DATA frame, RFC 9113 §6.1. The outer `None`: more input is needed.
     pub(super) fn data(
@@ -156,7 +159,9 @@ impl Connection {
         let count = u32::try_from(count).unwrap_or(u32::MAX).min(found.held);
         found.held -= count;
         found.credit += count;
-        let is_due = found.credit >= (self.window / 2).max(1) && !found.remote_ended;
+        // Of a window that was small at first no smaller steps are told than of another.
+        let half = (self.window.saturating_add(found.widened) / 2).max(1);
+        let is_due = found.credit >= half.min(STEP.max(self.window / 2)) && !found.remote_ended;
         if is_due {
             let credit = std::mem::take(&mut found.credit);
             found.receive_window += i64::from(credit);
@@ -174,6 +179,7 @@ impl Connection {
             && found.receive_window + i64::from(by) <= frame::MAX_WINDOW
         {
             found.receive_window += i64::from(by);
+            found.widened = found.widened.saturating_add(by);
             self.output
                 .control(frame::WINDOW_UPDATE, 0, stream, &by.to_be_bytes());
         }

@@ -18,7 +18,8 @@ const CONNECTION_WINDOW: u32 = 512 << 10;
 
 /// Memory that one connection may take, with what its exchanges hold of requests and content.
 const MOST: usize = 1 << 20;
-/// About what an exchange takes besides its request and buffers.
+/// About what an exchange takes besides its request, with the 2 KiB of a response that may wait for its client whatever
+/// else the connection holds.
 const EXCHANGE: usize = 8 << 10;
 
 /// Bytes of heads and of frames without content that are looked at in one turn, a head counting as `HEAD` more.

@@ -11,7 +11,7 @@ mod request;
 mod stream;
 
 pub(super) use driver::Driver;
-pub(crate) use stream::{Ahead, Stream};
+pub(crate) use stream::Stream;
 
 /// What a client begins with (RFC 9113 §3.4), as far as HTTP/1.1 would take it for a head.
 pub(super) const PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";

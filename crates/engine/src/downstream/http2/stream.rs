@@ -2,11 +2,10 @@
 //! A stream as the exchange of a client's request sees it.
 use crate::downstream::wire::Wire;
 use crate::http2;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use tidegate_http::{ResponseContext, ResponseFields};
 use tidegate_request::{Response, ResponseFraming};
@@ -25,37 +24,6 @@ pub(crate) struct Facts {
     client: RefCell<Option<Client>>,
     /// The address that was dialled.
     local: Option<IpAddr>,
-    /// Streams for which endpoints may send much ahead.
-    ahead: Rc<Cell<usize>>,
-}
-
-/// Streams of one connection for which endpoints may send much ahead: a client that then stops taking must
-/// not pin memory for each of its streams.
-const AHEAD: usize = 4;
-
-/// A response that may be sent ahead of its client.
-pub(crate) struct Ahead(Option<Rc<Cell<usize>>>);
-
-impl Ahead {
-    /// For who has a connection of its own.
-    pub(crate) const ALONE: Self = Self(None);
-
-    /// One more of a connection that has so many, if there may be one.
-    pub(in crate::downstream) fn of(count: &Rc<Cell<usize>>) -> Option<Self> {
-        let ahead = count.get();
-        (ahead < AHEAD).then(|| {
-            count.set(ahead + 1);
-            Self(Some(Rc::clone(count)))
-        })
-    }
-}
-
-impl Drop for Ahead {
-    fn drop(&mut self) {
-        if let Some(ahead) = &self.0 {
-            ahead.set(ahead.get().saturating_sub(1));
-        }
-    }
 }
 
 impl Facts {
@@ -65,7 +33,6 @@ impl Facts {
             server_name: stream.server_name(),
             client: RefCell::new(stream.client()),
             local: stream.local_address(),
-            ahead: Rc::default(),
         }
     }
 }
@@ -74,9 +41,14 @@ impl Facts {
 pub(crate) type Stream = http2::Stream<Facts>;
 
 impl Stream {
-    /// Counts one more response that may be sent ahead, if there may be one.
-    pub(crate) fn ahead(&self) -> Option<Ahead> {
-        Ahead::of(&self.shared.facts.ahead)
+    /// So much of its response waits here.
+    pub(crate) fn hold(&self, bytes: usize) {
+        self.shared.hold(self.id, bytes);
+    }
+
+    /// Whether so much of its response may come to wait here.
+    pub(crate) fn may_hold(&self, bytes: usize) -> bool {
+        self.shared.may_hold(self.id, bytes)
     }
 
     pub(crate) fn told(&self) -> Option<Told> {

@@ -5,7 +5,6 @@ use bytes::{Buf, Bytes};
 use quinn_proto::{ReadError, StreamId, VarInt};
 use std::cell::{Cell, RefCell, RefMut};
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::task::{Context, Waker};
 use tidegate_core::{Clock, Moment};
 use tidegate_http3::{Code, Connection, Error, Failure, Part, RequestReader};
@@ -39,6 +38,8 @@ pub(super) struct Slot {
     pub(super) is_blocked: bool,
     /// Memory that its exchange takes besides content.
     cost: usize,
+    /// Content of its response that waits for the client, or that its endpoint may send ahead.
+    ahead: usize,
     /// The stream's task, while it waits.
     waker: Option<Waker>,
 }
@@ -88,8 +89,6 @@ pub(crate) struct Shared {
     broken: Cell<Option<&'static str>>,
     handshake: RefCell<QuicHandshake>,
     clock: Clock,
-    /// Streams for which endpoints may send much ahead.
-    pub(super) ahead: Rc<Cell<usize>>,
 }
 
 impl Shared {
@@ -106,7 +105,6 @@ impl Shared {
             broken: Cell::new(None),
             handshake: RefCell::default(),
             clock,
-            ahead: Rc::default(),
         }
     }
 
@@ -226,6 +224,7 @@ impl Shared {
             is_reset: false,
             is_blocked: false,
             cost: EXCHANGE,
+            ahead: 0,
             waker: None,
         });
         true
@@ -241,12 +240,31 @@ impl Shared {
         fits
     }
 
+    /// So much of the response of a stream waits for the client, or may.
+    pub(super) fn hold(&self, stream: StreamId, bytes: usize) {
+        let before = self.with(stream, |slot| std::mem::replace(&mut slot.ahead, bytes));
+        if let Some(before) = before {
+            self.costs
+                .set((self.costs.get() + bytes).saturating_sub(before));
+        }
+    }
+
+    /// As [`Self::hold`] before it comes; false, and nothing is changed, unless as much is left for others.
+    pub(super) fn may_hold(&self, stream: StreamId, bytes: usize) -> bool {
+        let may = self.has_room(2 * bytes);
+        if may {
+            self.hold(stream, bytes);
+        }
+        may
+    }
+
     /// The task of a stream is over, or it never had one.
     pub(super) fn close(&self, stream: StreamId) {
         let mut slots = self.slots.borrow_mut();
         if let Ok(place) = slots.binary_search_by_key(&stream, |slot| slot.stream) {
             let slot = slots.remove(place);
-            self.costs.set(self.costs.get().saturating_sub(slot.cost));
+            let cost = slot.cost + slot.ahead;
+            self.costs.set(self.costs.get().saturating_sub(cost));
         }
         drop(slots);
         self.wake_driver();

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::shared::{Shared, number};
-use crate::downstream::Ahead;
 use quinn_proto::{StreamId, WriteError};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -131,9 +130,14 @@ impl Stream {
         }
     }
 
-    /// Counts one more response that may be sent ahead, if there may be one.
-    pub(crate) fn ahead(&self) -> Option<Ahead> {
-        Ahead::of(&self.shared.ahead)
+    /// So much of its response waits here.
+    pub(crate) fn hold(&self, bytes: usize) {
+        self.shared.hold(self.id, bytes);
+    }
+
+    /// Whether so much of its response may come to wait here.
+    pub(crate) fn may_hold(&self, bytes: usize) -> bool {
+        self.shared.may_hold(self.id, bytes)
     }
 
     /// The connection behind a tunnel broke (RFC 9114 §4.4).

@@ -17,12 +17,14 @@ use tidegate_http2::{Allowance, ErrorCode, Event, Settings};
 
 /// Requests at a time on one connection, whatever the endpoint allows.
 pub(super) const STREAMS: u32 = 100;
-/// Content of one stream that may wait for its client, at first: a hundred that take nothing pin 1.6 MB.
-pub(super) const STREAM_WINDOW: u32 = 16 << 10;
-/// What it may be more for clients that take what comes.
-pub(super) const AHEAD: u32 = 112 << 10;
+/// Content of one stream that may wait for its client, whatever that holds already.
+pub(super) const STREAM_WINDOW: u32 = 2 << 10;
+/// What it may be where the client's connection may hold it.
+pub(super) const WIDE: u32 = 16 << 10;
+/// What it may be for clients that were seen to take so much.
+pub(super) const WIDEST: u32 = 128 << 10;
 /// Content of all. None waits for another's client: the streams' windows never add up to more.
-const CONNECTION_WINDOW: u32 = STREAMS * (STREAM_WINDOW + AHEAD);
+const CONNECTION_WINDOW: u32 = STREAMS * WIDEST;
 /// Memory of what has come and was not taken yet, heads included.
 const MOST: usize = CONNECTION_WINDOW as usize + (4 << 20);
 

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::driver::{AHEAD, STREAM_WINDOW};
+use super::driver::{STREAM_WINDOW, WIDE, WIDEST};
 use super::link::Link;
+use crate::downstream::Wire;
 use crate::http2::{self, Arrived, Reset};
 use crate::upstream::attempt::Failed;
+use std::cell::Cell;
 use std::io;
 use std::task::{Context, Poll};
 use tidegate_core::ErrorKind;
 use tidegate_http2::ErrorCode;
 use tidegate_request::Fields;
+
+/// Streams of a client's connection whose endpoints may send more ahead at once.
+const FEW: usize = 5;
 
 /// One exchange's stream of a connection to an endpoint. Dropped before its end, it is cancelled.
 pub(crate) struct Stream {
@@ -18,6 +23,8 @@ pub(crate) struct Stream {
     received: u64,
     /// It carries another protocol, whose end is not that of the request.
     is_tunnel: bool,
+    /// What the endpoint may send ahead of the client.
+    window: Cell<u32>,
 }
 
 impl Stream {
@@ -32,6 +39,7 @@ impl Stream {
             is_reused,
             received,
             is_tunnel,
+            window: Cell::new(STREAM_WINDOW),
         }
     }
 
@@ -39,9 +47,6 @@ impl Stream {
     pub(in crate::upstream) fn is_tunnel(&self) -> bool {
         self.is_tunnel
     }
-
-    /// Content beyond which a response is worth to be sent ahead.
-    pub(in crate::upstream) const LONG: u64 = STREAM_WINDOW as u64 / 2;
 
     /// Waits for the head of a response.
     pub(in crate::upstream) fn poll_head(
@@ -75,10 +80,31 @@ impl Stream {
         waiting.unwrap_or(0)
     }
 
-    /// Lets the endpoint send more ahead.
-    pub(in crate::upstream) fn widen(&self) {
-        self.inner.shared.machine().widen(self.inner.id, AHEAD);
-        self.inner.wrote();
+    /// Lets the endpoint send more ahead, if the client's connection may hold that: of a request that has just
+    /// begun, and of a response of which the client has taken `taken` bytes and has `left` to take.
+    #[inline]
+    pub(in crate::upstream) fn widen(&self, client: &Wire, taken: u64, left: u64) {
+        let window = self.window.get();
+        let is_worth_it = taken >= u64::from(window / 2) && left > u64::from(window);
+        if is_worth_it && window < WIDEST {
+            self.widen_to(client, if window < WIDE { WIDE } else { WIDEST });
+        }
+    }
+
+    /// As [`Self::widen`], before there is a response.
+    pub(in crate::upstream) fn begin_wide(&self, client: &Wire) {
+        let is_one_of_few = !client.is_among(FEW) || self.is_tunnel;
+        if is_one_of_few && !self.inner.is_head {
+            self.widen_to(client, WIDE);
+        }
+    }
+
+    fn widen_to(&self, client: &Wire, window: u32) {
+        if client.may_hold((window - STREAM_WINDOW) as usize) {
+            let more = window.saturating_sub(self.window.replace(window));
+            self.inner.shared.machine().widen(self.inner.id, more);
+            self.inner.wrote();
+        }
     }
 
     /// Reads into `buffer`, for who moves bytes and not a message; `Ok(0)` is the end.

@@ -294,6 +294,30 @@ fn released_content_opens_the_windows_again() {
 }
 
 #[test]
+fn a_window_that_was_widened_opens_again_in_larger_steps() {
+    let settings = Settings {
+        stream_window: 2 << 10,
+        connection_window: 1 << 20,
+        ..Settings::default()
+    };
+    let update = |by: u32| (frame::WINDOW_UPDATE, 0, 1, by.to_be_bytes().to_vec());
+    let mut server = server_with(settings);
+    let content = [post(1), data(1, &[0; 2 << 10], false)].concat();
+    receive(&mut server, &content).unwrap();
+    server.release(1, 1 << 10);
+    assert_eq!(frames(&mut server), [update(1 << 10)]);
+    for (by, step) in [(14_u32 << 10, 8_u32 << 10), (112 << 10, 8 << 10)] {
+        server.widen(1, by);
+        assert_eq!(frames(&mut server), [update(by)]);
+        receive(&mut server, &data(1, &[0; 8 << 10], false)).unwrap();
+        server.release(1, step as usize - 1);
+        assert!(frames(&mut server).is_empty());
+        server.release(1, 1);
+        assert_eq!(frames(&mut server), [update(step)]);
+    }
+}
+
+#[test]
 fn a_window_that_our_settings_lowered_opens_by_what_was_released_before() {
     let settings = Settings {
         stream_window: 100,
