@@ -340,7 +340,8 @@ def test_a_client_that_takes_what_comes_has_more_sent_ahead() -> None:
         gate.set()
         answers = connected.wait(*streams)
     assert {len(answer.body) for answer in answers} == {1 << 20}
-    assert {windows[0] for windows in seen.values()} == {2 << 10}
+    # Those that came first may have been few.
+    assert {windows[0] for windows in seen.values()} <= {2 << 10, 16 << 10}
     # For some of them as much as for one alone, and for each more than at first.
     assert max(max(windows) for windows in seen.values()) > 100 << 10
     assert min(max(windows) for windows in seen.values()) > 4 << 10

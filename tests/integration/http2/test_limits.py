@@ -266,7 +266,8 @@ def test_responses_that_nobody_takes_hold_little_each() -> None:
                     assert connected.step()
             held = resident(pid) - before
             # As tasks, requests and connections to the endpoint, without the buffers that they were read by.
-            assert held <= 4 << 20, held
+            # Memory becomes resident in steps of up to 2 MiB.
+            assert held <= 4 + 2 << 20, held
 
 
 def test_refusals_that_nobody_takes_hold_little_each() -> None:
@@ -284,7 +285,7 @@ def test_refusals_that_nobody_takes_hold_little_each() -> None:
             while not all(connected.answers[stream].status == 431 for stream in streams):
                 assert connected.step()
         held = resident(pid) - before
-        assert held <= 8 << 20, held
+        assert held <= 8 + 2 << 20, held
 
 
 def test_a_node_that_ends_says_so_and_serves_what_was_begun(tmp_path: Path) -> None:
