@@ -172,7 +172,7 @@ class Crew:
         self.before = None
         entries, self._before_workers = self._before_workers, []
         sockets, self._before_sockets = self._before_sockets, Sockets()
-        self._drain(old.node, entries, old.generation, sockets).begin(seconds)
+        self._drain(old.node, entries, old.generation, sockets).begin(seconds, self.team.node)
 
     def step_back(self, seconds: float) -> None:
         """Goes back to the node that serves; the other has `seconds` to finish, should it have begun."""

@@ -3,13 +3,14 @@
 
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tidegate.events import Events
-from tidegate.protocol import Message
+from tidegate.protocol import MAX_DESCRIPTORS, Message
 from tidegate.supervisor.binding import Sockets
 from tidegate.supervisor.loop import Loop, Timer
 from tidegate.supervisor.node import Node
@@ -66,8 +67,15 @@ class Draining:
         self.how = ""
         node.retire(self._ended)
 
-    def begin(self, seconds: float) -> None:
-        """Has the node drain within `seconds`; called again, the sooner end counts."""
+    def begin(self, seconds: float, heir: Node | None = None) -> None:
+        """Has the node drain within `seconds`; called again, the sooner end counts.
+
+        Args:
+            seconds: How long it may take.
+            heir: Who takes its place, and gets its sockets of UDP.
+        """
+        if heir is not None:
+            self._leave_datagrams(heir)
         deadline = time.monotonic() + seconds
         self.deadline = min(deadline, self.deadline) if self._is_asked else deadline
         self.node.call(
@@ -78,6 +86,30 @@ class Draining:
             has_heir=True,
         )
         self.follow(self.deadline)
+
+    def _leave_datagrams(self, heir: Node) -> None:
+        """Has the node leave its sockets of UDP to `heir`, with a way between the two for each thread.
+
+        By it the new one passes on what is the old one's. A node of a version that knows nothing of it
+        refuses, and closes what goes over UDP when it drains.
+        """
+        kind = socket.SOCK_SEQPACKET
+        try:
+            # More threads than descriptors fit into a message: the rest has no way.
+            count = min(self.node.threads, MAX_DESCRIPTORS)
+            pairs = [socket.socketpair(socket.AF_UNIX, kind) for _ in range(count)]
+        except OSError as error:
+            self._events.warning("sessions of UDP cannot go on", problem=str(error))
+            pairs = []
+        own, other = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+
+        def left(reply: Message | None) -> None:
+            _close(own)
+            has_left = reply is not None and reply.get("ok") is True
+            descriptors = [each.fileno() for each in other] if has_left else []
+            heir.call("datagrams.take", lambda _reply: _close(other), descriptors=descriptors)
+
+        self.node.call("datagrams.leave", left, descriptors=[each.fileno() for each in own])
 
     def follow(self, deadline: float) -> None:
         """Watches a node that was told to drain, perhaps by the supervisor before this one."""
@@ -149,6 +181,11 @@ class Draining:
             "cut": self.cut,
             "ended": self.how or None,
         }
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    for each in sockets:
+        each.close()
 
 
 def remove_folder(folder: Path) -> None:

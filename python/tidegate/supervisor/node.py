@@ -117,6 +117,9 @@ class Node:
                     self._take_sockets(channel)
                     if not self.hello.get("started"):
                         channel.call("start")
+                    if self.hello.get("without_datagrams"):
+                        # The supervisor before was killed between the two nodes.
+                        channel.call("datagrams.take")
             except (ProtocolError, Refused, KeyError) as error:
                 raise AdoptionError(
                     f"something answers on {self.path} but not as a node: {error}; "
@@ -196,7 +199,9 @@ class Node:
         """
         self._is_trial = True
         # The snapshot on disk is that one's; control sends what this one is to have.
-        self._first_start = {"from_disk": False, "health": health}
+        # Its sockets of UDP are that one's until `datagrams.take`: of two that read each would get what is
+        # the other's.
+        self._first_start = {"from_disk": False, "without_datagrams": True, "health": health}
         self.start(threads)
 
     def promote(self) -> None:

@@ -98,6 +98,11 @@ class Upgraded(Supervised):
         assert wait_until(drains, PATIENCE), self.log()
         return found[0]
 
+    def drains(self, pid: int) -> bool:
+        """Whether that node drains and has said how much it has."""
+        draining = (self.status()["control"] or {}).get("draining", [])
+        return any(each["pid"] == pid and each["connections"] is not None for each in draining)
+
     def wait_control(self) -> None:
         """Waits until control answers, and has given the node what it is to have."""
 

@@ -95,6 +95,8 @@ struct WithZone {
 #[derive(Deserialize)]
 struct WithStart {
     from_disk: Option<bool>,
+    /// Whether another node reads the sockets of UDP until `datagrams.take`.
+    without_datagrams: Option<bool>,
     health: Option<Vec<(String, String, String)>>,
 }
 
@@ -178,6 +180,14 @@ async fn carry_out(service: &Rc<Service>, kind: &str, frame: Frame) -> Answer {
             service.node.log.reopen();
             Ok(json!({}))
         }
+        "datagrams.leave" => {
+            service.leave_datagrams(frame.descriptors).await;
+            Ok(json!({}))
+        }
+        "datagrams.take" => {
+            service.take_datagrams(frame.descriptors).await;
+            Ok(json!({}))
+        }
         "drain" => {
             service.drain.ask(wish(service, &read::<WithWish>(bytes)?));
             Ok(json!({}))
@@ -215,6 +225,8 @@ async fn start(service: &Service, how: WithStart) -> Answer {
         };
         Some(((backend, address), health))
     }));
+    let waits = how.without_datagrams.unwrap_or(false);
+    service.waits_for_datagrams.set(waits);
     let snapshot = service.start(how.from_disk.unwrap_or(true)).await?;
     Ok(json!({"snapshot": snapshot}))
 }
@@ -245,6 +257,7 @@ fn hello(service: &Service) -> Value {
         "hashes": hashes.join(""),
         "started": *service.is_started.borrow(),
         "threads": service.node.config.threads,
+        "without_datagrams": service.waits_for_datagrams.get(),
     })
 }
 

@@ -5,6 +5,7 @@
 mod affinity_key;
 mod asking;
 mod control;
+mod datagrams;
 mod drain;
 mod health;
 mod memory;

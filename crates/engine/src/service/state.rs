@@ -5,7 +5,7 @@ use crate::functions::Checkers;
 use crate::node::Node;
 use crate::snapshot::{Problem, Snapshot, Stored};
 use crate::thread::Command;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -30,12 +30,14 @@ pub(crate) struct Service {
     /// The newest endpoint list of every backend, for the disk.
     endpoints: RefCell<HashMap<String, EndpointSet>>,
     /// One change at a time.
-    changing: Mutex<()>,
+    pub(super) changing: Mutex<()>,
     /// Connections to the workers whose functions are health checks.
     pub(super) checkers: Checkers,
     /// Told when backends, checks or endpoints may have changed.
     pub(crate) changed: Notify,
     pub(crate) is_started: RefCell<bool>,
+    /// Sockets of UDP are another node's until it leaves them to this one.
+    pub(super) waits_for_datagrams: Cell<bool>,
     pub(crate) drain: Drain,
     /// What the checks of the node before this one had found, by backend and endpoint, until the
     /// first snapshot.
@@ -67,6 +69,7 @@ impl Service {
             checkers: Checkers::default(),
             changed: Notify::new(),
             is_started: RefCell::new(false),
+            waits_for_datagrams: Cell::new(false),
             drain: Drain::default(),
             learnt: RefCell::default(),
         })
@@ -209,7 +212,7 @@ impl Service {
         }
     }
 
-    async fn swap(&self, snapshot: &Arc<Snapshot>) {
+    pub(super) async fn swap(&self, snapshot: &Arc<Snapshot>) {
         let mut waits = Vec::new();
         for (index, thread) in self.threads.iter().enumerate() {
             let (done, wait) = oneshot::channel();
@@ -230,7 +233,9 @@ impl Service {
     fn sockets_of(&self, thread: usize, snapshot: &Snapshot) -> Vec<(String, OwnedFd)> {
         let sockets = self.sockets.borrow();
         let keys = snapshot.listeners.iter().flat_map(|plan| plan.keys());
-        keys.filter_map(|key| {
+        let waits = self.waits_for_datagrams.get();
+        let own = keys.filter(|key| !waits || !key.starts_with("udp:"));
+        own.filter_map(|key| {
             let all = sockets.get(key)?;
             let own = all.get(thread % all.len().max(1))?;
             Some((key.clone(), own.as_fd().try_clone_to_owned().ok()?))

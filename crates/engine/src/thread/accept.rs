@@ -32,7 +32,6 @@ struct Door {
 #[derive(Default)]
 pub(crate) struct Doors {
     open: HashMap<String, Door>,
-    ports: l4::Ports,
 }
 
 impl Doors {
@@ -44,7 +43,7 @@ impl Doors {
             let mut listeners = current.snapshot.listeners.iter();
             listeners.any(|listener| listener.keys().any(|each| each == key))
         };
-        self.ports.keep(is_wanted);
+        thread.ports.borrow_mut().keep(is_wanted);
         thread.gates.borrow_mut().keep(is_wanted);
         self.open.retain(|key, door| {
             let stays = is_wanted(key);
@@ -58,9 +57,12 @@ impl Doors {
                 continue;
             }
             if key.starts_with("udp:") {
+                if thread.kin.has_left() {
+                    continue;
+                }
                 let mut listeners = current.snapshot.listeners.iter();
                 match listeners.any(|listener| listener.key == key) {
-                    true => self.ports.open(thread, key, fd),
+                    true => thread.ports.borrow_mut().open(thread, key, fd),
                     false => thread.gates.borrow_mut().open(thread, key, fd),
                 }
                 continue;
@@ -77,14 +79,15 @@ impl Doors {
     /// Closes all. Whoever waits in a queue that nobody else looks after is let in first: closing it
     /// would reset connections whose requests have been sent.
     pub(crate) fn close(&mut self, thread: &Rc<Thread>, has_heir: bool) {
-        match has_heir {
-            // Whoever comes next reads from the same sockets.
-            true => {
-                self.ports.keep(|_| false);
-                thread.gates.borrow_mut().leave();
+        match (thread.kin.has_left(), has_heir) {
+            (true, _) => thread.gates.borrow().wake(),
+            // Whoever comes next reads from the same sockets, and brings nothing here.
+            (false, true) => {
+                thread.ports.borrow_mut().keep(|_| false);
+                thread.gates.borrow_mut().abandon();
             }
-            false => {
-                self.ports.drain();
+            (false, false) => {
+                thread.ports.borrow().drain();
                 thread.gates.borrow_mut().keep(|_| false);
             }
         }

@@ -34,6 +34,11 @@ pub(crate) enum Command {
     EndLargest(usize),
     /// Accept nothing more, close what stays idle, finish the rest. Answered when all is finished.
     Drain(Wish, oneshot::Sender<()>),
+    /// Leave the sockets of UDP to another node, which brings by this way what is not its own. Answered when
+    /// they are left.
+    LeaveDatagrams(OwnedFd, oneshot::Sender<()>),
+    /// Ask the node at the other end of this way about packets that are unknown. Answered when that is done.
+    TakeDatagrams(OwnedFd, oneshot::Sender<()>),
     /// Say what can be said: soon everything is cut.
     Leave,
 }
@@ -108,6 +113,15 @@ async fn serve(
                 let ended = thread.holders.end(count) as u64;
                 thread.stats.count_many(|stats| &stats.ended, ended);
             }
+            // Without the way it goes on as it is until it drains, and begins anew what the elder has.
+            Command::LeaveDatagrams(way, done) => {
+                let _ = thread.leave_to_heir(way);
+                let _ = done.send(());
+            }
+            Command::TakeDatagrams(way, done) => {
+                let _ = thread.follow_elder(way);
+                let _ = done.send(());
+            }
             Command::Leave => {
                 thread.leaves.set(true);
                 thread.wake_all();
@@ -136,7 +150,12 @@ async fn close_idle(thread: Rc<Thread>, idle: Duration) {
 }
 
 async fn finish(thread: Rc<Thread>, done: oneshot::Sender<()>) {
-    while thread.connections.get() > 0 {
+    // While another node brings packets, a client that moves may have its next session on any thread. What the
+    // node has whose place this one took is reached by way of this one.
+    let kin = &thread.kin;
+    let is_awaited =
+        || kin.has_left() && (kin.has_elder() || thread.node.registry.connections() > 0);
+    while thread.connections.get() > 0 || is_awaited() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     thread.pool.clear();

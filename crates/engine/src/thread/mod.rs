@@ -5,8 +5,10 @@ mod accept;
 mod announced;
 mod buffers;
 mod holders;
+mod kin;
 mod main;
 mod packets;
+mod parcel;
 mod pool;
 mod resting;
 mod suspects;
@@ -16,6 +18,7 @@ mod timers;
 mod turns;
 
 use crate::files::FilesPlan;
+use crate::l4::Ports;
 use crate::memory::Level;
 use crate::node::Node;
 use crate::snapshot::Snapshot;
@@ -32,9 +35,11 @@ use tidegate_telemetry::{LogBatch, LogEntry, LogSender, RouteStats, TEXTS, Threa
 pub(crate) use accept::Refused;
 pub(crate) use buffers::{BUFFER, Buffer, Buffers, LARGE};
 pub(crate) use holders::{Holders, Holding};
+pub(crate) use kin::Kin;
 pub(crate) use main::{Command, run};
 use packets::Gates;
-pub(crate) use packets::{Handed, WAITING};
+pub(crate) use packets::{Handed, Origin, WAITING};
+pub(crate) use parcel::Parcel;
 pub(crate) use pool::{Connection, Pool};
 pub(crate) use resting::Resting;
 use suspects::Suspects;
@@ -65,6 +70,9 @@ pub(crate) struct Thread {
     pub(crate) suspects: Suspects,
     pub(crate) holders: Holders,
     gates: RefCell<Gates>,
+    ports: RefCell<Ports>,
+    /// The nodes before and after this one.
+    pub(crate) kin: Kin,
     pub(crate) draw: RefCell<Draw>,
     pub(crate) stats: Arc<ThreadStats>,
     /// Set once: no new connections, and an answer is the last one on its connection.
@@ -119,6 +127,8 @@ impl Thread {
             suspects: Suspects::default(),
             holders: Holders::default(),
             gates: RefCell::default(),
+            ports: RefCell::default(),
+            kin: Kin::default(),
             draw: RefCell::new(draw),
             stats: node.thread_stats(index),
             is_draining: Cell::new(false),

@@ -12,8 +12,21 @@ use tokio::sync::mpsc;
 /// Packets that may wait for a thread to take them over. More are lost, as in any other queue on their way.
 pub(crate) const WAITING: usize = 1024;
 
+/// By whom a packet came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The kernel.
+    Socket,
+    /// The node that has replaced this one. `is_strict`: it has a session of the same client, so that only one
+    /// of which it can be told takes the packet here.
+    Heir { is_strict: bool },
+    /// The node that this one has replaced, which does not know it either.
+    Elder,
+}
+
 /// A packet that came to another thread than it belongs to.
 pub(crate) struct Handed {
+    pub(crate) origin: Origin,
     /// The listener's socket it came by.
     pub(crate) key: String,
     pub(crate) arrival: Arrival,
@@ -49,14 +62,29 @@ impl Gates {
         });
     }
 
-    /// Leaves all sockets to the node that takes this one's place.
-    pub(super) fn leave(&mut self) {
-        for (_, endpoint) in self.open.drain() {
+    /// Leaves all sockets to the node that takes this one's place, and brings the packets that are not its own.
+    pub(super) fn leave(&self) {
+        for endpoint in self.open.values() {
             endpoint.leave();
         }
     }
 
-    fn find(&self, key: &str) -> Option<Rc<Endpoint>> {
+    /// Leaves all sockets to a node that brings nothing.
+    pub(super) fn abandon(&mut self) {
+        for (_, endpoint) in self.open.drain() {
+            endpoint.leave();
+            endpoint.abandon();
+        }
+    }
+
+    /// Has all connections look whether they are wanted.
+    pub(super) fn wake(&self) {
+        for endpoint in self.open.values() {
+            endpoint.wake_connections();
+        }
+    }
+
+    pub(super) fn find(&self, key: &str) -> Option<Rc<Endpoint>> {
         self.open.get(key).cloned()
     }
 }
@@ -64,6 +92,7 @@ impl Gates {
 /// Takes over what other threads hand on.
 pub(super) async fn take_over(thread: Rc<Thread>, mut handed: mpsc::Receiver<Handed>) {
     while let Some(Handed {
+        origin,
         key,
         arrival,
         packet,
@@ -71,7 +100,7 @@ pub(super) async fn take_over(thread: Rc<Thread>, mut handed: mpsc::Receiver<Han
     {
         let endpoint = thread.gates.borrow().find(&key);
         if let Some(endpoint) = endpoint {
-            endpoint.take_over(arrival, &packet);
+            endpoint.take_over(origin, arrival, &packet);
         }
     }
 }

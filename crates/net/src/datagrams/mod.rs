@@ -122,6 +122,21 @@ impl Datagrams {
         })
     }
 
+    /// The same socket, for sending alone: it goes on when this one is dropped, and what comes wakes nobody
+    /// then.
+    ///
+    /// # Errors
+    /// When the process is out of descriptors.
+    pub fn sending(&self) -> io::Result<Self> {
+        Ok(Self {
+            fd: watch(self.duplicate()?, Interest::WRITABLE)?,
+            is_ipv6: self.is_ipv6,
+            may_fragment: self.may_fragment,
+            ends: self.ends,
+            segments: self.most_segments().into(),
+        })
+    }
+
     /// A socket of its own for what goes to `peer` and comes from there, at any free port; otherwise as
     /// [`Self::passing_on`].
     ///

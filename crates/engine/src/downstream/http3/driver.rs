@@ -226,7 +226,8 @@ impl Driver {
     /// Sends the packets that there are.
     fn send(&mut self) -> Sent {
         let now = self.instant();
-        let most = self.endpoint.socket.most_segments();
+        let socket = self.endpoint.socket();
+        let most = socket.most_segments();
         for _ in 0..TRAINS {
             let Unsent { train, bytes } = match self.unsent.take() {
                 Some(unsent) => unsent,
@@ -240,7 +241,7 @@ impl Driver {
                     Unsent { train, bytes }
                 }
             };
-            let outcome = self.endpoint.socket.send(&Departure {
+            let outcome = socket.send(&Departure {
                 peer: train.destination,
                 local: train.src_ip,
                 ecn: train.ecn.map_or(0, |ecn| ecn as u8),

@@ -7,7 +7,7 @@ use crate::downstream::Serving;
 use crate::downstream::announced::log_refused;
 use crate::downstream::connection::Downstream;
 use crate::snapshot::ListenerPlan;
-use crate::thread::{Handed, Refused, Thread};
+use crate::thread::{Handed, Origin, Refused, Thread};
 use bytes::BytesMut;
 use quinn_proto::{
     ConnectionEvent, ConnectionHandle, DatagramEvent, EcnCodepoint, EndpointConfig, EndpointEvent,
@@ -37,11 +37,11 @@ const KEPT: usize = 64 << 10;
 
 /// Where one thread takes packets for one listener.
 pub(crate) struct Endpoint {
-    thread: Rc<Thread>,
-    key: String,
-    pub(super) socket: Datagrams,
+    pub(super) thread: Rc<Thread>,
+    pub(super) key: String,
+    socket: RefCell<Rc<Datagrams>>,
     quic: RefCell<quinn_proto::Endpoint>,
-    connections: RefCell<HashMap<ConnectionHandle, Rc<Shared>>>,
+    pub(super) connections: RefCell<HashMap<ConnectionHandle, Rc<Shared>>>,
     /// The snapshot whose listener is spoken for, and how.
     config: RefCell<(u64, Option<ServerConfig>)>,
     /// Connections that wait for room in the kernel.
@@ -76,7 +76,7 @@ impl Endpoint {
                 may_discover,
                 None,
             )),
-            socket,
+            socket: RefCell::new(Rc::new(socket)),
             connections: RefCell::default(),
             config: RefCell::new((u64::MAX, None)),
             waiting: RefCell::default(),
@@ -91,15 +91,22 @@ impl Endpoint {
     /// Takes packets until it is closed and its last connection is over.
     pub(crate) async fn run(self: Rc<Self>) {
         let mut reception = Reception::default();
+        let mut reading = Some(self.socket());
         loop {
             let mut in_a_row = 0;
+            if self.has_left.get() {
+                reading = None;
+            }
             let goes_on = poll_fn(|cx| {
                 *self.task.borrow_mut() = Some(cx.waker().clone());
-                if !self.waiting.borrow().is_empty() && self.socket.poll_writable(cx).is_ready() {
+                if !self.waiting.borrow().is_empty() && self.socket().poll_writable(cx).is_ready() {
                     self.waiting.take().into_iter().for_each(Waker::wake);
                 }
-                while in_a_row < RECEPTIONS && !self.has_left.get() {
-                    match self.socket.poll_receive(cx, &mut reception) {
+                while let Some(reading) = &reading
+                    && in_a_row < RECEPTIONS
+                    && !self.has_left.get()
+                {
+                    match reading.poll_receive(cx, &mut reception) {
                         Poll::Ready(Ok(count)) => self.receive(&reception, count),
                         // Nothing of one connection: it is tried again.
                         Poll::Ready(Err(_)) => {}
@@ -108,10 +115,10 @@ impl Endpoint {
                     }
                     in_a_row += 1;
                 }
-                if !self.has_left.get() || self.is_done() {
-                    return Poll::Ready(!self.is_done());
+                match self.is_done() || !self.has_left.get() || reading.is_some() {
+                    true => Poll::Ready(!self.is_done()),
+                    false => Poll::Pending,
                 }
-                Poll::Pending
             })
             .await;
             if !goes_on {
@@ -128,14 +135,16 @@ impl Endpoint {
         self.wake();
     }
 
-    /// Leaves the socket to another node that has it as well: from here on every packet is that one's. The
-    /// connections are closed, so that their clients begin anew there and do not wait for nobody.
-    pub(crate) fn leave(&self) {
+    pub(super) fn socket(&self) -> Rc<Datagrams> {
+        self.socket.borrow().clone()
+    }
+
+    /// Reads no more: what comes does not even wake its task.
+    pub(super) fn stop_reading(&self) {
         self.has_left.set(true);
-        for shared in self.connections.borrow().values() {
-            shared.leave();
+        if let Ok(sending) = self.socket().sending() {
+            *self.socket.borrow_mut() = Rc::new(sending);
         }
-        self.close();
     }
 
     /// Whether it was closed and its last connection is over.
@@ -153,31 +162,45 @@ impl Endpoint {
         self.refresh();
         let now = self.now();
         for (arrival, packet) in reception.datagrams(count) {
-            match self.thread.node.identifiers.thread_of(packet) {
-                Some(other) if other != self.thread.index => {
-                    let handed = Handed {
-                        key: self.key.clone(),
-                        arrival,
-                        packet: packet.to_vec(),
-                    };
-                    self.thread.node.hand_over(other, handed);
-                }
-                _ => self.take(now, arrival, packet),
+            self.sort(now, Origin::Socket, arrival, packet);
+        }
+    }
+
+    /// Takes a packet, or hands it to the thread that it belongs to.
+    pub(super) fn sort(
+        self: &Rc<Self>,
+        now: Instant,
+        origin: Origin,
+        arrival: Arrival,
+        packet: &[u8],
+    ) {
+        match self.thread.node.identifiers.thread_of(packet) {
+            Some(other) if other != self.thread.index => {
+                let handed = Handed {
+                    origin,
+                    key: self.key.clone(),
+                    arrival,
+                    packet: packet.to_vec(),
+                };
+                self.thread.node.hand_over(other, handed);
             }
+            Some(_) => self.take(now, origin, arrival, packet),
+            None if self.is_asked_for(origin, arrival, packet) => {}
+            None => self.take(now, origin, arrival, packet),
         }
     }
 
     /// Takes a packet that came to another thread.
-    pub(crate) fn take_over(self: &Rc<Self>, arrival: Arrival, packet: &[u8]) {
+    pub(crate) fn take_over(self: &Rc<Self>, origin: Origin, arrival: Arrival, packet: &[u8]) {
         self.refresh();
-        self.take(self.now(), arrival, packet);
+        self.take(self.now(), origin, arrival, packet);
     }
 
-    fn now(&self) -> Instant {
+    pub(super) fn now(&self) -> Instant {
         self.thread.clock.instant(self.thread.now())
     }
 
-    fn take(self: &Rc<Self>, now: Instant, arrival: Arrival, packet: &[u8]) {
+    fn take(self: &Rc<Self>, now: Instant, origin: Origin, arrival: Arrival, packet: &[u8]) {
         let mut answer = self.take_output();
         let ecn = EcnCodepoint::from_bits(arrival.ecn);
         let event = self.quic.borrow_mut().handle(
@@ -199,6 +222,7 @@ impl Endpoint {
             Some(DatagramEvent::NewConnection(incoming)) => {
                 self.admit(now, incoming, &mut answer);
             }
+            unknown if self.is_elsewhere(origin, arrival, packet) => drop(unknown),
             Some(DatagramEvent::Response(train)) => self.respond(&train, &answer),
             None => {}
         }
@@ -207,7 +231,7 @@ impl Endpoint {
 
     /// Sends what no connection is there for. Whatever the kernel does not take is lost.
     fn respond(&self, train: &quinn_proto::Transmit, bytes: &[u8]) {
-        let _ = self.socket.send(&Departure {
+        let _ = self.socket.borrow().send(&Departure {
             peer: train.destination,
             local: train.src_ip,
             ecn: 0,
@@ -226,7 +250,7 @@ impl Endpoint {
     }
 
     /// Speaks by the newest snapshot with whoever comes from now on.
-    fn refresh(&self) {
+    pub(super) fn refresh(&self) {
         let number = self.thread.current().snapshot.number;
         let mut config = self.config.borrow_mut();
         if config.0 == number || self.is_closed.get() {
@@ -334,7 +358,7 @@ impl Endpoint {
 
     /// The kernel has no room: the task is woken when it has.
     pub(super) fn watch(&self, cx: &mut Context<'_>) {
-        self.socket.is_full(cx);
+        self.socket().is_full(cx);
         self.waiting.borrow_mut().push(cx.waker().clone());
         self.wake();
     }

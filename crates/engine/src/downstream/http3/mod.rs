@@ -11,6 +11,7 @@ mod driver;
 mod endpoint;
 mod events;
 mod identifiers;
+mod kin;
 mod shared;
 mod stream;
 mod transport;

@@ -3,7 +3,7 @@ use super::followed::Followed;
 use super::open::{go_on, open};
 use super::reading::{Heard, Readings};
 use super::session::Session;
-use crate::thread::{Thread, Timer};
+use crate::thread::{Origin, Parcel, Thread, Timer};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -13,7 +13,9 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_net::{Arrival, Datagrams, Hello, LongKind, QuicId, Reception, long_header};
+use tidegate_net::{
+    Arrival, Datagrams, Departure, Hello, LongKind, QuicId, Reception, long_header,
+};
 use tidegate_tls::Refusal;
 use tokio::task::JoinHandle;
 
@@ -43,10 +45,11 @@ impl Ports {
         let Ok(socket) = Datagrams::passing_on(fd) else {
             return;
         };
+        let socket = Rc::new(socket);
         let port = Rc::new(Port {
             thread: thread.clone(),
             key: key.clone(),
-            socket,
+            socket: RefCell::new(socket.clone()),
             sessions: RefCell::default(),
             readings: RefCell::default(),
             timer: thread.timers.timer(),
@@ -54,7 +57,7 @@ impl Ports {
             replies: RefCell::default(),
             is_closed: Cell::new(false),
         });
-        let task = tokio::task::spawn_local(read(port.clone()));
+        let task = tokio::task::spawn_local(read(port.clone(), socket));
         self.open.insert(key, (port, task));
     }
 
@@ -70,6 +73,19 @@ impl Ports {
         });
     }
 
+    /// Leaves all sockets to the node that takes this one's place, and brings what is not its own.
+    pub(crate) fn leave(&self) {
+        for (port, task) in self.open.values() {
+            task.abort();
+            port.stop_reading();
+        }
+    }
+
+    /// Where datagrams of a socket are taken.
+    pub(crate) fn find(&self, key: &str) -> Option<Rc<Port>> {
+        self.open.get(key).map(|(port, _)| port.clone())
+    }
+
     /// Has sessions end that are silent, now that no new ones begin.
     pub(crate) fn drain(&self) {
         for (port, _) in self.open.values() {
@@ -82,10 +98,10 @@ impl Ports {
 type Tuple = SmallVec<[Rc<Session>; 1]>;
 
 /// A listener's socket on one thread.
-pub(super) struct Port {
+pub(crate) struct Port {
     pub(super) thread: Rc<Thread>,
     pub(super) key: String,
-    pub(super) socket: Datagrams,
+    socket: RefCell<Rc<Datagrams>>,
     sessions: RefCell<HashMap<Key, Tuple>>,
     readings: RefCell<Readings>,
     /// For the next of `readings` that has waited for too long.
@@ -99,7 +115,13 @@ pub(super) struct Port {
 
 impl Port {
     /// Takes a train of datagrams from one client.
-    fn take(self: &Rc<Self>, arrival: Arrival, bytes: &[u8], stride: usize) {
+    pub(crate) fn take(
+        self: &Rc<Self>,
+        arrival: Arrival,
+        bytes: &[u8],
+        stride: usize,
+        origin: Origin,
+    ) {
         let key = (arrival.peer, arrival.local);
         let only = match self.sessions.borrow().get(&key).map(SmallVec::as_slice) {
             Some([only]) => Some(only.clone()),
@@ -112,21 +134,25 @@ impl Port {
             return only.forward(bytes, stride, arrival.ecn);
         }
         if !self.reads_quic() && only.is_none() {
-            if let Some(session) = self.latest(&key).or_else(|| self.begin(key, None)) {
+            let known = self.latest(&key);
+            if known.is_none() && self.passes(origin, &key, (bytes, arrival.ecn), stride) {
+                return;
+            }
+            if let Some(session) = known.or_else(|| self.begin(key, None)) {
                 session.forward(bytes, stride, arrival.ecn);
             }
             return;
         }
         if bytes.is_empty() {
-            self.take_one(key, bytes, arrival.ecn);
+            self.take_one(key, bytes, arrival.ecn, origin);
         }
         for packet in bytes.chunks(stride.max(1)) {
-            self.take_one(key, packet, arrival.ecn);
+            self.take_one(key, packet, arrival.ecn, origin);
         }
     }
 
     /// Takes one datagram where connections of QUIC are told apart.
-    fn take_one(self: &Rc<Self>, key: Key, packet: &[u8], ecn: u8) {
+    fn take_one(self: &Rc<Self>, key: Key, packet: &[u8], ecn: u8, origin: Origin) {
         let known = &self.thread.node.passed;
         let is_long = packet.first().is_some_and(|first| first & 0x80 != 0);
         let session = if !is_long {
@@ -144,13 +170,66 @@ impl Port {
                 && let Some(kind @ (LongKind::Initial | LongKind::ZeroRtt)) = header.kind
                 && id.len() >= LEAST_BEGUN
             {
-                return self.hear(key, id, header.version, kind, (packet, ecn));
+                let is_heard = self.readings.borrow().knows(&(key, id));
+                if is_heard || !self.passes(origin, &key, (packet, ecn), packet.len()) {
+                    self.hear(key, id, header.version, kind, (packet, ecn));
+                }
+                return;
             }
             own
         };
+        let may_guess = origin != Origin::Heir { is_strict: true };
+        let is_elsewhere = || {
+            let kin = &self.thread.kin;
+            let is_here = kin.has_left() && may_guess && self.latest(&key).is_some();
+            !is_here && self.passes(origin, &key, (packet, ecn), packet.len())
+        };
+        if session.is_none() && is_elsewhere() {
+            return;
+        }
         let session = session.or_else(|| self.latest(&key));
         if let Some(session) = session.or_else(|| self.begin(key, None)) {
             session.forward(packet, packet.len().max(1), ecn);
+        }
+    }
+
+    /// Has another node deal with what there is no session for here.
+    fn passes(&self, origin: Origin, key: &Key, (bytes, ecn): (&[u8], u8), stride: usize) -> bool {
+        let kin = &self.thread.kin;
+        if !kin.has_elder() && !kin.has_left() {
+            return false;
+        }
+        let is_strict = origin == Origin::Heir { is_strict: true };
+        kin.passes(
+            origin,
+            &Parcel {
+                key: &self.key,
+                arrival: Arrival {
+                    peer: key.0,
+                    local: key.1,
+                    ecn,
+                },
+                stride,
+                bytes,
+                is_strict: is_strict || self.latest(key).is_some(),
+            },
+        )
+    }
+
+    /// Sends datagrams to a client. What the kernel does not take is lost.
+    pub(super) fn send(&self, departure: &Departure<'_>, stride: usize) {
+        let _ = self.socket.borrow().send_train(departure, stride);
+    }
+
+    /// Leaves what comes to another node, with the packets that wait for the rest of a first message.
+    fn stop_reading(&self) {
+        let sending = self.socket.borrow().sending();
+        if let Ok(sending) = sending {
+            // What comes does not wake this one any more.
+            *self.socket.borrow_mut() = Rc::new(sending);
+        }
+        for (key, (packet, ecn)) in self.readings.take().into_held() {
+            self.passes(Origin::Elder, &key, (&packet, ecn), packet.len());
         }
     }
 
@@ -235,7 +314,8 @@ impl Port {
             let known = &self.thread.node.passed;
             known.find_short(&self.key, bytes).is_none()
         };
-        packets.all(is_short) && (session.has_short(bytes) || is_strange())
+        let may_be_strange = !self.thread.kin.has_elder();
+        packets.all(is_short) && (session.has_short(bytes) || may_be_strange && is_strange())
     }
 
     fn of_tuple(&self, key: &Key, is_it: impl Fn(&Session) -> bool) -> Option<Rc<Session>> {
@@ -302,20 +382,20 @@ impl Port {
     }
 }
 
-async fn read(port: Rc<Port>) {
+async fn read(port: Rc<Port>, reading: Rc<Datagrams>) {
     let mut reception = Reception::default();
     loop {
         let received = poll_fn(|cx| {
             if port.timer.poll_expired(cx).is_ready() {
                 port.sweep(&mut port.readings.borrow_mut());
             }
-            port.socket.poll_receive(cx, &mut reception)
+            reading.poll_receive(cx, &mut reception)
         });
         match received.await {
             Ok(count) => {
                 port.thread.timers.look();
                 for (arrival, bytes, stride) in reception.trains(count) {
-                    port.take(arrival, bytes, stride);
+                    port.take(arrival, bytes, stride, Origin::Socket);
                 }
                 // Sessions and everybody else get their turn. Where nothing is left they do anyway.
                 if Reception::is_full(count) {

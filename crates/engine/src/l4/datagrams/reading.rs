@@ -97,6 +97,17 @@ impl Readings {
         Heard::More
     }
 
+    /// Whether packets of it wait.
+    pub(super) fn knows(&self, begun: &Begun) -> bool {
+        self.by_id.contains_key(begun)
+    }
+
+    /// All that waits, by whom it came from.
+    pub(super) fn into_held(self) -> impl Iterator<Item = (Key, Held)> {
+        let each = self.by_id.into_iter();
+        each.flat_map(|((key, _), reading)| reading.held.into_iter().map(move |held| (key, held)))
+    }
+
     fn end(&mut self, begun: &Begun) -> Vec<Held> {
         let Some(reading) = self.by_id.remove(begun) else {
             return Vec::new();

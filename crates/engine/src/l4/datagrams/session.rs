@@ -191,7 +191,9 @@ impl Session {
     }
 
     fn idle_until(&self) -> Moment {
-        let idle_ms = match self.thread.is_draining.get() {
+        // Where another node brings what comes a session has its time: the drain time is its end at the latest.
+        let is_alone = self.thread.is_draining.get() && !self.thread.kin.has_left();
+        let idle_ms = match is_alone {
             true => self.idle_ms.min(DRAINED_MS),
             false => self.idle_ms,
         };
@@ -333,8 +335,7 @@ impl Session {
             segment: None,
             bytes,
         };
-        // What the kernel does not take is lost.
-        let _ = port.socket.send_train(&departure, stride);
+        port.send(&departure, stride);
         Moved::add(&self.outwards, bytes.len(), stride);
         self.counts(|stats| stats.add(|stats| &stats.bytes_out, bytes.len() as u64));
         self.progress.set(now);
