@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whose connection it is, where a proxy in front says so, and what endpoints are told of it.
-use super::connection::{Downstream, Place, peer_text};
+use super::connection::{Downstream, peer_text};
+use super::place::Place;
 use crate::thread::Thread;
 use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
@@ -25,14 +26,8 @@ impl Downstream {
         if !counted.enter(address, u32::MAX, per_address) {
             return false;
         }
-        let connections = &self.thread.connections;
-        connections.set(connections.get() + 1);
-        self.place = Some(Place {
-            thread: self.thread.clone(),
-            counted,
-            address,
-            per_address,
-        });
+        let thread = self.thread.clone();
+        self.place = Some(Place::new(thread, counted, address, per_address));
         self.peer = Peer::Ip(canonical(announced.source));
         self.peer_text = peer_text(self.peer);
         self.dialled(Some(Box::new(canonical(announced.destination))));

@@ -2,11 +2,12 @@
 use super::head::Head;
 use super::http3;
 use super::part::Part;
+use super::place::Place;
 use super::switched::Switched;
 use super::wire::Wire;
 use crate::egress::Lanes;
 use crate::memory::Level;
-use crate::snapshot::{Counted, ListenerPlan, Snapshot};
+use crate::snapshot::{ListenerPlan, Snapshot};
 use crate::thread::{BUFFER, Buffer, Current, Holding, Thread, Timer};
 use std::cell::OnceCell;
 use std::future::poll_fn;
@@ -20,11 +21,6 @@ use tidegate_core::Moment;
 use tidegate_core::digits::push_address;
 use tidegate_http::HeadScanner;
 use tidegate_net::{Peer, Secured, Stream};
-
-/// Bytes and milliseconds spent on reading what a client still sends after its last response: a
-/// close with unread bytes would be a reset, and take the response with it.
-pub(super) const LINGER_BYTES: usize = 256 << 10;
-pub(super) const LINGER_MS: u64 = 2000;
 
 /// Milliseconds after which an idle connection is put to rest.
 const QUIET_MS: u64 = 1000;
@@ -43,23 +39,6 @@ pub(super) fn peer_text(peer: Peer) -> String {
     let mut text = Vec::with_capacity("255.255.255.255".len());
     push_address(&mut text, address.ip());
     String::from_utf8(text).unwrap_or_default()
-}
-
-/// A connection's place among its listener's connections, given back when it is dropped.
-pub(crate) struct Place {
-    pub(super) thread: Rc<Thread>,
-    pub(super) counted: Arc<Counted>,
-    pub(super) address: IpAddr,
-    /// The limit by which it was counted in.
-    pub(super) per_address: u32,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.counted.leave(self.address, self.per_address);
-        let connections = &self.thread.connections;
-        connections.set(connections.get().saturating_sub(1));
-    }
 }
 
 /// One client connection.
@@ -84,9 +63,9 @@ pub(crate) struct Downstream {
     /// Whether the peer is one of its `trusted_proxies`.
     pub(crate) is_trusted: bool,
     /// Whether a request came.
-    is_used: bool,
+    pub(super) is_used: bool,
     /// Whether the connection ends by a reset.
-    is_cut: bool,
+    pub(super) is_cut: bool,
     /// When it has been idle for too long.
     idle_until: Moment,
     /// None of a stream: its connection has it.
@@ -168,13 +147,8 @@ impl Downstream {
         peer: Peer,
         per_address: u32,
     ) -> Box<Self> {
-        thread.connections.set(thread.connections.get() + 1);
-        let place = Place {
-            counted: listener.counted.clone(),
-            address: peer.address(),
-            per_address,
-            thread,
-        };
+        let counted = listener.counted.clone();
+        let place = Place::new(thread, counted, peer.address(), per_address);
         let idle = listener.config.timeouts.idle.0;
         let idle_until = place.thread.now().after_millis(idle);
         Self::resume(place, listener, Wire::Whole(stream), peer, idle_until)
@@ -188,13 +162,8 @@ impl Downstream {
         peer: SocketAddr,
         per_address: u32,
     ) -> Box<Self> {
-        thread.connections.set(thread.connections.get() + 1);
-        let place = Place {
-            counted: listener.counted.clone(),
-            address: peer.ip(),
-            per_address,
-            thread,
-        };
+        let counted = listener.counted.clone();
+        let place = Place::new(thread, counted, peer.ip(), per_address);
         let wire = Wire::Stream(Part::Quic(shared));
         let idle_until = place.thread.now();
         Self::resume(place, listener, wire, Peer::Ip(peer), idle_until)
@@ -470,87 +439,5 @@ impl Downstream {
             Poll::Ready(Ok(()))
         })
         .await
-    }
-
-    /// Notes that the connection came to nothing by its client's doing, unless that is one who is trusted.
-    pub(crate) fn blame(&self) {
-        if let Some(place) = self.place.as_ref().filter(|place| place.per_address > 0) {
-            let now = self.thread.moment();
-            let suspects = &self.thread.suspects;
-            suspects.blame(place.address, self.is_used, now);
-        }
-    }
-
-    /// The connection is good for something.
-    pub(crate) fn praise(&mut self) {
-        if !std::mem::replace(&mut self.is_used, true)
-            && let Some(place) = &self.place
-        {
-            self.thread.suspects.praise(place.address);
-        }
-    }
-
-    /// The same for one that shook hands and asked nothing.
-    pub(super) fn blame_if_unused(&self) {
-        if !self.is_used && self.stream.is_secured() {
-            self.blame();
-        }
-    }
-
-    /// Whether too many connections of its client's came to nothing.
-    pub(crate) fn is_suspect(&self) -> bool {
-        let place = self.place.as_ref().filter(|place| place.per_address > 0);
-        let suspects = &self.thread.suspects;
-        place.is_some_and(|place| suspects.has(place.address, self.thread.moment()))
-    }
-
-    /// Tells the client, inside of TLS, that the end is near and nothing was cut off.
-    pub(crate) fn say_end(&self) {
-        if !self.is_cut {
-            self.stream.say_end();
-        }
-    }
-
-    /// Makes the connection end by a reset: after half a response, a close could pass for its end.
-    pub(crate) fn cut(&mut self) {
-        self.stream.reset_on_close();
-        self.is_cut = true;
-    }
-
-    /// Says that nothing more will come, and reads on for a while; nothing of the kind after a cut.
-    pub(crate) async fn linger(&mut self) {
-        if self.is_cut || self.stream.stream().is_some() {
-            return;
-        }
-        self.stop_reading();
-        let until = self.thread.now().after_millis(LINGER_MS);
-        let mut left = LINGER_BYTES;
-        while left > 0 {
-            match poll_fn(|cx| self.poll_unread(until, cx)).await {
-                0 => break,
-                count => left = left.saturating_sub(count),
-            }
-        }
-    }
-
-    /// Says that nothing more will come, and lets go of all that understands what does: thousands that were
-    /// cut may linger.
-    pub(super) fn stop_reading(&mut self) {
-        self.stream.shutdown_write();
-        self.stream.lay_bare();
-        self.thread.buffers.give(std::mem::take(&mut self.buffer));
-    }
-
-    /// Waits for what the client still sends, of which nothing is kept: how much it was; 0 at its end, or
-    /// when it is `until`.
-    pub(super) fn poll_unread(&self, until: Moment, cx: &mut Context<'_>) -> Poll<usize> {
-        let mut sink = self.thread.buffers.take();
-        self.timer.set(until);
-        let outcome = match self.stream.poll_read(cx, sink.room(1)) {
-            Poll::Ready(outcome) => Poll::Ready(outcome.unwrap_or(0)),
-            Poll::Pending => self.timer.poll_expired(cx).map(|()| 0),
-        };
-        self.thread.buffers.give(sink);
-        outcome
     }
 }

@@ -40,6 +40,12 @@ impl Reset {
     }
 }
 
+/// Whether of `most` bytes that a connection may hold there may be `more` of what endpoints send ahead, beside `ahead`: twice
+/// as much as that has to be left for other responses, and five eighths are for some seventy requests.
+pub(crate) fn may_be_ahead(most: usize, ahead: usize, more: usize) -> bool {
+    ahead + 3 * more <= most / 8 * 3
+}
+
 /// What came on a stream, until its task takes it.
 #[derive(Default)]
 pub(crate) struct Slot {
@@ -108,6 +114,8 @@ pub(crate) struct Shared<F> {
     driver: RefCell<Option<Waker>>,
     /// Memory that the exchanges of all streams take.
     costs: Cell<usize>,
+    /// What of that waits for clients, or endpoints may send ahead of them.
+    ahead: Cell<usize>,
     /// Content that waits for them.
     content: Cell<usize>,
     /// Memory that the connection may take, with what its exchanges hold of messages and content.
@@ -164,6 +172,7 @@ impl<F> Shared<F> {
             slots: RefCell::default(),
             driver: RefCell::default(),
             costs: Cell::new(0),
+            ahead: Cell::new(0),
             content: Cell::new(0),
             most,
             is_over: Cell::new(false),
@@ -232,6 +241,7 @@ impl<F> Shared<F> {
             let slot = slots.remove(place);
             let cost = slot.cost + slot.ahead;
             self.costs.set(self.costs.get().saturating_sub(cost));
+            self.ahead.set(self.ahead.get().saturating_sub(slot.ahead));
             self.passed(slot.inbox.len() + slot.held);
         }
         if slots.is_empty() {
@@ -244,15 +254,18 @@ impl<F> Shared<F> {
     pub(crate) fn hold(&self, stream: u32, bytes: usize) {
         let before = self.with(stream, |slot| std::mem::replace(&mut slot.ahead, bytes));
         if let Some(before) = before {
-            self.costs
-                .set((self.costs.get() + bytes).saturating_sub(before));
+            let moved = |all: usize| (all + bytes).saturating_sub(before);
+            self.costs.set(moved(self.costs.get()));
+            self.ahead.set(moved(self.ahead.get()));
         }
     }
 
-    /// As [`Self::hold`] before it comes; false, and nothing is changed, unless twice as much is left for others.
+    /// As [`Self::hold`] before it comes; false, and nothing is changed, unless what is left is for more requests.
     pub(crate) fn may_hold(&self, stream: u32, bytes: usize) -> bool {
         let held = self.costs.get() + self.content.get() + self.machine.borrow().memory();
-        let may = held + 3 * bytes <= self.most;
+        let before = self.with(stream, |slot| slot.ahead).unwrap_or(0);
+        let more = bytes.saturating_sub(before);
+        let may = may_be_ahead(self.most, self.ahead.get(), more) && held + more <= self.most;
         if may {
             self.hold(stream, bytes);
         }
@@ -371,19 +384,20 @@ mod tests {
         let machine = Connection::server(Settings::default());
         let shared = Shared::new(machine, 100 << 10, ());
         assert!(shared.open(1, 8 << 10, true) && shared.open(3, 8 << 10, true));
-        // Twice as much is to be left for others.
-        assert!(!shared.may_hold(1, 30 << 10));
-        assert!(shared.may_hold(1, 20 << 10) && shared.may_hold(1, 16 << 10));
-        assert_eq!(shared.costs.get(), (8 + 16 + 8) << 10);
+        // Most is for more requests, and two thirds of the rest for other responses.
+        assert!(!shared.may_hold(1, 13 << 10));
+        assert!(shared.may_hold(1, 8 << 10) && shared.may_hold(1, 16 << 10));
+        assert!(shared.may_hold(3, 7 << 10) && !shared.may_hold(3, 12 << 10));
+        assert_eq!(shared.costs.get(), (8 + 16 + 8 + 7) << 10);
         // What is here counts in any case, and then there is no room for more requests.
         shared.hold(3, 60 << 10);
-        assert!(!shared.may_hold(1, 4 << 10));
+        assert!(!shared.may_hold(1, 18 << 10));
         assert!(!shared.open(5, 8 << 10, true));
         shared.close(3);
         assert!(shared.open(5, 8 << 10, true));
         shared.close(1);
         shared.close(5);
-        assert_eq!(shared.costs.get(), 0);
+        assert_eq!((shared.costs.get(), shared.ahead.get()), (0, 0));
         // Whose stream is gone holds nothing.
         shared.hold(1, 60 << 10);
         assert_eq!(shared.costs.get(), 0);

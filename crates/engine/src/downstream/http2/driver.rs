@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::stream::{Facts, Stream};
 use crate::downstream::Serving;
-use crate::downstream::connection::{Downstream, LINGER_BYTES, LINGER_MS};
+use crate::downstream::connection::Downstream;
+use crate::downstream::ending::{LINGER_BYTES, LINGER_MS};
 use crate::downstream::head::Head;
 use crate::downstream::part::Part;
 use crate::http2::{LOOK_MS, Put, READS, ROOM, Reset, Shared};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the tasks of one HTTP/3 connection share: QUIC, the protocol, and what each stream waits for.
 use super::transport;
+use crate::http2::may_be_ahead;
 use bytes::{Buf, Bytes};
 use quinn_proto::{ReadError, StreamId, VarInt};
 use std::cell::{Cell, RefCell, RefMut};
@@ -79,6 +80,8 @@ pub(crate) struct Shared {
     driver: RefCell<Option<Waker>>,
     /// Memory that the exchanges of all streams take.
     costs: Cell<usize>,
+    /// What of that waits for clients, or endpoints may send ahead of them.
+    ahead: Cell<usize>,
     /// There is no connection any more.
     is_over: Cell<bool>,
     /// Its packets are another node's from now on.
@@ -99,6 +102,7 @@ impl Shared {
             slots: RefCell::default(),
             driver: RefCell::default(),
             costs: Cell::new(0),
+            ahead: Cell::new(0),
             is_over: Cell::new(false),
             is_left: Cell::new(false),
             failure: Cell::new(None),
@@ -244,14 +248,17 @@ impl Shared {
     pub(super) fn hold(&self, stream: StreamId, bytes: usize) {
         let before = self.with(stream, |slot| std::mem::replace(&mut slot.ahead, bytes));
         if let Some(before) = before {
-            self.costs
-                .set((self.costs.get() + bytes).saturating_sub(before));
+            let moved = |all: usize| (all + bytes).saturating_sub(before);
+            self.costs.set(moved(self.costs.get()));
+            self.ahead.set(moved(self.ahead.get()));
         }
     }
 
-    /// As [`Self::hold`] before it comes; false, and nothing is changed, unless as much is left for others.
+    /// As [`Self::hold`] before it comes; false, and nothing is changed, unless what is left is for more requests.
     pub(super) fn may_hold(&self, stream: StreamId, bytes: usize) -> bool {
-        let may = self.has_room(2 * bytes);
+        let before = self.with(stream, |slot| slot.ahead).unwrap_or(0);
+        let more = bytes.saturating_sub(before);
+        let may = may_be_ahead(MOST, self.ahead.get(), more) && self.has_room(more);
         if may {
             self.hold(stream, bytes);
         }
@@ -265,6 +272,7 @@ impl Shared {
             let slot = slots.remove(place);
             let cost = slot.cost + slot.ahead;
             self.costs.set(self.costs.get().saturating_sub(cost));
+            self.ahead.set(self.ahead.get().saturating_sub(slot.ahead));
         }
         drop(slots);
         self.wake_driver();

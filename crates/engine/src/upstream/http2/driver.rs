@@ -19,10 +19,10 @@ use tidegate_http2::{Allowance, ErrorCode, Event, Settings};
 pub(super) const STREAMS: u32 = 100;
 /// Content of one stream that may wait for its client, whatever that holds already.
 pub(super) const STREAM_WINDOW: u32 = 2 << 10;
-/// What it may be where the client's connection may hold it.
+/// What it may become, one after the other, where the client takes it and its connection may hold it.
+pub(super) const WIDER: [u32; 3] = [WIDE, 64 << 10, WIDEST];
 pub(super) const WIDE: u32 = 16 << 10;
-/// What it may be for clients that were seen to take so much.
-pub(super) const WIDEST: u32 = 128 << 10;
+const WIDEST: u32 = 128 << 10;
 /// Content of all. None waits for another's client: the streams' windows never add up to more.
 const CONNECTION_WINDOW: u32 = STREAMS * WIDEST;
 /// Memory of what has come and was not taken yet, heads included.

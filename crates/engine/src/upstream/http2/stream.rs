@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::driver::{STREAM_WINDOW, WIDE, WIDEST};
+use super::driver::{STREAM_WINDOW, WIDE, WIDER};
 use super::link::Link;
 use crate::downstream::Wire;
 use crate::http2::{self, Arrived, Reset};
@@ -12,7 +12,7 @@ use tidegate_http2::ErrorCode;
 use tidegate_request::Fields;
 
 /// Streams of a client's connection whose endpoints may send more ahead at once.
-const FEW: usize = 5;
+const FEW: usize = 12;
 
 /// One exchange's stream of a connection to an endpoint. Dropped before its end, it is cancelled.
 pub(crate) struct Stream {
@@ -86,8 +86,8 @@ impl Stream {
     pub(in crate::upstream) fn widen(&self, client: &Wire, taken: u64, left: u64) {
         let window = self.window.get();
         let is_worth_it = taken >= u64::from(window / 2) && left > u64::from(window);
-        if is_worth_it && window < WIDEST {
-            self.widen_to(client, if window < WIDE { WIDE } else { WIDEST });
+        if is_worth_it && let Some(wider) = WIDER.iter().find(|wider| **wider > window) {
+            self.widen_to(client, *wider);
         }
     }
 
