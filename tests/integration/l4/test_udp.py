@@ -333,6 +333,8 @@ def test_answers_come_from_the_address_that_was_asked_and_a_stop_does_not_wait(t
             assert len(set(server.peers)) == len(clients)
             os.kill(site.supervisor, signal.SIGTERM)
             wait_for(lambda: is_free(port))
+            # Told to end once more just before its end, it would end by that.
+            assert site.process is not None and site.process.wait(TIMEOUT) == 0
 
 
 def is_free(port: int) -> bool:
