@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import errno
+import os
 import select
 import socket
 import stat
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tidegate.protocol import Address
-from tidegate.supervisor.binding import BindError, BindFailures, Sockets, bind, ensure, explain
+from tidegate.supervisor.binding import WAITING, BindError, BindFailures, Sockets, bind, ensure, explain
 
 
 def free_port() -> int:
@@ -185,6 +186,15 @@ def test_each_thread_gets_its_share_of_datagrams_by_who_sends_them() -> None:
     assert all(len(each) == 1 for each in came.values()), "a sender is at one thread"
     assert len(came) == 100
     assert set().union(*came.values()) == {0, 1, 2, 3}
+
+
+def test_many_datagrams_may_wait_where_the_right_is_there() -> None:
+    sockets = bind(udp("127.0.0.1", 0), 2)
+    sizes = {each.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for each in sockets}
+    close(sockets)
+    most = int(Path("/proc/sys/net/core/rmem_max").read_text())
+    # The kernel counts what it keeps of them, too: twice as much.
+    assert sizes == {2 * WAITING} or (os.geteuid() != 0 and max(sizes) <= 2 * most)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::"])

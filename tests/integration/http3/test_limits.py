@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import pytest
 
 from tests.integration.http3.client import Client, client
+from tests.integration.http3.test_terms import metric
 from tests.integration.tls import client as tls
 from tests.integration.tls.authority import Authority
 from tidegate.testing import Reply, RunningGateway, endpoint, gateway, wait_until
 
 Web = Callable[..., dict[str, Any]]
 
+REFUSED_RATE = 'tidegate_connections_refused_total{reason="rate"}'
 NO_ERROR = 0x100
 INTERNAL_ERROR = 0x102
 STREAM_CREATION_ERROR = 0x103
@@ -316,6 +319,20 @@ def test_a_handshake_has_its_time(authority: Authority, web: Web) -> None:
         assert running.log(1)[0]["error"] == "tls_handshake_error"
         assert tls.failed(running, "timeout") == 1
         silent.socket.close()
+
+
+def test_packets_of_no_connection_are_looked_at_for_a_while_only(authority: Authority, web: Web) -> None:
+    with gateway(tls.configuration(web(address="127.0.0.1"))) as running:
+        with socket.socket(type=socket.SOCK_DGRAM) as flood:
+            flood.bind(("127.0.0.5", 0))
+            for number in range(20_000):
+                packet = bytes([0xC3, 0, 0, 0, 1, 8]) + number.to_bytes(8, "big")
+                flood.sendto(packet.ljust(1200, b"x"), ("127.0.0.1", running.port))
+                if number % 1000 == 999 and metric(running, REFUSED_RATE) > 0:
+                    break
+        assert metric(running, REFUSED_RATE) > 0
+        with client(running, authority) as connected:
+            assert connected.ask("/").body == b"here"
 
 
 def test_what_a_connection_may_hold_is_bounded(authority: Authority, web: Web) -> None:

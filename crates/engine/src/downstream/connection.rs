@@ -8,7 +8,7 @@ use super::wire::Wire;
 use crate::egress::Lanes;
 use crate::memory::Level;
 use crate::snapshot::{ListenerPlan, Snapshot};
-use crate::thread::{BUFFER, Buffer, Current, Holding, Thread, Timer};
+use crate::thread::{BUFFER, Buffer, Current, Holding, Thread, Timer, Turn};
 use std::cell::OnceCell;
 use std::future::poll_fn;
 use std::io;
@@ -402,7 +402,13 @@ impl Downstream {
             }
             let limits = super::receive::head_limits(&self.listener.config.limits);
             match self.scan(&mut HeadScanner::new(), &limits) {
-                Some(next) => head = next,
+                Some(next) => {
+                    head = next;
+                    if self.thread.is_over_time() {
+                        let mut turn = Turn::default();
+                        poll_fn(|cx| self.thread.busy.poll(&mut turn, cx)).await;
+                    }
+                }
                 None => return After::Begun,
             }
         };

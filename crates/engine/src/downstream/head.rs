@@ -3,7 +3,7 @@
 use super::connection::Downstream;
 use super::http2::PREFACE_HEAD;
 use super::receive::head_limits;
-use crate::thread::{BUFFER, Turn};
+use crate::thread::{BUFFER, Thread, Turn};
 use std::io;
 use std::task::{Context, Poll, ready};
 use tidegate_core::ErrorKind;
@@ -36,12 +36,28 @@ pub(crate) struct Reading {
     /// thousands of clients may send a line every ten seconds.
     is_aside: bool,
     turn: Turn,
+    /// The requests before it took long enough: others go first.
+    is_behind: bool,
+}
+
+impl Reading {
+    /// A head that has begun behind another request.
+    pub(super) fn behind(thread: &Thread) -> Self {
+        Self {
+            is_behind: thread.is_over_time(),
+            ..Self::default()
+        }
+    }
 }
 
 impl Downstream {
     /// Reads until a head is whole, or never will be. Pending with an empty buffer: nothing has
     /// come, and the connection is idle.
     pub(crate) fn poll_head(&mut self, reading: &mut Reading, cx: &mut Context<'_>) -> Poll<Head> {
+        if reading.is_behind {
+            ready!(self.thread.busy.poll(&mut reading.turn, cx));
+            reading.is_behind = false;
+        }
         if reading.is_aside {
             ready!(self.thread.turns.poll(&mut reading.turn, cx));
         }

@@ -323,7 +323,10 @@ impl Serving {
                 connection.become_idle();
                 State::Idle(connection)
             }
-            After::Begun => State::Begun(UnderWay(Some(connection)), Reading::default()),
+            After::Begun => {
+                let reading = Reading::behind(&self.thread);
+                State::Begun(UnderWay(Some(connection)), reading)
+            }
             After::Over => {
                 let is_stream = connection.stream.stream().is_some();
                 if let Some(requests) = self.requests.take_if(|_| is_stream) {

@@ -76,6 +76,7 @@ async fn serve(
     for turns in [
         (|thread| &thread.turns) as fn(&Thread) -> &Turns,
         |thread| &thread.handshakes,
+        |thread| &thread.busy,
         |thread| &thread.heads,
     ] {
         tokio::task::spawn_local(turns::give(thread.clone(), turns, Duration::ZERO));

@@ -4,6 +4,7 @@
 mod accept;
 mod announced;
 mod buffers;
+mod debts;
 mod holders;
 mod kin;
 mod main;
@@ -67,6 +68,7 @@ pub(crate) struct Thread {
     pub(crate) turns: Turns,
     pub(crate) heads: Turns,
     pub(crate) handshakes: Turns,
+    pub(crate) busy: Turns,
     pub(crate) suspects: Suspects,
     pub(crate) holders: Holders,
     gates: RefCell<Gates>,
@@ -124,6 +126,7 @@ impl Thread {
             turns: Turns::new(turns::PIECES),
             heads: Turns::new(turns::HEADS),
             handshakes: Turns::new(turns::HANDSHAKES),
+            busy: Turns::new(turns::BUSY),
             suspects: Suspects::default(),
             holders: Holders::default(),
             gates: RefCell::default(),

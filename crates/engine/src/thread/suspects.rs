@@ -5,11 +5,9 @@
 //! Whoever is cut comes back, and shakes hands again: the attack that a limit ended becomes one by handshakes. Nobody
 //! is refused for that, since many may share an address, and a proxy that is trusted has no debts.
 use super::accept::begin;
+use super::debts::Debts;
 use super::{Turn, Turns};
 use crate::downstream::Downstream;
-use crate::snapshot::Counted;
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::task::Poll;
@@ -21,10 +19,10 @@ const EACH_MS: u64 = 500;
 /// Beyond so much of that an address is suspected, and more than the second is not remembered.
 const SUSPECTED_MS: u64 = 10_000;
 const MOST_MS: u64 = 20_000;
-/// Addresses that are remembered: those that come when it is full are not.
-const KEPT: usize = 4096;
-/// Milliseconds between two looks for what can be forgotten.
-const SWEPT_MS: u64 = 1000;
+/// What a packet that may begin a connection of QUIC counts for, and beyond how much of that no more are looked at: each
+/// costs keys, and a handshake takes two or three.
+const PACKET_MS: u64 = 2;
+const PACKETS_MS: u64 = 2000;
 
 /// Between two connections of suspects.
 pub(super) const PAUSE: Duration = Duration::from_millis(2);
@@ -32,17 +30,16 @@ pub(super) const PAUSE: Duration = Duration::from_millis(2);
 /// Who is suspected on one thread, and the line in which their connections stand.
 pub(crate) struct Suspects {
     pub(super) line: Turns,
-    /// When all that an address has done is forgotten.
-    debts: RefCell<HashMap<u128, Moment>>,
-    swept_at: Cell<Moment>,
+    nothings: Debts,
+    packets: Debts,
 }
 
 impl Default for Suspects {
     fn default() -> Self {
         Self {
             line: Turns::new(1),
-            debts: RefCell::default(),
-            swept_at: Cell::new(Moment(0)),
+            nothings: Debts::default(),
+            packets: Debts::default(),
         }
     }
 }
@@ -50,43 +47,30 @@ impl Default for Suspects {
 impl Suspects {
     /// Notes that a connection from `address` came to nothing, after it was [praised](Self::praise) if `is_used`.
     pub(crate) fn blame(&self, address: IpAddr, is_used: bool, now: Moment) {
-        let mut debts = self.debts.borrow_mut();
-        if debts.len() >= KEPT && now >= self.swept_at.get().after_millis(SWEPT_MS) {
-            self.swept_at.set(now);
-            debts.retain(|_, until| *until > now);
-        }
-        let key = Counted::key(address);
-        if debts.len() >= KEPT && !debts.contains_key(&key) {
-            return;
-        }
-        let until = debts.entry(key).or_insert(now);
-        let debt = match is_used {
+        let millis = match is_used {
             true => 2 * EACH_MS,
             false => EACH_MS,
         };
-        *until = (*until).max(now).after_millis(debt);
-        *until = (*until).min(now.after_millis(MOST_MS));
+        self.nothings.add(address, millis, MOST_MS, now);
     }
 
     /// Notes that a connection from `address` was good for something: that makes up for one that was not.
     pub(crate) fn praise(&self, address: IpAddr) {
-        let mut debts = self.debts.borrow_mut();
-        if debts.is_empty() {
-            return;
-        }
-        if let Some(until) = debts.get_mut(&Counted::key(address)) {
-            *until = until.before_millis(EACH_MS);
-        }
+        self.nothings.pay(address, EACH_MS);
     }
 
     /// Whether connections from `address` have come to nothing too often.
     pub(crate) fn has(&self, address: IpAddr, now: Moment) -> bool {
-        let debts = self.debts.borrow();
-        let until = match debts.is_empty() {
-            true => None,
-            false => debts.get(&Counted::key(address)),
-        };
-        until.is_some_and(|until| *until > now.after_millis(SUSPECTED_MS))
+        self.nothings.is_beyond(address, SUSPECTED_MS, now)
+    }
+
+    /// Whether one more packet from `address` that belongs to no connection may be looked at.
+    pub(crate) fn may_begin(&self, address: IpAddr, now: Moment) -> bool {
+        let may = !self.packets.is_beyond(address, PACKETS_MS, now);
+        if may {
+            self.packets.add(address, PACKET_MS, MOST_MS, now);
+        }
+        may
     }
 }
 
@@ -122,6 +106,7 @@ pub(super) fn wait(connection: Box<Downstream>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::debts::{KEPT, SWEPT_MS};
     use super::*;
     use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -193,9 +178,22 @@ mod tests {
         let now = Moment(0);
         let address = |number: usize| IpAddr::from(Ipv4Addr::from(number as u32));
         (0..2 * KEPT).for_each(|number| suspects.blame(address(number), false, now));
-        assert_eq!(suspects.debts.borrow().len(), KEPT);
+        assert_eq!(suspects.nothings.len(), KEPT);
         let later = now.after_millis(SWEPT_MS);
         suspects.blame(address(3 * KEPT), false, later);
-        assert_eq!(suspects.debts.borrow().len(), 1);
+        assert_eq!(suspects.nothings.len(), 1);
+    }
+    #[test]
+    fn packets_that_begin_something_are_so_many_for_each_address() {
+        let suspects = Suspects::default();
+        let now = Moment(0).after_millis(60_000);
+        let all = |address, now| {
+            (0..5000)
+                .filter(|_| suspects.may_begin(address, now))
+                .count()
+        };
+        assert_eq!(all(CLIENT, now), 1001);
+        assert_eq!(all(CLIENT, now.after_millis(100)), 50);
+        assert_eq!(all(OTHER, now.after_millis(100)), 1001);
     }
 }

@@ -10,9 +10,15 @@ use std::time::Duration;
 /// Pieces that are moved before everybody else's work is looked at again, a few microseconds each.
 pub(crate) const PIECES: usize = 16;
 /// The same for heads of HTTP/2, of which a turn is some 4 KiB: a tenth of a millisecond for those made to be costly.
-pub(crate) const HEADS: usize = 4;
+pub(crate) const HEADS: usize = 1;
 /// The same for steps of TLS handshakes, some of which take a hundred times as long as a piece.
 pub(crate) const HANDSHAKES: usize = 2;
+/// The same for relays that have more to pass on than they may at a time, some 64 KiB both ways, and for clients whose
+/// requests, sent one behind the other, have taken a `SLICE_US`.
+pub(crate) const BUSY: usize = 2;
+
+/// Microseconds that a connection of HTTP/1.1 may serve what it brought before everybody else's work is looked at again.
+const SLICE_US: u64 = 100;
 
 /// Turns for clients that send a request, or take a response, piece by piece; for heads of HTTP/2, and for TLS handshakes.
 ///
@@ -30,6 +36,13 @@ pub(crate) struct Turns {
     given: Cell<u64>,
     called: Cell<u64>,
     giver: Cell<Option<Waker>>,
+}
+
+impl Thread {
+    /// Whether the task that is polled now has had its share of the time.
+    pub(crate) fn is_over_time(&self) -> bool {
+        self.now().micros_since(self.moment()) >= SLICE_US
+    }
 }
 
 /// A place in the line.

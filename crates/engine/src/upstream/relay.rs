@@ -2,14 +2,15 @@
 //! Bytes both ways between a client and an endpoint, unread: what a switched protocol and a connection
 //! of layer 4 have in common.
 use super::messages::Frames;
-use crate::thread::{Buffer, LARGE, Thread};
+use crate::thread::{Buffer, LARGE, Thread, Turn};
 use std::io;
 use std::task::{Context, Poll, ready};
 use tidegate_core::Moment;
 use tidegate_net::Stream;
 
-/// Pieces passed on in one direction before others get their turn.
-const PIECES: usize = 16;
+/// Pieces passed on in one direction before others get their turn: some microseconds each, and ten times that of
+/// messages that are made to be costly.
+const PIECES: usize = 2;
 
 /// One end of a relay.
 pub(crate) trait Pipe {
@@ -87,6 +88,8 @@ struct OneWay {
     frames: Option<Box<Frames>>,
     /// What may not pass comes next.
     refused: Option<u16>,
+    /// It has passed on as much as it may at a time.
+    has_more: bool,
 }
 
 impl OneWay {
@@ -99,6 +102,7 @@ impl OneWay {
             is_bulky: false,
             frames: None,
             refused: None,
+            has_more: false,
         }
     }
 
@@ -167,7 +171,7 @@ impl OneWay {
                 self.bytes += count as u64;
             }
         }
-        cx.waker().wake_by_ref();
+        self.has_more = true;
         Poll::Pending
     }
 
@@ -225,6 +229,8 @@ pub(crate) struct Relay {
     outwards: OneWay,
     /// When something moved last.
     progress: Moment,
+    /// Its place in the line, if it has more to pass on than it may at a time.
+    turn: Option<Turn>,
 }
 
 impl Relay {
@@ -234,6 +240,7 @@ impl Relay {
             inwards: OneWay::new(from_client),
             outwards: OneWay::new(from_endpoint),
             progress: now,
+            turn: None,
         }
     }
 
@@ -305,6 +312,10 @@ impl Relay {
         endpoint: &impl Pipe,
         cx: &mut Context<'_>,
     ) -> Poll<Relayed> {
+        if let Some(turn) = &mut self.turn {
+            ready!(thread.busy.poll(turn, cx));
+            self.turn = None;
+        }
         let before = self.moved();
         let inwards = self.inwards.poll(thread, client, endpoint, cx);
         let outwards = self.outwards.poll(thread, endpoint, client, cx);
@@ -322,7 +333,15 @@ impl Relay {
             }
             (Poll::Ready(Err(Broken::Refused(code))), _) => Relayed::Refused(code),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Relayed::Whole,
-            _ => return Poll::Pending,
+            _ => {
+                let has_more = [&mut self.inwards, &mut self.outwards]
+                    .map(|way| std::mem::take(&mut way.has_more));
+                if has_more != [false; 2] {
+                    let turn = self.turn.insert(Turn::default());
+                    thread.busy.stand(turn, cx);
+                }
+                return Poll::Pending;
+            }
         };
         Poll::Ready(relayed)
     }

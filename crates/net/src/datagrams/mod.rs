@@ -108,7 +108,10 @@ impl Datagrams {
         let local = own.ip().to_canonical();
         let local = Some(local).filter(|local| !local.is_unspecified());
         let may_fragment = options::prepare(&fd, own.is_ipv6(), local.is_none())?;
-        let _ = sockopt::set_socket_recv_buffer_size(&fd, WAITING); // less will do
+        // Who has made it may have had the right to more.
+        if sockopt::socket_recv_buffer_size(&fd).is_ok_and(|size| size < WAITING) {
+            let _ = sockopt::set_socket_recv_buffer_size(&fd, WAITING); // less will do
+        }
         let segments = match options::has_segments(&fd) {
             true => MOST_SEGMENTS,
             false => 1,

@@ -25,7 +25,7 @@ const EXCHANGE: usize = 8 << 10;
 
 /// Bytes of heads and of frames without content that are looked at in one turn, a head counting as `HEAD` more.
 const TURN: usize = 4 << 10;
-const HEAD: usize = 256;
+const HEAD: usize = 360;
 
 /// Where a frame says what it is, and that it resets a stream (RFC 9113 §4.1, §6.4).
 const KIND: usize = 3;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::driver::Driver;
 use super::events::refusal;
+use super::kin::Stage;
 use super::shared::Shared;
 use super::transport;
 use crate::downstream::Serving;
@@ -160,6 +161,7 @@ impl Endpoint {
 
     fn receive(self: &Rc<Self>, reception: &Reception, count: usize) {
         self.refresh();
+        self.thread.timers.look();
         let now = self.now();
         for (arrival, packet) in reception.datagrams(count) {
             self.sort(now, Origin::Socket, arrival, packet);
@@ -185,9 +187,26 @@ impl Endpoint {
                 self.thread.node.hand_over(other, handed);
             }
             Some(_) => self.take(now, origin, arrival, packet),
+            None if origin == Origin::Socket && !self.may_begin(arrival, packet) => {}
             None if self.is_asked_for(origin, arrival, packet) => {}
             None => self.take(now, origin, arrival, packet),
         }
+    }
+
+    /// Whether a packet that belongs to no connection is looked at.
+    fn may_begin(&self, arrival: Arrival, packet: &[u8]) -> bool {
+        let thread = &self.thread;
+        // Of a connection that another node has there may be as many as there are.
+        if thread.kin.has_elder() && Stage::of(packet) != Stage::Begins {
+            return true;
+        }
+        let may = thread
+            .suspects
+            .may_begin(arrival.peer.ip(), thread.moment());
+        if !may {
+            thread.stats.count(|stats| &stats.refused_rate);
+        }
+        may
     }
 
     /// Takes a packet that came to another thread.

@@ -8,7 +8,7 @@ use tidegate_tls::QUIC_VERSION;
 
 /// Where in a connection a packet has its place, as far as that is in the clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// It may begin one.
     Begins,
     /// There must be one.
@@ -18,7 +18,7 @@ enum Stage {
 }
 
 impl Stage {
-    fn of(packet: &[u8]) -> Self {
+    pub(super) fn of(packet: &[u8]) -> Self {
         if packet.first().is_some_and(|first| first & 0x80 == 0) {
             return Self::GoesOn;
         }
