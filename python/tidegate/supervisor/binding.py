@@ -15,7 +15,7 @@ BACKLOG = 4096
 """Connections that may wait on one socket; the kernel caps it at net.core.somaxconn."""
 UNIX_MODE = 0o660
 WAITING = 2 << 20
-"""Bytes of datagrams that may wait on one socket of UDP, beyond net.core.rmem_max where the supervisor may do that.
+"""Bytes of datagrams that may wait on one socket of UDP, beyond net.core.rmem_max where it may do that.
 
 A flood of 350,000 packets a second fills what Linux gives by default in a quarter of a millisecond.
 """

@@ -13,11 +13,12 @@ pub(crate) const PIECES: usize = 16;
 pub(crate) const HEADS: usize = 1;
 /// The same for steps of TLS handshakes, some of which take a hundred times as long as a piece.
 pub(crate) const HANDSHAKES: usize = 2;
-/// The same for relays that have more to pass on than they may at a time, some 64 KiB both ways, and for clients whose
-/// requests, sent one behind the other, have taken a `SLICE_US`.
+/// The same for relays that have more to pass on than they may at a time, and for clients whose requests, sent one behind
+/// the other, have taken a `SLICE_US`.
 pub(crate) const BUSY: usize = 2;
 
-/// Microseconds that a connection of HTTP/1.1 may serve what it brought before everybody else's work is looked at again.
+/// Microseconds that a relay, or a connection of HTTP/1.1, may take for what it brought before everybody else's work is
+/// looked at again.
 const SLICE_US: u64 = 100;
 
 /// Turns for clients that send a request, or take a response, piece by piece; for heads of HTTP/2, and for TLS handshakes.

@@ -8,9 +8,8 @@ use std::task::{Context, Poll, ready};
 use tidegate_core::Moment;
 use tidegate_net::Stream;
 
-/// Pieces passed on in one direction before others get their turn: some microseconds each, and ten times that of
-/// messages that are made to be costly.
-const PIECES: usize = 2;
+/// Pieces passed on in one direction before others get their turn, if they do not take too long before.
+const PIECES: usize = 16;
 
 /// One end of a relay.
 pub(crate) trait Pipe {
@@ -169,6 +168,9 @@ impl OneWay {
                 };
                 self.buffer.consume(count);
                 self.bytes += count as u64;
+            }
+            if thread.is_over_time() {
+                break;
             }
         }
         self.has_more = true;
