@@ -222,6 +222,7 @@ def test_packets_that_nobody_knows_do_not_keep_others_from_coming_in(
 
         def flood() -> None:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+                own.bind(("127.0.0.2", 0))
                 while not over.is_set():
                     number = sent[0].to_bytes(8, "big")
                     # RFC 9000 section 17: a short header, or that of an Initial packet, too short to be one.

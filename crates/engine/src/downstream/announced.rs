@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whose connection it is, where a proxy in front says so, and what endpoints are told of it.
 use super::connection::{Downstream, peer_text};
-use super::place::Place;
+use super::seat::Seat;
 use crate::thread::Thread;
 use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
@@ -27,7 +27,7 @@ impl Downstream {
             return false;
         }
         let thread = self.thread.clone();
-        self.place = Some(Place::new(thread, counted, address, per_address));
+        self.seat = Some(Seat::new(thread, counted, address, per_address));
         self.peer = Peer::Ip(canonical(announced.source));
         self.peer_text = peer_text(self.peer);
         self.dialled(Some(Box::new(canonical(announced.destination))));

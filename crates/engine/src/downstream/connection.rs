@@ -2,7 +2,7 @@
 use super::head::Head;
 use super::http3;
 use super::part::Part;
-use super::place::Place;
+use super::seat::Seat;
 use super::switched::Switched;
 use super::wire::Wire;
 use crate::egress::Lanes;
@@ -69,7 +69,7 @@ pub(crate) struct Downstream {
     /// When it has been idle for too long.
     idle_until: Moment,
     /// None of a stream: its connection has it.
-    pub(super) place: Option<Place>,
+    pub(super) seat: Option<Seat>,
     /// What it holds, and how it is ended when memory is short.
     pub(crate) holding: Holding,
     /// How fast content moves, during an exchange of a forward proxy's user who has a rate.
@@ -87,13 +87,13 @@ pub(crate) struct Rest {
     announced: Option<Box<SocketAddr>>,
     pub(crate) idle_until: Moment,
     is_used: bool,
-    place: Place,
+    seat: Seat,
 }
 
 impl Rest {
     /// The thread it belongs to.
     pub(crate) fn thread(&self) -> &Thread {
-        &self.place.thread
+        &self.seat.thread
     }
 
     /// Whether it came to the listener of our own pages.
@@ -105,7 +105,7 @@ impl Rest {
     pub(crate) fn resume(self) -> Box<Downstream> {
         let stream = Stream::resumed(self.fd, self.tls);
         let mut resumed = Downstream::resume(
-            self.place,
+            self.seat,
             self.listener,
             Wire::Whole(stream),
             self.peer,
@@ -148,10 +148,10 @@ impl Downstream {
         per_address: u32,
     ) -> Box<Self> {
         let counted = listener.counted.clone();
-        let place = Place::new(thread, counted, peer.address(), per_address);
+        let seat = Seat::new(thread, counted, peer.address(), per_address);
         let idle = listener.config.timeouts.idle.0;
-        let idle_until = place.thread.now().after_millis(idle);
-        Self::resume(place, listener, Wire::Whole(stream), peer, idle_until)
+        let idle_until = seat.thread.now().after_millis(idle);
+        Self::resume(seat, listener, Wire::Whole(stream), peer, idle_until)
     }
 
     /// Takes a connection of QUIC that was counted in like that.
@@ -163,10 +163,10 @@ impl Downstream {
         per_address: u32,
     ) -> Box<Self> {
         let counted = listener.counted.clone();
-        let place = Place::new(thread, counted, peer.ip(), per_address);
+        let seat = Seat::new(thread, counted, peer.ip(), per_address);
         let wire = Wire::Stream(Part::Quic(shared));
-        let idle_until = place.thread.now();
-        Self::resume(place, listener, wire, Peer::Ip(peer), idle_until)
+        let idle_until = seat.thread.now();
+        Self::resume(seat, listener, wire, Peer::Ip(peer), idle_until)
     }
 
     /// The client goes on from another address.
@@ -177,15 +177,15 @@ impl Downstream {
         self.number = u64::MAX;
     }
 
-    /// Takes a connection that has its place, and has been idle.
+    /// Takes a connection that has its seat, and has been idle.
     fn resume(
-        place: Place,
+        seat: Seat,
         listener: Arc<ListenerPlan>,
         stream: Wire,
         peer: Peer,
         idle_until: Moment,
     ) -> Box<Self> {
-        let thread = place.thread.clone();
+        let thread = seat.thread.clone();
         Box::new(Self {
             timer: thread.timers.timer(),
             holding: Holding::new(thread.clone()),
@@ -206,7 +206,7 @@ impl Downstream {
             is_used: false,
             is_cut: false,
             idle_until,
-            place: Some(place),
+            seat: Some(seat),
         })
     }
 
@@ -234,13 +234,13 @@ impl Downstream {
             is_used: true,
             is_cut: false,
             idle_until: self.idle_until,
-            place: None,
+            seat: None,
         })
     }
 
     /// Leaves of an idle connection what has to stay; `None` of a stream, which does not rest.
     pub(crate) fn rest(self) -> Option<Rest> {
-        let (Wire::Whole(stream), Some(place)) = (self.stream, self.place) else {
+        let (Wire::Whole(stream), Some(seat)) = (self.stream, self.seat) else {
             return None;
         };
         let (fd, tls) = stream.into_parts();
@@ -252,7 +252,7 @@ impl Downstream {
             announced: self.announced,
             idle_until: self.idle_until,
             is_used: self.is_used,
-            place,
+            seat,
         })
     }
 

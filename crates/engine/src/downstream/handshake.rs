@@ -101,7 +101,6 @@ impl Downstream {
             }
             Err(refusal) => {
                 stats.count_refusal(refusal as usize);
-                self.blame();
                 self.refuse_handshake(refusal)
             }
         })
@@ -127,6 +126,7 @@ impl Downstream {
             let reject = Reject::new(ErrorKind::TlsExpected, refusal.detail());
             return Shaken::Bare(Head::Refused(reject));
         }
+        self.blame();
         // Whoever comes and goes is no news, and many do: the metrics count them.
         if refusal != Refusal::Closed && self.thread.may_log_handshake() {
             self.log_refusal(refusal);

@@ -123,7 +123,11 @@ async fn shake(downstream: &mut Downstream) -> Option<()> {
             downstream.praise();
             Some(())
         }
-        Shaken::Bare(_) | Shaken::Over => None,
+        Shaken::Bare(_) => {
+            downstream.blame();
+            None
+        }
+        Shaken::Over => None,
     }
 }
 

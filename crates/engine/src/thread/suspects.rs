@@ -8,6 +8,7 @@ use super::accept::begin;
 use super::debts::Debts;
 use super::{Turn, Turns};
 use crate::downstream::Downstream;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::task::Poll;
@@ -23,6 +24,9 @@ const MOST_MS: u64 = 20_000;
 /// costs keys, and a handshake takes two or three.
 const PACKET_MS: u64 = 2;
 const PACKETS_MS: u64 = 2000;
+/// The same for all addresses in microseconds: while there are fewer, nobody's are counted against him.
+const ANYBODYS_US: u64 = 200;
+const ANYBODYS_MS: u64 = 1000;
 
 /// Between two connections of suspects.
 pub(super) const PAUSE: Duration = Duration::from_millis(2);
@@ -32,6 +36,8 @@ pub(crate) struct Suspects {
     pub(super) line: Turns,
     nothings: Debts,
     packets: Debts,
+    /// When all packets that may begin a connection are forgotten.
+    packets_until: Cell<Moment>,
 }
 
 impl Default for Suspects {
@@ -40,6 +46,7 @@ impl Default for Suspects {
             line: Turns::new(1),
             nothings: Debts::default(),
             packets: Debts::default(),
+            packets_until: Cell::new(Moment(0)),
         }
     }
 }
@@ -66,6 +73,11 @@ impl Suspects {
 
     /// Whether one more packet from `address` that belongs to no connection may be looked at.
     pub(crate) fn may_begin(&self, address: IpAddr, now: Moment) -> bool {
+        let until = self.packets_until.get().max(now).after_micros(ANYBODYS_US);
+        if until <= now.after_millis(ANYBODYS_MS) {
+            self.packets_until.set(until);
+            return true;
+        }
         let may = !self.packets.is_beyond(address, PACKETS_MS, now);
         if may {
             self.packets.add(address, PACKET_MS, MOST_MS, now);
@@ -188,12 +200,14 @@ mod tests {
         let suspects = Suspects::default();
         let now = Moment(0).after_millis(60_000);
         let all = |address, now| {
-            (0..5000)
+            (0..9000)
                 .filter(|_| suspects.may_begin(address, now))
                 .count()
         };
-        assert_eq!(all(CLIENT, now), 1001);
-        assert_eq!(all(CLIENT, now.after_millis(100)), 50);
-        assert_eq!(all(OTHER, now.after_millis(100)), 1001);
+        // The first 5,000 are anybody's, and 500 more after a tenth of a second.
+        assert_eq!(all(CLIENT, now), 5000 + 1001);
+        assert_eq!(all(OTHER, now), 1001);
+        assert_eq!(all(CLIENT, now.after_millis(100)), 500 + 50);
+        assert_eq!(all(OTHER, now.after_millis(100)), 50);
     }
 }

@@ -2,8 +2,9 @@
 //! From the first datagram of somebody to a session.
 use super::followed::{Beginning, Followed, Ids};
 use super::port::{Key, Port};
-use super::session::{Quic, Seat, Session, Way};
+use super::session::{Quic, Session, Way};
 use crate::decide::{self, NoEndpoint};
+use crate::downstream::Seat;
 use crate::l4::account::Account;
 use crate::l4::plan::Ends;
 use crate::memory::Level;
@@ -183,6 +184,7 @@ fn admit(
         }
         return None;
     }
+    let (thread, counted) = (thread.clone(), counted.clone());
     Some(Seat::new(thread, counted, client, per_address))
 }
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::followed::{Followed, Ids};
 use super::port::{Key, Port};
+use crate::downstream::Seat;
 use crate::l4::account::Account;
-use crate::snapshot::{BackendPlan, Counted};
+use crate::snapshot::BackendPlan;
 use crate::thread::{Thread, Timer};
 use crate::upstream::Place;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::ErrorKind as IoKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,40 +22,6 @@ use tidegate_telemetry::L4Stats;
 const PIECES: usize = 8;
 /// Milliseconds of silence after which a session is over while the node drains: it has no end of its own.
 const DRAINED_MS: u64 = 1000;
-
-/// A session's place among its listener's, given back when it is dropped.
-pub(super) struct Seat {
-    thread: Rc<Thread>,
-    counted: Arc<Counted>,
-    client: IpAddr,
-    per_address: u32,
-}
-
-impl Seat {
-    /// Takes what was counted in with `per_address` as the limit.
-    pub(super) fn new(
-        thread: &Rc<Thread>,
-        counted: &Arc<Counted>,
-        client: IpAddr,
-        per_address: u32,
-    ) -> Self {
-        thread.connections.set(thread.connections.get() + 1);
-        Self {
-            thread: thread.clone(),
-            counted: counted.clone(),
-            client,
-            per_address,
-        }
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.counted.leave(self.client, self.per_address);
-        let connections = &self.thread.connections;
-        connections.set(connections.get().saturating_sub(1));
-    }
-}
 
 /// Datagrams and bytes of one direction.
 #[derive(Clone, Copy, Default)]

@@ -7,18 +7,18 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// A connection's place among its listener's connections, given back when it is dropped.
-pub(crate) struct Place {
-    pub(super) thread: Rc<Thread>,
+/// The place of a connection, or of a session of UDP, among its listener's, given back when it is dropped.
+pub(crate) struct Seat {
+    pub(crate) thread: Rc<Thread>,
     counted: Arc<Counted>,
     address: IpAddr,
     /// The limit by which it was counted in; 0 for who is trusted.
     per_address: u32,
 }
 
-impl Place {
+impl Seat {
     /// That of one that was counted in by its listener, `per_address` being the limit.
-    pub(super) fn new(
+    pub(crate) fn new(
         thread: Rc<Thread>,
         counted: Arc<Counted>,
         address: IpAddr,
@@ -34,7 +34,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Seat {
     fn drop(&mut self) {
         self.counted.leave(self.address, self.per_address);
         let connections = &self.thread.connections;
@@ -43,21 +43,21 @@ impl Drop for Place {
 }
 
 impl Downstream {
-    /// Notes that the connection came to nothing by its client's doing, unless that is one who is trusted.
-    pub(crate) fn blame(&self) {
-        if let Some(place) = self.place.as_ref().filter(|place| place.per_address > 0) {
-            let now = self.thread.moment();
-            let suspects = &self.thread.suspects;
-            suspects.blame(place.address, self.is_used, now);
-        }
-    }
-
     /// The connection is good for something.
     pub(crate) fn praise(&mut self) {
         if !std::mem::replace(&mut self.is_used, true)
-            && let Some(place) = &self.place
+            && let Some(seat) = &self.seat
         {
-            self.thread.suspects.praise(place.address);
+            self.thread.suspects.praise(seat.address);
+        }
+    }
+
+    /// Notes that the connection came to nothing by its client's doing, unless that is one who is trusted.
+    pub(crate) fn blame(&self) {
+        if let Some(seat) = self.seat.as_ref().filter(|seat| seat.per_address > 0) {
+            let now = self.thread.moment();
+            let suspects = &self.thread.suspects;
+            suspects.blame(seat.address, self.is_used, now);
         }
     }
 
@@ -70,8 +70,8 @@ impl Downstream {
 
     /// Whether too many connections of its client's came to nothing.
     pub(crate) fn is_suspect(&self) -> bool {
-        let place = self.place.as_ref().filter(|place| place.per_address > 0);
+        let seat = self.seat.as_ref().filter(|seat| seat.per_address > 0);
         let suspects = &self.thread.suspects;
-        place.is_some_and(|place| suspects.has(place.address, self.thread.moment()))
+        seat.is_some_and(|seat| suspects.has(seat.address, self.thread.moment()))
     }
 }
