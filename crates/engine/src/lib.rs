@@ -9,6 +9,7 @@
 mod adaptive;
 mod affinity;
 mod cors;
+mod costs;
 mod decide;
 mod downstream;
 mod egress;

@@ -5,7 +5,7 @@
 mod shared;
 mod stream;
 
-pub(crate) use shared::{Arrived, Put, Reset, Shared, may_be_ahead};
+pub(crate) use shared::{Arrived, Put, Reset, Shared};
 pub(crate) use stream::Stream;
 
 /// Room to read into: a frame of the largest kind that is taken, and the header of the next.

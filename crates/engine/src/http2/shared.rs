@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the tasks of one HTTP/2 connection share: the protocol, and what each stream waits for.
+use crate::costs::{Cost, Costs};
 use crate::upstream::Pipe;
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::collections::VecDeque;
@@ -40,12 +41,6 @@ impl Reset {
     }
 }
 
-/// Whether of `most` bytes that a connection may hold there may be `more` of what endpoints send ahead, beside `ahead`: twice
-/// as much as that has to be left for other responses, and five eighths are for some seventy requests.
-pub(crate) fn may_be_ahead(most: usize, ahead: usize, more: usize) -> bool {
-    ahead + 3 * more <= most / 8 * 3
-}
-
 /// What came on a stream, until its task takes it.
 #[derive(Default)]
 pub(crate) struct Slot {
@@ -61,10 +56,8 @@ pub(crate) struct Slot {
     pub(crate) trailers: Option<Fields>,
     /// The peer gave it up, or broke it.
     pub(crate) reset: Option<Reset>,
-    /// Memory that its exchange takes besides content.
-    cost: usize,
-    /// Content of its response that waits for the client, or that its endpoint may send ahead.
-    ahead: usize,
+    /// Memory that its exchange takes besides content of the request.
+    cost: Cost,
     /// The stream's task, while it waits.
     waker: Option<Waker>,
 }
@@ -113,9 +106,7 @@ pub(crate) struct Shared<F> {
     /// The connection's task.
     driver: RefCell<Option<Waker>>,
     /// Memory that the exchanges of all streams take.
-    costs: Cell<usize>,
-    /// What of that waits for clients, or endpoints may send ahead of them.
-    ahead: Cell<usize>,
+    costs: Costs,
     /// Content that waits for them.
     content: Cell<usize>,
     /// Memory that the connection may take, with what its exchanges hold of messages and content.
@@ -171,8 +162,7 @@ impl<F> Shared<F> {
             machine: RefCell::new(machine),
             slots: RefCell::default(),
             driver: RefCell::default(),
-            costs: Cell::new(0),
-            ahead: Cell::new(0),
+            costs: Costs::default(),
             content: Cell::new(0),
             most,
             is_over: Cell::new(false),
@@ -220,11 +210,12 @@ impl<F> Shared<F> {
     /// A stream begins whose exchange takes `cost` bytes; `has_ended`: no content follows. False when
     /// that would be too much.
     pub(crate) fn open(&self, stream: u32, cost: usize, has_ended: bool) -> bool {
-        let costs = self.costs.get() + cost;
-        if costs + self.content.get() + self.machine.borrow().memory() > self.most {
+        if self.held() + cost > self.most {
             return false;
         }
-        self.costs.set(costs);
+        let bytes = cost;
+        let mut cost = Cost::default();
+        self.costs.add(&mut cost, bytes);
         self.slots.borrow_mut().push(Slot {
             stream,
             has_ended,
@@ -239,9 +230,7 @@ impl<F> Shared<F> {
         let mut slots = self.slots.borrow_mut();
         if let Ok(place) = slots.binary_search_by_key(&stream, |slot| slot.stream) {
             let slot = slots.remove(place);
-            let cost = slot.cost + slot.ahead;
-            self.costs.set(self.costs.get().saturating_sub(cost));
-            self.ahead.set(self.ahead.get().saturating_sub(slot.ahead));
+            self.costs.end(slot.cost);
             self.passed(slot.inbox.len() + slot.held);
         }
         if slots.is_empty() {
@@ -250,33 +239,30 @@ impl<F> Shared<F> {
         }
     }
 
+    /// What it holds of the memory that it may.
+    fn held(&self) -> usize {
+        self.costs.all() + self.content.get() + self.machine.borrow().memory()
+    }
+
     /// So much of the response of a stream waits for the client, or may.
     pub(crate) fn hold(&self, stream: u32, bytes: usize) {
-        let before = self.with(stream, |slot| std::mem::replace(&mut slot.ahead, bytes));
-        if let Some(before) = before {
-            let moved = |all: usize| (all + bytes).saturating_sub(before);
-            self.costs.set(moved(self.costs.get()));
-            self.ahead.set(moved(self.ahead.get()));
-        }
+        self.with(stream, |slot| self.costs.hold(&mut slot.cost, bytes));
     }
 
     /// As [`Self::hold`] before it comes; false, and nothing is changed, unless what is left is for more requests.
     pub(crate) fn may_hold(&self, stream: u32, bytes: usize) -> bool {
-        let held = self.costs.get() + self.content.get() + self.machine.borrow().memory();
-        let before = self.with(stream, |slot| slot.ahead).unwrap_or(0);
-        let more = bytes.saturating_sub(before);
-        let may = may_be_ahead(self.most, self.ahead.get(), more) && held + more <= self.most;
-        if may {
-            self.hold(stream, bytes);
-        }
-        may
+        let (costs, held) = (&self.costs, self.held());
+        self.with(stream, |slot| {
+            costs.may_hold(&mut slot.cost, bytes, held, self.most)
+        })
+        .unwrap_or(false)
     }
 
     /// Content came, and the protocol itself holds `memory`.
     pub(crate) fn put(&self, stream: u32, data: &[u8], ends: bool, memory: usize) -> Put {
         let content = self.content.get() + data.len();
         let put = self.with(stream, |slot| {
-            if self.costs.get() + content + memory > self.most {
+            if self.costs.all() + content + memory > self.most {
                 return Put::TooMuch;
             }
             slot.put(data);
@@ -307,32 +293,25 @@ impl<F> Shared<F> {
     /// The head of a response came; false when the connection holds too much already.
     pub(crate) fn put_head(&self, stream: u32, head: Arrived) -> bool {
         let bytes = head.storage.memory();
-        let costs = self.costs.get() + bytes;
-        if costs + self.content.get() > self.most {
+        if self.costs.all() + bytes + self.content.get() > self.most {
             return false;
         }
-        let put = self.with(stream, |slot| {
-            slot.cost += bytes;
+        self.with(stream, |slot| {
+            self.costs.add(&mut slot.cost, bytes);
             slot.has_ended |= head.ends;
             slot.heads.push_back(head);
             slot.wake();
         });
-        if put.is_some() {
-            self.costs.set(costs);
-        }
         true
     }
 
     /// The next head that came.
     pub(crate) fn take_head(&self, stream: u32) -> Option<Arrived> {
-        let head = self.with(stream, |slot| {
+        self.with(stream, |slot| {
             let head = slot.heads.pop_front()?;
-            slot.cost = slot.cost.saturating_sub(head.storage.memory());
+            self.costs.take(&mut slot.cost, head.storage.memory());
             Some(head)
-        })??;
-        let costs = self.costs.get();
-        self.costs.set(costs.saturating_sub(head.storage.memory()));
-        Some(head)
+        })?
     }
 
     /// The stream is closed.
@@ -388,7 +367,7 @@ mod tests {
         assert!(!shared.may_hold(1, 13 << 10));
         assert!(shared.may_hold(1, 8 << 10) && shared.may_hold(1, 16 << 10));
         assert!(shared.may_hold(3, 7 << 10) && !shared.may_hold(3, 12 << 10));
-        assert_eq!(shared.costs.get(), (8 + 16 + 8 + 7) << 10);
+        assert_eq!(shared.costs.all(), (8 + 16 + 8 + 7) << 10);
         // What is here counts in any case, and then there is no room for more requests.
         shared.hold(3, 60 << 10);
         assert!(!shared.may_hold(1, 18 << 10));
@@ -397,9 +376,9 @@ mod tests {
         assert!(shared.open(5, 8 << 10, true));
         shared.close(1);
         shared.close(5);
-        assert_eq!((shared.costs.get(), shared.ahead.get()), (0, 0));
+        assert_eq!(shared.costs.all(), 0);
         // Whose stream is gone holds nothing.
         shared.hold(1, 60 << 10);
-        assert_eq!(shared.costs.get(), 0);
+        assert_eq!(shared.costs.all(), 0);
     }
 }

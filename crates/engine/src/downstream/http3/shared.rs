@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the tasks of one HTTP/3 connection share: QUIC, the protocol, and what each stream waits for.
 use super::transport;
-use crate::http2::may_be_ahead;
+use crate::costs::{Cost, Costs};
 use bytes::{Buf, Bytes};
 use quinn_proto::{ReadError, StreamId, VarInt};
 use std::cell::{Cell, RefCell, RefMut};
@@ -37,10 +37,8 @@ pub(super) struct Slot {
     pub(super) is_reset: bool,
     /// QUIC takes nothing of it now.
     pub(super) is_blocked: bool,
-    /// Memory that its exchange takes besides content.
-    cost: usize,
-    /// Content of its response that waits for the client, or that its endpoint may send ahead.
-    ahead: usize,
+    /// Memory that its exchange takes besides content of the request.
+    cost: Cost,
     /// The stream's task, while it waits.
     waker: Option<Waker>,
 }
@@ -79,9 +77,7 @@ pub(crate) struct Shared {
     /// The connection's task.
     driver: RefCell<Option<Waker>>,
     /// Memory that the exchanges of all streams take.
-    costs: Cell<usize>,
-    /// What of that waits for clients, or endpoints may send ahead of them.
-    ahead: Cell<usize>,
+    costs: Costs,
     /// There is no connection any more.
     is_over: Cell<bool>,
     /// Its packets are another node's from now on.
@@ -101,8 +97,7 @@ impl Shared {
             machine: RefCell::new(machine),
             slots: RefCell::default(),
             driver: RefCell::default(),
-            costs: Cell::new(0),
-            ahead: Cell::new(0),
+            costs: Costs::default(),
             is_over: Cell::new(false),
             is_left: Cell::new(false),
             failure: Cell::new(None),
@@ -204,7 +199,7 @@ impl Shared {
             .iter()
             .map(|slot| slot.reader.memory())
             .sum();
-        self.costs.get() + heads + self.machine.borrow().memory()
+        self.costs.all() + heads + self.machine.borrow().memory()
     }
 
     /// Whether there is room for `bytes` more.
@@ -217,7 +212,8 @@ impl Shared {
         if !self.has_room(EXCHANGE) {
             return false;
         }
-        self.costs.set(self.costs.get() + EXCHANGE);
+        let mut cost = Cost::default();
+        self.costs.add(&mut cost, EXCHANGE);
         self.slots.borrow_mut().push(Slot {
             stream,
             reader: RequestReader::default(),
@@ -227,8 +223,7 @@ impl Shared {
             trailers: None,
             is_reset: false,
             is_blocked: false,
-            cost: EXCHANGE,
-            ahead: 0,
+            cost,
             waker: None,
         });
         true
@@ -238,31 +233,23 @@ impl Shared {
     pub(super) fn charge(&self, stream: StreamId, bytes: usize) -> bool {
         let fits = self.has_room(bytes);
         if fits {
-            self.costs.set(self.costs.get() + bytes);
-            self.with(stream, |slot| slot.cost += bytes);
+            self.with(stream, |slot| self.costs.add(&mut slot.cost, bytes));
         }
         fits
     }
 
     /// So much of the response of a stream waits for the client, or may.
     pub(super) fn hold(&self, stream: StreamId, bytes: usize) {
-        let before = self.with(stream, |slot| std::mem::replace(&mut slot.ahead, bytes));
-        if let Some(before) = before {
-            let moved = |all: usize| (all + bytes).saturating_sub(before);
-            self.costs.set(moved(self.costs.get()));
-            self.ahead.set(moved(self.ahead.get()));
-        }
+        self.with(stream, |slot| self.costs.hold(&mut slot.cost, bytes));
     }
 
     /// As [`Self::hold`] before it comes; false, and nothing is changed, unless what is left is for more requests.
     pub(super) fn may_hold(&self, stream: StreamId, bytes: usize) -> bool {
-        let before = self.with(stream, |slot| slot.ahead).unwrap_or(0);
-        let more = bytes.saturating_sub(before);
-        let may = may_be_ahead(MOST, self.ahead.get(), more) && self.has_room(more);
-        if may {
-            self.hold(stream, bytes);
-        }
-        may
+        let (costs, held) = (&self.costs, self.memory() + transport::HELD);
+        self.with(stream, |slot| {
+            costs.may_hold(&mut slot.cost, bytes, held, MOST)
+        })
+        .unwrap_or(false)
     }
 
     /// The task of a stream is over, or it never had one.
@@ -270,9 +257,7 @@ impl Shared {
         let mut slots = self.slots.borrow_mut();
         if let Ok(place) = slots.binary_search_by_key(&stream, |slot| slot.stream) {
             let slot = slots.remove(place);
-            let cost = slot.cost + slot.ahead;
-            self.costs.set(self.costs.get().saturating_sub(cost));
-            self.ahead.set(self.ahead.get().saturating_sub(slot.ahead));
+            self.costs.end(slot.cost);
         }
         drop(slots);
         self.wake_driver();
