@@ -158,7 +158,7 @@ enum State {
 pub struct Session {
     state: State,
     /// Bytes from the socket that wait until the plaintext before them has been read.
-    waiting: Vec<u8>,
+    waiting: Waiting,
     /// Plaintext that was taken by [`Session::take`] and is not handed to the kernel yet.
     taken: usize,
     /// How the peer broke the protocol, or that it ended the session by an alert.
@@ -187,7 +187,7 @@ impl Session {
     fn new(state: State) -> Self {
         Self {
             state,
-            waiting: Vec::new(),
+            waiting: Waiting::default(),
             taken: 0,
             broken: None,
             has_heard: false,
@@ -334,7 +334,7 @@ impl Session {
             return Err(io::ErrorKind::WouldBlock.into());
         };
         let outcome = connection.reader().read(buffer);
-        if !self.waiting.is_empty()
+        if !self.waiting.bytes.is_empty()
             && let Err(error) = feed(connection, &[], &mut self.waiting)
         {
             self.broken = Some(error);
@@ -415,18 +415,32 @@ fn process(connection: &mut Connection) -> Result<(), Error> {
     connection.process_new_packets().map(drop)
 }
 
+/// Ciphertext that there was no room for: all but the first `fed` of `bytes`.
+#[derive(Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    fed: usize,
+}
+
 /// Decrypts `waiting` and then `bytes`; what there is no room for waits.
-fn feed(connection: &mut Connection, bytes: &[u8], waiting: &mut Vec<u8>) -> Result<(), Error> {
-    if waiting.is_empty() {
+fn feed(connection: &mut Connection, bytes: &[u8], waiting: &mut Waiting) -> Result<(), Error> {
+    if waiting.bytes.is_empty() {
         let mut rest = bytes;
         decrypt(connection, &mut rest)?;
-        waiting.extend_from_slice(rest);
+        waiting.bytes.extend_from_slice(rest);
         return Ok(());
     }
-    waiting.extend_from_slice(bytes);
-    let mut rest = waiting.as_slice();
+    waiting.bytes.extend_from_slice(bytes);
+    let mut rest = waiting.bytes.get(waiting.fed..).unwrap_or_default();
     decrypt(connection, &mut rest)?;
-    *waiting = rest.to_vec();
+    waiting.fed = waiting.bytes.len() - rest.len();
+    // Moved when it is the smaller half, so that little pieces do not move all of it again and again.
+    if rest.len() <= waiting.fed {
+        *waiting = Waiting {
+            bytes: rest.to_vec(),
+            fed: 0,
+        };
+    }
     Ok(())
 }
 

@@ -171,10 +171,14 @@ fn a_key_update_is_answered_and_is_nothing_to_read() {
 fn more_than_there_is_room_for_waits_and_is_lost_nowhere() {
     let (mut session, mut client) = connected();
     client.set_buffer_limit(None);
-    let bytes: Vec<u8> = (0..100_000u32).map(|each| each as u8).collect();
+    let bytes: Vec<u8> = (0..300_000u32).map(|each| (each % 251) as u8).collect();
     client.writer().write_all(&bytes).unwrap();
-    session.feed(&sent(&mut client));
     let mut seen = Vec::new();
+    for piece in sent(&mut client).chunks(50_000) {
+        // More comes while what came before waits.
+        session.feed(piece);
+        seen.extend(read(&mut session).unwrap());
+    }
     while let Ok(piece) = read(&mut session) {
         seen.extend(piece);
     }
