@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import tidegate
+from tidegate.config.acme import Acme
 from tidegate.config.backend import Backend, BackendTimeouts, Endpoint, Failover
 from tidegate.config.base import Model
 from tidegate.config.files import Files
@@ -269,6 +270,12 @@ def test_problems_read_as_file_line_column_path_and_message() -> None:
     import pickle
 
     assert pickle.loads(pickle.dumps(error)).problems == error.problems
+
+
+def test_certificates_for_trials_come_from_the_staging_authority() -> None:
+    assert Acme().directory == "https://acme-v02.api.letsencrypt.org/directory"
+    assert Acme(staging=True).directory == "https://acme-staging-v02.api.letsencrypt.org/directory"
+    assert Acme(authority="https://ca.test/dir").directory == "https://ca.test/dir"
 
 
 def test_rewrites_are_spelled_canonically() -> None:

@@ -151,6 +151,20 @@ def test_sessions_are_taken_up_again_and_not_by_another_listener(authority: Auth
                 assert not client.session_reused
 
 
+def test_sessions_are_taken_up_again_by_every_thread(authority: Authority, pair: Pair) -> None:
+    context = authority.client(ssl.TLSVersion.TLSv1_2)
+    settings = {"threads": 4, "admin": {"port": 60_999}}
+    with gateway(configuration(pair.listener(), gateway=settings)) as running:
+        with secured(running, context) as client:
+            ask(client)
+            session = client.session
+        # A connection is with any of the four.
+        for _ in range(24):
+            with secured(running, context, session=session) as client:
+                ask(client)
+                assert client.session_reused
+
+
 def test_a_hello_may_come_byte_by_byte(authority: Authority, pair: Pair) -> None:
     with gateway(configuration(pair.listener())) as running, connect(running) as bare:
         bare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
