@@ -95,8 +95,9 @@ class RustFile:
             return self._type(arguments[0], [*metadata, *arguments[1:]])
         for mark in metadata:
             if isinstance(mark, Rooms):
-                self._uses.add("Room")
-                return "Option<Room>" if mark.optional else "Room"
+                name = "PolicyUse" if mark.area == "policies" else "Room"
+                self._uses.add(name)
+                return f"Option<{name}>" if mark.optional else name
             if isinstance(mark, MaySecret):
                 self._uses.add("Text")
                 return "Text"

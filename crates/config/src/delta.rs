@@ -50,6 +50,35 @@ pub struct Room {
     pub settings: Box<RawValue>,
 }
 
+/// A policy where it is used: its room, and what all policies have.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyUse {
+    /// The room: `request_headers`, ...
+    pub kind: String,
+    /// What the room decodes itself.
+    pub settings: Box<RawValue>,
+    /// What it is called where that is not its room's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The condition under which it takes part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// It refuses nothing: what it would have refused is told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
+}
+
+impl PartialEq for PolicyUse {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.settings.get() == other.settings.get()
+            && self.name == other.name
+            && self.when == other.when
+            && self.shadow == other.shadow
+    }
+}
+
 impl PartialEq for Room {
     fn eq(&self, other: &Self) -> bool {
         self.kind == other.kind && self.settings.get() == other.settings.get()

@@ -12,7 +12,7 @@ mod secret;
 mod tests;
 mod units;
 
-pub use delta::{Delta, EndpointSet, Kind, Resource, Room, SCHEMA};
+pub use delta::{Delta, EndpointSet, Kind, PolicyUse, Resource, Room, SCHEMA};
 pub use generated::*;
 pub use secret::{Hidden, SecretSet, Text, filled, shown};
 pub use units::{Millis, Octets};

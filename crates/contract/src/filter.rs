@@ -34,8 +34,14 @@ pub struct Exchange {
     pub parameters: Parameters,
     /// Unique in the fleet; 26 characters.
     pub request_id: String,
+    /// When its head was complete, in seconds from 1970.
+    pub received: u64,
     /// The whole body, if a filter asked for it.
     pub body: Option<Vec<u8>>,
+    /// Positions of filters that take no part, by their conditions.
+    pub left_out: Vec<usize>,
+    /// What filters that are only tried would have answered: their names, and the status.
+    pub would_answer: Vec<(std::sync::Arc<str>, u16)>,
     /// What a filter keeps from its request phase to its response phase, by the filter's position.
     pub kept: Vec<Option<Box<dyn Any>>>,
 }

@@ -2,18 +2,19 @@
 //! The same decision as on the live path, told instead of carried out.
 use crate::decide::{self, Mapping, Routed};
 use crate::files;
+use crate::judge::judge;
 use crate::l4;
 use crate::pages;
 pub(crate) use crate::question::Question;
 use crate::snapshot::{
-    BackendPlan, FilterPlan, ListenerPlan, Problem, Registry, RoutePlan, Snapshot, TargetPlan,
+    BackendPlan, ListenerPlan, Problem, Registry, RoutePlan, Snapshot, TargetPlan,
 };
 use crate::tell;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tidegate_config::{Delta, HostField};
-use tidegate_contract::{Answer, Client, Exchange, Flow};
+use tidegate_contract::{Client, Exchange};
 use tidegate_core::{Clock, Draw, Moment};
 use tidegate_http::{Forwarding, encode_request};
 use tidegate_request::{Options, Request, Scheme};
@@ -187,28 +188,10 @@ fn judge_question(snapshot: &Snapshot, question: &Question, now: Moment) -> Resu
     Ok(told)
 }
 
-/// Runs the request phase of what can be judged from here; says of the rest that it would be asked.
-fn judge(filters: &[FilterPlan], exchange: &mut Exchange) -> (Vec<Value>, Option<Answer>) {
-    let mut told = Vec::new();
-    for (position, plan) in filters.iter().enumerate() {
-        let mut effect = "none in the request phase";
-        if plan.phases.request {
-            if !plan.filter.is_pure() {
-                effect = "would ask";
-            } else {
-                match plan.filter.request(exchange, position) {
-                    Flow::Continue => effect = "applied",
-                    Flow::Wait(_) => effect = "would ask",
-                    Flow::Respond(answer) => {
-                        told.push(json!({"kind": &*plan.kind, "effect": "answers"}));
-                        return (told, Some(*answer));
-                    }
-                }
-            }
-        }
-        told.push(json!({"kind": &*plan.kind, "effect": effect}));
-    }
-    (told, None)
+/// Seconds from 1970.
+fn seconds() -> u64 {
+    let elapsed = std::time::SystemTime::UNIX_EPOCH.elapsed();
+    elapsed.map_or(0, |elapsed| elapsed.as_secs())
 }
 
 /// The way from the route on.
@@ -279,7 +262,10 @@ impl Way<'_> {
             route: route.name.clone(),
             parameters: self.routed.parameters.clone(),
             request_id: NO_ID.into(),
+            received: seconds(),
             body: None,
+            left_out: Vec::new(),
+            would_answer: Vec::new(),
             kept: filters.iter().map(|_| None).collect(),
         };
         let (policies, answer) = judge(&filters, &mut exchange);

@@ -8,6 +8,7 @@
 
 mod adaptive;
 mod affinity;
+mod conditions;
 mod cors;
 mod costs;
 mod decide;
@@ -19,6 +20,7 @@ mod files;
 mod functions;
 mod grpc;
 mod http2;
+mod judge;
 mod l4;
 mod levels;
 mod memory;
@@ -37,6 +39,7 @@ mod thread;
 mod upstream;
 mod web;
 
+pub use conditions::condition_problem;
 pub use explain::{check_json, decide_json};
 pub use node::{NodeConfig, run_node};
 pub use probe::{Probed, ProbedRequest, probe};

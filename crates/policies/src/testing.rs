@@ -4,15 +4,18 @@ use crate::build;
 use serde_json::value::RawValue;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use tidegate_config::Room;
+use tidegate_config::PolicyUse;
 use tidegate_contract::{Client, Exchange, Filter};
 use tidegate_request::{Fields, Options, Parts, Request, Scheme, Storage, Version};
 
 /// Builds the filter of a room from JSON.
 pub(crate) fn filter(kind: &str, settings: &str) -> Result<Arc<dyn Filter>, String> {
-    build(&Room {
+    build(&PolicyUse {
         kind: kind.into(),
         settings: RawValue::from_string(settings.into()).unwrap(),
+        name: None,
+        when: None,
+        shadow: false,
     })
 }
 
@@ -53,7 +56,10 @@ pub(crate) fn exchange(list: &[(&str, &str)]) -> Exchange {
         route: "r".into(),
         parameters: vec![],
         request_id: "0".repeat(26),
+        received: 0,
         body: None,
+        left_out: Vec::new(),
+        would_answer: Vec::new(),
         kept: vec![],
     }
 }

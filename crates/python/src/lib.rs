@@ -17,7 +17,8 @@ mod _engine {
 
     #[pymodule_export]
     use super::node::{
-        certificate_validity, check_snapshot, decide, hash_password, parse_request, run_node,
+        certificate_validity, check_snapshot, condition_problem, decide, hash_password,
+        parse_request, run_node,
     };
 
     #[pymodule_export]

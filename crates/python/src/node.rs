@@ -88,3 +88,9 @@ pub(crate) fn parse_request<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound
     }
     Ok(told)
 }
+
+/// What is wrong with a condition, with its place; nothing when it can be computed.
+#[pyfunction]
+pub(crate) fn condition_problem(text: &str) -> Option<String> {
+    tidegate_engine::condition_problem(text)
+}

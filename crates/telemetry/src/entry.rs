@@ -47,10 +47,12 @@ pub enum Text {
     Certificate,
     /// The user of a forward proxy.
     User,
+    /// What policies that are only tried would have answered: name, LF, status, LF, and so on.
+    WouldAnswer,
 }
 
 /// How many texts an entry has.
-pub const TEXTS: usize = 18;
+pub const TEXTS: usize = 19;
 
 /// The numbers of one finished exchange.
 #[derive(Clone, Copy, Debug)]

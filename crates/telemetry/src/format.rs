@@ -104,6 +104,8 @@ pub fn format_entry(
     }
     let certificate = batch.text(entry, Text::Certificate);
     write_fields(out, "client_certificate", certificate, &[]);
+    let tried = batch.text(entry, Text::WouldAnswer);
+    write_fields(out, "would_answer", tried, &[]);
     if is_exchange {
         number(out, "status", entry.status.into());
         if let Some(status) = entry.grpc_status {

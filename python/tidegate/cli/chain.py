@@ -28,7 +28,9 @@ class Chain:
         decision = self._decision
         self._arrival()
         for policy in decision.get("policies") or []:
-            self._say("policy", f"{plain(policy['kind'])}: {plain(policy.get('effect'))}")
+            name = plain(policy.get("name") or policy["kind"])
+            tried = " (only tried)" if policy.get("shadow") else ""
+            self._say("policy", f"{name}: {plain(policy.get('effect'))}{tried}")
         if decision["outcome"] == "forward":
             self._endpoints()
             self._upstream()

@@ -35,6 +35,7 @@ from tidegate.config.l4 import TcpRoute, backend_names
 from tidegate.config.listener import Listener
 from tidegate.config.naming import question_name, route_name
 from tidegate.config.problem import ConfigError, Problem
+from tidegate.config.rooms import sent
 from tidegate.config.route import Route
 from tidegate.config.secret import Secret
 from tidegate.config.tls import ListenerTls
@@ -272,7 +273,7 @@ class _Compilation:
         return value
 
     def _rooms(self, uses: list[Any]) -> list[dict[str, Any]]:
-        return self._expanded([use if isinstance(use, str) else _room(use) for use in uses])
+        return self._expanded([use if isinstance(use, str) else sent(use) for use in uses])
 
     def _expanded(self, uses: list[Any]) -> list[dict[str, Any]]:
         return [room for use in uses for room in (self.sets[use] if isinstance(use, str) else [use])]
@@ -441,10 +442,6 @@ class _Compilation:
             if addresses.is_url(name) and ("backend", name) not in self.snapshot.resources:
                 tells = addresses.backend_url if isinstance(route, Route) else addresses.tcp_url
                 self._backend(name, backend_of(tells(name)), path)
-
-
-def _room(settings: Model) -> dict[str, Any]:
-    return {"kind": settings.type, "settings": settings.model_dump(exclude={"type"})}  # type: ignore[attr-defined]
 
 
 def resource(kind: str, name: str, value: Any) -> Resource:

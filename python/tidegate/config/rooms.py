@@ -16,6 +16,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from tidegate.config.base import Model, refuse
+from tidegate.config.policy_settings import PolicySettings
 from tidegate.config.suggest import did_you_mean
 
 AREAS = ("balancing", "policies", "health")
@@ -190,5 +191,12 @@ def _dump(value: Model | str | None, info: core_schema.SerializationInfo) -> Any
     """As the snapshot has it: `{kind, settings}`; a set's name stays for `compile.py` to expand."""
     if not isinstance(value, Model):
         return value
-    settings = value.model_dump(mode=info.mode, exclude={"type"}, context=info.context)
-    return {"kind": value.type, "settings": settings}  # type: ignore[attr-defined]
+    return sent(value, info.mode, info.context)
+
+
+def sent(value: Model, mode: str = "python", context: Any = None) -> dict[str, Any]:
+    """A room's settings as the snapshot has them, with what all rooms of its area have."""
+    hidden = {"type", *type(value).control_only()}
+    settings = value.model_dump(mode=mode, exclude=hidden, context=context)
+    told = value.use() if isinstance(value, PolicySettings) else {}
+    return {"kind": value.type, "settings": settings, **told}  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from tidegate.config import addresses, names, patterns
+from tidegate.config import addresses, conditions, names, patterns
 from tidegate.config.marks import Choice, ControlOnly, MaySecret, Reference, Rule
 from tidegate.config.secret import Secret
 from tidegate.config.units import ByteSize, Duration
@@ -44,6 +44,7 @@ FieldValue = Annotated[str, Rule(names.field_value, "field value")]
 SecretFieldValue = Annotated[str | Secret, MaySecret(names.field_value, "field value")]
 SecretText = Annotated[str | Secret, MaySecret(names.any_text, "text")]
 """Like the one above: what comes from `${...}` is never shown."""
+Condition = Annotated[str, Rule(conditions.condition, "condition in CEL")]
 CookieName = Annotated[str, Rule(names.token, "cookie name")]
 QueryName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
 
@@ -71,6 +72,7 @@ __all__ = [
     "ChangeableFieldName",
     "ChangeableRequestFieldName",
     "Choice",
+    "Condition",
     "ControlOnly",
     "CookieName",
     "CorsOrigin",

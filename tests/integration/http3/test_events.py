@@ -81,7 +81,7 @@ def test_an_event_comes_before_the_next_is_made(
             answer = session.get(
                 f"https://localhost:{running.port}/events",
                 http_version=version,
-                verify=str(authority.file),  # type: ignore[arg-type]
+                verify=str(authority.file),
                 timeout=TIMEOUT,
                 stream=True,
             )

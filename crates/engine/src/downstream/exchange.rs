@@ -238,7 +238,10 @@ impl Downstream {
             route: routed.route.name.clone(),
             parameters: routed.parameters.clone(),
             request_id: std::mem::take(&mut record.request_id),
+            received: self.thread.wall_seconds(),
             body: None,
+            left_out: Vec::new(),
+            would_answer: Vec::new(),
             kept: journey.filters.iter().map(|_| None).collect(),
         };
         self.pace(journey.passage.as_ref());
@@ -249,6 +252,7 @@ impl Downstream {
             None => self.has_passed(journey.passage.as_ref(), record),
         }
         record.request_id = exchange.request_id;
+        record.would_answer = exchange.would_answer;
         record.has_unread = !journey.upload.is_done;
         (keep, exchange.request)
     }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Runs the filters of an exchange: the request phase forwards, the response phase backwards.
 use crate::snapshot::FilterPlan;
+use std::sync::atomic::Ordering::Relaxed;
 use tidegate_contract::{Answer, Exchange, Flow};
-use tidegate_request::Response;
+use tidegate_core::ErrorKind;
+use tidegate_request::{Fields, Response};
 
 /// Runs the request phase; an answer comes with the position of the filter that gave it.
 pub(crate) async fn run_request_filters(
@@ -10,16 +12,18 @@ pub(crate) async fn run_request_filters(
     exchange: &mut Exchange,
 ) -> Option<(Answer, usize)> {
     for (position, plan) in filters.iter().enumerate() {
-        if !plan.phases.request {
-            continue;
+        match begins(plan, exchange, position) {
+            Ok(true) if plan.phases.request => {}
+            Ok(_) => continue,
+            Err(answer) => return Some((answer, position)),
         }
-        let mut flow = plan.filter.request(exchange, position);
-        loop {
-            match flow {
-                Flow::Continue => break,
-                Flow::Respond(answer) => return Some((*answer, position)),
-                Flow::Wait(future) => flow = future.await,
-            }
+        let before = plan.shadow.then(|| exchange.request.clone());
+        let answer = outcome(plan.filter.request(exchange, position)).await;
+        if let Some(before) = before {
+            exchange.request = before;
+        }
+        if let Some(answer) = judged(plan, exchange, answer) {
+            return Some((answer, position));
         }
     }
     None
@@ -34,17 +38,93 @@ pub(crate) async fn run_response_filters(
 ) -> Option<Answer> {
     let before = filters.get(..position).unwrap_or(filters);
     for (position, plan) in before.iter().enumerate().rev() {
-        if !plan.phases.response {
+        if !plan.phases.response || exchange.left_out.contains(&position) {
             continue;
         }
-        let mut flow = plan.filter.response(exchange, response, position);
-        loop {
-            match flow {
-                Flow::Continue => break,
-                Flow::Respond(answer) => return Some(*answer),
-                Flow::Wait(future) => flow = future.await,
+        if let Some(condition) = plan.condition.as_ref().filter(|own| own.is_late) {
+            match condition.holds(exchange, Some(response)) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(_) => match judged(plan, exchange, Some(unjudged())) {
+                    Some(answer) => return Some(answer),
+                    None => continue,
+                },
             }
+        }
+        let before = plan.shadow.then(|| response.clone());
+        let answer = outcome(plan.filter.response(exchange, response, position)).await;
+        if let Some(before) = before {
+            *response = before;
+        }
+        if let Some(answer) = judged(plan, exchange, answer) {
+            return Some(answer);
         }
     }
     None
+}
+
+/// The answer of a filter, if it gives one.
+async fn outcome(mut flow: Flow<'_>) -> Option<Answer> {
+    loop {
+        match flow {
+            Flow::Continue => return None,
+            Flow::Respond(answer) => return Some(*answer),
+            Flow::Wait(future) => flow = future.await,
+        }
+    }
+}
+
+/// Whether a filter takes part, as its condition says of the request that comes to it.
+///
+/// # Errors
+/// The answer where that cannot be told: to leave it out would be to let somebody in.
+pub(crate) fn begins(
+    plan: &FilterPlan,
+    exchange: &mut Exchange,
+    position: usize,
+) -> Result<bool, Answer> {
+    let Some(condition) = plan.condition.as_ref().filter(|own| !own.is_late) else {
+        return Ok(true);
+    };
+    match condition.holds(exchange, None) {
+        Ok(true) => return Ok(true),
+        Ok(false) => {}
+        Err(_) => {
+            if let Some(answer) = judged(plan, exchange, Some(unjudged())) {
+                return Err(answer);
+            }
+        }
+    }
+    exchange.left_out.push(position);
+    Ok(false)
+}
+
+/// The answer of a filter, unless it is only tried: then it is told.
+fn judged(plan: &FilterPlan, exchange: &mut Exchange, answer: Option<Answer>) -> Option<Answer> {
+    let answer = answer?;
+    let counts = &plan.counts;
+    let count = match (answer.error.is_some(), plan.shadow) {
+        (false, false) => &counts.answered,
+        (false, true) => &counts.would_answer,
+        (true, false) => &counts.failed,
+        (true, true) => &counts.would_fail,
+    };
+    count.fetch_add(1, Relaxed);
+    if plan.shadow {
+        exchange
+            .would_answer
+            .push((plan.name.clone(), answer.status));
+        return None;
+    }
+    Some(answer)
+}
+
+fn unjudged() -> Answer {
+    let error = ErrorKind::ProxyInternalError;
+    Answer {
+        status: error.status(),
+        fields: Fields::new(),
+        body: Vec::new(),
+        error: Some((error, "the condition of a policy can not be told")),
+    }
 }

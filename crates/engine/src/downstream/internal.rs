@@ -77,6 +77,7 @@ pub(crate) fn metrics_text(node: &Node, snapshot: &Snapshot) -> String {
     tls_gauges(&threads, snapshot, &mut gauges);
     endpoint_gauges(node, snapshot, &mut gauges);
     backend_gauges(snapshot, &mut gauges);
+    policy_gauges(node, &mut gauges);
     crate::l4::gauges(snapshot, &mut gauges);
     crate::egress::gauges(snapshot, &mut gauges);
     let sources = &node.registry.sources;
@@ -147,6 +148,28 @@ fn tls_gauges(threads: &[Arc<ThreadStats>], snapshot: &Snapshot, gauges: &mut Ve
 }
 
 /// How full backends are, and whom they refused.
+fn policy_gauges(node: &Node, gauges: &mut Vec<Gauge>) {
+    let policies = node.registry.policies();
+    for (name, of) in [
+        ("tidegate_policy_answers_total", 0),
+        ("tidegate_policy_failures_total", 1),
+    ] {
+        for (policy, counts) in &policies {
+            let (done, tried) = match of {
+                0 => (&counts.answered, &counts.would_answer),
+                _ => (&counts.failed, &counts.would_fail),
+            };
+            for (shadow, counter) in [("false", done), ("true", tried)] {
+                gauges.push(Gauge {
+                    name,
+                    labels: vec![("policy", policy.clone()), ("shadow", shadow.to_owned())],
+                    value: counter.load(Ordering::Relaxed) as f64,
+                });
+            }
+        }
+    }
+}
+
 fn backend_gauges(snapshot: &Snapshot, gauges: &mut Vec<Gauge>) {
     let each = || snapshot.backends.values();
     let label = |plan: &BackendPlan| vec![("backend", plan.name.to_string())];

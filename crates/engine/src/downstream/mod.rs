@@ -45,6 +45,7 @@ use std::task::{Context, Poll, ready};
 pub(crate) use absence::{Absence, Expired};
 use connection::{After, Waited};
 pub(crate) use connection::{Downstream, Rest, Stalled};
+pub(crate) use filters::begins;
 pub(crate) use handshake::Shaken;
 use head::{Head, Reading};
 use http2::Driver;

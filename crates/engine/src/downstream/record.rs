@@ -39,6 +39,8 @@ pub(crate) struct Record {
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
     /// The user of a forward proxy.
     pub(crate) user: Option<Arc<str>>,
+    /// What policies that are only tried would have answered.
+    pub(crate) would_answer: Vec<(Arc<str>, u16)>,
     /// What a call has that pages may make.
     pub(crate) web: Option<Rc<Web>>,
     /// Fields of the response that the log is to have: name, LF, value, LF.
@@ -63,6 +65,7 @@ impl Record {
             tries: Vec::new(),
             certificate: None,
             user: None,
+            would_answer: Vec::new(),
             web: None,
             response_fields: Vec::new(),
         }
@@ -187,6 +190,10 @@ impl Record {
         thread.count(stats, &self.entry);
         let route = self.route.as_ref().map_or("", |route| &*route.name);
         let certificate = self.certificate.as_deref().map(told).unwrap_or_default();
+        let tried = self.would_answer.iter();
+        let tried: String = tried
+            .map(|(name, status)| format!("{name}\n{status}\n"))
+            .collect();
         thread.log(
             self.entry,
             [
@@ -211,6 +218,7 @@ impl Record {
                 &self.tries,
                 &certificate,
                 self.user.as_deref().unwrap_or_default().as_bytes(),
+                tried.as_bytes(),
             ],
         );
     }

@@ -9,7 +9,7 @@ use super::stream::BodySender;
 use crate::thread::Timer;
 use std::rc::Rc;
 use std::sync::Arc;
-use tidegate_config::Room;
+use tidegate_config::PolicyUse;
 use tidegate_contract::{Answer, Exchange, Filter, Flow, Phases};
 use tidegate_core::{ErrorKind, Moment};
 use tidegate_functions::{Body, INLINE, Reason, RequestParts, WorkerMessage};
@@ -27,7 +27,7 @@ struct Policy {
 ///
 /// # Errors
 /// Settings that are not the room's.
-pub(crate) fn build(room: &Room) -> Result<Arc<dyn Filter>, String> {
+pub(crate) fn build(room: &PolicyUse) -> Result<Arc<dyn Filter>, String> {
     let settings = serde_json::from_str(room.settings.get())
         .map_err(|error| format!("policy `python`: {error}"))?;
     Ok(Arc::new(Policy { settings }))

@@ -372,7 +372,7 @@ impl BackendPlan {
         let shared = registry.backend(name);
         let key = format!("{} {}", room.kind, room.settings.get());
         let balancer_state = shared.balancer_state(&key, &*balancer);
-        let filters = FilterPlan::build_all(&config.policies)?;
+        let filters = FilterPlan::build_all(&config.policies, registry)?;
         let tls = config.tls.as_ref();
         let tls = tls.map(|tls| registry.approach(name, tls)).transpose()?;
         let prefers_local = config.zones.prefer == ZonePreference::Local;

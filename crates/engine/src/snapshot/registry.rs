@@ -2,10 +2,10 @@
 use super::approach::ApproachPlan;
 use super::backend::BackendShared;
 use super::challenges::Challenges;
-use super::plans::Counted;
+use super::plans::{Counted, PolicyCounts};
 use super::sources::Sources;
 use crate::egress::UserCounts;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tidegate_config::BackendTls;
@@ -29,6 +29,7 @@ pub(crate) struct Registry {
     l4_routes: Mutex<HashMap<String, Arc<SharedL4Stats>>>,
     listeners: Mutex<HashMap<String, Arc<Counted>>>,
     proxy_users: Mutex<HashMap<(String, String), Arc<UserCounts>>>,
+    policies: Mutex<HashMap<String, Arc<PolicyCounts>>>,
     tickets: Mutex<HashMap<(String, Vec<u8>), Tickets>>,
     approaches: Mutex<HashMap<String, Arc<ApproachPlan>>>,
     /// Whom the system trusts, and how its store looked when it was read.
@@ -54,6 +55,7 @@ impl Registry {
             l4_routes: Mutex::default(),
             listeners: Mutex::new(HashMap::new()),
             proxy_users: Mutex::default(),
+            policies: Mutex::default(),
             tickets: Mutex::default(),
             approaches: Mutex::default(),
             system: Mutex::default(),
@@ -106,6 +108,21 @@ impl Registry {
         let counted = Arc::<Counted>::default();
         listeners.insert(listener.to_owned(), counted.clone());
         counted
+    }
+
+    /// What became of exchanges at the policies of a name.
+    pub(crate) fn policy(&self, name: &str) -> Arc<PolicyCounts> {
+        let mut policies = lock(&self.policies);
+        policies.entry(name.to_owned()).or_default().clone()
+    }
+
+    /// The same of all policies, by name.
+    pub(crate) fn policies(&self) -> BTreeMap<String, Arc<PolicyCounts>> {
+        let policies = lock(&self.policies);
+        policies
+            .iter()
+            .map(|(name, counts)| (name.clone(), counts.clone()))
+            .collect()
     }
 
     /// What a forward proxy's user does.

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from tidegate.config.base import Model
+from tidegate.config.policy_settings import PolicySettings
 from tidegate.config.types import ByteSize, FunctionRef
 
 
-class PythonPolicy(Model):
+class PythonPolicy(PolicySettings):
     """A `@policy` of section `functions` sees the request and, if it asks for it, the response."""
 
     in_engine: ClassVar[bool] = False

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tidegate.config.base import Model, refuse
+from tidegate.config.base import refuse
 from tidegate.config.marks import Reads
+from tidegate.config.policy_settings import PolicySettings
 from tidegate.config.target import HEADERS_SCHEMA, headers
 from tidegate.config.types import ChangeableRequestFieldName, SecretFieldValue
 
@@ -17,7 +18,7 @@ _Pairs = Annotated[
 ]
 
 
-class RequestHeaders(Model):
+class RequestHeaders(PolicySettings):
     """Fields of requests on their way to an endpoint are removed, set and added, in this order."""
 
     type: Literal["request_headers"] = "request_headers"

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tidegate.config.base import Model, refuse
+from tidegate.config.base import refuse
 from tidegate.config.marks import Reads
+from tidegate.config.policy_settings import PolicySettings
 from tidegate.config.target import HEADERS_SCHEMA, headers
 from tidegate.config.types import ChangeableFieldName, SecretFieldValue
 
@@ -17,7 +18,7 @@ _Pairs = Annotated[
 ]
 
 
-class ResponseHeaders(Model):
+class ResponseHeaders(PolicySettings):
     """Fields of responses on their way to the client are removed, set and added, in this order."""
 
     type: Literal["response_headers"] = "response_headers"

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all policies have besides the settings of their rooms."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from tidegate.config.base import Model
+from tidegate.config.marks import ControlOnly
+from tidegate.config.types import Condition, Flag, Name
+
+
+class PolicySettings(Model):
+    """Settings of a policy: those of its room are a class of their own that derives from this one."""
+
+    name: Annotated[Name | None, ControlOnly()] = None
+    """What it is called in logs, metrics and `explain`; the name of its room by default."""
+    when: Annotated[Condition | None, ControlOnly()] = None
+    """A condition in CEL: the policy takes part where it is true."""
+    shadow: Annotated[Flag, ControlOnly()] = False
+    """Whether it is only tried: what it would have refused is counted and logged, and not done."""
+
+    def use(self) -> dict[str, Any]:
+        """What the node is told of it besides the settings of its room."""
+        told = {"name": self.name, "when": self.when, "shadow": self.shadow}
+        return {key: value for key, value in told.items() if value}

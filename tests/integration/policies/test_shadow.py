@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`shadow`: a policy that is only tried, and its `name`."""
+
+from __future__ import annotations
+
+import json
+import os
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.settings.kit import ask
+from tidegate.testing import FakeEndpoint, RunningGateway, decide, endpoint, gateway
+
+CODE = """
+    from tidegate import Response, policy
+
+    calls = []
+
+    @policy
+    async def guard(request, call_next):
+        calls.append(request.path)
+        if request.headers.get("x-key") != "good":
+            return Response.problem(403, "no key")
+        request.headers["x-guarded"] = "1"
+        response = await call_next(request)
+        response.headers["x-calls"] = str(len(calls))
+        return response
+
+    @policy
+    async def breaks(request):
+        raise RuntimeError("broken")
+"""
+
+
+@pytest.fixture(autouse=True)
+def as_whoever_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() == 0:
+        # The interpreter and the test's folder may be closed to others.
+        monkeypatch.setenv("TIDEGATE_USER", "root")
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeEndpoint]:
+    with endpoint() as running:
+        yield running
+
+
+def guarded(upstream: FakeEndpoint, folder: Path, *policies: dict[str, Any]) -> RunningGateway:
+    (folder / "guards.py").write_text(textwrap.dedent(CODE))
+    text = {
+        "gateway": {"admin": {"address": "127.0.0.1", "port": 0}},
+        "listeners": {"web": {"port": 0}},
+        "functions": {
+            name: {"handler": f"guards:{name}", "kind": "policy", "path": str(folder)}
+            for name in ("guard", "breaks")
+        },
+        "backends": {"b": {"endpoints": [upstream.address]}},
+        "routes": [{"name": "all", "path": "/", "to": "b", "policies": list(policies)}],
+    }
+    return gateway(json.dumps(text), processes=True)
+
+
+def counts(running: RunningGateway) -> dict[str, float]:
+    text = ask(running, "/metrics", port=running.ports["admin"]).body.decode()
+    lines = [line.rpartition(" ") for line in text.splitlines() if line.startswith("tidegate_policy_")]
+    return {name: float(value) for name, _, value in lines if float(value)}
+
+
+def test_what_is_only_tried_changes_and_refuses_nothing_and_is_told(
+    upstream: FakeEndpoint, tmp_path: Path
+) -> None:
+    policy = {"type": "python", "function": "guard", "name": "keys", "shadow": True}
+    with guarded(upstream, tmp_path, policy) as running:
+        refused = ask(running)
+        taken = ask(running, headers=["X-Key: good"])
+        assert (refused.status, taken.status) == (200, 200)
+        # What it changes is undone on both ways.
+        assert [message.get("x-guarded") for message in upstream.messages] == [None, None]
+        assert taken.get("x-calls") is None
+        told = [entry["would_answer"] for entry in running.log(2) if "would_answer" in entry]
+        assert told == [{"keys": "403"}]
+        assert counts(running) == {'tidegate_policy_answers_total{policy="keys",shadow="true"}': 1}
+
+
+def test_the_same_policy_is_done_without_it(upstream: FakeEndpoint, tmp_path: Path) -> None:
+    with guarded(upstream, tmp_path, {"type": "python", "function": "guard"}) as running:
+        refused = ask(running)
+        taken = ask(running, headers=["X-Key: good"])
+        assert (refused.status, taken.status, taken.get("x-calls")) == (403, 200, "2")
+        assert [message.get("x-guarded") for message in upstream.messages] == ["1"]
+        assert "would_answer" not in running.log(1)[0]
+        assert counts(running) == {'tidegate_policy_answers_total{policy="python",shadow="false"}': 1}
+
+
+def test_a_policy_that_breaks_refuses_unless_it_is_only_tried(upstream: FakeEndpoint, tmp_path: Path) -> None:
+    tried = {"type": "python", "function": "breaks", "name": "tried", "shadow": True}
+    done = {"type": "python", "function": "breaks", "when": 'request.path == "/done"'}
+    with guarded(upstream, tmp_path, tried, done) as running:
+        assert ask(running).status == 200
+        assert ask(running, "/done").status >= 500
+        assert counts(running) == {
+            'tidegate_policy_failures_total{policy="tried",shadow="true"}': 2,
+            'tidegate_policy_failures_total{policy="python",shadow="false"}': 1,
+        }
+
+
+def test_a_condition_that_can_not_be_told_is_told_as_well(upstream: FakeEndpoint, tmp_path: Path) -> None:
+    policy = {
+        "type": "request_headers",
+        "set": {"x": "1"},
+        "when": 'int(request.query["n"]) > 1',
+        "shadow": True,
+    }
+    with guarded(upstream, tmp_path, policy) as running:
+        assert [ask(running, target).status for target in ("/", "/?n=2")] == [200, 200]
+        assert upstream.messages[1].get("x") is None
+        told = [entry["would_answer"] for entry in running.log(2) if "would_answer" in entry]
+        assert told == [{"request_headers": "500"}]
+
+
+def test_who_is_left_out_by_a_condition_is_not_called(upstream: FakeEndpoint, tmp_path: Path) -> None:
+    policy = {"type": "python", "function": "guard", "when": 'request.path != "/open"'}
+    with guarded(upstream, tmp_path, policy) as running:
+        assert ask(running, "/open").status == 200
+        taken = ask(running, headers=["X-Key: good"])
+        assert (taken.status, taken.get("x-calls")) == (200, "1")
+
+
+def test_explain_names_what_is_only_tried(upstream: FakeEndpoint) -> None:
+    policies = [{"type": "request_headers", "set": {"x": "1"}, "shadow": True, "name": "trial"}]
+    text = {
+        "listeners": {"web": {"port": 8080}},
+        "routes": [{"path": "/", "to": upstream.url, "policies": policies}],
+    }
+    told = decide(json.dumps(text), "GET http://a.test/")
+    assert told["policies"] == [
+        {"kind": "request_headers", "name": "trial", "effect": "applied", "shadow": True}
+    ]
+    assert "x" not in [name for name, _ in told["upstream"]["headers"]]
