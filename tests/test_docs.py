@@ -13,9 +13,10 @@ import yaml
 
 import tidegate
 from tidegate.config.base import Model
-from tidegate.config.compile import Snapshot, compile_gateway
+from tidegate.config.compile import compile_gateway
 from tidegate.config.gateway import Gateway
 from tidegate.config.load import loads
+from tidegate.config.snapshot import Snapshot
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("docs/guides/*.md"), *ROOT.glob("docs/concepts/*.md"), ROOT / "README.md"])

@@ -67,6 +67,9 @@ pub struct PolicyUse {
     /// It refuses nothing: what it would have refused is told.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shadow: bool,
+    /// When it fails, the exchange goes on without it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continues: bool,
 }
 
 impl PartialEq for PolicyUse {
@@ -76,6 +79,7 @@ impl PartialEq for PolicyUse {
             && self.name == other.name
             && self.when == other.when
             && self.shadow == other.shadow
+            && self.continues == other.continues
     }
 }
 

@@ -7,7 +7,7 @@ use crate::l4;
 use crate::pages;
 pub(crate) use crate::question::Question;
 use crate::snapshot::{
-    BackendPlan, ListenerPlan, Problem, Registry, RoutePlan, Snapshot, TargetPlan,
+    BackendPlan, Filters, ListenerPlan, Problem, Registry, RoutePlan, Snapshot, TargetPlan,
 };
 use crate::tell;
 use serde_json::{Value, json};
@@ -254,8 +254,14 @@ impl Way<'_> {
             Some(_) => None,
             None => decide::backend(self.snapshot, route, &mut Draw::from_seed(0)),
         };
-        let of_backend = backend.map_or(&[][..], |backend| &backend.filters);
-        let filters = [&self.listener.filters[..], &route.filters, of_backend].concat();
+        let (listener, name) = (&self.listener.filters, &route.name);
+        let mut scopes = vec![(("listener", &*self.listener.name), listener)];
+        scopes.push((("route", name), &route.filters));
+        if let Some(backend) = backend {
+            scopes.push((("backend", &backend.name), &backend.filters));
+        }
+        let (scopes, filters): (Vec<_>, Vec<_>) = scopes.into_iter().unzip();
+        let filters = Filters::placed(&filters);
         let mut exchange = Exchange {
             request,
             client: self.client,
@@ -268,7 +274,7 @@ impl Way<'_> {
             would_answer: Vec::new(),
             kept: filters.iter().map(|_| None).collect(),
         };
-        let (policies, answer) = judge(&filters, &mut exchange);
+        let (policies, answer) = judge(&scopes, &filters, &mut exchange);
         let mut told = json!({"policies": policies});
         let rest = match answer {
             Some(answer) => json!({

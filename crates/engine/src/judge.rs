@@ -1,19 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What policies would do with a request that nobody sent.
 use crate::downstream::begins;
-use crate::snapshot::FilterPlan;
+use crate::snapshot::{FilterPlan, Placed};
 use serde_json::{Value, json};
 use tidegate_contract::{Answer, Exchange, Flow};
 
-/// Runs the request phase of what can be judged from here; says of the rest that it would be asked.
+/// Runs the request phase of what can be judged from here; says of the rest that it would be asked, and of each where it
+/// stands: the kind and name of its scope, and its place there.
 pub(crate) fn judge(
-    filters: &[FilterPlan],
+    scopes: &[(&str, &str)],
+    filters: &[Placed],
     exchange: &mut Exchange,
 ) -> (Vec<Value>, Option<Answer>) {
     let mut told = Vec::new();
-    for (position, plan) in filters.iter().enumerate() {
-        let (effect, answer) = effect(plan, exchange, position);
+    let mut position = 0;
+    for placed in filters {
+        let plan = &placed.plan;
+        let (effect, answer) = match placed.without {
+            Some(_) => ("taken away", None),
+            None => effect(plan, exchange, position),
+        };
+        position += usize::from(placed.without.is_none());
         let mut each = json!({"kind": &*plan.kind, "name": &*plan.name, "effect": effect});
+        let told_of = |scope: usize| scopes.get(scope).copied().unwrap_or_default();
+        let (scope, name) = told_of(placed.scope);
+        each["place"] = format!("{scope} {name} {}", placed.index).into();
+        if let Some((scope, name)) = placed.without.map(told_of) {
+            each["by"] = format!("{scope} {name}").into();
+        }
         if plan.shadow {
             each["shadow"] = true.into();
         }

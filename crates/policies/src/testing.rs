@@ -16,6 +16,7 @@ pub(crate) fn filter(kind: &str, settings: &str) -> Result<Arc<dyn Filter>, Stri
         name: None,
         when: None,
         shadow: false,
+        continues: false,
     })
 }
 

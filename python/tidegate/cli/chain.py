@@ -30,7 +30,9 @@ class Chain:
         for policy in decision.get("policies") or []:
             name = plain(policy.get("name") or policy["kind"])
             tried = " (only tried)" if policy.get("shadow") else ""
-            self._say("policy", f"{name}: {plain(policy.get('effect'))}{tried}")
+            by = f" by {plain(policy['by'])}" if policy.get("by") else ""
+            place = self._positions("policy", policy["place"]) if policy.get("place") else ""
+            self._say("policy", f"{name}: {plain(policy.get('effect'))}{by}{tried}", place)
         if decision["outcome"] == "forward":
             self._endpoints()
             self._upstream()

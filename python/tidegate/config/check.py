@@ -12,11 +12,13 @@ from typing import Final
 from tidegate.config import addresses
 from tidegate.config.base import Model
 from tidegate.config.check_l4 import connections
+from tidegate.config.check_policies import disabled
 from tidegate.config.draft import Draft, Mistake, Path
 from tidegate.config.gateway import Gateway
 from tidegate.config.implied import COMMANDS
 from tidegate.config.l4 import TcpRoute
 from tidegate.config.naming import question_name, route_name
+from tidegate.config.policy_settings import Disable
 from tidegate.config.problem import ConfigError, Problem
 from tidegate.config.reach import unreachable
 from tidegate.config.references import references
@@ -37,6 +39,7 @@ def check(draft: Draft) -> Iterator[Mistake]:
     """Every mistake of the whole."""
     yield from _listeners(draft)
     yield from _policies(draft)
+    yield from disabled(draft)
     yield from _zones(draft)
     yield from _cookies(draft)
     yield from _targets(draft)
@@ -156,7 +159,12 @@ def _policies(draft: Draft) -> Iterator[Mistake]:
                 )
     for name, members in draft.policies.items():
         for number, policy in enumerate(members or ()):
-            if isinstance(policy, Model):
+            if isinstance(policy, Disable):
+                yield (
+                    ("policies", name, number),
+                    "a set takes nothing away; write it where the set is used",
+                )
+            elif isinstance(policy, Model):
                 yield from _room(draft, ("policies", name, number), policy)
             else:
                 yield (

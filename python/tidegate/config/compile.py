@@ -6,16 +6,12 @@ Nothing here knows a room: fields are treated by their type. The form is `crates
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path as FilePath
 from typing import Any, Final
-
-from pydantic_core import to_json
 
 from tidegate.config import addresses, stapled
 from tidegate.config.backend import Backend, BackendLimits, BackendTimeouts, Endpoint
@@ -23,6 +19,7 @@ from tidegate.config.backend_tls import BackendTls
 from tidegate.config.base import Model
 from tidegate.config.check import ADMIN, ADMIN_ROUTES, REGISTRATION
 from tidegate.config.collection import no_collection
+from tidegate.config.compile_policies import Written, on_listener, written, written_on
 from tidegate.config.compile_proxy import compile_proxies, proxy_settings
 from tidegate.config.cores import usable_cores
 from tidegate.config.errors import path_text
@@ -37,12 +34,9 @@ from tidegate.config.naming import question_name, route_name
 from tidegate.config.problem import ConfigError, Problem
 from tidegate.config.rooms import sent
 from tidegate.config.route import Route
-from tidegate.config.secret import Secret
+from tidegate.config.snapshot import Resource, Snapshot, json_text, model_json, resource, resource_of
 from tidegate.config.tls import ListenerTls
 from tidegate.config.wire import FunctionWire, RouteOrder
-
-SCHEMA: Final = 3
-"""The version of the snapshot's form, as in `crates/config/src/delta.rs`."""
 
 CONFIGURATION: Final = "configuration"
 """The source of endpoints that the configuration itself names."""
@@ -51,105 +45,6 @@ Path = tuple[int | str, ...]
 CONTROL: Final = "tidegate:registration"
 """The backend that is control itself, where instances register themselves."""
 ADMIN_PATH: Final[Path] = ("gateway", "admin")
-Key = tuple[str, str]
-"""A resource's kind and name."""
-Refer = Callable[[Any], Any]
-"""What stands in a snapshot for a value that has no form in JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """One named part of a snapshot."""
-
-    kind: str
-    name: str
-    hash: str
-    """A digest of `value`; equal means unchanged, but for `secrets`."""
-    value: str
-    """JSON, with `{"secret": id}` in the place of each secret."""
-    secrets: dict[str, str] = field(default_factory=dict, repr=False)
-    """What its secrets are, by id. No digest of them is made: a short one could be guessed from it."""
-
-    def is_like(self, other: Resource | None) -> bool:
-        """Whether a node that has `other` needs nothing."""
-        return other is not None and (other.hash, other.secrets) == (self.hash, self.secrets)
-
-
-@dataclass(slots=True)
-class Snapshot:
-    """Everything a node needs, in parts.
-
-    Attributes:
-        resources: By kind and name, in the order of the configuration.
-        endpoints: By backend, JSON of the list of endpoints.
-        positions: By kind and name, `file:line`; never sent to a node.
-    """
-
-    resources: dict[Key, Resource] = field(default_factory=dict)
-    endpoints: dict[str, str] = field(default_factory=dict)
-    positions: dict[Key, str] = field(default_factory=dict)
-
-    def changed(self, previous: Snapshot | None) -> list[Key]:
-        """Kinds and names of resources that are new, different or gone, compared with `previous`."""
-        old = previous.resources if previous is not None else {}
-        keys = [key for key, resource in self.resources.items() if not resource.is_like(old.get(key))]
-        return keys + [key for key in old if key not in self.resources]
-
-    def delta(self, previous: Snapshot | None, *, base: int = 0, number: int = 1) -> dict[str, Any]:
-        """The change from `previous` to this, as `Delta` of `crates/config/src/delta.rs`.
-
-        Args:
-            previous: `None` for the whole.
-            base: The number of the snapshot the node has; 0 for none.
-            number: The number this one gets; also the sequence of the endpoint sets in it.
-        """
-        raw = self.delta_json(previous, base=base, number=number)
-        result: dict[str, Any] = json.loads(raw)
-        return result
-
-    def delta_json(
-        self, previous: Snapshot | None, *, base: int = 0, number: int = 1, sequence: int | None = None
-    ) -> str:
-        """`delta` as JSON text, put together from the parts without decoding them.
-
-        Args:
-            sequence: That of the endpoint sets, if not `number`.
-        """
-        old = previous.resources if previous is not None else {}
-        old_endpoints = previous.endpoints if previous is not None else {}
-        fresh = [resource for key, resource in self.resources.items() if not resource.is_like(old.get(key))]
-        parts = [
-            f'{{"kind":"{resource.kind}","name":{json.dumps(resource.name)},"hash":"{resource.hash}","value":{resource.value}}}'
-            for resource in fresh
-        ]
-        secrets = json.dumps(secret_sets(fresh))
-        gone = json.dumps([key for key in old if key not in self.resources])
-        order = number if sequence is None else sequence
-        sets = [
-            f'{{"backend":{json.dumps(name)},"sequence":{order},"endpoints":{value}}}'
-            for name, value in self.endpoints.items()
-            if old_endpoints.get(name) != value
-        ]
-        return (
-            f'{{"schema":{SCHEMA},"base":{base},"number":{number},"set":[{",".join(parts)}],'
-            f'"secrets":{secrets},"remove":{gone},"endpoints":[{",".join(sets)}]}}'
-        )
-
-    def endpoint_sets(self, previous: Snapshot | None, sequence: int) -> list[dict[str, Any]]:
-        """Only the endpoint lists that differ, for `endpoints.set`: no new snapshot is needed for them."""
-        old = previous.endpoints if previous is not None else {}
-        return [
-            {"backend": name, "sequence": sequence, "endpoints": json.loads(value)}
-            for name, value in self.endpoints.items()
-            if old.get(name) != value
-        ]
-
-
-def secret_sets(resources: Iterable[Resource]) -> list[dict[str, Any]]:
-    """The section of secrets, as `SecretSet` of `crates/config/src/secret.rs`."""
-    return [
-        {"kind": each.kind, "name": each.name, "values": each.secrets} for each in resources if each.secrets
-    ]
 
 
 def worker_socket(runtime_directory: str | os.PathLike[str], function: str, number: int) -> str:
@@ -259,11 +154,18 @@ class _Compilation:
     def _place(self, resource: Resource, path: Path, model: Model | None) -> None:
         key = (resource.kind, resource.name)
         self.snapshot.resources[key] = resource
+        self._position(key, path, model)
+
+    def _position(self, key: tuple[str, str], path: Path, model: Model | None) -> None:
         if self.position is not None:
             self.snapshot.positions[key] = self.position(path)
         elif model is not None and model.source is not None:
             file, line = model.source
             self.snapshot.positions[key] = f"{file}:{line}"
+
+    def _policy_places(self, scope: str, each: Iterable[Written]) -> None:
+        for number, (path, policy) in enumerate(each):
+            self._position(("policy", f"{scope} {number}"), path, policy)
 
     def _value(self, model: Model) -> dict[str, Any]:
         """A model as the node reads it: no control-only fields, policy sets in place of their names."""
@@ -299,7 +201,7 @@ class _Compilation:
         value = self._value(listener)
         # Routes that name no listener are on every other, which the node knows best: if they listed
         # them here, a new listener would be a change of every route.
-        policies = [] if listener.is_l4 else policies + value["policies"]
+        policies = [] if listener.is_l4 else on_listener(policies, value["policies"])
         value |= {"policies": policies, "named_only": path == ADMIN_PATH}
         if listener.protocol == "forward":
             value["forward"] = self._value(proxy_settings(listener))
@@ -318,6 +220,8 @@ class _Compilation:
             if listener.maintenance is None and around.maintenance is not None:
                 value["maintenance"] = around.maintenance.model_dump()
         self._add("listener", name, value, path, listener)
+        if policies:
+            self._policy_places(f"listener {name}", written_on(self.gateway, listener, path))
 
     def _texts(self, tls: ListenerTls | BackendTls, path: Path) -> dict[str, Any]:
         texts, wrong = tls.texts(self.folder)
@@ -344,9 +248,10 @@ class _Compilation:
         if backend.tls is not None:
             value["tls"] = self._value(backend.tls) | self._texts(backend.tls, (*path, "tls"))
         self._add("backend", name, value, path, backend)
+        self._policy_places(f"backend {name}", written(self.gateway, backend.policies, (*path, "policies")))
         source = "function" if backend.protocol == "function" else CONFIGURATION
         endpoints = [{**endpoint.model_dump(), "found_by": source} for endpoint in backend.endpoints]
-        self.snapshot.endpoints[name] = _json(endpoints)
+        self.snapshot.endpoints[name] = json_text(endpoints)
 
     def _function(self, name: str, function: Function) -> None:
         sockets = [
@@ -403,6 +308,9 @@ class _Compilation:
             current[id(route)] = compiled
             names.append(compiled.resource.name)
             self._place(compiled.resource, path, route)
+            if route.policies:
+                each = written(self.gateway, route.policies, (*path, "policies"))
+                self._policy_places(f"route {names[-1]}", each)
             self._url_backends(route, path)
             if question := route.question(question_name(names[-1])):
                 names.append(route_name(question))
@@ -427,7 +335,7 @@ class _Compilation:
         name = route_name(route)
         if not route.policies and route.to.type != "files" and route.try_files is None:
             # As below, without a step between model and JSON: most of 10,000 routes are like this.
-            return _Compiled(route, _resource("route", name, partial(_model_json, route)))
+            return _Compiled(route, resource_of("route", name, partial(model_json, route)))
         value = self._value(route)
         if route.to.type == "files":
             value["to"]["root"] = str(self.folder / route.to.root)
@@ -442,41 +350,3 @@ class _Compilation:
             if addresses.is_url(name) and ("backend", name) not in self.snapshot.resources:
                 tells = addresses.backend_url if isinstance(route, Route) else addresses.tcp_url
                 self._backend(name, backend_of(tells(name)), path)
-
-
-def resource(kind: str, name: str, value: Any) -> Resource:
-    """A resource, with the secrets in `value` taken out of it."""
-    return _resource(kind, name, partial(_json, value))
-
-
-def _resource(kind: str, name: str, text_of: Callable[[Refer], str]) -> Resource:
-    """A resource of the JSON that `text_of` makes."""
-    secrets: dict[str, str] = {}
-
-    def refer(found: Any) -> dict[str, str]:
-        if not isinstance(found, Secret):
-            raise TypeError(f"{type(found).__name__} has no place in a snapshot")
-        # Files of the same name in two folders, or secrets without a name, are different ones.
-        number, own = 1, found.id
-        while secrets.setdefault(own, found.reveal()) != found.reveal():
-            number += 1
-            own = f"{found.id}#{number}"
-        return {"secret": own}
-
-    text = text_of(refer)
-    return Resource(kind, name, digest(text), text, secrets)
-
-
-def _json(value: Any, refer: Refer | None = None) -> str:
-    return to_json(value, fallback=refer).decode()
-
-
-def _model_json(model: Model, refer: Refer) -> str:
-    """The JSON of a model without its control-only fields."""
-    text = model.__pydantic_serializer__.to_json(model, exclude=set(model.control_only()), context=refer)
-    return text.decode()
-
-
-def digest(text: str) -> str:
-    """A resource's hash: 128 bits of BLAKE2b over its JSON, in hexadecimal."""
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -16,7 +16,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from tidegate.config.base import Model, refuse
-from tidegate.config.policy_settings import PolicySettings
+from tidegate.config.policy_settings import Disable, PolicySettings
 from tidegate.config.suggest import did_you_mean
 
 AREAS = ("balancing", "policies", "health")
@@ -150,6 +150,8 @@ class Rooms:
             if self.named:
                 return value
             value = {"type": value}
+        if self.named and (isinstance(value, Disable) or _disables(value)):
+            return Disable.model_validate(value)
         if isinstance(value, Model):
             return self._built(value)
         if not isinstance(value, dict):
@@ -194,8 +196,14 @@ def _dump(value: Model | str | None, info: core_schema.SerializationInfo) -> Any
     return sent(value, info.mode, info.context)
 
 
+def _disables(value: Any) -> bool:
+    return isinstance(value, dict) and "disable" in value and "type" not in value
+
+
 def sent(value: Model, mode: str = "python", context: Any = None) -> dict[str, Any]:
     """A room's settings as the snapshot has them, with what all rooms of its area have."""
+    if isinstance(value, Disable):
+        return {"kind": "disable", "settings": {}, "name": value.disable}
     hidden = {"type", *type(value).control_only()}
     settings = value.model_dump(mode=mode, exclude=hidden, context=context)
     told = value.use() if isinstance(value, PolicySettings) else {}

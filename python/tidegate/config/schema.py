@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from tidegate.config.base import Model
 from tidegate.config.gateway import Gateway
 from tidegate.config.marks import Choice, MaySecret, Reads, Rule
+from tidegate.config.policy_settings import Disable
 from tidegate.config.rooms import Rooms, room, tags
 from tidegate.config.secret import Secret
 from tidegate.config.texts import field_texts
@@ -164,6 +165,7 @@ class _Builder:
                 bare.append(tag)
         if mark.named:
             choices.append({"type": "string", "description": "The name of a set in section `policies`."})
+            choices.append(self.reference(Disable))
         elif bare:
             choices.append({"enum": bare})
         return {"anyOf": [*choices, {"type": "null"}] if mark.optional else choices}

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from tidegate.config.compile import Compiler, Snapshot, compile_gateway, digest, worker_socket
+from tidegate.config.compile import Compiler, compile_gateway, worker_socket
 from tidegate.config.gateway import Gateway
 from tidegate.config.listener import Listener
 from tidegate.config.load import Loader, loads
 from tidegate.config.naming import route_name
 from tidegate.config.problem import ConfigError
 from tidegate.config.route import Route
+from tidegate.config.snapshot import Snapshot, digest
 
 WEB: dict[str, Any] = {"web": {"port": 8080}}
 

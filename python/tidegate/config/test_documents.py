@@ -14,9 +14,10 @@ import pytest
 import yaml
 
 from tidegate.config.check import check_gateway
-from tidegate.config.compile import Snapshot, compile_gateway
+from tidegate.config.compile import compile_gateway
 from tidegate.config.gateway import Gateway
 from tidegate.config.load import loads
+from tidegate.config.snapshot import Snapshot
 
 CERTIFICATE = re.compile(r"\b[a-z-]+\.(?:pem|key)\b")
 ROOT = Path(__file__).resolve().parents[3]

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 import tidegate
-from tidegate.config.compile import Compiler, Snapshot, compile_gateway
+from tidegate.config.compile import Compiler, compile_gateway
 from tidegate.config.gateway import Gateway
 from tidegate.config.load import Loader, loads
 from tidegate.config.problem import ConfigError
 from tidegate.config.secret import Outside, Secret, pickled
+from tidegate.config.snapshot import Snapshot
 
 PLANTED = "canary"
 ENVIRONMENT = {"KEY": PLANTED, "PATH_": "/open", "HOST": "127.0.0.1", "PORT": "80"}

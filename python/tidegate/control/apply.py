@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tidegate.config.compile import Key, Snapshot, secret_sets
+from tidegate.config.snapshot import Key, Snapshot, secret_sets
 from tidegate.control.compiled import Compiled
 from tidegate.protocol import Message, ProtocolError, Refused
 from tidegate.protocol.async_channel import AsyncChannel

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tidegate.config.compile import Compiler, Resource, Snapshot, digest
+from tidegate.config.compile import Compiler
 from tidegate.config.gateway import Gateway
 from tidegate.config.implied import implied
 from tidegate.config.issued import orders
 from tidegate.config.roots import check_roots
 from tidegate.config.secret import Secret
+from tidegate.config.snapshot import Resource, Snapshot, digest
 from tidegate.config.stapled import asked
 from tidegate.control.origins.wanted import Wanted, wanted
 from tidegate.control.pools import own_pools, pools

@@ -77,7 +77,7 @@ class Sources:
 
 
 def _override_threads(compiled: Compiled, threads: int) -> None:
-    from tidegate.config.compile import Resource, digest
+    from tidegate.config.snapshot import Resource, digest
 
     key = ("gateway", "gateway")
     text = json.dumps({**compiled.settings(), "threads": threads}, separators=(",", ":"), ensure_ascii=False)

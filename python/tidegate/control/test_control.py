@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import tidegate
-from tidegate.config.compile import Compiler, Snapshot
+from tidegate.config.compile import Compiler
 from tidegate.config.load import loads
 from tidegate.config.problem import ConfigError
+from tidegate.config.snapshot import Snapshot
 from tidegate.control.apply import hashes_of
 from tidegate.control.compiled import Compiled, address_of
 from tidegate.control.endpoints import Change, Memory, Roster

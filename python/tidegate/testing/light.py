@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tidegate.config.compile import Compiler, Snapshot
+from tidegate.config.compile import Compiler
 from tidegate.config.gateway import Gateway
+from tidegate.config.snapshot import Snapshot
 from tidegate.control.compiled import address_of
 from tidegate.protocol import MAX_DESCRIPTORS, Address, Channel, Message, ProtocolError, listen
 from tidegate.running import environment

@@ -70,6 +70,10 @@ def counts(running: RunningGateway) -> dict[str, float]:
     return {name: float(value) for name, _, value in lines if float(value)}
 
 
+def answers(running: RunningGateway) -> dict[str, float]:
+    return {name: value for name, value in counts(running).items() if "_call" not in name}
+
+
 def test_what_is_only_tried_changes_and_refuses_nothing_and_is_told(
     upstream: FakeEndpoint, tmp_path: Path
 ) -> None:
@@ -83,7 +87,7 @@ def test_what_is_only_tried_changes_and_refuses_nothing_and_is_told(
         assert taken.get("x-calls") is None
         told = [entry["would_answer"] for entry in running.log(2) if "would_answer" in entry]
         assert told == [{"keys": "403"}]
-        assert counts(running) == {'tidegate_policy_answers_total{policy="keys",shadow="true"}': 1}
+        assert answers(running) == {'tidegate_policy_answers_total{policy="keys",shadow="true"}': 1}
 
 
 def test_the_same_policy_is_done_without_it(upstream: FakeEndpoint, tmp_path: Path) -> None:
@@ -93,7 +97,7 @@ def test_the_same_policy_is_done_without_it(upstream: FakeEndpoint, tmp_path: Pa
         assert (refused.status, taken.status, taken.get("x-calls")) == (403, 200, "2")
         assert [message.get("x-guarded") for message in upstream.messages] == ["1"]
         assert "would_answer" not in running.log(1)[0]
-        assert counts(running) == {'tidegate_policy_answers_total{policy="python",shadow="false"}': 1}
+        assert answers(running) == {'tidegate_policy_answers_total{policy="python",shadow="false"}': 1}
 
 
 def test_a_policy_that_breaks_refuses_unless_it_is_only_tried(upstream: FakeEndpoint, tmp_path: Path) -> None:
@@ -102,7 +106,7 @@ def test_a_policy_that_breaks_refuses_unless_it_is_only_tried(upstream: FakeEndp
     with guarded(upstream, tmp_path, tried, done) as running:
         assert ask(running).status == 200
         assert ask(running, "/done").status >= 500
-        assert counts(running) == {
+        assert answers(running) == {
             'tidegate_policy_failures_total{policy="tried",shadow="true"}': 2,
             'tidegate_policy_failures_total{policy="python",shadow="false"}': 1,
         }
@@ -137,7 +141,34 @@ def test_explain_names_what_is_only_tried(upstream: FakeEndpoint) -> None:
         "routes": [{"path": "/", "to": upstream.url, "policies": policies}],
     }
     told = decide(json.dumps(text), "GET http://a.test/")
-    assert told["policies"] == [
-        {"kind": "request_headers", "name": "trial", "effect": "applied", "shadow": True}
-    ]
+    (policy,) = told["policies"]
+    assert (policy["name"], policy["effect"], policy["shadow"]) == ("trial", "applied", True)
     assert "x" not in [name for name, _ in told["upstream"]["headers"]]
+
+
+def test_a_policy_that_fails_may_be_gone_on_without(upstream: FakeEndpoint, tmp_path: Path) -> None:
+    fails = {"type": "python", "function": "breaks", "on_error": "continue"}
+    untold = {
+        "type": "request_headers",
+        "name": "untold",
+        "set": {"x": "1"},
+        "when": 'int(request.query["n"]) > 1',
+        "on_error": "continue",
+    }
+    refuses = {"type": "python", "function": "guard", "name": "guard", "on_error": "continue"}
+    with guarded(upstream, tmp_path, fails, untold, refuses) as running:
+        # What a policy refuses is refused all the same.
+        assert ask(running).status == 403
+        assert ask(running, headers=["X-Key: good"]).status == 200
+        assert upstream.messages[0].get("x") is None
+        found = counts(running)
+        seconds = found.pop('tidegate_policy_call_seconds_total{policy="guard"}')
+        assert 0 < seconds < 30 and found.pop('tidegate_policy_call_seconds_total{policy="python"}') > 0
+        assert found == {
+            'tidegate_policy_answers_total{policy="guard",shadow="false"}': 1,
+            'tidegate_policy_failures_total{policy="python",shadow="false"}': 2,
+            'tidegate_policy_failures_total{policy="untold",shadow="false"}': 2,
+            # The response of what went through is a call, too.
+            'tidegate_policy_calls_total{policy="guard"}': 3,
+            'tidegate_policy_calls_total{policy="python"}': 2,
+        }

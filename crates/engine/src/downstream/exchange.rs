@@ -13,7 +13,7 @@ use crate::decide::{self, Routed};
 use crate::files;
 use crate::functions;
 use crate::pages;
-use crate::snapshot::{BackendPlan, FilterPlan, TargetPlan};
+use crate::snapshot::{BackendPlan, FilterPlan, Filters, TargetPlan};
 use crate::thread::{Current, LARGE};
 use crate::upstream::{self, Outcome};
 use std::rc::Rc;
@@ -258,14 +258,16 @@ impl Downstream {
     }
 
     /// The filters of this exchange, outermost first.
-    fn filters(&self, routed: &Routed<'_>, backend: Option<&Arc<BackendPlan>>) -> Vec<FilterPlan> {
-        let of_backend = backend.map_or(&[][..], |backend| &backend.filters);
-        let all = [
-            &self.listener.filters[..],
-            &routed.route.filters,
-            of_backend,
-        ];
-        all.concat()
+    fn filters(
+        &self,
+        routed: &Routed<'_>,
+        backend: Option<&Arc<BackendPlan>>,
+    ) -> Vec<Arc<FilterPlan>> {
+        let (listener, route) = (&self.listener.filters, &routed.route.filters);
+        match backend {
+            Some(backend) => Filters::chain(&[listener, route, &backend.filters]),
+            None => Filters::chain(&[listener, route]),
+        }
     }
 
     /// Ends the exchange with an error response.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Runs the filters of an exchange: the request phase forwards, the response phase backwards.
-use crate::snapshot::FilterPlan;
+use crate::functions::here;
+use crate::snapshot::{FilterPlan, PolicyCounts};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tidegate_contract::{Answer, Exchange, Flow};
 use tidegate_core::ErrorKind;
@@ -8,7 +10,7 @@ use tidegate_request::{Fields, Response};
 
 /// Runs the request phase; an answer comes with the position of the filter that gave it.
 pub(crate) async fn run_request_filters(
-    filters: &[FilterPlan],
+    filters: &[Arc<FilterPlan>],
     exchange: &mut Exchange,
 ) -> Option<(Answer, usize)> {
     for (position, plan) in filters.iter().enumerate() {
@@ -18,7 +20,7 @@ pub(crate) async fn run_request_filters(
             Err(answer) => return Some((answer, position)),
         }
         let before = plan.shadow.then(|| exchange.request.clone());
-        let answer = outcome(plan.filter.request(exchange, position)).await;
+        let answer = outcome(&plan.counts, plan.filter.request(exchange, position)).await;
         if let Some(before) = before {
             exchange.request = before;
         }
@@ -31,7 +33,7 @@ pub(crate) async fn run_request_filters(
 
 /// Runs the response phase backwards, from the filter before `position`.
 pub(crate) async fn run_response_filters(
-    filters: &[FilterPlan],
+    filters: &[Arc<FilterPlan>],
     exchange: &mut Exchange,
     response: &mut Response,
     position: usize,
@@ -52,7 +54,11 @@ pub(crate) async fn run_response_filters(
             }
         }
         let before = plan.shadow.then(|| response.clone());
-        let answer = outcome(plan.filter.response(exchange, response, position)).await;
+        let answer = outcome(
+            &plan.counts,
+            plan.filter.response(exchange, response, position),
+        )
+        .await;
         if let Some(before) = before {
             *response = before;
         }
@@ -63,15 +69,29 @@ pub(crate) async fn run_response_filters(
     None
 }
 
-/// The answer of a filter, if it gives one.
-async fn outcome(mut flow: Flow<'_>) -> Option<Answer> {
-    loop {
+/// The answer of a filter, if it gives one. What it waits for is timed.
+async fn outcome(counts: &PolicyCounts, flow: Flow<'_>) -> Option<Answer> {
+    let mut flow = match flow {
+        Flow::Continue => return None,
+        Flow::Respond(answer) => return Some(*answer),
+        Flow::Wait(future) => Flow::Wait(future),
+    };
+    let thread = here().map(|here| here.thread.clone());
+    let begun = thread.as_ref().map(|thread| thread.now());
+    let answer = loop {
         match flow {
-            Flow::Continue => return None,
-            Flow::Respond(answer) => return Some(*answer),
+            Flow::Continue => break None,
+            Flow::Respond(answer) => break Some(*answer),
             Flow::Wait(future) => flow = future.await,
         }
+    };
+    if let (Some(thread), Some(begun)) = (thread, begun) {
+        counts.calls.fetch_add(1, Relaxed);
+        counts
+            .micros
+            .fetch_add(thread.now().micros_since(begun), Relaxed);
     }
+    answer
 }
 
 /// Whether a filter takes part, as its condition says of the request that comes to it.
@@ -110,6 +130,11 @@ fn judged(plan: &FilterPlan, exchange: &mut Exchange, answer: Option<Answer>) ->
         (true, true) => &counts.would_fail,
     };
     count.fetch_add(1, Relaxed);
+    // What is the client's own doing is no failure of the policy.
+    let is_failure = answer.error.is_some() && answer.status >= 500;
+    if plan.continues && is_failure && !plan.shadow {
+        return None;
+    }
     if plan.shadow {
         exchange
             .would_answer

@@ -2,7 +2,7 @@
 use crate::node::Node;
 use crate::snapshot::{BackendPlan, Snapshot};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate_config::InternalPage;
 use tidegate_contract::{Answer, Health};
 use tidegate_request::Fields;
@@ -150,23 +150,37 @@ fn tls_gauges(threads: &[Arc<ThreadStats>], snapshot: &Snapshot, gauges: &mut Ve
 /// How full backends are, and whom they refused.
 fn policy_gauges(node: &Node, gauges: &mut Vec<Gauge>) {
     let policies = node.registry.policies();
-    for (name, of) in [
-        ("tidegate_policy_answers_total", 0),
-        ("tidegate_policy_failures_total", 1),
-    ] {
-        for (policy, counts) in &policies {
-            let (done, tried) = match of {
-                0 => (&counts.answered, &counts.would_answer),
-                _ => (&counts.failed, &counts.would_fail),
-            };
-            for (shadow, counter) in [("false", done), ("true", tried)] {
-                gauges.push(Gauge {
-                    name,
-                    labels: vec![("policy", policy.clone()), ("shadow", shadow.to_owned())],
-                    value: counter.load(Ordering::Relaxed) as f64,
-                });
-            }
-        }
+    let mut add = |name, policy: &str, shadow: Option<&str>, value: f64| {
+        let mut labels = vec![("policy", policy.to_owned())];
+        labels.extend(shadow.map(|shadow| ("shadow", shadow.to_owned())));
+        gauges.push(Gauge {
+            name,
+            labels,
+            value,
+        });
+    };
+    let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+    for (policy, own) in &policies {
+        let name = "tidegate_policy_answers_total";
+        add(name, policy, Some("false"), number(&own.answered));
+        add(name, policy, Some("true"), number(&own.would_answer));
+    }
+    for (policy, own) in &policies {
+        let name = "tidegate_policy_failures_total";
+        add(name, policy, Some("false"), number(&own.failed));
+        add(name, policy, Some("true"), number(&own.would_fail));
+    }
+    for (policy, own) in &policies {
+        add(
+            "tidegate_policy_calls_total",
+            policy,
+            None,
+            number(&own.calls),
+        );
+    }
+    for (policy, own) in &policies {
+        let seconds = number(&own.micros) / 1e6;
+        add("tidegate_policy_call_seconds_total", policy, None, seconds);
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Journey<'a> {
     pub(crate) mapping: Option<Mapping>,
     /// A file that goes before the backend, which there is none of then.
     pub(crate) file: Option<Arc<Entry>>,
-    pub(crate) filters: Vec<FilterPlan>,
+    pub(crate) filters: Vec<Arc<FilterPlan>>,
     /// Whether the client's connection may serve another request after this one.
     pub(crate) keep_alive: bool,
     pub(crate) upload: Upload,

@@ -19,7 +19,7 @@ mod stream;
 
 pub(crate) use checks::Checkers;
 pub(crate) use forward::forward;
-pub(crate) use here::{dial, enter};
+pub(crate) use here::{dial, enter, here};
 pub(crate) use plan::FunctionPlan;
 pub(crate) use policy::build;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::approach::{ApproachPlan, Handshakes};
+use super::filters::Filters;
 use super::key::KeyPlan;
 use super::line::Line;
-use super::plans::FilterPlan;
 use super::registry::Registry;
 use super::retries::RetryBudget;
 use crate::adaptive::Adaptive;
@@ -336,7 +336,7 @@ pub(crate) struct BackendPlan {
     pub(crate) observes: bool,
     pub(crate) check: Option<Arc<dyn Check>>,
     /// Its own filters, after those of routes.
-    pub(crate) filters: Vec<FilterPlan>,
+    pub(crate) filters: Filters,
     pub(crate) shared: Arc<BackendShared>,
     /// What the division of its requests depends on.
     pub(crate) terms: Terms,
@@ -372,7 +372,7 @@ impl BackendPlan {
         let shared = registry.backend(name);
         let key = format!("{} {}", room.kind, room.settings.get());
         let balancer_state = shared.balancer_state(&key, &*balancer);
-        let filters = FilterPlan::build_all(&config.policies, registry)?;
+        let filters = Filters::build(&config.policies, registry)?;
         let tls = config.tls.as_ref();
         let tls = tls.map(|tls| registry.approach(name, tls)).transpose()?;
         let prefers_local = config.zones.prefer == ZonePreference::Local;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::admission::{AdmissionPlan, Pace};
+use super::filters::Filters;
 use super::registry::Registry;
 use super::tls::TlsPlan;
-use crate::conditions::Condition;
 use crate::egress::EgressPlan;
 use crate::files::FilesPlan;
-use crate::functions;
 use crate::pages::{ErrorPages, Maintenance};
 use crate::upstream::MirrorPlan;
 use crate::web::WebPlan;
@@ -13,13 +12,12 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_config::{
-    Forward, GatewaySettings, InternalPage, Listener, ListenerProtocol, Millis, Octets, PolicyUse,
-    Redirect, Respond, Retries, Rewrite, Route, RouteTimeouts, Target, WebSocket,
+    Forward, GatewaySettings, InternalPage, Listener, ListenerProtocol, Millis, Octets, Redirect,
+    Respond, Retries, Rewrite, Route, RouteTimeouts, Target, WebSocket,
 };
-use tidegate_contract::{Filter, Phases};
 use tidegate_routing::CompiledRoute;
 use tidegate_telemetry::SharedRouteStats;
 use tidegate_tls::Protocols;
@@ -123,7 +121,7 @@ pub(crate) struct ListenerPlan {
     /// That of those of UDP, where it has them: `udp:[::]:8080`.
     pub(crate) datagrams: Option<String>,
     /// Its filters, before those of routes.
-    pub(crate) filters: Vec<FilterPlan>,
+    pub(crate) filters: Filters,
     pub(crate) counted: Arc<Counted>,
     /// Whose connections are taken.
     pub(crate) admission: AdmissionPlan,
@@ -163,7 +161,7 @@ impl ListenerPlan {
         let datagrams = config.http3.is_some().then(|| format!("udp:{at}"));
         let error_pages = ErrorPages::build(std::mem::take(&mut config.error_pages))?;
         let maintenance = build_maintenance(config.maintenance.take())?;
-        let filters = FilterPlan::build_all(&config.policies, registry)?;
+        let filters = Filters::build(&config.policies, registry)?;
         let is_http = config.protocol != ListenerProtocol::Tcp;
         let egress = config.forward.take();
         let egress = egress.map(|own| EgressPlan::build(name, &own, registry).map(Arc::new));
@@ -261,70 +259,6 @@ fn build_maintenance(
     Ok(plan.map(Box::new))
 }
 
-/// What became of exchanges at a policy. Outlives snapshots in the registry.
-#[derive(Debug, Default)]
-pub(crate) struct PolicyCounts {
-    /// It gave the answer.
-    pub(crate) answered: AtomicU64,
-    /// It would have, and is only tried.
-    pub(crate) would_answer: AtomicU64,
-    /// It, or its condition, failed.
-    pub(crate) failed: AtomicU64,
-    /// Likewise, where it is only tried.
-    pub(crate) would_fail: AtomicU64,
-}
-
-/// One policy, compiled.
-#[derive(Clone)]
-pub(crate) struct FilterPlan {
-    pub(crate) kind: Arc<str>,
-    /// What it is called.
-    pub(crate) name: Arc<str>,
-    pub(crate) phases: Phases,
-    pub(crate) filter: Arc<dyn Filter>,
-    /// Under which it takes part.
-    pub(crate) condition: Option<Arc<Condition>>,
-    /// It is only tried.
-    pub(crate) shadow: bool,
-    pub(crate) counts: Arc<PolicyCounts>,
-}
-
-impl FilterPlan {
-    pub(crate) fn build_all(uses: &[PolicyUse], registry: &Registry) -> Result<Vec<Self>, String> {
-        uses.iter().map(|own| Self::build(own, registry)).collect()
-    }
-
-    fn build(own: &PolicyUse, registry: &Registry) -> Result<Self, String> {
-        let filter = match own.kind.as_str() {
-            // It runs in function workers, which only the engine knows.
-            "python" => functions::build(own)?,
-            _ => tidegate_policies::build(own)?,
-        };
-        let name = own.name.as_deref().unwrap_or(&own.kind);
-        let phases = filter.phases();
-        let condition = own.when.as_deref().map(Condition::new).transpose();
-        let condition = condition.map_err(|error| format!("policy `{name}`: `when` {error}"))?;
-        if phases.request
-            && condition
-                .as_ref()
-                .is_some_and(|condition| condition.is_late)
-        {
-            return Err(format!(
-                "policy `{name}`: `when` asks about the response, which is not there yet when it sees the request"
-            ));
-        }
-        Ok(Self {
-            kind: own.kind.as_str().into(),
-            name: name.into(),
-            phases,
-            filter,
-            condition: condition.map(Arc::new),
-            shadow: own.shadow,
-            counts: registry.policy(name),
-        })
-    }
-}
-
 /// Where a route leads.
 pub(crate) enum TargetPlan {
     Forward {
@@ -341,7 +275,7 @@ pub(crate) enum TargetPlan {
 pub(crate) struct RoutePlan {
     pub(crate) name: Arc<str>,
     pub(crate) compiled: Arc<CompiledRoute>,
-    pub(crate) filters: Vec<FilterPlan>,
+    pub(crate) filters: Filters,
     pub(crate) to: TargetPlan,
     /// Files that go before it.
     pub(crate) try_files: Option<Arc<FilesPlan>>,
@@ -396,7 +330,7 @@ impl RoutePlan {
         Ok(Self {
             name: name.into(),
             compiled,
-            filters: FilterPlan::build_all(&config.policies, registry)?,
+            filters: Filters::build(&config.policies, registry)?,
             to,
             try_files: config
                 .try_files

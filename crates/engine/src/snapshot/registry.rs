@@ -2,7 +2,8 @@
 use super::approach::ApproachPlan;
 use super::backend::BackendShared;
 use super::challenges::Challenges;
-use super::plans::{Counted, PolicyCounts};
+use super::filters::PolicyCounts;
+use super::plans::Counted;
 use super::sources::Sources;
 use crate::egress::UserCounts;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
