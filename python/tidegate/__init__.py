@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from tidegate.config.tls import Certificate, ListenerTls
     from tidegate.config.websocket import WebSocket
     from tidegate.config.weighing import ComputedWeights, LoadReport, SlowStart
-    from tidegate.functions import Request, Response, policy
+    from tidegate.functions import CallNext, Request, Response, policy
     from tidegate.weighing import EndpointStatus, weights
 
 _HOMES = {
@@ -75,6 +75,7 @@ _HOMES = {
     "BackendLimits": "config.backend",
     "BackendTimeouts": "config.backend",
     "BackendTls": "config.backend_tls",
+    "CallNext": "functions",
     "CallPart": "config.grpc",
     "Certificate": "config.tls",
     "ClientCertificates": "config.clients",
@@ -157,7 +158,8 @@ _HOMES = {
 
 __all__ = [
     "AccessLog", "Acme", "AdaptiveConcurrency", "Admin", "Admission", "Affinity", "Backend",
-    "BackendLimits", "BackendTimeouts", "BackendTls", "CallPart", "Certificate", "ClientCertificates",
+    "BackendLimits", "BackendTimeouts", "BackendTls", "CallNext", "CallPart", "Certificate",
+    "ClientCertificates",
     "ComputedWeights", "ConfigError", "Constant", "Cors", "Endpoint", "EndpointStatus", "ErrorPage",
     "ExternalAccount", "Failover", "FieldMatch", "FileCache", "Files", "Forward", "ForwardDns",
     "ForwardLimits", "ForwardPac", "ForwardParent", "ForwardProxy", "ForwardRule", "ForwardTimeouts",

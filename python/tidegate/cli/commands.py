@@ -10,6 +10,7 @@ import typer
 from tidegate.cli.cert_commands import app as cert_app
 from tidegate.cli.codes import TEXT
 from tidegate.cli.endpoint_commands import app as endpoint_app
+from tidegate.cli.new_commands import app as new_app
 from tidegate.cli.options import Json, Name, Runtime, epilog
 from tidegate.cli.words import Commands
 from tidegate.cli.zone_commands import app as zone_app
@@ -338,6 +339,7 @@ def status(name: Name = None, runtime_directory: Runtime = None, as_json: Json =
 
 app.add_typer(cert_app, name="cert")
 app.add_typer(endpoint_app, name="endpoint")
+app.add_typer(new_app, name="new")
 app.add_typer(zone_app, name="zone")
 
 

@@ -22,16 +22,21 @@ def init(template: str, output: Path) -> None:
     files = {output: text}
     if template in _CODE:
         files[output.parent / _CODE[template]] = read(_CODE[template])
+    write(files, "choose another place with --output")
+    print(f"next: tidegate check {output} && tidegate run {output} --watch")
+
+
+def write(files: dict[Path, str], instead: str) -> None:
+    """Writes new files, or none; `instead` says what to do about one that is there."""
     for path in files:
         if path.exists():
-            stop(f"{path} exists already; choose another place with --output")
+            stop(f"{path} exists already; {instead}")
     for path, content in files.items():
         try:
             path.write_text(content)
         except OSError as error:
             stop(f"cannot write {path}: {error.strerror}")
         print(f"wrote {path}")
-    print(f"next: tidegate check {output} && tidegate run {output} --watch")
 
 
 def read(name: str) -> str:
