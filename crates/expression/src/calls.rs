@@ -106,6 +106,16 @@ impl Checker<'_> {
         } else {
             Type::Dyn
         };
+        // What does not depend on the request is computed once.
+        if let Some(known) = constants(&values) {
+            match (first.apply)(&known) {
+                Ok(value) => return Ok((code(Step::Constant(value), at), gives)),
+                Err(why) if matches!(name, "ip" | "cidr" | "timestamp" | "duration") => {
+                    return Err(Mistake::new(at, why.to_string()));
+                }
+                Err(_) => {}
+            }
+        }
         Ok((code(Step::Call(first, values), at), gives))
     }
 
@@ -211,6 +221,15 @@ impl Checker<'_> {
             }
         })
     }
+}
+
+/// The values of steps that are all known.
+pub(crate) fn constants(steps: &[Code]) -> Option<Vec<Value<'static>>> {
+    let each = steps.iter().map(|step| match &step.step {
+        Step::Constant(value) => Some(value.clone()),
+        _ => None,
+    });
+    each.collect()
 }
 
 fn no_function(name: &str, is_method: bool, kinds: &[Type], at: usize) -> Mistake {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Resolves names and types, and makes of what was read what is computed.
+use crate::calls::constants;
 use crate::code::{Code, Kind, Node, Operator, Step};
 use crate::expression::{Environment, Mistake};
 use crate::operators::result;
@@ -129,7 +130,11 @@ impl Checker<'_> {
             }
             Kind::List(own) => {
                 let (own, of) = self.all(own.iter())?;
-                Ok((code(Step::List(own), at), Type::list(of)))
+                let step = match constants(&own) {
+                    Some(known) => Step::Constant(Value::List(known.into())),
+                    None => Step::List(own),
+                };
+                Ok((code(step, at), Type::list(of)))
             }
             Kind::Map(own) => {
                 let (keys, of_keys) = self.all(own.iter().map(|(key, _)| key))?;

@@ -153,6 +153,7 @@ def test_a_condition_ends_in_time_whatever_it_is_given() -> None:
         ("request.path.startsWith(1)", "does not take string, int; there is string.startsWith(string)"),
         ('request.path.matches("(")', "is no regular expression"),
         ('request.headers["a"].matches(request.path)', "the pattern of `matches` is written out"),
+        ('cidr("10.0.0/8").containsIP(client.address)', "at character 1: a text is no network"),
         ("true &", "`&` is no operator; write `&&`"),
         ('"a', "this text has no end"),
     ],
