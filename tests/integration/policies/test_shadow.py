@@ -31,6 +31,10 @@ CODE = """
         return response
 
     @policy
+    async def measures(request):
+        request.headers["x-size"] = str(len(await request.body()))
+
+    @policy
     async def breaks(request):
         raise RuntimeError("broken")
 """
@@ -56,7 +60,7 @@ def guarded(upstream: FakeEndpoint, folder: Path, *policies: dict[str, Any]) -> 
         "listeners": {"web": {"port": 0}},
         "functions": {
             name: {"handler": f"guards:{name}", "kind": "policy", "path": str(folder)}
-            for name in ("guard", "breaks")
+            for name in ("guard", "breaks", "measures")
         },
         "backends": {"b": {"endpoints": [upstream.address]}},
         "routes": [{"name": "all", "path": "/", "to": "b", "policies": list(policies)}],
@@ -172,3 +176,49 @@ def test_a_policy_that_fails_may_be_gone_on_without(upstream: FakeEndpoint, tmp_
             'tidegate_policy_calls_total{policy="guard"}': 3,
             'tidegate_policy_calls_total{policy="python"}': 2,
         }
+
+
+def measures(name: str, **more: Any) -> dict[str, Any]:
+    return {"type": "python", "function": "measures", "name": name, **more}
+
+
+def test_a_body_is_read_for_who_takes_part_and_not_before(upstream: FakeEndpoint, tmp_path: Path) -> None:
+    keys = {"type": "python", "function": "guard"}
+    small = measures("small", body="1KiB", when='request.method == "POST"')
+    large = measures("large", body="64KiB", when='request.path == "/large"')
+    with guarded(upstream, tmp_path, keys, large, small) as running:
+
+        def sent(method: str, size: int, key: str = "good", path: str = "/") -> int:
+            return ask(running, path, method=method, headers=[f"X-Key: {key}"], body=bytes(size)).status
+
+        assert sent("PUT", 10_000) == 200
+        assert sent("POST", 1_000) == 200
+        assert sent("POST", 10_000) == 413
+        # Who is refused before is told that, and the body is not waited for.
+        assert sent("POST", 10_000, key="bad") == 403
+        # Each has its own limit, whoever read it first.
+        assert sent("POST", 1_000, path="/large") == 200
+        assert sent("POST", 10_000, path="/large") == 413
+        assert sent("PUT", 10_000, path="/large") == 200
+        assert [(message.get("x-size"), len(message.body)) for message in upstream.messages] == [
+            (None, 10_000),
+            ("1000", 1_000),
+            ("1000", 1_000),
+            ("10000", 10_000),
+        ]
+
+
+def test_nobody_is_refused_for_the_body_of_one_that_is_only_tried(
+    upstream: FakeEndpoint, tmp_path: Path
+) -> None:
+    first = measures("first", body="64KiB", when='request.path == "/both"')
+    tried = measures("tried", body="1KiB", shadow=True)
+    with guarded(upstream, tmp_path, first, tried) as running:
+        chunked = b"2710\r\n" + bytes(10_000) + b"\r\n0\r\n\r\n"
+        assert ask(running, method="POST", body=bytes(10_000)).status == 200
+        headers = ["Transfer-Encoding: chunked"]
+        assert ask(running, method="POST", headers=headers, body=chunked).status == 200
+        assert ask(running, "/both", method="POST", body=bytes(10_000)).status == 200
+        assert [len(message.body) for message in upstream.messages] == [10_000] * 3
+        told = [entry["would_answer"] for entry in running.log(3) if "would_answer" in entry]
+        assert told == [{"tried": "413"}]

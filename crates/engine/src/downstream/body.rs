@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A request's body as a whole, for filters that want it.
 use super::connection::Downstream;
+use super::filters::{Phase, run_request_filters};
 use super::journey::Journey;
+use super::record::Record;
 use super::upload::UploadError;
 use crate::thread::{LARGE, Turn};
 use std::future::poll_fn;
@@ -11,6 +13,51 @@ use tidegate_core::ErrorKind;
 use tidegate_request::{Framing, Reject};
 
 impl Downstream {
+    /// The request phase, with the body read where somebody wants it and not before; whether the connection may go on,
+    /// where the exchange ends with it.
+    pub(super) async fn pass_filters(
+        &mut self,
+        journey: &mut Journey<'_>,
+        exchange: &mut Exchange,
+        record: &mut Record,
+    ) -> Option<bool> {
+        let mut from = 0;
+        let buffered = loop {
+            let (position, limit) =
+                match run_request_filters(&journey.filters, exchange, from).await {
+                    Phase::Passed => break journey.buffered().filter(|_| exchange.body.is_none()),
+                    Phase::Answered(answer, position) => {
+                        let answered = self.answer(journey, exchange, record, answer, position);
+                        return Some(answered.await);
+                    }
+                    Phase::Body(position, limit) => (position, limit),
+                };
+            from = position;
+            let is_tried = journey
+                .filters
+                .get(position)
+                .is_some_and(|plan| plan.shadow);
+            let fits = match journey.upload.framing() {
+                Framing::None => true,
+                Framing::Length(length) => length <= limit,
+                Framing::Chunked => false,
+            };
+            if is_tried && !fits {
+                // Nothing is refused for its sake.
+                exchange.left_out.push(position);
+                from += 1;
+                continue;
+            }
+            if let Err(error) = self.read_body(journey, exchange, limit).await {
+                return Some(self.fail_upload(record, &exchange.request, error).await);
+            }
+        };
+        match self.read_body(journey, exchange, buffered?).await {
+            Ok(()) => None,
+            Err(error) => Some(self.fail_upload(record, &exchange.request, error).await),
+        }
+    }
+
     /// Reads the whole body into the exchange.
     pub(crate) async fn read_body(
         &mut self,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One request from its head to the last byte of its response.
 use super::connection::Downstream;
-use super::filters::run_request_filters;
 use super::internal;
 use super::journey::Journey;
 use super::receive::{goes_in_circles, head_limits, is_request_id};
@@ -305,21 +304,8 @@ impl Downstream {
             let gone = UploadError::Gone;
             return self.fail_upload(record, &exchange.request, gone).await;
         }
-        let wanted = journey
-            .filters
-            .iter()
-            .filter_map(|plan| plan.phases.body)
-            .chain(journey.buffered())
-            .max();
-        if let Some(limit) = wanted
-            && let Err(error) = self.read_body(journey, exchange, limit).await
-        {
-            return self.fail_upload(record, &exchange.request, error).await;
-        }
-        if let Some((answer, position)) = run_request_filters(&journey.filters, exchange).await {
-            return self
-                .answer(journey, exchange, record, answer, position)
-                .await;
+        if let Some(keep) = self.pass_filters(journey, exchange, record).await {
+            return keep;
         }
         if journey.backend.is_none() && self.is_tunnel(&exchange.request) {
             let (kind, detail) = (
@@ -395,7 +381,7 @@ impl Downstream {
     }
 
     /// A body that did not arrive: a response if the client can still take one.
-    async fn fail_upload(
+    pub(super) async fn fail_upload(
         &mut self,
         record: &mut Record,
         request: &Request,

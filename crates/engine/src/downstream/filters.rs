@@ -8,16 +8,38 @@ use tidegate_contract::{Answer, Exchange, Flow};
 use tidegate_core::ErrorKind;
 use tidegate_request::{Fields, Response};
 
-/// Runs the request phase; an answer comes with the position of the filter that gave it.
+/// How far the request phase came.
+pub(crate) enum Phase {
+    /// Through all filters.
+    Passed,
+    /// To an answer, and the position of the filter that gave it.
+    Answered(Answer, usize),
+    /// To a filter that wants the body first, of at most so many bytes; it goes on at its position.
+    Body(usize, u64),
+}
+
+/// Runs the request phase from a position on.
 pub(crate) async fn run_request_filters(
     filters: &[Arc<FilterPlan>],
     exchange: &mut Exchange,
-) -> Option<(Answer, usize)> {
-    for (position, plan) in filters.iter().enumerate() {
+    from: usize,
+) -> Phase {
+    for (position, plan) in filters.iter().enumerate().skip(from) {
         match begins(plan, exchange, position) {
             Ok(true) if plan.phases.request => {}
             Ok(_) => continue,
-            Err(answer) => return Some((answer, position)),
+            Err(answer) => return Phase::Answered(answer, position),
+        }
+        match (plan.phases.body, &exchange.body) {
+            (Some(limit), None) => return Phase::Body(position, limit),
+            (Some(limit), Some(body)) if body.len() as u64 > limit => {
+                if let Some(answer) = judged(plan, exchange, Some(too_large())) {
+                    return Phase::Answered(answer, position);
+                }
+                exchange.left_out.push(position);
+                continue;
+            }
+            _ => {}
         }
         let before = plan.shadow.then(|| exchange.request.clone());
         let answer = outcome(&plan.counts, plan.filter.request(exchange, position)).await;
@@ -25,10 +47,10 @@ pub(crate) async fn run_request_filters(
             exchange.request = before;
         }
         if let Some(answer) = judged(plan, exchange, answer) {
-            return Some((answer, position));
+            return Phase::Answered(answer, position);
         }
     }
-    None
+    Phase::Passed
 }
 
 /// Runs the response phase backwards, from the filter before `position`.
@@ -146,10 +168,19 @@ fn judged(plan: &FilterPlan, exchange: &mut Exchange, answer: Option<Answer>) ->
 
 fn unjudged() -> Answer {
     let error = ErrorKind::ProxyInternalError;
+    failed(error, "the condition of a policy can not be told")
+}
+
+/// A body that another filter wanted, and that is more than this one takes.
+fn too_large() -> Answer {
+    failed(ErrorKind::RequestBodySize, "the body is too large")
+}
+
+fn failed(error: ErrorKind, detail: &'static str) -> Answer {
     Answer {
         status: error.status(),
         fields: Fields::new(),
         body: Vec::new(),
-        error: Some((error, "the condition of a policy can not be told")),
+        error: Some((error, detail)),
     }
 }
