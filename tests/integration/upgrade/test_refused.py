@@ -38,7 +38,7 @@ def no_supervisor(package: Path) -> None:
 
 def another_schema(package: Path) -> None:
     """Control compiles for an engine that is not there."""
-    patch(package / "config" / "compile.py", "SCHEMA: Final = ", "SCHEMA: Final = 90 + ")
+    patch(package / "config" / "snapshot.py", "SCHEMA: Final = ", "SCHEMA: Final = 90 + ")
 
 
 def node_ends(package: Path) -> None:
