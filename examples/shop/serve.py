@@ -58,7 +58,8 @@ class Server:
             keep = True
             while keep and not self._stopping:
                 self._idle.add(task)
-                head = await asyncio.wait_for(read_head(reader), IDLE)
+                async with asyncio.timeout(IDLE):
+                    head = await read_head(reader)
                 self._idle.discard(task)
                 if head is None:
                     break

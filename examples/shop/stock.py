@@ -39,7 +39,7 @@ class Lines:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection; it ends with the client's side, or with a line that is none."""
         try:
-            while line := await asyncio.wait_for(reader.readline(), IDLE):
+            while line := await _line(reader):
                 sku = line.decode("ascii").strip()
                 self._log.request(next(self._numbers), "LINE", sku, {})
                 writer.write(answer(sku, self._settings).encode() + b"\n")
@@ -48,6 +48,11 @@ class Lines:
             pass  # Gone, too long, not ASCII, or silent: a scanner comes again.
         finally:
             writer.close()
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(IDLE):
+        return await reader.readline()
 
 
 async def _main(arguments: argparse.Namespace) -> None:

@@ -104,10 +104,15 @@ def run(settings: Settings) -> int:
         _serve(settings, loop, log, targets)
         for lifespan in lifespans:
             with contextlib.suppress(TimeoutError):
-                loop.run_until_complete(asyncio.wait_for(lifespan.shutdown(), settings.grace_ms / 1000))
+                loop.run_until_complete(_shut_down(lifespan, settings.grace_ms / 1000))
     finally:
         _log.finish()
     return 0
+
+
+async def _shut_down(lifespan: _asgi.Lifespan, patience: float) -> None:
+    async with asyncio.timeout(patience):
+        await lifespan.shutdown()
 
 
 def _prepare(settings: Settings) -> None:

@@ -206,7 +206,8 @@ class Keeper:
                         store.close()
                         store = None
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), TICK)
+                    async with asyncio.timeout(TICK):
+                        await self._wake.wait()
                 self._wake.clear()
         finally:
             if store is not None:

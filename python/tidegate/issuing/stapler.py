@@ -153,7 +153,8 @@ class Stapler:
             # Clocks are set, and machines sleep: it is looked at once a minute whatever was planned.
             wait = max(0.05, min([MINUTE, *waits]))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
             self._wake.clear()
 
     async def _renew(self, each: _Followed) -> None:

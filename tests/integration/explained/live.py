@@ -93,7 +93,8 @@ async def _ask_in_turn(port: int, asked: Sequence[Asked]) -> list[Seen]:
             connection = await asyncio.open_connection("127.0.0.1", port)
         reader, writer = connection
         writer.write(request.wire())
-        seen, is_last = await asyncio.wait_for(_read(reader, request.method), 10)
+        async with asyncio.timeout(10):
+            seen, is_last = await _read(reader, request.method)
         answers.append(seen)
         if is_last:
             await close(writer)

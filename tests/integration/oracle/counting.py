@@ -78,7 +78,8 @@ async def ask_for(port: int, keys: int, connections: int) -> None:
         for first in left:
             asked = range(first, min(first + _AT_ONCE, keys))
             writer.write(b"".join(_ASK % key for key in asked))
-            await asyncio.wait_for(_ends(reader, len(asked)), 60)
+            async with asyncio.timeout(60):
+                await _ends(reader, len(asked))
         writer.close()
         await writer.wait_closed()
 

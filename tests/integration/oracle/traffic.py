@@ -52,7 +52,8 @@ class Origins:
     async def wait_held(self, count: int) -> list[int]:
         """The positions of the servers that hold a request, once there are so many."""
         async with self._changed:
-            await asyncio.wait_for(self._changed.wait_for(lambda: len(self.held) >= count), 20)
+            async with asyncio.timeout(20):
+                await self._changed.wait_for(lambda: len(self.held) >= count)
         return self.held
 
     async def _serve(self, position: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -93,7 +94,8 @@ async def ask(port: int, requests: int, connections: int = 1) -> list[int]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in left:
             writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-            answers.append(await asyncio.wait_for(_answer(reader), 20))
+            async with asyncio.timeout(20):
+                answers.append(await _answer(reader))
         await close(writer)
 
     await asyncio.gather(*(client() for _ in range(connections)))

@@ -189,6 +189,20 @@ def test_a_responder_that_fails_is_asked_less_and_less_and_changes_nothing(
     asyncio.run(bench.run(steps))
 
 
+def test_it_ends_although_it_was_just_woken(authority: Authority, named_pair: Pair) -> None:
+    bench = Bench(named_pair, lambda: answer(named_pair, authority, until=50_000))
+
+    async def steps() -> None:
+        await bench.until(lambda: bench.renewed == 1)
+        # It waits, and is woken in the moment in which it is told to end.
+        await asyncio.sleep(0.05)
+        bench.stapler.go()
+        async with asyncio.timeout(20):
+            await bench.stapler.close()
+
+    asyncio.run(bench.run(steps))
+
+
 def test_what_was_kept_is_taken_up_without_asking(authority: Authority, named_pair: Pair) -> None:
     answers.write(named_pair.cert.read_text(), answer(named_pair, authority, until=50_000))
     bench = Bench(named_pair, lambda: b"")
