@@ -10,7 +10,7 @@ import struct
 import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -28,18 +28,24 @@ EXTENDED_CONNECT = 8
 INITIAL_WINDOW_SIZE = 4
 
 
-def connect(connected: Client, path: str = "/chat", protocol: str = "websocket") -> int:
+def connect(
+    connected: Client,
+    path: str = "/chat",
+    protocol: str = "websocket",
+    host: str = "localhost",
+    origins: Iterable[str] = ("http://localhost",),
+) -> int:
     """Asks for a tunnel; returns its stream."""
     stream = connected.machine.get_next_available_stream_id()
     head = [
         (":method", "CONNECT"),
         (":protocol", protocol),
         (":scheme", "http"),
-        (":authority", "localhost"),
+        (":authority", host),
         (":path", path),
         ("sec-websocket-version", "13"),
         ("sec-websocket-protocol", "chat, other"),
-        ("origin", "http://localhost"),
+        *(("origin", origin) for origin in origins),
     ]
     connected.machine.send_headers(stream, head)
     connected.answers[stream] = Answer()

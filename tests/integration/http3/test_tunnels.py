@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -20,7 +20,13 @@ Web = Callable[..., dict[str, Any]]
 CONNECT_ERROR = 0x10F
 
 
-def connect(connected: Client, path: str = "/chat", protocol: str = "websocket") -> int:
+def connect(
+    connected: Client,
+    path: str = "/chat",
+    protocol: str = "websocket",
+    host: str = "localhost",
+    origins: Iterable[str] = ("https://localhost",),
+) -> int:
     """Asks for a tunnel; returns its stream."""
     return connected.send(
         path,
@@ -29,9 +35,10 @@ def connect(connected: Client, path: str = "/chat", protocol: str = "websocket")
         headers=[
             ("sec-websocket-version", "13"),
             ("sec-websocket-protocol", "chat, other"),
-            ("origin", "https://localhost"),
+            *(("origin", origin) for origin in origins),
         ],
         ends=False,
+        host=host,
     )
 
 

@@ -8,62 +8,19 @@ import os
 import signal
 import socket
 import struct
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
-from websockets.sync.server import ServerConnection, serve
 
 from tests.integration.supervised import supervised
+from tests.integration.websocket.kit import TIMEOUT, origin
 from tidegate.testing import RunningGateway, gateway
 
 from .kit import shows
-
-TIMEOUT = 30.0
-
-
-class Origin:
-    """An origin server that says what it hears, and notes how its connections end."""
-
-    def __init__(self) -> None:
-        self.ends: list[int | None] = []
-        self.heard: list[int] = []
-        self._changed = threading.Condition()
-
-    def talk(self, connection: ServerConnection) -> None:
-        try:
-            for message in connection:
-                self.heard.append(len(message))
-                connection.send(message)
-        except ConnectionClosed:
-            pass
-        with self._changed:
-            self.ends.append(connection.close_code)
-            self._changed.notify_all()
-
-    def end(self) -> int | None:
-        """How the first connection ended, once it has."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: self.ends, TIMEOUT)
-            return self.ends[0]
-
-
-@contextmanager
-def origin() -> Iterator[tuple[Origin, int]]:
-    seen = Origin()
-    with serve(seen.talk, "127.0.0.1", 0, max_size=None, ping_interval=None, close_timeout=1) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield seen, server.socket.getsockname()[1]
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def chat(port: int, **settings: object) -> str:
