@@ -15,9 +15,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pytest
+
 from tests.ports import free_port
 from tidegate.testing import wait_until
 
+ROOT = Path(__file__).parents[3]
 SERVICE = Path(__file__).with_name("service.py")
 TIMEOUT = 60.0
 SEARCH_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
@@ -97,16 +100,16 @@ def on_loopback(folder: Path, name: str, services: int = 2) -> Zone:
 
 
 class Network:
-    """A network namespace with one link to ours."""
+    """A network namespace with a link to ours, which is `link` at `here`, and there `inner` at `address`."""
 
     def __init__(self) -> None:
         number = next(_NUMBERS)
         # Of 198.18.0.0/15, which RFC 2544 sets aside for tests: four addresses for each link.
         base = number % (1 << 15) * 4
-        self._here, self.address = (
+        self.here, self.address = (
             f"198.{18 + (base >> 16)}.{base >> 8 & 255}.{(base & 255) + last}" for last in (1, 2)
         )
-        self._name = f"tg{number % 10**9}"
+        self.link = f"tg{number % 10**9}"
         self._holder = subprocess.Popen(
             ["unshare", "--net", "sh", "-c", "echo ready; exec cat"],
             stdin=subprocess.PIPE,
@@ -118,9 +121,9 @@ class Network:
             if self._holder.stdout.readline() != "ready\n":
                 raise OSError("unshare --net is not permitted")
             pid = str(self._holder.pid)
-            ip("link", "add", self._name, "type", "veth", "peer", "name", "inner", "netns", pid)
-            ip("address", "add", f"{self._here}/30", "dev", self._name)
-            ip("link", "set", self._name, "up")
+            ip("link", "add", self.link, "type", "veth", "peer", "name", "inner", "netns", pid)
+            ip("address", "add", f"{self.here}/30", "dev", self.link)
+            ip("link", "set", self.link, "up")
             ip("address", "add", f"{self.address}/30", "dev", "inner", inside=self.inside)
             ip("link", "set", "inner", "up", inside=self.inside)
         except BaseException:
@@ -162,6 +165,22 @@ def why_no_network() -> str:
     except OSError as error:
         return f"no network namespace can be made here: {error}"
     return ""
+
+
+def run_inside(module: str) -> None:
+    """Runs a module in a network of its own, which must find everything as it should be."""
+    if why := why_no_network():
+        pytest.skip(why)
+    told = subprocess.run(
+        ["unshare", "--net", sys.executable, "-m", module],
+        cwd=ROOT,
+        env={**os.environ, "PATH": SEARCH_PATH},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
 
 
 @contextlib.contextmanager

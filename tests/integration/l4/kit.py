@@ -35,12 +35,12 @@ def named(name: bytes) -> Serve:
 
 
 class Server:
-    """A TCP server on loopback; `serve` runs for each connection in a thread of its own."""
+    """A TCP server, on loopback by default; `serve` runs for each connection in a thread of its own."""
 
-    def __init__(self, serve: Serve = echo) -> None:
+    def __init__(self, serve: Serve = echo, host: str = "127.0.0.1") -> None:
         self._serve = serve
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
+        self._listening = socket.create_server((host, 0))
+        self.address = f"{host}:{self._listening.getsockname()[1]}"
         self.connections: list[socket.socket] = []
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()

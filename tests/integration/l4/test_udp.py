@@ -28,15 +28,16 @@ UDP_SEGMENT = 103
 
 
 class Answering:
-    """A server of datagrams on loopback that sends back what comes, behind its name, `times` times."""
+    """A server of datagrams that sends back what comes, behind its name, `times` times."""
 
-    def __init__(self, name: bytes = b"", times: int = 1, port: int = 0) -> None:
+    def __init__(self, name: bytes = b"", times: int = 1, port: int = 0, host: str = "127.0.0.1") -> None:
         self._name, self._times = name, times
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        self._socket.bind(("127.0.0.1", port))
+        self._socket.bind((host, port))
         self.port = self._socket.getsockname()[1]
-        self.address = f"127.0.0.1:{self.port}"
+        self._host = host
+        self.address = f"{host}:{self.port}"
         self.peers: list[tuple[str, int]] = []
         self._is_over = False
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -55,7 +56,7 @@ class Answering:
         """Nobody is at the port any more."""
         self._is_over = True
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waking:
-            waking.sendto(b"", ("127.0.0.1", self.port))
+            waking.sendto(b"", (self._host, self.port))
         self._thread.join(TIMEOUT)
         self._socket.close()
 
