@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+use crate::Identity;
 use std::any::Any;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use tidegate_core::ErrorKind;
+use std::sync::Arc;
+use tidegate_core::{ClientCertificate, ErrorKind};
 use tidegate_request::{Fields, Request, Response};
 
 /// Whose request it is.
@@ -28,8 +30,12 @@ pub struct Exchange {
     pub request: Request,
     /// Who asks.
     pub client: Client,
+    /// The client's certificate, where the listener asked for one.
+    pub certificate: Option<Arc<ClientCertificate>>,
+    /// Who calls, as far as a policy has proved it.
+    pub identity: Option<Arc<Identity>>,
     /// The route's name.
-    pub route: std::sync::Arc<str>,
+    pub route: Arc<str>,
     /// What a template path matched.
     pub parameters: Parameters,
     /// Unique in the fleet; 26 characters.
@@ -41,7 +47,7 @@ pub struct Exchange {
     /// Positions of filters that take no part, by their conditions.
     pub left_out: Vec<usize>,
     /// What filters that are only tried would have answered: their names, and the status.
-    pub would_answer: Vec<(std::sync::Arc<str>, u16)>,
+    pub would_answer: Vec<(Arc<str>, u16)>,
     /// What a filter keeps from its request phase to its response phase, by the filter's position.
     pub kept: Vec<Option<Box<dyn Any>>>,
 }

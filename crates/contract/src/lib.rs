@@ -9,8 +9,10 @@ mod balancer;
 mod check;
 mod endpoint;
 mod filter;
+mod identity;
 
 pub use balancer::{Balancer, BalancerState, Candidates, KeyOf};
 pub use check::{Check, Expected, Heard, Probe, Verdict};
 pub use endpoint::{Average, Endpoint, EndpointState, Factor, Health};
 pub use filter::{Answer, Client, Exchange, Filter, Flow, Parameters, Phases};
+pub use identity::Identity;

@@ -135,7 +135,8 @@ impl NamePattern {
         names.any(|(kind, name)| self.fits_name(*kind, name))
     }
 
-    fn fits_name(&self, of: NameKind, name: &str) -> bool {
+    /// Whether a name of this kind fits.
+    pub fn fits_name(&self, of: NameKind, name: &str) -> bool {
         match (self, of) {
             (Self::Dns { host, is_wide }, NameKind::Dns) => match is_wide {
                 false => host == name,

@@ -265,6 +265,8 @@ impl Way<'_> {
         let mut exchange = Exchange {
             request,
             client: self.client,
+            certificate: None,
+            identity: None,
             route: route.name.clone(),
             parameters: self.routed.parameters.clone(),
             request_id: NO_ID.into(),

@@ -8,7 +8,6 @@
 
 mod adaptive;
 mod affinity;
-mod conditions;
 mod cors;
 mod costs;
 mod decide;
@@ -39,8 +38,8 @@ mod thread;
 mod upstream;
 mod web;
 
-pub use conditions::condition_problem;
 pub use explain::{check_json, decide_json};
 pub use node::{NodeConfig, run_node};
 pub use probe::{Probed, ProbedRequest, probe};
+pub use tidegate_policies::condition_problem;
 pub use tidegate_tls::validity as certificate_validity;

@@ -7,10 +7,13 @@
 //! [`tidegate_contract::Filter`], what each implements. `rooms.rs` is generated from the folders.
 #![forbid(unsafe_code)]
 
+mod conditions;
 mod edit;
+mod refusal;
 mod rooms;
 #[cfg(test)]
 mod testing;
 
+pub use conditions::{Condition, condition_problem};
 // By glob: a new room is added to the generated list and nowhere else.
 pub use rooms::*;

@@ -4,13 +4,17 @@ use std::sync::Arc;
 use tidegate_config::PolicyUse;
 use tidegate_contract::Filter;
 
+#[path = "authorize/mod.rs"]
+pub mod authorize;
+#[path = "mtls/mod.rs"]
+pub mod mtls;
 #[path = "request_headers/mod.rs"]
 pub mod request_headers;
 #[path = "response_headers/mod.rs"]
 pub mod response_headers;
 
 /// The rooms' names, sorted.
-pub const ROOMS: &[&str] = &["request_headers", "response_headers"];
+pub const ROOMS: &[&str] = &["authorize", "mtls", "request_headers", "response_headers"];
 
 /// Builds the policy that `room` describes.
 ///
@@ -18,6 +22,8 @@ pub const ROOMS: &[&str] = &["request_headers", "response_headers"];
 /// There is no such room, or it does not read these settings.
 pub fn build(room: &PolicyUse) -> Result<Arc<dyn Filter>, String> {
     match room.kind.as_str() {
+        "authorize" => authorize::build(&room.settings),
+        "mtls" => mtls::build(&room.settings),
         "request_headers" => request_headers::build(&room.settings),
         "response_headers" => response_headers::build(&room.settings),
         other => Err(format!("there is no policy `{other}`")),

@@ -54,6 +54,8 @@ pub(crate) fn exchange(list: &[(&str, &str)]) -> Exchange {
             port: 1,
             is_trusted: false,
         },
+        certificate: None,
+        identity: None,
         route: "r".into(),
         parameters: vec![],
         request_id: "0".repeat(26),

@@ -91,6 +91,7 @@ pub(crate) fn parse_request<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound
 
 /// What is wrong with a condition, with its place; nothing when it can be computed.
 #[pyfunction]
-pub(crate) fn condition_problem(text: &str) -> Option<String> {
-    tidegate_engine::condition_problem(text)
+#[pyo3(signature = (text, of_requests = false))]
+pub(crate) fn condition_problem(text: &str, of_requests: bool) -> Option<String> {
+    tidegate_engine::condition_problem(text, of_requests)
 }

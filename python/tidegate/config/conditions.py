@@ -12,6 +12,19 @@ def condition(text: str) -> str:
     """
     from tidegate import _engine
 
-    if problem := _engine.condition_problem(text):
+    if problem := _engine.condition_problem(text, False):
+        raise ValueError(problem)
+    return text
+
+
+def request_condition(text: str) -> str:
+    """A condition on requests, for which there is no response yet.
+
+    Raises:
+        ValueError: As in `condition`, and where it asks about the response.
+    """
+    from tidegate import _engine
+
+    if problem := _engine.condition_problem(text, True):
         raise ValueError(problem)
     return text

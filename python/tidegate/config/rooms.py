@@ -37,8 +37,6 @@ _NOT_YET = {
             "oauth2",
             "api_key",
             "basic_auth",
-            "mtls",
-            "authorize",
             "rate_limit",
             "quota",
             "cache",

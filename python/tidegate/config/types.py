@@ -45,6 +45,7 @@ SecretFieldValue = Annotated[str | Secret, MaySecret(names.field_value, "field v
 SecretText = Annotated[str | Secret, MaySecret(names.any_text, "text")]
 """Like the one above: what comes from `${...}` is never shown."""
 Condition = Annotated[str, Rule(conditions.condition, "condition in CEL")]
+RequestCondition = Annotated[str, Rule(conditions.request_condition, "condition in CEL on the request")]
 CookieName = Annotated[str, Rule(names.token, "cookie name")]
 QueryName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
 

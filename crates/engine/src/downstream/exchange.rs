@@ -234,6 +234,8 @@ impl Downstream {
         let mut exchange = Exchange {
             request,
             client,
+            certificate: record.certificate.clone(),
+            identity: None,
             route: routed.route.name.clone(),
             parameters: routed.parameters.clone(),
             request_id: std::mem::take(&mut record.request_id),

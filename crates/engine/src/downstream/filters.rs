@@ -145,15 +145,15 @@ pub(crate) fn begins(
 fn judged(plan: &FilterPlan, exchange: &mut Exchange, answer: Option<Answer>) -> Option<Answer> {
     let answer = answer?;
     let counts = &plan.counts;
-    let count = match (answer.error.is_some(), plan.shadow) {
+    // What is the client's own doing is no failure of the policy.
+    let is_failure = answer.error.is_some() && answer.status >= 500;
+    let count = match (is_failure, plan.shadow) {
         (false, false) => &counts.answered,
         (false, true) => &counts.would_answer,
         (true, false) => &counts.failed,
         (true, true) => &counts.would_fail,
     };
     count.fetch_add(1, Relaxed);
-    // What is the client's own doing is no failure of the policy.
-    let is_failure = answer.error.is_some() && answer.status >= 500;
     if plan.continues && is_failure && !plan.shadow {
         return None;
     }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The policies of a listener, a route and a backend, and the chain that they make.
 use super::registry::Registry;
-use crate::conditions::Condition;
 use crate::functions;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tidegate_config::PolicyUse;
 use tidegate_contract::{Filter, Phases};
+use tidegate_policies::Condition;
 
 /// What became of exchanges at a policy. Outlives snapshots in the registry.
 #[derive(Debug, Default)]

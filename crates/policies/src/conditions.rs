@@ -2,7 +2,7 @@
 //! Conditions of policies: the names that their expressions may use, and what these are of an exchange.
 use std::borrow::Cow;
 use std::sync::LazyLock;
-use tidegate_contract::Exchange;
+use tidegate_contract::{Exchange, Identity};
 use tidegate_expression::{
     Environment, Expression, Fault, Fields, Timestamp, Type, Value, Variables,
 };
@@ -17,7 +17,7 @@ fn texts() -> Type {
 }
 
 /// In the order that [`Given::get`] knows them by.
-static NAMES: [Name; 16] = [
+static NAMES: [Name; 22] = [
     ("request.method", || Type::Text, false),
     ("request.path", || Type::Text, false),
     ("request.query", texts, false),
@@ -34,6 +34,12 @@ static NAMES: [Name; 16] = [
     ("now", || Type::Timestamp, false),
     ("response.status", || Type::Int, true),
     ("response.headers", texts, true),
+    ("identity.subject", || Type::Text, false),
+    ("identity.scheme", || Type::Text, false),
+    ("identity.issuer", || Type::Text, false),
+    ("identity.roles", || Type::list(Type::Text), false),
+    ("identity.scopes", || Type::list(Type::Text), false),
+    ("identity.claims", || Type::map(Type::Dyn), false),
 ];
 
 static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
@@ -44,12 +50,14 @@ static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
     )
 });
 
+static NO_CLAIMS: LazyLock<serde_json::Value> = LazyLock::new(|| serde_json::json!({}));
+
 /// What decides whether a policy is for an exchange.
 #[derive(Debug)]
-pub(crate) struct Condition {
+pub struct Condition {
     expression: Expression,
     /// It asks about the response.
-    pub(crate) is_late: bool,
+    pub is_late: bool,
 }
 
 impl Condition {
@@ -57,7 +65,7 @@ impl Condition {
     ///
     /// # Errors
     /// What is wrong with it, where, and what to write instead.
-    pub(crate) fn new(text: &str) -> Result<Self, String> {
+    pub fn new(text: &str) -> Result<Self, String> {
         let expression =
             Expression::condition(text, &ENVIRONMENT).map_err(|mistake| mistake.to_string())?;
         let mut uses = expression.uses().iter();
@@ -71,15 +79,23 @@ impl Condition {
         })
     }
 
+    /// Reads a condition on requests.
+    ///
+    /// # Errors
+    /// As [`Condition::new`], and that it asks about the response.
+    pub fn of_requests(text: &str) -> Result<Self, String> {
+        let condition = Self::new(text)?;
+        match condition.is_late {
+            true => Err("asks about the response, which is not there yet".into()),
+            false => Ok(condition),
+        }
+    }
+
     /// Whether it holds.
     ///
     /// # Errors
     /// It cannot be told.
-    pub(crate) fn holds(
-        &self,
-        exchange: &Exchange,
-        response: Option<&Response>,
-    ) -> Result<bool, Fault> {
+    pub fn holds(&self, exchange: &Exchange, response: Option<&Response>) -> Result<bool, Fault> {
         let request = &exchange.request;
         self.expression.is_true(&Given {
             exchange,
@@ -132,8 +148,32 @@ impl Variables for Given<'_> {
                 Some((_, headers)) => Value::Fields(headers),
                 None => Value::Null,
             },
+            16 => self.said(|identity| &identity.subject),
+            17 => self.said(|identity| identity.scheme),
+            18 => self.said(|identity| &identity.issuer),
+            19 => self.list(|identity| &identity.roles),
+            20 => self.list(|identity| &identity.scopes),
+            21 => match &self.exchange.identity {
+                Some(identity) => Value::Json(identity.claims()),
+                None => Value::Json(&NO_CLAIMS),
+            },
             _ => Value::Null,
         }
+    }
+}
+
+impl Given<'_> {
+    /// A text about who calls; empty where that is not known.
+    fn said(&self, which: impl Fn(&Identity) -> &str) -> Value<'_> {
+        let identity = self.exchange.identity.as_deref();
+        Value::text(identity.map(which).unwrap_or_default())
+    }
+
+    /// A list about who calls; empty where that is not known.
+    fn list(&self, which: impl Fn(&Identity) -> &[String]) -> Value<'_> {
+        let identity = self.exchange.identity.as_deref();
+        let texts = identity.map(which).unwrap_or_default();
+        Value::List(texts.iter().map(|text| Value::text(text)).collect())
     }
 }
 
@@ -219,7 +259,10 @@ impl Fields for Pairs<'_> {
     }
 }
 
-/// What is wrong with a condition; `None` when nothing is.
-pub fn condition_problem(text: &str) -> Option<String> {
-    Condition::new(text).err()
+/// What is wrong with a condition; `None` when nothing is. One of requests has no response to ask about.
+pub fn condition_problem(text: &str, of_requests: bool) -> Option<String> {
+    match of_requests {
+        true => Condition::of_requests(text).err(),
+        false => Condition::new(text).err(),
+    }
 }

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who calls, by a certificate, and what they may."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from tests.integration.tls.authority import Authority, Pair
+from tests.integration.tls.client import ask, configuration, entries, secured
+from tests.integration.tls.people import People, Person, client
+from tidegate import ConfigError
+from tidegate.testing import RunningGateway, decide, endpoint, gateway
+
+SPIFFE = x509.UniformResourceIdentifier("spiffe://shop/cart")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def pair(authority: Authority) -> Pair:
+    return authority.pair("localhost")
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> People:
+    return People(tmp_path)
+
+
+def shop(pair: Pair, people: People, port: str, *policies: dict[str, Any], mode: str = "optional") -> str:
+    clients = {"ca": str(people.file), "mode": mode}
+    route = {"name": "r", "path": "/", "to": port, "policies": list(policies)}
+    return configuration(pair.listener(client_certificates=clients), route)
+
+
+def answered(running: RunningGateway, context: ssl.SSLContext, **parts: str) -> tuple[int, dict[str, Any]]:
+    """The status, and what a refusal says."""
+    with secured(running, context) as connected:
+        head, body = ask(connected, **parts)
+        status = int(head.split()[1])
+        if status == 200:
+            return status, {}
+        assert b"content-type: application/problem+json" in head.lower()
+        return status, json.loads(body)
+
+
+def test_a_certificate_is_who_calls(authority: Authority, pair: Pair, people: People) -> None:
+    def reached(running: RunningGateway, person: Person | None) -> tuple[int, dict[str, Any]]:
+        return answered(running, client(authority, person, ssl.TLSVersion.TLSv1_3))
+
+    cart = people.person("cart", x509.DNSName("cart.shop.test"), SPIFFE)
+    plain = people.person("plain")
+    policies: list[dict[str, Any]] = [
+        {"type": "mtls", "names": ["spiffe://shop/*"]},
+        {"type": "authorize", "subjects": ["spiffe://shop/cart"], "expression": "identity.scheme == 'mtls'"},
+        {
+            "type": "request_headers",
+            "set": {"x-known": "1"},
+            "when": f"identity.claims.fingerprint == '{cart.fingerprint}'",
+        },
+    ]
+    with endpoint() as upstream, gateway(shop(pair, people, upstream.url, *policies)) as running:
+        assert reached(running, cart)[0] == 200
+        assert upstream.messages[-1].get("x-known") == "1"
+        status, says = reached(running, None)
+        assert (status, says["status"], says["title"]) == (403, 403, "Forbidden")
+        assert says["detail"] == "a client's certificate is needed"
+        status, says = reached(running, plain)
+        assert (status, says["detail"]) == (403, "the client's certificate has another name")
+        assert len(upstream.messages) == 1
+        refused = [entry for entry in entries(running, 3) if entry["status"] == 403]
+        assert {entry["error"] for entry in refused} == {"http_request_denied"}
+        assert "a client's certificate is needed" in {entry["detail"] for entry in refused}
+
+
+@pytest.mark.parametrize(
+    ("subject", "condition"),
+    [
+        ("name", "identity.subject == 'cart.shop.test'"),
+        ("distinguished_name", "identity.subject.contains('CN=cart')"),
+        ("fingerprint", "identity.subject.matches('^[0-9a-f]{64}$')"),
+    ],
+)
+def test_what_of_a_certificate_tells_who_it_is(
+    authority: Authority, pair: Pair, people: People, subject: str, condition: str
+) -> None:
+    person = people.person("cart", x509.DNSName("cart.shop.test"))
+    policies = [{"type": "mtls", "subject": subject}, {"type": "authorize", "expression": condition}]
+    with endpoint() as upstream, gateway(shop(pair, people, upstream.url, *policies)) as running:
+        assert answered(running, client(authority, person, ssl.TLSVersion.TLSv1_3))[0] == 200
+        assert answered(running, client(authority, None, ssl.TLSVersion.TLSv1_3))[0] == 403
+
+
+def test_without_a_proof_nobody_has_a_role() -> None:
+    policy = {"type": "authorize", "roles": ["customer"]}
+    text = {
+        "listeners": {"web": {"port": 0}},
+        "routes": [{"path": "/", "to": "http://127.0.0.1:9", "policies": [policy]}],
+    }
+    told = decide(json.dumps(text), {"method": "GET", "url": "http://a.test/", "listener": "web"})
+    assert (told["outcome"], told["status"], told["kind"]) == ("respond", 403, "http_request_denied")
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ({"type": "authorize"}, "lets everybody in; write `roles`"),
+        ({"type": "authorize", "claims": {"age": 7}}, "write an `expression` such as `identity.claims.age"),
+        ({"type": "authorize", "expression": "identity.role == 'a'"}, "did you mean `identity.roles`"),
+        ({"type": "authorize", "expression": "response.status == 200"}, "response"),
+        ({"type": "mtls", "names": ["a b"]}, "is no name in a certificate"),
+        ({"type": "mtls", "subject": "cn"}, "subject"),
+    ],
+)
+def test_mistakes_are_told(policy: dict[str, Any], says: str) -> None:
+    text = {
+        "listeners": {"web": {"port": 0}},
+        "routes": [{"path": "/", "to": "http://127.0.0.1:9", "policies": [policy]}],
+    }
+    with pytest.raises(ConfigError) as raised:
+        decide(json.dumps(text), {"method": "GET", "url": "http://a.test/", "listener": "web"})
+    assert says in str(raised.value)
