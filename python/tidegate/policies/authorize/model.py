@@ -27,7 +27,7 @@ def _claims(value: Any) -> Any:
     ]
     for name, item in pairs:
         if not isinstance(item, str):
-            says = f"`{name}` is compared with text; write an `expression` such as `identity.claims.{name} == ...`"
+            says = f"`{name}` needs text; write an `expression` such as `identity.claims.{name} == ...`"
             raise refuse(says, "text")
     return pairs
 
