@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, TypeAlias, TypeVar, final, overload
 
-from tidegate.functions._view import Query
+from tidegate.functions._view import Identity, Query
 
 __all__ = [
     "AcmeClient",
@@ -183,6 +183,8 @@ class Request:
     def cookies(self) -> dict[str, str]: ...
     @property
     def client(self) -> str: ...
+    @property
+    def identity(self) -> Identity | None: ...
     @property
     def route(self) -> str: ...
     @property

@@ -3,7 +3,7 @@ use crate::Malformed;
 use std::fmt;
 
 /// The version both ends must speak; told in `Ready`.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// The largest frame, counted after its length field. Above it a peer is confused or hostile.
 pub const MAX_FRAME: usize = 1 << 20;
 /// The most body bytes one `Body` frame carries.

@@ -58,6 +58,8 @@ pub struct RequestParts<'a> {
     pub request_id: &'a str,
     /// Which function of the worker is meant; a pool's workers have several.
     pub function: &'a str,
+    /// Who calls, as an object of JSON; empty when that is not known.
+    pub identity: &'a str,
     /// Whether the client spoke HTTP/1.0.
     pub is_http_1_0: bool,
     /// Milliseconds until the node answers for the worker; at least 1.
@@ -67,7 +69,7 @@ pub struct RequestParts<'a> {
 /// A decoded head, keeping its bytes: nothing is copied or converted until it is asked for.
 ///
 /// Wire form: `u8 flags | u8 body kind | u32 deadline_ms | method | scheme | authority | path |
-/// query | client | route | request id | function | parameters | fields | inline body`, each text as `u32
+/// query | client | route | request id | function | identity | parameters | fields | inline body`, each text as `u32
 /// length | bytes`.
 #[derive(Debug)]
 pub struct RequestHead {
@@ -75,7 +77,7 @@ pub struct RequestHead {
     flags: u8,
     body: BodyKind,
     deadline_ms: u32,
-    texts: [(u32, u32); 8],
+    texts: [(u32, u32); 9],
     query: (u32, u32),
     parameters: (u16, u32, u32),
     fields: (u16, u32, u32),
@@ -102,7 +104,7 @@ impl RequestHead {
             _ => return Err(Malformed("an unknown body kind")),
         };
         let deadline_ms = cursor.u32()?.max(1);
-        let mut texts = [(0, 0); 8];
+        let mut texts = [(0, 0); 9];
         let mut query = (0, 0);
         // The query stands between path and client, as bytes: it may be anything the codec let pass.
         for (position, place) in texts.iter_mut().enumerate() {
@@ -184,6 +186,11 @@ impl RequestHead {
     /// See [`RequestParts::function`].
     pub fn function(&self) -> &str {
         self.text(7)
+    }
+
+    /// See [`RequestParts::identity`].
+    pub fn identity(&self) -> &str {
+        self.text(8)
     }
 
     /// Whether the client spoke HTTP/1.0.
@@ -287,7 +294,8 @@ pub fn encode_request<'f>(
         put_bytes(out, text.as_bytes());
     }
     put_bytes(out, parts.query.unwrap_or_default());
-    for text in [parts.client, parts.route, parts.request_id, parts.function] {
+    let rest = [parts.client, parts.route, parts.request_id, parts.function];
+    for text in rest.into_iter().chain([parts.identity]) {
         put_bytes(out, text.as_bytes());
     }
     put_fields(out, parameters);

@@ -20,6 +20,7 @@ fn parts() -> RequestParts<'static> {
         route: "users",
         request_id: "01J",
         function: "users",
+        identity: r#"{"subject":"ada"}"#,
         is_http_1_0: false,
         deadline_ms: 1000,
     }
@@ -71,6 +72,7 @@ fn a_request_reads_back_as_it_was_written() {
         ("192.0.2.1", "users", "01J")
     );
     assert_eq!(head.function(), "users");
+    assert_eq!(head.identity(), r#"{"subject":"ada"}"#);
     assert_eq!((head.deadline_ms(), head.is_http_1_0()), (1000, false));
     assert_eq!(head.parameters().get(b"id"), Some(&b"7"[..]));
     assert_eq!(head.fields().get(b"x-tier"), Some(&b"gold"[..]));

@@ -45,7 +45,7 @@ pub enum Text {
     Tries,
     /// The client's certificate: name, LF, value, LF, and so on.
     Certificate,
-    /// The user of a forward proxy.
+    /// Who calls: the user of a forward proxy, or what a policy has proved.
     User,
     /// What policies that are only tried would have answered: name, LF, status, LF, and so on.
     WouldAnswer,

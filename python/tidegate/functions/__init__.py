@@ -14,6 +14,7 @@ from tidegate._engine import CallNext, Headers, Request, Response
 from tidegate.functions._errors import BodyTooLarge
 from tidegate.functions._health import HealthEndpoint, health_check
 from tidegate.functions._policy import policy
+from tidegate.functions._view import Identity
 
 MutableMapping.register(Headers)
 
@@ -22,6 +23,7 @@ __all__ = [
     "CallNext",
     "Headers",
     "HealthEndpoint",
+    "Identity",
     "Request",
     "Response",
     "health_check",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -45,12 +46,39 @@ class Query(Mapping[str, str]):
         return f"Query({self._raw!r})"
 
 
+@dataclass(frozen=True)
+class Identity:
+    """Who calls: what a policy has proved, and what the proof says.
+
+    Attributes:
+        scheme: How it was proved: the type of the policy, such as `mtls`.
+        subject: Who: a user, a service, the owner of a key.
+        issuer: Who says so; empty where that is the gateway's own configuration.
+        roles: What it is.
+        scopes: What it was given leave to do.
+        claims: Everything else.
+    """
+
+    scheme: str
+    subject: str
+    issuer: str = ""
+    roles: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    claims: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_identity(text: str) -> Identity:
+    """Who calls, from the node's JSON."""
+    told = json.loads(text)
+    return Identity(**{**told, "roles": tuple(told["roles"]), "scopes": tuple(told["scopes"])})
+
+
 def parse_cookies(fields: list[str]) -> dict[str, str]:
     """The cookies of `Cookie` fields (RFC 6265 §5.4); of equal names the first, which is the more
     specific one."""
     cookies: dict[str, str] = {}
-    for field in fields:
-        for pair in field.split(";"):
+    for line in fields:
+        for pair in line.split(";"):
             name, separator, value = pair.strip(" \t").partition("=")
             if separator and name:
                 value = value.strip(" \t")

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,67 @@ def test_what_of_a_certificate_tells_who_it_is(
     with endpoint() as upstream, gateway(shop(pair, people, upstream.url, *policies)) as running:
         assert answered(running, client(authority, person, ssl.TLSVersion.TLSv1_3))[0] == 200
         assert answered(running, client(authority, None, ssl.TLSVersion.TLSv1_3))[0] == 403
+
+
+CODE = """
+    import dataclasses
+    from tidegate import Request, policy
+
+    @policy
+    async def tells(request: Request):
+        identity = request.identity
+        request.headers["x-who"] = identity.subject if identity else "nobody"
+
+    async def answers(request: Request):
+        identity = request.identity
+        return dataclasses.asdict(identity) if identity else {}
+"""
+
+
+@pytest.mark.parametrize("is_proved", [True, False])
+def test_python_and_the_log_know_who_calls(
+    authority: Authority,
+    pair: Pair,
+    people: People,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_proved: bool,
+) -> None:
+    if os.geteuid() == 0:
+        # The interpreter and the test's folder may be closed to others.
+        monkeypatch.setenv("TIDEGATE_USER", "root")
+    (tmp_path / "known.py").write_text(textwrap.dedent(CODE))
+    person = people.person("cart", x509.DNSName("cart.shop.test"), SPIFFE)
+    proof = [{"type": "mtls", "subject": "distinguished_name"}] if is_proved else []
+    here = str(tmp_path)
+    text = json.loads(shop(pair, people, "http://127.0.0.1:9"))
+    text["functions"] = {
+        "tells": {"handler": "known:tells", "kind": "policy", "path": here},
+        "answers": {"handler": "known:answers", "path": here},
+    }
+    with endpoint() as upstream:
+        text["routes"] = [
+            {
+                "path": "/policy",
+                "to": upstream.url,
+                "policies": [*proof, {"type": "python", "function": "tells"}],
+            },
+            {"path": "/function", "to": {"function": "answers"}, "policies": proof},
+        ]
+        with gateway(json.dumps(text), processes=True) as running:
+            context = client(authority, person, ssl.TLSVersion.TLSv1_3)
+            assert answered(running, context, path="/policy")[0] == 200
+            with secured(running, context) as connected:
+                told = json.loads(ask(connected, path="/function")[1])
+            who = upstream.messages[0].get("x-who")
+            logged = [entry.get("user") for entry in entries(running, 2)]
+    if not is_proved:
+        assert (who, told, logged) == ("nobody", {}, [None, None])
+        return
+    name = "CN=cart,O=Shop\\, Inc."
+    assert (who, told.pop("subject"), logged) == (name, name, [name, name])
+    assert told["claims"]["names"] == ["dns=cart.shop.test", "uri=spiffe://shop/cart"]
+    assert (told["scheme"], told["issuer"], told["roles"], told["scopes"]) == ("mtls", "", [], [])
 
 
 def test_without_a_proof_nobody_has_a_role() -> None:

@@ -254,6 +254,9 @@ impl Downstream {
         }
         record.request_id = exchange.request_id;
         record.would_answer = exchange.would_answer;
+        if let Some(identity) = &exchange.identity {
+            record.user = Some(identity.subject.as_str().into());
+        }
         record.has_unread = !journey.upload.is_done;
         (keep, exchange.request)
     }

@@ -37,7 +37,7 @@ pub(crate) struct Record {
     tries: Vec<u8>,
     /// The client's, if it has shown one.
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
-    /// The user of a forward proxy.
+    /// Who calls: the user of a forward proxy, or what a policy has proved.
     pub(crate) user: Option<Arc<str>>,
     /// What policies that are only tried would have answered.
     pub(crate) would_answer: Vec<(Arc<str>, u16)>,

@@ -49,6 +49,7 @@ impl Checkers {
             route: "health_check",
             request_id: "00000000000000000000000000",
             function: &function.name,
+            identity: "",
             is_http_1_0: false,
             deadline_ms: u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1),
         };

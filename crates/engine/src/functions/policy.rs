@@ -185,6 +185,10 @@ pub(super) fn parts_of<'a>(
         route: &exchange.route,
         request_id: &exchange.request_id,
         function,
+        identity: exchange
+            .identity
+            .as_deref()
+            .map_or("", |identity| identity.text()),
         is_http_1_0: request.version() == Version::Http10,
         deadline_ms: u32::try_from(left_ms).unwrap_or(u32::MAX).max(1),
     }

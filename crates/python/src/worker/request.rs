@@ -31,6 +31,7 @@ struct Kept {
     query: Option<Py<PyAny>>,
     cookies: Option<Py<PyAny>>,
     parameters: Option<Py<PyAny>>,
+    identity: Option<Py<PyAny>>,
 }
 
 /// A `_view` helper of the Python side, called when the view is first asked for.
@@ -174,6 +175,20 @@ impl Request {
     #[getter]
     fn client(&self) -> &str {
         self.exchange.head.client()
+    }
+
+    /// Who calls, as a policy has proved; `None` when that is not known.
+    #[getter]
+    fn identity(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let text = self.exchange.head.identity();
+        if text.is_empty() {
+            return Ok(py.None());
+        }
+        self.keep(
+            py,
+            |kept| &mut kept.identity,
+            || view(py, "read_identity", text),
+        )
     }
 
     /// The route's name.
@@ -335,7 +350,8 @@ impl Request {
         // A lock that is held belongs to a thread that is in the middle of it; the next collection
         // comes here again.
         if let Ok(kept) = self.kept.try_lock() {
-            for object in [&kept.state, &kept.query, &kept.cookies, &kept.parameters] {
+            let read = [&kept.query, &kept.cookies, &kept.parameters, &kept.identity];
+            for object in read.into_iter().chain([&kept.state]) {
                 visit.call(object)?;
             }
         }
