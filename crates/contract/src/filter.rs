@@ -61,8 +61,21 @@ pub struct Answer {
     pub fields: Fields,
     /// The whole body.
     pub body: Vec<u8>,
-    /// Set when it reports a failure: of what kind, and how the log puts it.
+    /// Set when it reports a failure: of what kind, and how the log puts it. One without a body gets
+    /// problem details.
     pub error: Option<(ErrorKind, &'static str)>,
+}
+
+impl Answer {
+    /// A failure without words of its own: the engine puts in a page, or the problem details of RFC 9457.
+    pub fn refusal(kind: ErrorKind, detail: &'static str) -> Self {
+        Self {
+            status: kind.status(),
+            fields: Fields::new(),
+            body: Vec::new(),
+            error: Some((kind, detail)),
+        }
+    }
 }
 
 /// What happens after a filter.

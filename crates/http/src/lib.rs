@@ -15,7 +15,7 @@ mod head;
 pub use chunk::{ChunkDecoder, Decoded, encode_chunk_head, encode_last_chunk};
 pub use encode::{
     Forwarding, HttpDate, RequestFields, ResponseContext, ResponseFields, Sent, encode_request,
-    encode_response, error_answer, reason, write_error,
+    encode_response, error_answer, problem, reason, write_error,
 };
 pub use grpc_web::{BadMessage, BadText, Messages, TextDecoder, TextEncoder, trailers_frame};
 pub use head::{HeadLimits, HeadScanner, parse_request, parse_response};

@@ -2,9 +2,7 @@
 use tidegate_config::Text;
 use tidegate_contract::{Answer, Flow};
 use tidegate_core::ErrorKind;
-use tidegate_request::{
-    CONNECTION_FIELDS, FieldId, FieldSet, Fields, PROTECTED, recognise_folded, syntax,
-};
+use tidegate_request::{CONNECTION_FIELDS, FieldId, FieldSet, PROTECTED, recognise_folded, syntax};
 
 /// Fields that no policy of this area may touch: what frames and routes a message, what concerns
 /// one connection, and `Via`, without which a loop goes unseen.
@@ -59,11 +57,8 @@ impl Edit {
 /// What happens when a message has no room for the fields of a policy: to go on without them
 /// would be to leave the policy out.
 pub(crate) fn failed<'a>() -> Flow<'a> {
-    let error = ErrorKind::ProxyInternalError;
-    Flow::Respond(Box::new(Answer {
-        status: error.status(),
-        fields: Fields::new(),
-        body: Vec::new(),
-        error: Some((error, "the fields of a policy have no room")),
-    }))
+    Flow::Respond(Box::new(Answer::refusal(
+        ErrorKind::ProxyInternalError,
+        "the fields of a policy have no room",
+    )))
 }

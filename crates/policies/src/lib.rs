@@ -7,6 +7,7 @@
 //! [`tidegate_contract::Filter`], what each implements. `rooms.rs` is generated from the folders.
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod conditions;
 mod edit;
 mod refusal;

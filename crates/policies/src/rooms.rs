@@ -6,6 +6,10 @@ use tidegate_contract::Filter;
 
 #[path = "authorize/mod.rs"]
 pub mod authorize;
+#[path = "ip_allow/mod.rs"]
+pub mod ip_allow;
+#[path = "ip_deny/mod.rs"]
+pub mod ip_deny;
 #[path = "mtls/mod.rs"]
 pub mod mtls;
 #[path = "request_headers/mod.rs"]
@@ -14,7 +18,14 @@ pub mod request_headers;
 pub mod response_headers;
 
 /// The rooms' names, sorted.
-pub const ROOMS: &[&str] = &["authorize", "mtls", "request_headers", "response_headers"];
+pub const ROOMS: &[&str] = &[
+    "authorize",
+    "ip_allow",
+    "ip_deny",
+    "mtls",
+    "request_headers",
+    "response_headers",
+];
 
 /// Builds the policy that `room` describes.
 ///
@@ -23,6 +34,8 @@ pub const ROOMS: &[&str] = &["authorize", "mtls", "request_headers", "response_h
 pub fn build(room: &PolicyUse) -> Result<Arc<dyn Filter>, String> {
     match room.kind.as_str() {
         "authorize" => authorize::build(&room.settings),
+        "ip_allow" => ip_allow::build(&room.settings),
+        "ip_deny" => ip_deny::build(&room.settings),
         "mtls" => mtls::build(&room.settings),
         "request_headers" => request_headers::build(&room.settings),
         "response_headers" => response_headers::build(&room.settings),

@@ -18,7 +18,6 @@ mod explain;
 mod field;
 mod host;
 mod hosts;
-mod network;
 mod paths;
 mod pattern;
 mod regular;
@@ -33,7 +32,6 @@ mod visit;
 
 pub use encoded::{decode as decoded_query, equals as equals_query};
 pub use explain::Considered;
-pub use network::parse as parse_network;
 pub use route::{CompiledRoute, Ends};
 pub use table::{Found, RouteTable};
 pub use template::Parameters;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+use crate::encoded;
 use crate::field::{FieldMatcher, Misfit, Spelling};
 use crate::host::HostPattern;
 use crate::pattern::PathPattern;
-use crate::{encoded, network};
-use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tidegate_config::{FieldMatch, Match, Route};
+use tidegate_core::{Networks, parse_network};
 use tidegate_request::{Request, syntax};
 
 /// A route's hosts and matches, ready to be put into a [`crate::RouteTable`].
@@ -20,8 +20,8 @@ pub struct CompiledRoute {
     headers: Vec<FieldMatcher>,
     query: Vec<FieldMatcher>,
     cookies: Vec<FieldMatcher>,
-    clients: Vec<IpNet>,
-    local_addresses: Vec<IpNet>,
+    clients: Networks,
+    local_addresses: Networks,
     rank: Rank,
 }
 
@@ -84,10 +84,8 @@ impl CompiledRoute {
         }
         let path =
             PathPattern::compile(&asked.path).map_err(|error| format!("match.path: {error}"))?;
-        let clients = each("clients", &asked.clients, |client| network::parse(client))?;
-        let local_addresses = each("local_addresses", &asked.local_addresses, |address| {
-            network::parse(address)
-        })?;
+        let clients = networks("clients", &asked.clients)?;
+        let local_addresses = networks("local_addresses", &asked.local_addresses)?;
         each("methods", &asked.methods, |method| check_method(method))?;
         Ok(Self {
             name: name.into(),
@@ -181,13 +179,13 @@ impl CompiledRoute {
                 .judge(values, Spelling::Plain)
                 .map_err(|misfit| Miss::Cookie(index, misfit))?;
         }
-        if !self.clients.is_empty() && !network::contains(&self.clients, ends.client) {
+        if !self.clients.is_empty() && !self.clients.contains(ends.client) {
             return Err(Miss::Client);
         }
         if !self.local_addresses.is_empty()
             && !ends
                 .local
-                .is_some_and(|local| network::contains(&self.local_addresses, local))
+                .is_some_and(|local| self.local_addresses.contains(local))
         {
             return Err(Miss::LocalAddress);
         }
@@ -267,6 +265,12 @@ fn each<T, U>(
             compile(item).map_err(|error| format!("match.{key}[{index}]: {error}"))
         })
         .collect()
+}
+
+/// Addresses of a list under `match`.
+fn networks(key: &str, texts: &[String]) -> Result<Networks, String> {
+    let read = each(key, texts, |text| parse_network(text))?;
+    Ok(read.into_iter().collect())
 }
 
 fn compile_header(field: &FieldMatch) -> Result<FieldMatcher, String> {

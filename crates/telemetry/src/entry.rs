@@ -49,10 +49,12 @@ pub enum Text {
     User,
     /// What policies that are only tried would have answered: name, LF, status, LF, and so on.
     WouldAnswer,
+    /// The name of the policy that answered.
+    Policy,
 }
 
 /// How many texts an entry has.
-pub const TEXTS: usize = 19;
+pub const TEXTS: usize = 20;
 
 /// The numbers of one finished exchange.
 #[derive(Clone, Copy, Debug)]

@@ -104,6 +104,10 @@ pub fn format_entry(
     }
     let certificate = batch.text(entry, Text::Certificate);
     write_fields(out, "client_certificate", certificate, &[]);
+    let policy = batch.text(entry, Text::Policy);
+    if !policy.is_empty() {
+        text(out, "policy", policy);
+    }
     let tried = batch.text(entry, Text::WouldAnswer);
     write_fields(out, "would_answer", tried, &[]);
     if is_exchange {

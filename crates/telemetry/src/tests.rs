@@ -34,6 +34,7 @@ fn line(path: &[u8], query: &[u8], redact: &[&str]) -> String {
             b"fingerprint\nab12\nsubject\nCN=a\\, \"b\"\n",
             b"",
             b"",
+            b"office",
         ],
     );
     let mut out = Vec::new();
@@ -94,7 +95,7 @@ fn the_writer_survives_a_sink_that_fails_and_counts_what_is_lost() {
         entry,
         [
             b"req-1", b"", b"", b"", b"/p", b"", b"", b"", b"", b"", b"", b"", b"", b"", b"", b"",
-            b"", b"", b"",
+            b"", b"", b"", b"",
         ],
     );
     writer.sender().send(batch);

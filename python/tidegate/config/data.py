@@ -29,7 +29,7 @@ _CORE = re.compile(
 _CORE_FIRST = frozenset("~nNtTfF0123456789+-.")
 _SUBSTITUTION = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_LARGEST_FILE: Final = 1 << 20
+_LARGEST_FILE: Final = 8 << 20
 # Values after aliases are followed; 10,000 routes make some 200,000.
 _MOST_VALUES: Final = 2_000_000
 
@@ -187,13 +187,13 @@ def file_text(name: str, folder: Path) -> str:
     """The text of a file without its last line end.
 
     Raises:
-        ValueError: It can not be read, is no UTF-8 text, or is larger than 1 MiB.
+        ValueError: It can not be read, is no UTF-8 text, or is larger than 8 MiB.
     """
     try:
         with open(folder / name, "rb", opener=_open_regular) as file:
             content = file.read(_LARGEST_FILE + 1)
         if len(content) > _LARGEST_FILE:
-            raise OSError("it is larger than 1 MiB")
+            raise OSError("it is larger than 8 MiB")
         return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise ValueError(f"the file `{name}` is not UTF-8 text") from None

@@ -43,7 +43,6 @@ _NOT_YET = {
             "cors",
             "compress",
             "waf",
-            "ip_filter",
             "transform",
             "body_limit",
             "retry",
@@ -77,7 +76,15 @@ _ELSEWHERE = {
         "wrr": "write `round_robin`, which goes by weight as well",
         "weighted_round_robin": "write `round_robin`, which goes by weight as well",
         "weighted_random": "write `random`, which goes by weight as well",
-    }
+    },
+    "policies": {
+        "ip_filter": "write `ip_allow` or `ip_deny`",
+        "ip_restriction": "write `ip_allow` or `ip_deny`",
+        "ip_allowlist": "write `ip_allow`",
+        "ip_whitelist": "write `ip_allow`",
+        "ip_blacklist": "write `ip_deny`",
+        "headers": "write `request_headers` or `response_headers`",
+    },
 }
 
 

@@ -27,6 +27,8 @@ impl Downstream {
                 match run_request_filters(&journey.filters, exchange, from).await {
                     Phase::Passed => break journey.buffered().filter(|_| exchange.body.is_none()),
                     Phase::Answered(answer, position) => {
+                        let plan = journey.filters.get(position);
+                        record.policy = plan.map(|plan| plan.name.clone());
                         let answered = self.answer(journey, exchange, record, answer, position);
                         return Some(answered.await);
                     }

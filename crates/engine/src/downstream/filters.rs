@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tidegate_contract::{Answer, Exchange, Flow};
 use tidegate_core::ErrorKind;
-use tidegate_request::{Fields, Response};
+use tidegate_request::Response;
 
 /// How far the request phase came.
 pub(crate) enum Phase {
@@ -168,19 +168,10 @@ fn judged(plan: &FilterPlan, exchange: &mut Exchange, answer: Option<Answer>) ->
 
 fn unjudged() -> Answer {
     let error = ErrorKind::ProxyInternalError;
-    failed(error, "the condition of a policy can not be told")
+    Answer::refusal(error, "the condition of a policy can not be told")
 }
 
 /// A body that another filter wanted, and that is more than this one takes.
 fn too_large() -> Answer {
-    failed(ErrorKind::RequestBodySize, "the body is too large")
-}
-
-fn failed(error: ErrorKind, detail: &'static str) -> Answer {
-    Answer {
-        status: error.status(),
-        fields: Fields::new(),
-        body: Vec::new(),
-        error: Some((error, detail)),
-    }
+    Answer::refusal(ErrorKind::RequestBodySize, "the body is too large")
 }

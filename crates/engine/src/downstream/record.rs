@@ -41,6 +41,8 @@ pub(crate) struct Record {
     pub(crate) user: Option<Arc<str>>,
     /// What policies that are only tried would have answered.
     pub(crate) would_answer: Vec<(Arc<str>, u16)>,
+    /// The policy that answered.
+    pub(crate) policy: Option<Arc<str>>,
     /// What a call has that pages may make.
     pub(crate) web: Option<Rc<Web>>,
     /// Fields of the response that the log is to have: name, LF, value, LF.
@@ -66,6 +68,7 @@ impl Record {
             certificate: None,
             user: None,
             would_answer: Vec::new(),
+            policy: None,
             web: None,
             response_fields: Vec::new(),
         }
@@ -219,6 +222,7 @@ impl Record {
                 &certificate,
                 self.user.as_deref().unwrap_or_default().as_bytes(),
                 tried.as_bytes(),
+                self.policy.as_deref().unwrap_or_default().as_bytes(),
             ],
         );
     }

@@ -12,7 +12,7 @@ use crate::thread::LARGE;
 use tidegate_config::{Redirect, Respond};
 use tidegate_contract::{Answer, Exchange};
 use tidegate_core::ErrorKind;
-use tidegate_http::{ResponseContext, error_answer, write_error};
+use tidegate_http::{ResponseContext, error_answer, problem, write_error};
 use tidegate_request::{
     FieldId, Fields, Framing, Method, Reject, Request, Response, ResponseFraming, Version,
 };
@@ -234,6 +234,12 @@ impl Downstream {
                 (answer.status, answer.body) = (status, body);
                 let _ = answer.fields.set(b"Content-Type", content_type.as_bytes());
                 answer.fields.remove_id(FieldId::ContentEncoding);
+            } else if answer.body.is_empty() && !is_call {
+                answer.body = problem(answer.status).into_bytes();
+                // There is room for a few.
+                let told = (b"Content-Type", b"application/problem+json");
+                let _ = answer.fields.set(told.0, told.1);
+                let _ = answer.fields.set(b"Cache-Control", b"no-store");
             }
             if let Some(value) = self.proxy_status(kind) {
                 // Its fields may have no room for one more; the log has it all the same.

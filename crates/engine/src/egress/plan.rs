@@ -9,7 +9,7 @@ use tidegate_config::{
     ForwardLimits, ForwardParent, ForwardProxy, ForwardRule, ForwardTimeouts, ForwardUser,
 };
 use tidegate_contract::{Endpoint, EndpointState};
-use tidegate_core::{Draw, NamePattern, base64_encoded};
+use tidegate_core::{Draw, NamePattern, Networks, base64_encoded, parse_network};
 use tidegate_egress::{Hashed, Judge, Known, Resolver, ResolverSettings, Rule};
 
 /// Addresses of which something is remembered.
@@ -20,7 +20,7 @@ pub(crate) struct UserPlan {
     pub(crate) name: Arc<str>,
     pub(super) password: Option<Arc<Hashed>>,
     pub(super) certificate: Vec<NamePattern>,
-    pub(super) clients: Vec<IpNet>,
+    pub(super) clients: Networks,
     allow: Vec<Rule>,
     deny: Vec<Rule>,
     pub(crate) limits: ForwardLimits,
@@ -92,9 +92,7 @@ fn own_pseudonym() -> &'static str {
 
 fn networks(texts: &[String]) -> Result<Vec<IpNet>, String> {
     let parsed = texts.iter();
-    parsed
-        .map(|text| tidegate_routing::parse_network(text))
-        .collect()
+    parsed.map(|text| parse_network(text)).collect()
 }
 
 fn rules(list: &[ForwardRule]) -> Result<Vec<Rule>, String> {
@@ -124,7 +122,7 @@ impl UserPlan {
             name: name.as_str().into(),
             password: password.transpose()?.map(Arc::new),
             certificate: patterns.collect::<Result<_, _>>()?,
-            clients: networks(&config.clients)?,
+            clients: Networks::parse(&config.clients)?,
             allow: rules(&config.allow)?,
             deny: rules(&config.deny)?,
             limits: config.limits.clone(),

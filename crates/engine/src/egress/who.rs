@@ -32,11 +32,7 @@ pub(crate) enum Who {
 impl UserPlan {
     /// Whether all but the password is the user's.
     fn fits(&self, address: IpAddr, certificate: Option<&ClientCertificate>) -> bool {
-        let is_near = self.clients.is_empty()
-            || self
-                .clients
-                .iter()
-                .any(|network| network.contains(&address));
+        let is_near = self.clients.is_empty() || self.clients.contains(address);
         let shows = |certificate: &ClientCertificate| {
             self.certificate.iter().any(|name| name.fits(certificate))
         };

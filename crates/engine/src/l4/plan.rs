@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::snapshot::Registry;
-use ipnet::IpNet;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tidegate_config::{Carried, L4Route, L4Timeouts};
-use tidegate_core::written_bytes;
+use tidegate_core::{Networks, written_bytes};
 use tidegate_net::Hello;
 use tidegate_telemetry::SharedL4Stats;
 
@@ -20,8 +19,8 @@ pub(crate) struct L4RoutePlan {
     alpn: Vec<String>,
     /// It takes connections of QUIC alone.
     is_quic: bool,
-    clients: Vec<IpNet>,
-    local_addresses: Vec<IpNet>,
+    clients: Networks,
+    local_addresses: Networks,
     pub(crate) backends: Vec<(Arc<str>, u32)>,
     /// The sum of their weights.
     pub(crate) total: u64,
@@ -33,12 +32,6 @@ pub(crate) struct L4RoutePlan {
 
 impl L4RoutePlan {
     pub(crate) fn build(name: &str, config: L4Route, registry: &Registry) -> Result<Self, String> {
-        let networks = |texts: &[String]| -> Result<Vec<IpNet>, String> {
-            let parsed = texts
-                .iter()
-                .map(|text| tidegate_routing::parse_network(text));
-            parsed.collect()
-        };
         let backends = config.to.into_iter();
         let backends =
             backends.map(|aim| (registry.backend(&aim.backend).name.clone(), aim.weight));
@@ -55,8 +48,8 @@ impl L4RoutePlan {
                 .collect::<Result<_, _>>()?,
             alpn: config.matches.alpn,
             is_quic: config.matches.quic,
-            clients: networks(&config.matches.clients)?,
-            local_addresses: networks(&config.matches.local_addresses)?,
+            clients: Networks::parse(&config.matches.clients)?,
+            local_addresses: Networks::parse(&config.matches.local_addresses)?,
             total: backends.iter().map(|(_, weight)| u64::from(*weight)).sum(),
             backends,
             listeners: config.listeners,
@@ -79,9 +72,6 @@ impl L4RoutePlan {
     }
 
     fn fits(&self, ends: &Ends<'_>) -> bool {
-        let holds = |networks: &[IpNet], address: IpAddr| {
-            networks.iter().any(|network| network.contains(&address))
-        };
         let asks = |protocol: &String| {
             let mut asked = ends.hello.iter().flat_map(|hello| &hello.protocols);
             ends.chosen == Some(protocol.as_bytes())
@@ -91,9 +81,9 @@ impl L4RoutePlan {
         (self.begins.is_empty() || self.begins.iter().any(begins))
             && (!self.is_quic || ends.hello.is_some())
             && (self.alpn.is_empty() || self.alpn.iter().any(asks))
-            && (self.clients.is_empty() || holds(&self.clients, ends.client))
+            && (self.clients.is_empty() || self.clients.contains(ends.client))
             && (self.local_addresses.is_empty()
-                || (ends.local)().is_some_and(|local| holds(&self.local_addresses, local)))
+                || (ends.local)().is_some_and(|local| self.local_addresses.contains(local)))
     }
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::page::Forms;
 use crate::snapshot::{ListenerPlan, RoutePlan};
-use ipnet::IpNet;
 use std::net::IpAddr;
 use tidegate_contract::Answer;
+use tidegate_core::Networks;
 use tidegate_request::{Fields, Request};
 
 /// The status of what is in maintenance.
@@ -13,22 +13,16 @@ pub(crate) const STATUS: u16 = 503;
 pub(crate) struct Maintenance {
     enabled: bool,
     retry_after: Option<u64>,
-    allow: Vec<IpNet>,
+    allow: Networks,
     forms: Forms,
 }
 
 impl Maintenance {
     pub(crate) fn build(config: tidegate_config::Maintenance) -> Result<Self, String> {
-        let allow = config.allow.iter().map(|text| {
-            let network = text.parse::<IpNet>();
-            network
-                .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-                .map_err(|_| format!("`{text}` is no address or network"))
-        });
         Ok(Self {
             enabled: config.enabled,
             retry_after: config.retry_after.map(|limit| limit.0.div_ceil(1000)),
-            allow: allow.collect::<Result<_, _>>()?,
+            allow: Networks::parse(&config.allow)?,
             forms: Forms::build(config.bodies),
         })
     }
@@ -46,7 +40,7 @@ pub(crate) fn answer(
         .maintenance
         .as_ref()
         .or(listener.maintenance.as_ref())?;
-    if !says.enabled || says.allow.iter().any(|network| network.contains(&client)) {
+    if !says.enabled || says.allow.contains(client) {
         return None;
     }
     let own = says.forms.fill(Some(request), STATUS, request_id);

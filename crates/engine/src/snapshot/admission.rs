@@ -1,38 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::plans::RoutePlan;
-use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate_config::Admission;
-use tidegate_core::{ErrorKind, Moment};
+use tidegate_core::{ErrorKind, Moment, Networks};
 use tidegate_request::{FieldId, Framing, Reject, Request};
 
 /// Who may come in, by address.
 #[derive(Debug, Default)]
 pub(crate) struct AdmissionPlan {
-    allow: Vec<IpNet>,
-    deny: Vec<IpNet>,
+    allow: Networks,
+    deny: Networks,
 }
 
 impl AdmissionPlan {
     pub(crate) fn build(config: &Admission) -> Result<Self, String> {
-        let networks = |texts: &[String]| -> Result<Vec<IpNet>, String> {
-            let parsed = texts
-                .iter()
-                .map(|text| tidegate_routing::parse_network(text));
-            parsed.collect()
-        };
         Ok(Self {
-            allow: networks(&config.allow)?,
-            deny: networks(&config.deny)?,
+            allow: Networks::parse(&config.allow)?,
+            deny: Networks::parse(&config.deny)?,
         })
     }
 
     /// Whether `address` may come in: not denied, and allowed where there is a list of those.
     #[inline]
     pub(crate) fn admits(&self, address: IpAddr) -> bool {
-        let holds = |network: &IpNet| network.contains(&address);
-        (self.allow.is_empty() || self.allow.iter().any(holds)) && !self.deny.iter().any(holds)
+        (self.allow.is_empty() || self.allow.contains(address)) && !self.deny.contains(address)
     }
 }
 

@@ -74,7 +74,7 @@ impl Snapshot {
             secrets: Secrets::default(),
             settings: Arc::new(Settings {
                 config,
-                trusted: Vec::new(),
+                trusted: tidegate_core::Networks::default(),
             }),
             listeners: Vec::new(),
             routes: Vec::new(),

@@ -8,7 +8,6 @@ use crate::files::FilesPlan;
 use crate::pages::{ErrorPages, Maintenance};
 use crate::upstream::MirrorPlan;
 use crate::web::WebPlan;
-use ipnet::IpNet;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,6 +17,7 @@ use tidegate_config::{
     Forward, GatewaySettings, InternalPage, Listener, ListenerProtocol, Millis, Octets, Redirect,
     Respond, Retries, Rewrite, Route, RouteTimeouts, Target, WebSocket,
 };
+use tidegate_core::Networks;
 use tidegate_routing::CompiledRoute;
 use tidegate_telemetry::SharedRouteStats;
 use tidegate_tls::Protocols;
@@ -25,25 +25,19 @@ use tidegate_tls::Protocols;
 /// What concerns the whole gateway, ready to use.
 pub(crate) struct Settings {
     pub(crate) config: GatewaySettings,
-    pub(crate) trusted: Vec<IpNet>,
+    pub(crate) trusted: Networks,
 }
 
 impl Settings {
     pub(crate) fn build(config: GatewaySettings) -> Result<Self, String> {
-        let trusted = config
-            .trusted_proxies
-            .iter()
-            .map(|text| tidegate_routing::parse_network(text));
         Ok(Self {
-            trusted: trusted.collect::<Result<_, _>>()?,
+            trusted: Networks::parse(&config.trusted_proxies)?,
             config,
         })
     }
 
     pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
-        self.trusted
-            .iter()
-            .any(|network| network.contains(&address))
+        self.trusted.contains(address)
     }
 }
 
@@ -126,7 +120,7 @@ pub(crate) struct ListenerPlan {
     /// Whose connections are taken.
     pub(crate) admission: AdmissionPlan,
     /// Whose connections begin with a head of the PROXY protocol.
-    proxies: Vec<IpNet>,
+    proxies: Networks,
     /// Of a forward proxy.
     pub(crate) egress: Option<Arc<EgressPlan>>,
     /// Where TLS is spoken.
@@ -186,8 +180,8 @@ impl ListenerPlan {
             tls,
             admission: AdmissionPlan::build(&config.clients)?,
             proxies: match &config.proxy_protocol {
-                Some(own) => networks(&own.sources)?,
-                None => Vec::new(),
+                Some(own) => Networks::parse(&own.sources)?,
+                None => Networks::default(),
             },
             config,
             key,
@@ -209,9 +203,7 @@ impl ListenerPlan {
     /// Whether a connection from `address` begins with a head of the PROXY protocol.
     #[inline]
     pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {
-        self.proxies
-            .iter()
-            .any(|network| network.contains(&address))
+        self.proxies.contains(address)
     }
 
     /// Whether requests to itself are served by `route`: a forward proxy has one for other requests.
@@ -242,14 +234,6 @@ impl ListenerPlan {
     pub(crate) fn is_datagrams(&self) -> bool {
         self.config.protocol == ListenerProtocol::Udp
     }
-}
-
-/// Reads addresses and networks.
-fn networks(texts: &[String]) -> Result<Vec<IpNet>, String> {
-    let parsed = texts
-        .iter()
-        .map(|text| tidegate_routing::parse_network(text));
-    parsed.collect()
 }
 
 fn build_maintenance(

@@ -54,6 +54,12 @@ pub fn error_answer(kind: ErrorKind, proxy_status: Option<&str>) -> (Fields, Vec
     (fields, text.into_bytes())
 }
 
+/// Problem details that say no more than the status does (RFC 9457 §4.2.1), `application/problem+json`.
+pub fn problem(status: u16) -> String {
+    let title = reason(status);
+    format!(r#"{{"title":"{title}","status":{status}}}"#)
+}
+
 fn told<'a>(
     proxy_status: Option<&'a str>,
     hsts: Option<&'a str>,

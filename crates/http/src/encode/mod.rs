@@ -12,7 +12,7 @@ mod tests;
 mod write;
 
 pub use date::HttpDate;
-pub use error::{error_answer, write_error};
+pub use error::{error_answer, problem, write_error};
 pub use forwarding::Forwarding;
 pub use reason::reason;
 pub use request::{RequestFields, encode_request};
