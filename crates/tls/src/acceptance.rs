@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 use crate::quic::HTTP3;
 use crate::resolver::Resolver;
-use crate::{Certificate, Challenges, ClientCertificates};
+use crate::{Certificate, Challenges, ClientCertificates, Tickets};
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{Ticketer, cipher_suite, default_provider};
-use rustls::server::{NoServerSessionStorage, ProducesTickets};
+use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider};
+use rustls::server::NoServerSessionStorage;
 use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
-use std::fmt;
 use std::sync::Arc;
 
 /// HTTP/2 by the name of ALPN (RFC 7301, RFC 9113 §3.2).
@@ -52,36 +51,6 @@ impl Policy {
             Self::Modern => MODERN,
             Self::Intermediate => INTERMEDIATE,
         }
-    }
-}
-
-/// The keys that session tickets are sealed with: made here, shared by all threads, exchanged every
-/// six hours, and forgotten after twelve. Each listener has its own, so that a session that was
-/// begun under the terms of one is not taken up under those of another (CVE-2025-23419).
-#[derive(Clone)]
-pub struct Tickets(Arc<dyn ProducesTickets>);
-
-impl Tickets {
-    /// Fresh keys.
-    ///
-    /// # Errors
-    /// When the system gives no random bytes.
-    pub fn new() -> Result<Self, String> {
-        let made = Ticketer::new().map_err(|error| error.to_string())?;
-        Ok(Self(made))
-    }
-}
-
-impl Tickets {
-    /// Whether something besides the one who asks has them.
-    pub fn is_used(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
-    }
-}
-
-impl fmt::Debug for Tickets {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Tickets")
     }
 }
 
@@ -188,7 +157,7 @@ impl Acceptance {
                 true => vec![HTTP3.to_vec()],
                 false => terms.protocols.names(),
             };
-            config.ticketer = tickets.0;
+            config.ticketer = tickets.ticketer();
             // A ticket is kept by the client: nothing of a session is kept here.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             Ok::<_, String>(Arc::new(config))

@@ -27,9 +27,10 @@ mod shown;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
+mod tickets;
 mod verifier;
 
-pub use acceptance::{Acceptance, ForHosts, Policy, Protocols, Terms, Tickets};
+pub use acceptance::{Acceptance, ForHosts, Policy, Protocols, Terms};
 pub use approach::{Approach, ApproachTerms, Inside};
 pub use authorities::Authorities;
 pub use certificate::{Certificate, Files, Validity, validity};
@@ -43,3 +44,4 @@ pub use quic::{QUIC_VERSION, QuicAcceptance, QuicHandshake, quic_refusal};
 pub use refusal::Refusal;
 pub use session::{Greeting, Session, Told};
 pub use shown::Client;
+pub use tickets::Tickets;

@@ -6,11 +6,16 @@ use crate::{
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, NamedGroup, RootCertStore};
+use rustls::{
+    ALL_VERSIONS, ClientConfig, ClientConnection, NamedGroup, RootCertStore,
+    SupportedProtocolVersion,
+};
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
+use tidegate_core::Clock;
 
 mod endpoint;
+mod tickets;
 
 const CERT: &str = include_str!("testdata/site.pem");
 const KEY: &str = include_str!("testdata/site.key");
@@ -26,33 +31,40 @@ fn certificate() -> Certificate {
     Certificate::read(files).unwrap()
 }
 
-fn acceptance() -> Acceptance {
-    let terms = Terms {
+fn terms(tickets: Tickets) -> Terms {
+    Terms {
         certificates: vec![certificate()],
         awaited: Vec::new(),
         policy: Policy::Intermediate,
         refuses_unknown: false,
         quic_tickets: None,
-        tickets: Tickets::new().unwrap(),
+        tickets,
         protocols: Protocols::Http1,
         challenges: Challenges::default(),
         clients: Vec::new(),
-    };
-    Acceptance::new(terms).unwrap()
+    }
 }
 
-fn client() -> ClientConnection {
+fn acceptance() -> Acceptance {
+    let tickets = Tickets::new(&Clock::system()).unwrap();
+    Acceptance::new(terms(tickets)).unwrap()
+}
+
+fn config(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(CA).unwrap())
         .unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
+    ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_no_client_auth()
+}
+
+fn client() -> ClientConnection {
     let name = ServerName::try_from("localhost").unwrap();
-    ClientConnection::new(Arc::new(config), name).unwrap()
+    ClientConnection::new(Arc::new(config(ALL_VERSIONS)), name).unwrap()
 }
 
 /// What the client has for its socket.

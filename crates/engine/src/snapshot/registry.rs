@@ -144,7 +144,7 @@ impl Registry {
         if let Some(known) = tickets.get(&key) {
             return Ok(known.clone());
         }
-        let made = Tickets::new()?;
+        let made = Tickets::new(&self.clock)?;
         tickets.insert(key, made.clone());
         Ok(made)
     }
