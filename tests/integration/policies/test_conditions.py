@@ -13,7 +13,7 @@ import pytest
 from tests.integration.settings.kit import ask
 from tidegate import ConfigError
 from tidegate._engine import condition_problem
-from tidegate.testing import Reply, RunningGateway, decide, endpoint, gateway
+from tidegate.testing import Reply, RunningGateway, Wire, decide, endpoint, gateway
 
 TRUE = [
     'request.method == "PUT"',
@@ -126,6 +126,76 @@ def test_a_condition_that_can_not_be_told_refuses() -> None:
         assert details.count("the condition of a policy can not be told") == 3
         metrics = ask(running, "/metrics", port=running.ports["admin"]).body.decode()
         assert 'tidegate_policy_failures_total{policy="request_headers",shadow="false"} 3' in metrics
+
+
+def ages(name: str, **more: Any) -> dict[str, Any]:
+    """A policy whose condition can be told of responses alone whose `X-Age` is a number."""
+    when = 'int(response.headers["x-age"]) >= 18'
+    return {"type": "response_headers", "name": name, "set": {f"x-{name}": "1"}, "when": when, **more}
+
+
+def of_age(age: str | None) -> Reply:
+    return Reply(headers=[("X-Age", age)] if age else [], body=b"inner")
+
+
+def of_policies(running: RunningGateway) -> set[str]:
+    text = ask(running, "/metrics", port=running.ports["admin"]).body.decode()
+    lines = [line for line in text.splitlines() if line.startswith("tidegate_policy_")]
+    return {line for line in lines if not line.endswith(" 0")}
+
+
+UNTOLD = [None, "old", "99999999999999999999"]
+
+
+def test_a_condition_on_the_response_that_can_not_be_told_refuses_it() -> None:
+    outer = {"type": "response_headers", "name": "outer", "set": {"x-outer": "1"}}
+    replies = [of_age(age) for age in (*UNTOLD, "17", "18")]
+    with endpoint(replies) as upstream, gateway(shop(upstream.address, outer, ages("grown"))) as running:
+        # All on one connection: what is refused leaves nothing behind on it.
+        with Wire(("127.0.0.1", running.port)) as wire:
+            for number in range(1, len(replies) + 1):
+                wire.send(b"GET /orders/7 HTTP/1.1\r\nHost: a.test\r\n\r\n", "GET")
+                assert wire.wait_final(number), (wire.closed, bytes(wire.received))
+            answers = wire.final_responses
+        assert [answer.status for answer in answers] == [500, 500, 500, 200, 200]
+        for answer in answers[:3]:
+            assert "error=proxy_internal_error" in (answer.get("proxy-status") or "")
+            assert b"inner" not in answer.body and answer.get("x-age") is None
+        assert [answer.get("x-grown") for answer in answers[3:]] == [None, "1"]
+        assert {answer.get("x-outer") for answer in answers[3:]} == {"1"}
+        entries = running.log(5)
+        assert [entry["status"] for entry in entries] == [500, 500, 500, 200, 200]
+        assert {entry["detail"] for entry in entries[:3]} == {"the condition of a policy can not be told"}
+        assert {entry["error"] for entry in entries[:3]} == {"proxy_internal_error"}
+        assert of_policies(running) == {'tidegate_policy_failures_total{policy="grown",shadow="false"} 3'}
+
+
+def test_a_condition_on_the_response_that_can_not_be_told_may_be_gone_on_without() -> None:
+    policies = [ages("tried", shadow=True), ages("lenient", on_error="continue")]
+    replies = [of_age(age) for age in (*UNTOLD, "18")]
+    with endpoint(replies) as upstream, gateway(shop(upstream.address, *policies)) as running:
+        for age in (*UNTOLD, "18"):
+            answer = ask(running, "/orders/7")
+            assert (answer.status, answer.body, answer.get("x-age")) == (200, b"inner", age)
+            assert answer.get("x-tried") is None, "what is only tried changes nothing"
+            assert answer.get("x-lenient") == ("1" if age == "18" else None)
+        entries = running.log(4)
+        told = [entry["would_answer"] for entry in entries if "would_answer" in entry]
+        assert told == [{"tried": "500"}] * 3
+        assert not any("error" in entry for entry in entries)
+        assert of_policies(running) == {
+            'tidegate_policy_failures_total{policy="tried",shadow="true"} 3',
+            'tidegate_policy_failures_total{policy="lenient",shadow="false"} 3',
+        }
+
+
+def test_what_is_answered_here_is_refused_the_same() -> None:
+    text = json.loads(shop("127.0.0.1:1", ages("grown")))
+    text["routes"][0]["to"] = {"respond": {"status": 200, "body": "inner"}}
+    with gateway(json.dumps(text)) as running:
+        answer = ask(running, "/orders/7")
+        assert (answer.status, b"inner" in answer.body) == (500, False)
+        assert "error=proxy_internal_error" in (answer.get("proxy-status") or "")
 
 
 def test_a_condition_ends_in_time_whatever_it_is_given() -> None:
