@@ -57,6 +57,7 @@ const ASKED: RequestParts<'static> = RequestParts {
     route: "r",
     request_id: "0",
     function: "f",
+    identity: "",
     is_http_1_0: false,
     deadline_ms: 1000,
 };

@@ -54,7 +54,7 @@ pub struct Room {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyUse {
-    /// The room: `request_headers`, ...
+    /// The room: `request_headers`, ... or `disable`, which takes the policy `name` away and is none itself.
     pub kind: String,
     /// What the room decodes itself.
     pub settings: Box<RawValue>,

@@ -6,6 +6,8 @@ use tidegate_contract::Filter;
 
 #[path = "authorize/mod.rs"]
 pub mod authorize;
+#[path = "forward_identity/mod.rs"]
+pub mod forward_identity;
 #[path = "ip_allow/mod.rs"]
 pub mod ip_allow;
 #[path = "ip_deny/mod.rs"]
@@ -20,6 +22,7 @@ pub mod response_headers;
 /// The rooms' names, sorted.
 pub const ROOMS: &[&str] = &[
     "authorize",
+    "forward_identity",
     "ip_allow",
     "ip_deny",
     "mtls",
@@ -34,6 +37,7 @@ pub const ROOMS: &[&str] = &[
 pub fn build(room: &PolicyUse) -> Result<Arc<dyn Filter>, String> {
     match room.kind.as_str() {
         "authorize" => authorize::build(&room.settings),
+        "forward_identity" => forward_identity::build(&room.settings),
         "ip_allow" => ip_allow::build(&room.settings),
         "ip_deny" => ip_deny::build(&room.settings),
         "mtls" => mtls::build(&room.settings),

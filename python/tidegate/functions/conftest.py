@@ -100,7 +100,7 @@ def decode(kind: int, exchange: int, payload: bytes) -> Message:
     message = Message(KINDS[kind], exchange)
     match message.kind:
         case "ready":
-            assert reader.unpack("H") == 1
+            assert reader.unpack("H") == 2
             message.number = reader.unpack("I")
         case "continue":
             message.flag = bool(reader.unpack("B"))
@@ -171,7 +171,12 @@ class Node:
         for text in (method, "http", "shop.example:8080", path, query or "", "192.0.2.7", "shop"):
             payload += _text(text)
         payload += (
-            _text(f"req-{self._last}") + _text(function) + _pairs(parameters) + _pairs(headers) + inline
+            _text(f"req-{self._last}")
+            + _text(function)
+            + _text("")
+            + _pairs(parameters)
+            + _pairs(headers)
+            + inline
         )
         return self._last, frame(REQUEST, self._last, payload)
 

@@ -14,7 +14,7 @@ import pytest
 from cryptography import x509
 
 from tests.integration.tls.authority import Authority, Pair
-from tests.integration.tls.client import ask, configuration, entries, secured
+from tests.integration.tls.client import ask, configuration, entries, request, response, secured
 from tests.integration.tls.people import People, Person, client
 from tidegate import ConfigError
 from tidegate.testing import RunningGateway, decide, endpoint, gateway
@@ -162,6 +162,63 @@ def test_python_and_the_log_know_who_calls(
     assert (told["scheme"], told["issuer"], told["roles"], told["scopes"]) == ("mtls", "", [], [])
 
 
+FORGED = "X-Identity-Subject: root\r\nx_identity_claim_fingerprint: 00\r\nX-IDENTITY-Roles: admin\r\n"
+
+
+def told_of(message: Any) -> dict[str, str]:
+    """The fields of the family that an endpoint got, in lower case, trailers included."""
+    found = [(name.decode(), value.decode()) for name, value in (*message.fields, *message.trailers)]
+    return {name.lower(): value for name, value in found if "identity" in name.lower()}
+
+
+def test_endpoints_are_told_who_calls_by_the_gateway_alone(
+    authority: Authority, pair: Pair, people: People
+) -> None:
+    person = people.person("cart", x509.DNSName("cart.shop.test"), SPIFFE)
+    policies: list[dict[str, Any]] = [
+        {"type": "mtls"},
+        {"type": "forward_identity", "fields": ["subject", "scheme"], "claims": ["fingerprint", "names"]},
+    ]
+    with endpoint() as upstream:
+        text = json.loads(shop(pair, people, upstream.url, *policies))
+        text["routes"].append({"path": "/open", "to": upstream.url})
+        with gateway(json.dumps(text)) as running:
+            context = client(authority, person, ssl.TLSVersion.TLSv1_3)
+            assert answered(running, context, more=FORGED)[0] == 200
+            assert answered(running, context, path="/open", more=FORGED)[0] == 200
+            with secured(running, context) as connected:
+                chunked = request("/open", method="POST", more="Transfer-Encoding: chunked\r\n" + FORGED)
+                connected.sendall(chunked + f"1\r\na\r\n0\r\n{FORGED}X-Other: 1\r\n\r\n".encode())
+                assert response(connected)[0].split()[1] == b"200"
+        known, unknown, trailed = upstream.messages
+    assert told_of(known) == {
+        "x-identity-subject": "cart.shop.test",
+        "x-identity-scheme": "mtls",
+        "x-identity-claim-fingerprint": person.fingerprint,
+        "x-identity-claim-names": "dns=cart.shop.test,uri=spiffe://shop/cart",
+    }
+    assert told_of(unknown) == {} == told_of(trailed)
+
+
+def test_what_a_trusted_proxy_knows_passes_and_is_replaced(
+    authority: Authority, pair: Pair, people: People
+) -> None:
+    person = people.person("cart", x509.DNSName("cart.shop.test"))
+    policies = [{"type": "mtls"}, {"type": "forward_identity", "fields": "subject"}]
+    with endpoint() as upstream:
+        text = json.loads(shop(pair, people, upstream.url, *policies))
+        text["gateway"]["trusted_proxies"] = ["127.0.0.1"]
+        text["routes"].append({"path": "/open", "to": upstream.url})
+        with gateway(json.dumps(text)) as running:
+            context = client(authority, person, ssl.TLSVersion.TLSv1_3)
+            for path in ("/", "/open"):
+                assert answered(running, context, path=path, more=FORGED)[0] == 200
+        own, passed = upstream.messages
+    assert told_of(own) == {"x-identity-subject": "cart.shop.test"}
+    # Not in a spelling that endpoints may take for another.
+    assert told_of(passed) == {"x-identity-subject": "root", "x-identity-roles": "admin"}
+
+
 def test_without_a_proof_nobody_has_a_role() -> None:
     policy = {"type": "authorize", "roles": ["customer"]}
     text = {
@@ -181,6 +238,9 @@ def test_without_a_proof_nobody_has_a_role() -> None:
         ({"type": "authorize", "expression": "response.status == 200"}, "response"),
         ({"type": "mtls", "names": ["a b"]}, "is no name in a certificate"),
         ({"type": "mtls", "subject": "cn"}, "subject"),
+        ({"type": "forward_identity", "fields": []}, "tells nothing; write `fields` or `claims`"),
+        ({"type": "forward_identity", "claims": ["a b"]}, "makes no name of a field"),
+        ({"type": "forward_identity", "claims": ["a.b", "a_b"]}, "would be the same field as `a.b`"),
     ],
 )
 def test_mistakes_are_told(policy: dict[str, Any], says: str) -> None:

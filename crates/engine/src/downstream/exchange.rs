@@ -239,7 +239,7 @@ impl Downstream {
             route: routed.route.name.clone(),
             parameters: routed.parameters.clone(),
             request_id: std::mem::take(&mut record.request_id),
-            received: self.thread.wall_seconds(),
+            received: self.thread.clock.wall_micros(record.started) / 1_000_000,
             body: None,
             left_out: Vec::new(),
             would_answer: Vec::new(),

@@ -87,7 +87,7 @@ pub const NOT_IN_TRAILERS: FieldSet = UNTRUSTED.with(FieldSet::of(&[
 ]));
 
 /// Families of names of which no full list exists.
-const UNTRUSTED_PREFIXES: [&[u8]; 13] = [
+const UNTRUSTED_PREFIXES: [&[u8]; 14] = [
     b"x-forwarded",
     b"x-tidegate-",
     b"x-middleware-",
@@ -102,6 +102,8 @@ const UNTRUSTED_PREFIXES: [&[u8]; 13] = [
     b"ssl-client-",
     b"x-ssl-client-",
     b"x-amzn-mtls-",
+    // Who calls, as our policies have proved.
+    b"x-identity-",
 ];
 
 /// Whether CGI, WSGI or PHP would see the two names as one: they turn each character that is no
