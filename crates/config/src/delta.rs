@@ -2,6 +2,7 @@
 use crate::{Endpoint, SecretSet};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// The version of the snapshot's form. A snapshot on disk with another one is refused, never misread.
 pub const SCHEMA: u32 = 3;
@@ -24,6 +25,9 @@ pub enum Kind {
     RouteOrder,
     /// `Function`.
     Function,
+    /// JSON of which settings of policies are made, named by its digest: large, and there once however
+    /// many policies have it.
+    Data,
 }
 
 /// One named part of a snapshot. `value` is decoded by whoever owns the kind.
@@ -70,6 +74,9 @@ pub struct PolicyUse {
     /// When it fails, the exchange goes on without it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub continues: bool,
+    /// Settings that are resources of kind `data`: the resources' names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data: BTreeMap<String, String>,
 }
 
 impl PartialEq for PolicyUse {
@@ -80,6 +87,7 @@ impl PartialEq for PolicyUse {
             && self.when == other.when
             && self.shadow == other.shadow
             && self.continues == other.continues
+            && self.data == other.data
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use tidegate_config::PolicyUse;
 use tidegate_contract::Filter;
 
+#[path = "api_key/mod.rs"]
+pub mod api_key;
 #[path = "authorize/mod.rs"]
 pub mod authorize;
 #[path = "forward_identity/mod.rs"]
@@ -21,6 +23,7 @@ pub mod response_headers;
 
 /// The rooms' names, sorted.
 pub const ROOMS: &[&str] = &[
+    "api_key",
     "authorize",
     "forward_identity",
     "ip_allow",
@@ -36,6 +39,7 @@ pub const ROOMS: &[&str] = &[
 /// There is no such room, or it does not read these settings.
 pub fn build(room: &PolicyUse) -> Result<Arc<dyn Filter>, String> {
     match room.kind.as_str() {
+        "api_key" => api_key::build(&room.settings),
         "authorize" => authorize::build(&room.settings),
         "forward_identity" => forward_identity::build(&room.settings),
         "ip_allow" => ip_allow::build(&room.settings),

@@ -17,6 +17,7 @@ pub(crate) fn filter(kind: &str, settings: &str) -> Result<Arc<dyn Filter>, Stri
         when: None,
         shadow: false,
         continues: false,
+        data: Default::default(),
     })
 }
 

@@ -10,6 +10,7 @@ import typer
 from tidegate.cli.cert_commands import app as cert_app
 from tidegate.cli.codes import TEXT
 from tidegate.cli.endpoint_commands import app as endpoint_app
+from tidegate.cli.key_commands import app as key_app
 from tidegate.cli.new_commands import app as new_app
 from tidegate.cli.options import Json, Name, Runtime, epilog
 from tidegate.cli.words import Commands
@@ -339,6 +340,7 @@ def status(name: Name = None, runtime_directory: Runtime = None, as_json: Json =
 
 app.add_typer(cert_app, name="cert")
 app.add_typer(endpoint_app, name="endpoint")
+app.add_typer(key_app, name="key")
 app.add_typer(new_app, name="new")
 app.add_typer(zone_app, name="zone")
 

@@ -19,7 +19,7 @@ from tidegate.config.backend_tls import BackendTls
 from tidegate.config.base import Model
 from tidegate.config.check import ADMIN, ADMIN_ROUTES, REGISTRATION
 from tidegate.config.collection import no_collection
-from tidegate.config.compile_policies import Written, on_listener, written, written_on
+from tidegate.config.compile_policies import PolicyData, Written, on_listener, written, written_on
 from tidegate.config.compile_proxy import compile_proxies, proxy_settings
 from tidegate.config.cores import usable_cores
 from tidegate.config.errors import path_text
@@ -32,7 +32,6 @@ from tidegate.config.l4 import TcpRoute, backend_names
 from tidegate.config.listener import Listener
 from tidegate.config.naming import question_name, route_name
 from tidegate.config.problem import ConfigError, Problem
-from tidegate.config.rooms import sent
 from tidegate.config.route import Route
 from tidegate.config.snapshot import Resource, Snapshot, json_text, model_json, resource, resource_of
 from tidegate.config.tls import ListenerTls
@@ -132,9 +131,12 @@ class _Compilation:
         self.position = position
         self.snapshot = Snapshot()
         self.sets: dict[str, list[dict[str, Any]]] = {}
+        self.data = PolicyData(gateway, folder, self._problem)
 
     def run(self) -> Snapshot:
         gateway = self.gateway
+        for name, text in self.data.texts.items():
+            self._place(Resource("data", name, name, text), ("policies",), None)
         self.sets = {name: self._rooms(uses) for name, uses in gateway.policies.items()}
         self._settings()
         for name, listener in gateway.listeners.items():
@@ -171,11 +173,13 @@ class _Compilation:
         """A model as the node reads it: no control-only fields, policy sets in place of their names."""
         value = model.model_dump(exclude=set(type(model).control_only()))
         if "policies" in value:
-            value["policies"] = self._expanded(value["policies"])
+            uses: list[Any] = model.policies  # type: ignore[attr-defined]
+            each = zip(uses, value["policies"], strict=True)
+            value["policies"] = self._expanded([self.data.sent(use, dumped) for use, dumped in each])
         return value
 
     def _rooms(self, uses: list[Any]) -> list[dict[str, Any]]:
-        return self._expanded([use if isinstance(use, str) else sent(use) for use in uses])
+        return self._expanded([self.data.sent(use) for use in uses])
 
     def _expanded(self, uses: list[Any]) -> list[dict[str, Any]]:
         return [room for use in uses for room in (self.sets[use] if isinstance(use, str) else [use])]
@@ -189,7 +193,9 @@ class _Compilation:
             value["access_log"] = {**self._value(log), "path": self._log_path(log.path)}
         # `why` and `slow` show requests also where nothing is logged.
         shown = log or AccessLog(path="-")
-        value |= {"redact_query": shown.redact_query, "redact_fields": shown.redact_fields}
+        fields, query = (sorted(names) for names in self.data.redacted)
+        value["redact_query"] = list(dict.fromkeys([*shown.redact_query, *query]))
+        value["redact_fields"] = list(dict.fromkeys([*shown.redact_fields, *fields]))
         self._add("gateway", "gateway", value, ("gateway",))
 
     def _log_path(self, path: str) -> str:
@@ -304,8 +310,10 @@ class _Compilation:
                 self._add("l4_route", connections[-1], value, path, route)
                 self._url_backends(route, path)
                 continue
+            # What a policy read may be another than last time.
             compiled = known.get(id(route)) or self._route(route)
-            current[id(route)] = compiled
+            if not self.data.has(route.policies):
+                current[id(route)] = compiled
             names.append(compiled.resource.name)
             self._place(compiled.resource, path, route)
             if route.policies:

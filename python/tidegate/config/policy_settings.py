@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from tidegate.config.base import Model
 from tidegate.config.marks import ControlOnly
@@ -38,6 +40,28 @@ class PolicySettings(Model):
             "continues": self.on_error == "continue",
         }
         return {key: value for key, value in told.items() if value}
+
+    def read(self, folder: Path) -> tuple[dict[str, str], list[str]]:
+        """What goes to the node once however many routes have the policy, such as what stands in files.
+
+        It is JSON, by the setting that it is of; with it comes what is wrong with it.
+
+        Args:
+            folder: What relative paths start from.
+        """
+        return {}, []
+
+    def found(self, folder: Path) -> Self:
+        """The same with its files where they are, wherever that is read from."""
+        return self
+
+    def files(self, folder: Path) -> Iterable[Path]:
+        """The files that `read` reads."""
+        return ()
+
+    def redacted(self) -> tuple[list[str], list[str]]:
+        """Fields and query parameters that carry credentials: what no log is to show."""
+        return [], []
 
 
 class Disable(Model):

@@ -35,7 +35,7 @@ _NOT_YET = {
             "jwt",
             "oidc",
             "oauth2",
-            "api_key",
+            "basic",
             "basic_auth",
             "rate_limit",
             "quota",
@@ -63,6 +63,16 @@ _NOT_YET = {
 
 # Names that other proxies have for what is called otherwise here, and what to write.
 _ELSEWHERE = {
+    "policies": {
+        "key_auth": "write `api_key`",
+        "apikey": "write `api_key`",
+        "ip_filter": "write `ip_allow` or `ip_deny`",
+        "ip_restriction": "write `ip_allow` or `ip_deny`",
+        "ip_allowlist": "write `ip_allow`",
+        "ip_whitelist": "write `ip_allow`",
+        "ip_blacklist": "write `ip_deny`",
+        "headers": "write `request_headers` or `response_headers`",
+    },
     "balancing": {
         "cookie": "write `affinity: cookie` on the backend",
         "sticky": "write `affinity: cookie` on the backend",
@@ -76,14 +86,6 @@ _ELSEWHERE = {
         "wrr": "write `round_robin`, which goes by weight as well",
         "weighted_round_robin": "write `round_robin`, which goes by weight as well",
         "weighted_random": "write `random`, which goes by weight as well",
-    },
-    "policies": {
-        "ip_filter": "write `ip_allow` or `ip_deny`",
-        "ip_restriction": "write `ip_allow` or `ip_deny`",
-        "ip_allowlist": "write `ip_allow`",
-        "ip_whitelist": "write `ip_allow`",
-        "ip_blacklist": "write `ip_deny`",
-        "headers": "write `request_headers` or `response_headers`",
     },
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.config.compile import Compiler
+from tidegate.config.compile_policies import files as policy_files
 from tidegate.config.gateway import Gateway
 from tidegate.config.implied import implied
 from tidegate.config.issued import orders
@@ -180,7 +181,7 @@ def compile_all(
         gateway.gateway.function_user,
         _discovery(gateway, folder),
         _registration(gateway),
-        [*files, *_certificate_files(gateway, folder)],
+        [*files, *_certificate_files(gateway, folder), *policy_files(gateway, folder)],
         sorted({*folders.values(), *(Path(weigher.directory) for weigher in weighing)}),
         sorted({folders[name] for name, function in gateway.functions.items() if function.reload}),
         weighing,

@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tidegate.config.backend import Backend
+from tidegate.config.base import Model
 from tidegate.config.gateway import Gateway
 from tidegate.config.gateway_settings import AccessLog, Admin
 from tidegate.config.listener import Listener
 from tidegate.config.load import load, loads
+from tidegate.config.policy_settings import PolicySettings
 from tidegate.config.problem import ConfigError
 from tidegate.config.route import Route
 
@@ -86,7 +89,8 @@ def rebind(source: Source, ports: Mapping[str, int], log: Path) -> Gateway:
     access_log = settings.access_log or AccessLog(path=str(log))
     if not access_log.path.startswith("journald"):
         access_log = access_log.model_copy(update={"path": str(log)})
-    update: dict[str, Any] = {"access_log": access_log}
+    placed = partial(_policies, folder=source.folder)
+    update: dict[str, Any] = {"access_log": access_log, "policies": placed(settings.policies)}
     if "admin" in ports:
         update["admin"] = Admin(address=LOOPBACK, port=ports["admin"])
     functions = {
@@ -106,10 +110,17 @@ def rebind(source: Source, ports: Mapping[str, int], log: Path) -> Gateway:
         else route
         for route in gateway.routes
     ]
+    routes = [
+        route.model_copy(update={"policies": placed(route.policies)})
+        if isinstance(route, Route) and route.policies
+        else route
+        for route in routes
+    ]
     backends = {name: _placed(backend, source.folder) for name, backend in gateway.backends.items()}
     return gateway.model_copy(
         update={
             "routes": routes,
+            "policies": {name: placed(uses) for name, uses in gateway.policies.items()},
             "backends": backends,
             "gateway": settings.model_copy(update=update),
             "listeners": listeners,
@@ -118,9 +129,15 @@ def rebind(source: Source, ports: Mapping[str, int], log: Path) -> Gateway:
     )
 
 
+def _policies(uses: Iterable[Model | str], folder: Path) -> list[Model | str]:
+    """Policies whose files are where their configuration says, wherever that is read from."""
+    return [use.found(folder) if isinstance(use, PolicySettings) else use for use in uses]
+
+
 def _placed(backend: Backend, folder: Path) -> Backend:
     """A backend whose processes and certificates are where its configuration says, wherever that is read
     from."""
+    backend = backend.model_copy(update={"policies": _policies(backend.policies, folder)})
     if backend.tls is not None:
         backend = backend.model_copy(update={"tls": backend.tls.found(folder)})
     if backend.processes is None:
@@ -133,7 +150,8 @@ def _placed(backend: Backend, folder: Path) -> Backend:
 
 
 def _secured(listener: Listener, folder: Path) -> Listener:
-    """A listener whose certificates are where its configuration says, wherever that is read from."""
+    """A listener whose certificates and files are where its configuration says, wherever it is read from."""
+    listener = listener.model_copy(update={"policies": _policies(listener.policies, folder)})
     if listener.tls is None:
         return listener
     update = {

@@ -116,6 +116,7 @@ impl Snapshot {
             secrets: &secrets,
             problems: Vec::new(),
         };
+        registry.data.replace(builder.of_kind(Kind::Data));
         let settings = builder.settings();
         let listeners = builder.listeners();
         let zone = settings.as_ref().and_then(|own| own.config.zone.as_deref());

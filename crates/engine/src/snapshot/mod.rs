@@ -9,6 +9,7 @@ mod apply;
 mod approach;
 mod backend;
 mod challenges;
+mod data;
 mod filters;
 mod key;
 mod l4;

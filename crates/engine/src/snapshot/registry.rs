@@ -2,6 +2,7 @@
 use super::approach::ApproachPlan;
 use super::backend::BackendShared;
 use super::challenges::Challenges;
+use super::data::Data;
 use super::filters::PolicyCounts;
 use super::plans::Counted;
 use super::sources::Sources;
@@ -31,6 +32,8 @@ pub(crate) struct Registry {
     listeners: Mutex<HashMap<String, Arc<Counted>>>,
     proxy_users: Mutex<HashMap<(String, String), Arc<UserCounts>>>,
     policies: Mutex<HashMap<String, Arc<PolicyCounts>>>,
+    /// What settings of policies refer to, and the policies made of it.
+    pub(crate) data: Data,
     tickets: Mutex<HashMap<(String, Vec<u8>), Tickets>>,
     approaches: Mutex<HashMap<String, Arc<ApproachPlan>>>,
     /// Whom the system trusts, and how its store looked when it was read.
@@ -57,6 +60,7 @@ impl Registry {
             listeners: Mutex::new(HashMap::new()),
             proxy_users: Mutex::default(),
             policies: Mutex::default(),
+            data: Data::default(),
             tickets: Mutex::default(),
             approaches: Mutex::default(),
             system: Mutex::default(),
@@ -251,5 +255,6 @@ impl Registry {
         lock(&self.listeners).retain(|_, counted| Arc::strong_count(counted) > 1);
         lock(&self.proxy_users).retain(|_, counts| Arc::strong_count(counts) > 1);
         lock(&self.tickets).retain(|_, tickets| tickets.is_used());
+        self.data.sweep();
     }
 }

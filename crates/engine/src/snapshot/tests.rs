@@ -3,6 +3,7 @@ use super::Snapshot;
 use super::registry::Registry;
 use super::secrets::Secrets;
 use super::store::{Store, Stored};
+use serde_json::value::RawValue;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -309,4 +310,39 @@ fn a_secret_that_changed_builds_what_refers_to_it_and_nothing_else() {
 fn is_ready(future: impl Future<Output = ()>) -> bool {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     std::pin::pin!(future).poll(&mut context).is_ready()
+}
+
+/// What a set of policies names is there once, however many routes have the set.
+#[test]
+fn policies_of_the_same_settings_are_one_and_share_what_they_refer_to() {
+    let registry = Registry::new(Clock::system(), 1);
+    let resource = tidegate_config::Resource {
+        kind: tidegate_config::Kind::Data,
+        name: "d1".into(),
+        hash: "d1".into(),
+        value: RawValue::from_string(r#"[["x-a", "1"]]"#.into()).unwrap(),
+    };
+    registry.data.replace([Arc::new(resource)].iter());
+    let used = |removed: &str, name: &str| tidegate_config::PolicyUse {
+        kind: "request_headers".into(),
+        settings: RawValue::from_string(format!(r#"{{"remove":["{removed}"],"add":[]}}"#)).unwrap(),
+        name: Some(removed.into()),
+        when: None,
+        shadow: false,
+        continues: false,
+        data: [("set".to_owned(), name.to_owned())].into(),
+    };
+    let build = |removed: &str, name: &str| registry.data.filter(&used(removed, name));
+    let first = build("x-b", "d1").unwrap();
+    assert!(Arc::ptr_eq(&first, &build("x-b", "d1").unwrap()));
+    assert!(!Arc::ptr_eq(&first, &build("x-c", "d1").unwrap()));
+    let missing = build("x-b", "d2").err().unwrap();
+    assert_eq!(missing, "there is no data `d2`");
+    // What a snapshot still has stays when its data is replaced; what none has goes.
+    registry.data.replace([].iter());
+    registry.sweep();
+    assert!(Arc::ptr_eq(&first, &build("x-b", "d1").unwrap()));
+    drop(first);
+    registry.sweep();
+    assert!(build("x-b", "d1").is_err());
 }
