@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Addresses and ranges of them, as Kubernetes has them in CEL.
-use crate::evaluate::Why;
+use crate::evaluate::{Outcome, Why, wrong};
 use crate::value::Value;
 use ipnet::IpNet;
 use std::net::IpAddr;
-
-type Outcome<'a> = Result<Value<'a>, Why>;
-
-fn wrong<'a>() -> Outcome<'a> {
-    Err(Why::NoOverload(String::new()))
-}
 
 /// An address without a zone; one of IPv4 that is written as one of IPv6 is itself.
 fn address(text: &str) -> Option<IpAddr> {

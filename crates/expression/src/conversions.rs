@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From one type to another, where nothing is lost.
-use crate::evaluate::Why;
+use crate::evaluate::{Outcome, Why, wrong};
 use crate::time::{Duration, Timestamp};
 use crate::value::Value;
-
-type Outcome<'a> = Result<Value<'a>, Why>;
-
-fn wrong<'a>() -> Outcome<'a> {
-    Err(Why::NoOverload(String::new()))
-}
 
 pub(crate) fn type_of<'a>(values: &[Value<'a>]) -> Outcome<'a> {
     match values {

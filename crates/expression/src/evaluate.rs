@@ -10,6 +10,14 @@ use std::sync::Arc;
 /// Steps that one evaluation may take; text counts by its length.
 pub const MOST_STEPS: u32 = 10_000;
 
+/// What a function gives.
+pub(crate) type Outcome<'a> = Result<Value<'a>, Why>;
+
+/// That of a function that is not for these values.
+pub(crate) fn wrong<'a>() -> Outcome<'a> {
+    Err(Why::NoOverload(String::new()))
+}
+
 /// Why an evaluation failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {

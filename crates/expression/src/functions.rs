@@ -79,11 +79,8 @@ const fn plain(name: &'static str, takes: &'static [Of], gives: Of, apply: Apply
 
 const fn method(name: &'static str, takes: &'static [Of], gives: Of, apply: Apply) -> Function {
     Function {
-        name,
         is_method: true,
-        takes,
-        gives,
-        apply,
+        ..plain(name, takes, gives, apply)
     }
 }
 

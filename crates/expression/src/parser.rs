@@ -162,9 +162,8 @@ impl Parser {
     }
 
     fn relation(&mut self) -> Result<Node, Mistake> {
-        let mut left = self.sum()?;
-        loop {
-            let operator = match self.peek() {
+        self.binary(Self::sum, |token| {
+            Some(match token {
                 Token::Sign("==") => Operator::Equal,
                 Token::Sign("!=") => Operator::Unequal,
                 Token::Sign("<") => Operator::Less,
@@ -172,41 +171,41 @@ impl Parser {
                 Token::Sign(">") => Operator::Greater,
                 Token::Sign(">=") => Operator::GreaterOrEqual,
                 Token::Name(word) if word == "in" => Operator::In,
-                _ => return Ok(left),
-            };
-            let at = self.take().1;
-            let right = self.sum()?;
-            left = self.node(Kind::Binary(operator, Box::new([left, right])), at)?;
-        }
+                _ => return None,
+            })
+        })
     }
 
     fn sum(&mut self) -> Result<Node, Mistake> {
-        let mut left = self.product()?;
-        loop {
-            let operator = match self.peek() {
-                Token::Sign("+") => Operator::Add,
-                Token::Sign("-") => Operator::Subtract,
-                _ => return Ok(left),
-            };
-            let at = self.take().1;
-            let right = self.product()?;
-            left = self.node(Kind::Binary(operator, Box::new([left, right])), at)?;
-        }
+        self.binary(Self::product, |token| match token {
+            Token::Sign("+") => Some(Operator::Add),
+            Token::Sign("-") => Some(Operator::Subtract),
+            _ => None,
+        })
     }
 
     fn product(&mut self) -> Result<Node, Mistake> {
-        let mut left = self.unary()?;
-        loop {
-            let operator = match self.peek() {
-                Token::Sign("*") => Operator::Multiply,
-                Token::Sign("/") => Operator::Divide,
-                Token::Sign("%") => Operator::Remainder,
-                _ => return Ok(left),
-            };
+        self.binary(Self::unary, |token| match token {
+            Token::Sign("*") => Some(Operator::Multiply),
+            Token::Sign("/") => Some(Operator::Divide),
+            Token::Sign("%") => Some(Operator::Remainder),
+            _ => None,
+        })
+    }
+
+    /// Parts with these operators between, of which the first bind first.
+    fn binary(
+        &mut self,
+        part: fn(&mut Self) -> Result<Node, Mistake>,
+        operator: fn(&Token) -> Option<Operator>,
+    ) -> Result<Node, Mistake> {
+        let mut left = part(self)?;
+        while let Some(operator) = operator(self.peek()) {
             let at = self.take().1;
-            let right = self.unary()?;
+            let right = part(self)?;
             left = self.node(Kind::Binary(operator, Box::new([left, right])), at)?;
         }
+        Ok(left)
     }
 
     fn unary(&mut self) -> Result<Node, Mistake> {

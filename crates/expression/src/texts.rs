@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Functions of text. Places are counted in characters.
-use crate::evaluate::Why;
+use crate::evaluate::{Outcome, Why, wrong};
 use crate::value::Value;
 use std::borrow::Cow;
-
-type Outcome<'a> = Result<Value<'a>, Why>;
-
-fn wrong<'a>() -> Outcome<'a> {
-    Err(Why::NoOverload(String::new()))
-}
 
 fn whole<'a>(number: usize) -> Value<'a> {
     Value::Int(i64::try_from(number).unwrap_or(i64::MAX))

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Parts of points in time and of lengths of time.
-use crate::evaluate::Why;
+use crate::evaluate::{Outcome, Why};
 use crate::time::{Civil, offset};
 use crate::value::Value;
-
-type Outcome<'a> = Result<Value<'a>, Why>;
 
 fn part<'a>(values: &[Value<'a>], of: fn(&Civil) -> i64) -> Outcome<'a> {
     let (time, offset) = match values {
