@@ -30,6 +30,10 @@ pub struct Exchange {
     pub request: Request,
     /// Who asks.
     pub client: Client,
+    /// The listener's name, where there are policies to ask for it.
+    pub listener: Option<Arc<str>>,
+    /// The version of TLS that the client speaks, such as `TLSv1.3`; empty without.
+    pub tls: &'static str,
     /// The client's certificate, where the listener asked for one.
     pub certificate: Option<Arc<ClientCertificate>>,
     /// Who calls, as far as a policy has proved it.

@@ -262,9 +262,16 @@ impl Way<'_> {
         }
         let (scopes, filters): (Vec<_>, Vec<_>) = scopes.into_iter().unzip();
         let filters = Filters::placed(&filters);
+        let tls = match request.scheme() {
+            // What is spoken where nobody holds it back.
+            "https" => "TLSv1.3",
+            _ => "",
+        };
         let mut exchange = Exchange {
             request,
             client: self.client,
+            listener: Some(self.listener.name.clone()),
+            tls,
             certificate: None,
             identity: None,
             route: route.name.clone(),

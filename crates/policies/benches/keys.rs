@@ -93,6 +93,8 @@ fn exchange(key: &str) -> Exchange {
             port: 1,
             is_trusted: false,
         },
+        listener: Some("web".into()),
+        tls: "",
         certificate: None,
         identity: None,
         route: "r".into(),

@@ -17,7 +17,7 @@ fn texts() -> Type {
 }
 
 /// In the order that [`Given::get`] knows them by.
-static NAMES: [Name; 22] = [
+static NAMES: [Name; 24] = [
     ("request.method", || Type::Text, false),
     ("request.path", || Type::Text, false),
     ("request.query", texts, false),
@@ -40,6 +40,8 @@ static NAMES: [Name; 22] = [
     ("identity.roles", || Type::list(Type::Text), false),
     ("identity.scopes", || Type::list(Type::Text), false),
     ("identity.claims", || Type::map(Type::Dyn), false),
+    ("connection.listener", || Type::Text, false),
+    ("connection.tls_version", || Type::Text, false),
 ];
 
 static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
@@ -157,6 +159,8 @@ impl Variables for Given<'_> {
                 Some(identity) => Value::Json(identity.claims()),
                 None => Value::Json(&NO_CLAIMS),
             },
+            22 => Value::text(exchange.listener.as_deref().unwrap_or_default()),
+            23 => Value::text(exchange.tls),
             _ => Value::Null,
         }
     }

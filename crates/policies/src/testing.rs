@@ -55,6 +55,8 @@ pub(crate) fn exchange(list: &[(&str, &str)]) -> Exchange {
             port: 1,
             is_trusted: false,
         },
+        listener: Some("web".into()),
+        tls: "",
         certificate: None,
         identity: None,
         route: "r".into(),

@@ -30,6 +30,7 @@ TRUE = [
     "size(request.id) == 26",
     'cidr("127.0.0.0/8").containsIP(client.address) && client.address == ip("127.0.0.1")',
     "connection.peer.isLoopback() && !client.is_trusted_proxy",
+    'connection.listener == "web" && connection.tls_version == ""',
     'route.name == "orders" && route.parameters["id"] == "7"',
     'now > timestamp("2025-01-01T00:00:00Z") && now.getFullYear() < 2200',
     '["PUT", "POST"].exists(each, each == request.method)',

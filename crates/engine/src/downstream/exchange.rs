@@ -234,6 +234,8 @@ impl Downstream {
         let mut exchange = Exchange {
             request,
             client,
+            listener: (!journey.filters.is_empty()).then(|| self.listener.name.clone()),
+            tls: record.entry.tls,
             certificate: record.certificate.clone(),
             identity: None,
             route: routed.route.name.clone(),
