@@ -62,7 +62,11 @@ def test_a_certificate_is_who_calls(authority: Authority, pair: Pair, people: Pe
     plain = people.person("plain")
     policies: list[dict[str, Any]] = [
         {"type": "mtls", "names": ["spiffe://shop/*"]},
-        {"type": "authorize", "subjects": ["spiffe://shop/cart"], "expression": "connection.tls_version == 'TLSv1.3'"},
+        {
+            "type": "authorize",
+            "subjects": ["spiffe://shop/cart"],
+            "expression": "connection.tls_version == 'TLSv1.3'",
+        },
         {
             "type": "request_headers",
             "set": {"x-known": "1"},
