@@ -60,6 +60,7 @@ const ASKED: RequestParts<'static> = RequestParts {
     identity: "",
     is_http_1_0: false,
     deadline_ms: 1000,
+    settings: 0,
 };
 
 /// Events of a node's end of the connection, with two requests under way, and whether it gave up.

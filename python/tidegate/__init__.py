@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tidegate.config.backend_tls import BackendTls
     from tidegate.config.clients import ClientCertificates
     from tidegate.config.cors import Cors
+    from tidegate.config.custom_policy import CustomPolicy
     from tidegate.config.files import FileCache, Files
     from tidegate.config.forward_proxy import (
         ForwardDns,
@@ -83,6 +84,7 @@ _HOMES = {
     "ConfigError": "config.problem",
     "Constant": "config.gateway_settings",
     "Cors": "config.cors",
+    "CustomPolicy": "config.custom_policy",
     "Endpoint": "config.backend",
     "EndpointStatus": "weighing",
     "ErrorPage": "config.pages",
@@ -176,6 +178,7 @@ __all__ = [
     "ConfigError",
     "Constant",
     "Cors",
+    "CustomPolicy",
     "Endpoint",
     "EndpointStatus",
     "ErrorPage",

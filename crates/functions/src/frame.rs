@@ -6,6 +6,10 @@ use std::fmt;
 pub const VERSION: u16 = 2;
 /// The largest frame, counted after its length field. Above it a peer is confused or hostile.
 pub const MAX_FRAME: usize = 1 << 20;
+/// The longest settings of a policy, in bytes of JSON.
+pub const MAX_SETTINGS: usize = 512 << 10;
+/// The most settings that one connection knows at a time.
+pub const MAX_SETS: u32 = 1 << 16;
 /// The most body bytes one `Body` frame carries.
 pub const CHUNK: usize = 64 << 10;
 /// The largest body that travels inside the frame of its head.

@@ -9,6 +9,7 @@
 //! ```text
 //! node                                   worker
 //!      <-- Ready {version, capacity}            once, first
+//!   Settings {number, text} -->                 before the first request that names the number
 //!   Request {head, body?} -->
 //!      <-- BodyWanted, Credit                   when the body is asked for, as it is used up
 //!   Body {bytes, last} -->
@@ -47,8 +48,12 @@ pub use change::{Change, Changes, encode_changes};
 pub use client::{Client, Event, Lost};
 pub use cursor::Malformed;
 pub use fields::FieldList;
-pub use frame::{CHUNK, Frame, Frames, INLINE, MAX_FRAME, TooLarge, VERSION, WINDOW};
-pub use node::{NodeMessage, encode_body, encode_cancel, encode_credit, encode_response};
+pub use frame::{
+    CHUNK, Frame, Frames, INLINE, MAX_FRAME, MAX_SETS, MAX_SETTINGS, TooLarge, VERSION, WINDOW,
+};
+pub use node::{
+    NodeMessage, encode_body, encode_cancel, encode_credit, encode_response, encode_settings,
+};
 pub use request::{Body, BodyKind, RequestHead, RequestParts, encode_request};
 pub use worker::{
     Reason, WorkerMessage, encode_body_wanted, encode_closing, encode_continue, encode_error,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, put_bytes};
 use crate::fields::put_fields;
-use crate::frame::{self, CHUNK, Frame, small};
+use crate::frame::{self, CHUNK, Frame, MAX_SETS, MAX_SETTINGS, small};
 use crate::{FieldList, Malformed, RequestHead, TooLarge};
 
 pub(crate) const REQUEST: u8 = 0x01;
@@ -9,6 +9,7 @@ pub(crate) const BODY: u8 = 0x02;
 pub(crate) const CANCEL: u8 = 0x03;
 pub(crate) const RESPONSE: u8 = 0x04;
 pub(crate) const CREDIT: u8 = 0x05;
+pub(crate) const SETTINGS: u8 = 0x06;
 pub(crate) const LAST: u8 = 1;
 
 /// What a node says to a worker.
@@ -34,6 +35,9 @@ pub enum NodeMessage<'a> {
     },
     /// So many more bytes of the response's body may be sent.
     Credit(u32),
+    /// Settings of a policy, in JSON. The frame's number is not that of an exchange but the one by
+    /// which requests name them from now on; it may have stood for others before.
+    Settings(&'a str),
 }
 
 impl<'a> NodeMessage<'a> {
@@ -55,6 +59,10 @@ impl<'a> NodeMessage<'a> {
                 }
             }
             CREDIT => Self::Credit(cursor.u32()?),
+            SETTINGS if !(1..=MAX_SETS).contains(&frame.exchange) => {
+                return Err(Malformed("a number of settings out of bounds"));
+            }
+            SETTINGS => Self::Settings(cursor.text()?),
             _ => return Err(Malformed("an unknown kind")),
         };
         cursor.end()?;
@@ -112,6 +120,19 @@ pub fn encode_cancel(out: &mut Vec<u8>, exchange: u32) {
 /// Appends a `Credit` frame for `bytes` more of the response's body.
 pub fn encode_credit(out: &mut Vec<u8>, exchange: u32, bytes: u32) {
     small(out, CREDIT, exchange, &bytes.to_be_bytes());
+}
+
+/// Appends a `Settings` frame: from now on `number`, 1 to [`MAX_SETS`], stands for `text`.
+///
+/// # Errors
+/// [`TooLarge`] over [`MAX_SETTINGS`] bytes; `out` is as it was.
+pub fn encode_settings(out: &mut Vec<u8>, number: u32, text: &str) -> Result<(), TooLarge> {
+    if text.len() > MAX_SETTINGS {
+        return Err(TooLarge);
+    }
+    let start = frame::begin(out, SETTINGS, number);
+    put_bytes(out, text.as_bytes());
+    frame::finish(out, start)
 }
 
 /// Appends a `Response` frame.

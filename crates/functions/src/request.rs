@@ -5,6 +5,7 @@ use crate::{FieldList, INLINE, Malformed, TooLarge, frame, node};
 
 const HTTP_1_0: u8 = 1;
 const HAS_QUERY: u8 = 2;
+const HAS_SETTINGS: u8 = 4;
 
 /// How a request's body reaches the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,19 +65,22 @@ pub struct RequestParts<'a> {
     pub is_http_1_0: bool,
     /// Milliseconds until the node answers for the worker; at least 1.
     pub deadline_ms: u32,
+    /// The number of the settings that the code is given, told before; 0 for none.
+    pub settings: u32,
 }
 
 /// A decoded head, keeping its bytes: nothing is copied or converted until it is asked for.
 ///
-/// Wire form: `u8 flags | u8 body kind | u32 deadline_ms | method | scheme | authority | path |
-/// query | client | route | request id | function | identity | parameters | fields | inline body`, each text as `u32
-/// length | bytes`.
+/// Wire form: `u8 flags | u8 body kind | u32 deadline_ms | u32 settings | method | scheme | authority |
+/// path | query | client | route | request id | function | identity | parameters | fields | inline body`,
+/// each text as `u32 length | bytes`; the settings only where a flag says so.
 #[derive(Debug)]
 pub struct RequestHead {
     bytes: Box<[u8]>,
     flags: u8,
     body: BodyKind,
     deadline_ms: u32,
+    settings: u32,
     texts: [(u32, u32); 9],
     query: (u32, u32),
     parameters: (u16, u32, u32),
@@ -104,6 +108,10 @@ impl RequestHead {
             _ => return Err(Malformed("an unknown body kind")),
         };
         let deadline_ms = cursor.u32()?.max(1);
+        let settings = match flags & HAS_SETTINGS {
+            0 => 0,
+            _ => cursor.u32()?,
+        };
         let mut texts = [(0, 0); 9];
         let mut query = (0, 0);
         // The query stands between path and client, as bytes: it may be anything the codec let pass.
@@ -123,6 +131,7 @@ impl RequestHead {
             flags,
             body,
             deadline_ms,
+            settings,
             texts,
             query,
             parameters,
@@ -201,6 +210,11 @@ impl RequestHead {
     /// Milliseconds from the head's arrival until the node answers itself; at least 1.
     pub fn deadline_ms(&self) -> u32 {
         self.deadline_ms
+    }
+
+    /// See [`RequestParts::settings`].
+    pub fn settings(&self) -> u32 {
+        self.settings
     }
 
     /// Names and values of a template's parameters, percent-encoded as in the path.
@@ -287,9 +301,15 @@ pub fn encode_request<'f>(
     if parts.query.is_some() {
         flags |= HAS_QUERY;
     }
+    if parts.settings != 0 {
+        flags |= HAS_SETTINGS;
+    }
     let start = frame::begin(out, node::REQUEST, exchange);
     out.extend_from_slice(&[flags, kind as u8]);
     out.extend_from_slice(&parts.deadline_ms.to_be_bytes());
+    if parts.settings != 0 {
+        out.extend_from_slice(&parts.settings.to_be_bytes());
+    }
     for text in [parts.method, parts.scheme, parts.authority, parts.path] {
         put_bytes(out, text.as_bytes());
     }

@@ -23,6 +23,7 @@ fn parts() -> RequestParts<'static> {
         identity: r#"{"subject":"ada"}"#,
         is_http_1_0: false,
         deadline_ms: 1000,
+        settings: 0,
     }
 }
 
@@ -82,6 +83,63 @@ fn a_request_reads_back_as_it_was_written() {
         (BodyKind::Inline, &b"hello"[..])
     );
     assert!(frames.next().unwrap().is_none());
+}
+
+#[test]
+fn settings_are_told_apart_and_named_by_number() {
+    let mut out = Vec::new();
+    encode_settings(&mut out, 3, r#"{"tier":"gold"}"#).unwrap();
+    let plain = request(Body::None).len();
+    let before = out.len();
+    let named = RequestParts {
+        settings: 3,
+        ..parts()
+    };
+    encode_request(&mut out, 9, &named, pairs(&[]), pairs(&[]), Body::None).unwrap();
+    let (mut frames, _) = one(&out);
+    let frame = frames.next().unwrap().unwrap();
+    assert_eq!(frame.exchange, 3);
+    match NodeMessage::decode(frame).unwrap() {
+        NodeMessage::Settings(text) => assert_eq!(text, r#"{"tier":"gold"}"#),
+        other => panic!("{other:?}"),
+    }
+    match NodeMessage::decode(frames.next().unwrap().unwrap()).unwrap() {
+        NodeMessage::Request(head) => {
+            assert_eq!((head.settings(), head.path()), (3, "/users/7"));
+        }
+        other => panic!("{other:?}"),
+    }
+    // Who has none pays nothing.
+    let mut bare = Vec::new();
+    encode_request(&mut bare, 9, &parts(), pairs(&[]), pairs(&[]), Body::None).unwrap();
+    assert_eq!(bare.len() + 4, out.len() - before);
+    assert!(bare.len() < plain);
+}
+
+#[test]
+fn settings_have_a_length_and_numbers_their_bounds() {
+    let mut out = Vec::new();
+    for (length, is_good) in [
+        (MAX_SETTINGS - 1, true),
+        (MAX_SETTINGS, true),
+        (MAX_SETTINGS + 1, false),
+    ] {
+        out.clear();
+        let told = encode_settings(&mut out, 1, &"x".repeat(length));
+        assert_eq!((told.is_ok(), !out.is_empty()), (is_good, is_good));
+    }
+    for (number, is_good) in [
+        (0, false),
+        (1, true),
+        (MAX_SETS, true),
+        (MAX_SETS + 1, false),
+    ] {
+        out.clear();
+        encode_settings(&mut out, number, "{}").unwrap();
+        let (mut frames, _) = one(&out);
+        let told = NodeMessage::decode(frames.next().unwrap().unwrap());
+        assert_eq!(told.is_ok(), is_good, "{number}");
+    }
 }
 
 #[test]

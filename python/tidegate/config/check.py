@@ -6,13 +6,13 @@ Routes that can never be reached are in `reach.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from tidegate.config import addresses
 from tidegate.config.base import Model
 from tidegate.config.check_l4 import connections
-from tidegate.config.check_policies import disabled
+from tidegate.config.check_policies import custom, disabled, lists
 from tidegate.config.draft import Draft, Mistake, Path
 from tidegate.config.gateway import Gateway
 from tidegate.config.implied import COMMANDS
@@ -40,6 +40,7 @@ def check(draft: Draft) -> Iterator[Mistake]:
     yield from _listeners(draft)
     yield from _policies(draft)
     yield from disabled(draft)
+    yield from custom(draft)
     yield from _zones(draft)
     yield from _cookies(draft)
     yield from _targets(draft)
@@ -130,25 +131,7 @@ def _overlap(address: str, port: int, other: str, other_port: int) -> bool:
 
 
 def _policies(draft: Draft) -> Iterator[Mistake]:
-    uses: list[tuple[Path, Iterable[Model | str]]] = []
-    if draft.settings is not None:
-        uses.append((("gateway", "policies"), draft.settings.policies))
-    uses += [
-        (("listeners", name, "policies"), each.policies)
-        for name, each in draft.listeners.items()
-        if each is not None
-    ]
-    uses += [
-        (("routes", number, "policies"), each.policies)
-        for number, each in enumerate(draft.routes)
-        if isinstance(each, Route)
-    ]
-    uses += [
-        (("backends", name, "policies"), each.policies)
-        for name, each in draft.backends.items()
-        if each is not None
-    ]
-    for path, used in uses:
+    for path, used in lists(draft):
         for number, policy in enumerate(used):
             if isinstance(policy, Model):
                 yield from _room(draft, (*path, number), policy)

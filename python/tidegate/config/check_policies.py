@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with policies where only the whole shows it: whom `disable` takes away."""
+"""What is wrong with policies where only the whole shows it: whom `disable` takes away, who runs code."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from tidegate.config.base import Model
+from tidegate.config.custom_policy import CustomPolicy
 from tidegate.config.draft import Draft, Mistake, Path
 from tidegate.config.l4 import backend_names
 from tidegate.config.policy_settings import Disable, PolicySettings
@@ -15,6 +16,51 @@ from tidegate.config.suggest import did_you_mean
 Uses = Iterable[Model | str]
 Named = dict[str, bool]
 """Names of policies, and whether they are locked."""
+
+
+def lists(draft: Draft) -> Iterator[tuple[Path, Uses]]:
+    """Every list of policies that sets may stand in, and where it is written."""
+    if draft.settings is not None:
+        yield ("gateway", "policies"), draft.settings.policies
+    for name, listener in draft.listeners.items():
+        if listener is not None:
+            yield ("listeners", name, "policies"), listener.policies
+    for number, route in enumerate(draft.routes):
+        if isinstance(route, Route):
+            yield ("routes", number, "policies"), route.policies
+    for name, backend in draft.backends.items():
+        if backend is not None:
+            yield ("backends", name, "policies"), backend.policies
+
+
+def custom(draft: Draft) -> Iterator[Mistake]:
+    """Policies of others and functions in each other's way: one of the policy's name is what runs it."""
+    sets = ((("policies", name), members or ()) for name, members in draft.policies.items())
+    found: dict[str, type[CustomPolicy]] = {}
+    for path, uses in (*lists(draft), *sets):
+        for number, use in enumerate(uses):
+            if not isinstance(use, CustomPolicy):
+                continue
+            tag = str(use.type)  # type: ignore[attr-defined]
+            if found.setdefault(tag, type(use)) is not type(use):
+                yield (*path, number), f"another class is of type `{tag}` too; give one another type"
+    for name, function in draft.functions.items():
+        if function is None or ("functions", name) in draft.mended:
+            continue
+        if function.pool in found and function.pool != name:
+            yield (
+                ("functions", name, "pool"),
+                f"`{function.pool}` runs the policy of that type; choose another name",
+            )
+        if name not in found:
+            continue
+        handler = found[name].runs().handler
+        if (function.kind, function.handler) != ("policy", handler):
+            yield (
+                ("functions", name),
+                f"runs the policy of type `{name}`; write `handler: {handler}` and `kind: policy`, "
+                "or choose another name",
+            )
 
 
 def disabled(draft: Draft) -> Iterator[Mistake]:

@@ -26,7 +26,7 @@ from tidegate.config.errors import path_text
 from tidegate.config.function import Function
 from tidegate.config.gateway import Gateway
 from tidegate.config.gateway_settings import AccessLog
-from tidegate.config.implied import backend_of, implied, page_route
+from tidegate.config.implied import backend_of, implied, page_route, user_functions
 from tidegate.config.issued import issued
 from tidegate.config.l4 import TcpRoute, backend_names
 from tidegate.config.listener import Listener
@@ -144,7 +144,7 @@ class _Compilation:
             self._listener(name, listener, ("listeners", name), policies)
         for name, backend in gateway.backends.items():
             self._backend(name, backend, ("backends", name))
-        for name, function in (gateway.functions | implied(gateway.backends)).items():
+        for name, function in (user_functions(gateway) | implied(gateway.backends)).items():
             self._function(name, function)
         self._admin()
         self._routes()

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
 from tidegate.config.addresses import BackendUrl
 from tidegate.config.backend import Backend, Endpoint
 from tidegate.config.backend_tls import BackendTls
+from tidegate.config.base import Model
+from tidegate.config.custom_policy import CustomPolicy
 from tidegate.config.function import Function
+from tidegate.config.gateway import Gateway
 from tidegate.config.route import Route
 from tidegate.config.units import ByteSize
 
@@ -25,6 +28,25 @@ def implied(backends: Mapping[str, Backend]) -> dict[str, Function]:
     # The memory limit is that of each command, too.
     function = Function(handler=handler, kind="health_check", concurrency=16, memory=ByteSize("1GiB"))
     return {COMMANDS: function}
+
+
+def custom(gateway: Gateway) -> dict[str, type[CustomPolicy]]:
+    """By type: the policies of others that are used somewhere."""
+    lists: list[Iterable[Model | str]] = [gateway.gateway.policies, *gateway.policies.values()]
+    lists += [listener.policies for listener in gateway.listeners.values()]
+    lists += [route.policies for route in gateway.http_routes if route.policies]
+    lists += [backend.policies for backend in gateway.backends.values()]
+    return {
+        str(use.type): type(use)  # type: ignore[attr-defined]
+        for uses in lists
+        for use in uses
+        if isinstance(use, CustomPolicy)
+    }
+
+
+def user_functions(gateway: Gateway) -> dict[str, Function]:
+    """By name: the functions of section `functions`, and those that run policies of others."""
+    return {tag: model.runs() for tag, model in custom(gateway).items()} | gateway.functions
 
 
 def backend_of(url: BackendUrl) -> Backend:

@@ -8,14 +8,16 @@ A room is imported when a configuration names it first; listing the tags imports
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 from functools import cache
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, core_schema, to_json
 
 from tidegate.config.base import Model, refuse
+from tidegate.config.custom_policy import CustomPolicy
 from tidegate.config.policy_settings import Disable, PolicySettings
 from tidegate.config.suggest import did_you_mean
 
@@ -120,16 +122,27 @@ def room(area: str, tag: str) -> type[Model]:
 
     Raises:
         KeyError: There is no such room.
-        TypeError: The room's package does not name its model `Settings`.
+        TypeError: The room's package does not name its model `Settings`, or what its entry point names can
+            be no room.
     """
     if tag in _own(area):
-        module = importlib.import_module(f"tidegate.{area}.{tag}")
-    else:
-        foreign = [point for point in _foreign(area) if point.name == tag]
-        if not foreign:
-            raise KeyError(tag)
-        module = foreign[0].load()
-    settings = getattr(module, "Settings", None)
+        return _model(importlib.import_module(f"tidegate.{area}.{tag}"), area, tag)
+    points = {point.value: point for point in _foreign(area) if point.name == tag}
+    if not points:
+        raise KeyError(tag)
+    if len(points) > 1:
+        raise TypeError(f"several packages have one: {', '.join(f'`{each}`' for each in sorted(points))}")
+    (point,) = points.values()
+    model = _model(point.load(), area, tag)
+    if area == "policies":
+        if not issubclass(model, CustomPolicy):
+            raise TypeError(f"{model.__qualname__} does not derive from `tidegate.CustomPolicy`")
+        model.judge(tag)
+    return model
+
+
+def _model(found: Any, area: str, tag: str) -> type[Model]:
+    settings = found if isinstance(found, type) else getattr(found, "Settings", None)
     if not (isinstance(settings, type) and issubclass(settings, Model)):
         raise TypeError(f"the room {area}/{tag} has no model named `Settings`")
     return settings
@@ -174,17 +187,42 @@ class Rooms:
             if self.area == "health" and tag.startswith("/"):
                 raise refuse(f'a text alone is a type; write `{{ type: http, path: "{tag}" }}`', "room_type")
             raise refuse(f"no such type `{tag}`{did_you_mean(tag, tags(self.area))}", "room_type")
-        return room(self.area, tag).model_validate(value)
+        return self._checked(self._room(tag).model_validate(value))
 
     def _built(self, value: Model) -> Model:
         tag = getattr(value, "type", None)
+        if isinstance(tag, str) and self.area == "policies" and isinstance(value, CustomPolicy):
+            # One that is no installed package's belongs to the configuration in Python that has it.
+            if not _is_known(self.area, tag) or isinstance(value, self._room(tag)):
+                return self._checked(value)
+            raise refuse(f"`{type(value).__name__}` is another class than the type `{tag}` has", "room")
         if (
             not isinstance(tag, str)
             or not _is_known(self.area, tag)
-            or not isinstance(value, room(self.area, tag))
+            or not isinstance(value, self._room(tag))
         ):
             raise refuse(f"`{type(value).__name__}` does not belong here; {self._examples()}", "room")
         return value
+
+    def _room(self, tag: str) -> type[Model]:
+        if tag in _own(self.area):
+            return room(self.area, tag)
+        try:
+            return room(self.area, tag)
+        except Exception as error:
+            # Whatever a package does while it is imported.
+            text = f"{error}" if isinstance(error, TypeError) else f"{type(error).__name__}: {error}"
+            raise refuse(f"`{tag}` is of a package that can not be used: {text}", "room_type") from error
+
+    @staticmethod
+    def _checked(value: Model) -> Model:
+        if not isinstance(value, CustomPolicy):
+            return value
+        try:
+            value.judge(str(value.type))  # type: ignore[attr-defined]
+            return value.checked()
+        except TypeError as error:
+            raise refuse(str(error), "room") from None
 
     def _examples(self) -> str:
         return "there are " + ", ".join(f"`{tag}`" for tag in tags(self.area))
@@ -212,6 +250,17 @@ def sent(value: Model, mode: str = "python", context: Any = None) -> dict[str, A
     if isinstance(value, Disable):
         return {"kind": "disable", "settings": {}, "name": value.disable}
     hidden = {"type", *type(value).control_only()}
-    settings = value.model_dump(mode=mode, exclude=hidden, context=context)
     told = value.use() if isinstance(value, PolicySettings) else {}
+    if isinstance(value, CustomPolicy):
+        return _sent_to_code(value, told, mode, context)
+    settings = value.model_dump(mode=mode, exclude=hidden, context=context)
     return {"kind": value.type, "settings": settings, **told}  # type: ignore[attr-defined]
+
+
+def _sent_to_code(value: CustomPolicy, told: dict[str, Any], mode: str, context: Any) -> dict[str, Any]:
+    """A policy of somebody else: for the node it is one of the room `python`."""
+    given: Any = value.given()
+    if mode == "json":
+        given = json.loads(to_json(given, fallback=context or str))
+    settings = {"function": value.type, "body": value.limit(), "given": given}  # type: ignore[attr-defined]
+    return {"kind": "python", "settings": settings, **told, "name": value.called}

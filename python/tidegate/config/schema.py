@@ -10,9 +10,12 @@ from __future__ import annotations
 import types
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.fields import FieldInfo
 
 from tidegate.config.base import Model
+from tidegate.config.custom_policy import CustomPolicy
 from tidegate.config.gateway import Gateway
 from tidegate.config.marks import Choice, MaySecret, Reads, Rule
 from tidegate.config.policy_settings import Disable
@@ -65,10 +68,12 @@ class _Builder:
 
     def __init__(self) -> None:
         self.definitions: dict[str, Json] = {}
+        self._is_custom = False
 
     def reference(self, model: type[Model]) -> Json:
         """Where a model's schema stands."""
-        name = model.__name__
+        is_ours = model.__module__.startswith("tidegate.")
+        name = model.__name__ if is_ours else f"{model.__module__}.{model.__name__}"
         if name not in self.definitions:
             self.definitions[name] = {}
             forms = [self.resolved(form) for form in model.short_forms]
@@ -159,7 +164,9 @@ class _Builder:
             model = room(mark.area, tag)
             name = f"{mark.area}.{tag}"
             self.definitions.setdefault(name, {})
+            self._is_custom = issubclass(model, CustomPolicy)
             self.definitions[name] = self.object(model, tag=tag)
+            self._is_custom = False
             choices.append({"$ref": f"#/$defs/{name}"})
             if not any(field.is_required() for field in model.model_fields.values()):
                 bare.append(tag)
@@ -197,7 +204,20 @@ class _Builder:
             return {"type": "null"}
         if isinstance(annotation, type) and issubclass(annotation, Model):
             return self.reference(annotation)
+        if self._is_custom:
+            return self._foreign(annotation, metadata)
         raise TypeError(f"{annotation!r} is not one of the types in python/tidegate/config/types.py")
+
+    def _foreign(self, annotation: Any, metadata: list[Any]) -> Json:
+        """A type that only pydantic knows, in the settings of somebody else's policy."""
+        whole: Any = Annotated[annotation, *metadata] if metadata else annotation
+        try:
+            made = TypeAdapter(whole).json_schema(ref_template="#/$defs/pydantic.{model}")
+        except PydanticInvalidForJsonSchema:
+            return {}
+        for name, definition in made.pop("$defs", {}).items():
+            self.definitions[f"pydantic.{name}"] = definition
+        return self._leaf(made) if annotation is float else made
 
 
 def bounds(metadata: list[Any]) -> tuple[Any, Any]:

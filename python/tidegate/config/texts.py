@@ -20,8 +20,7 @@ from tidegate.config.base import Model
 def field_texts(model: type[Model]) -> dict[str, str]:
     """The text of each field that has one, fields of the models it derives from included.
 
-    Raises:
-        OSError: The source is not there.
+    Of a package that comes without its source there are none.
     """
     found: dict[str, str] = {}
     for base in reversed(model.__mro__):
@@ -34,7 +33,11 @@ def field_texts(model: type[Model]) -> dict[str, str]:
 def _classes(module: str) -> dict[str, dict[str, str]]:
     """The texts of a module's classes."""
     found: dict[str, dict[str, str]] = {}
-    for node in ast.parse(inspect.getsource(sys.modules[module])).body:
+    try:
+        source = inspect.getsource(sys.modules[module])
+    except OSError:
+        return found
+    for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef):
             found[node.name] = dict(_texts(node.body))
     return found

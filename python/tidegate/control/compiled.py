@@ -10,7 +10,7 @@ from typing import Any
 from tidegate.config.compile import Compiler
 from tidegate.config.compile_policies import files as policy_files
 from tidegate.config.gateway import Gateway
-from tidegate.config.implied import implied
+from tidegate.config.implied import custom, implied, user_functions
 from tidegate.config.issued import orders
 from tidegate.config.roots import check_roots
 from tidegate.config.secret import Secret
@@ -166,15 +166,15 @@ def compile_all(
         ConfigError: A folder of files is not there.
         runtime: Where workers' sockets are.
     """
-    folders = {
-        name: (folder / (function.path or ".")).resolve() for name, function in gateway.functions.items()
-    }
+    functions = user_functions(gateway)
+    models = {tag: model.located() for tag, model in custom(gateway).items()}
+    folders = {name: (folder / (function.path or ".")).resolve() for name, function in functions.items()}
     check_roots(gateway, folder, position)
     weighing = weighers(gateway.backends, folder)
     return Compiled(
         compiler.compile(gateway, position, folder),
         [
-            *pools(gateway.functions, folders, folder, runtime),
+            *pools(functions, folders, folder, runtime, models),
             *own_pools(implied(gateway.backends), runtime),
         ],
         gateway.gateway.user,
@@ -183,7 +183,7 @@ def compile_all(
         _registration(gateway),
         [*files, *_certificate_files(gateway, folder), *policy_files(gateway, folder)],
         sorted({*folders.values(), *(Path(weigher.directory) for weigher in weighing)}),
-        sorted({folders[name] for name, function in gateway.functions.items() if function.reload}),
+        sorted({folders[name] for name, function in functions.items() if function.reload}),
         weighing,
         wanted(gateway.backends, folder, gateway.gateway.function_user),
         {kind: len(getattr(gateway, kind)) for kind in ("listeners", "routes", "backends", "functions")},

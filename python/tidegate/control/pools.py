@@ -18,7 +18,11 @@ _SKIPPED: Final = {"__pycache__", "node_modules", "site-packages"}
 
 
 def pools(
-    functions: Mapping[str, Function], folders: Mapping[str, Path], folder: Path, runtime: Path
+    functions: Mapping[str, Function],
+    folders: Mapping[str, Path],
+    folder: Path,
+    runtime: Path,
+    models: Mapping[str, str],
 ) -> list[Pool]:
     """One pool per function, or per `pool:` that several name; the greatest wish of its functions counts.
 
@@ -27,6 +31,7 @@ def pools(
         folders: Where the code of each is imported from.
         folder: What `venv` is relative to.
         runtime: Where the workers' sockets are.
+        models: By function, the class of the settings that it is handed, for those that have some.
 
     Raises:
         ConfigError: Functions of one pool have their code in different folders.
@@ -49,22 +54,29 @@ def pools(
         venv = next((part.venv for part in parts.values() if part.venv), None)
         code = stamps[folders[names[0]]]
         interpreter = str(folder / venv / "bin" / "python") if venv else ""
-        found.append(_pool(pool, parts, str(folders[names[0]]), [code, venv], interpreter, runtime))
+        path = str(folders[names[0]])
+        found.append(_pool(pool, parts, path, [code, venv], interpreter, runtime, models))
     return found
 
 
 def own_pools(functions: Mapping[str, Function], runtime: Path) -> list[Pool]:
     """Pools of functions that are part of tidegate: no folder is theirs, and their code does not change."""
-    return [_pool(name, {name: function}, "", [], "", runtime) for name, function in functions.items()]
+    return [_pool(name, {name: function}, "", [], "", runtime, {}) for name, function in functions.items()]
 
 
 def _pool(
-    name: str, parts: Mapping[str, Function], folder: str, code: list[Any], interpreter: str, runtime: Path
+    name: str,
+    parts: Mapping[str, Function],
+    folder: str,
+    code: list[Any],
+    interpreter: str,
+    runtime: Path,
+    models: Mapping[str, str],
 ) -> Pool:
     functions = parts.values()
     deadline = max(int(part.deadline) for part in functions)
     settings: dict[str, Any] = {
-        "functions": [_settings(each, function) for each, function in parts.items()],
+        "functions": [_settings(each, function, models.get(each, "")) for each, function in parts.items()],
         "path": folder,
         "memory": max(int(part.memory) for part in functions),
         "grace_ms": deadline,
@@ -82,7 +94,7 @@ def _pool(
     )
 
 
-def _settings(name: str, function: Function) -> dict[str, Any]:
+def _settings(name: str, function: Function, model: str) -> dict[str, Any]:
     return {
         "name": name,
         "handler": function.handler,
@@ -91,6 +103,7 @@ def _settings(name: str, function: Function) -> dict[str, Any]:
         "concurrency": function.concurrency,
         "max_body": int(function.max_body),
         "memory": int(function.memory),
+        "settings": model,
     }
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidegate import _engine
-from tidegate.functions import _asgi, _carry, _command, _health, _lambda, _log, _policy
+from tidegate.functions import _asgi, _carry, _command, _given, _health, _lambda, _log, _policy
 from tidegate.functions._errors import BodyTooLarge, LoadError
 from tidegate.functions._resolve import resolve
 from tidegate.functions._settings import LISTENER, FunctionSettings, Settings
@@ -49,6 +49,7 @@ class Target:
     max_body: int
     threads: int
     to_response: Callable[[Any], _engine.Response]
+    bind: Callable[[str], Callable[..., Any]]
 
 
 class Hooks:
@@ -177,7 +178,21 @@ def _load(
         max_body=settings.max_body,
         threads=0 if is_async else min(settings.concurrency, MOST_THREADS),
         to_response=_lambda.to_response if settings.kind == "lambda" else to_response,
+        bind=_bind(settings, handler),
     )
+
+
+def _bind(settings: FunctionSettings, handler: Callable[..., Any]) -> Callable[[str], Callable[..., Any]]:
+    takes = settings.kind == "policy" and _policy.takes_settings(handler)
+    named = f"the handler {settings.handler!r}"
+    if settings.settings:
+        if not takes:
+            raise LoadError(f"{named} has no parameter `settings`, and is that of a policy with settings")
+        return _given.binder(handler, settings.settings)
+    if takes:
+        text = "whose settings a class of its own has (tidegate.CustomPolicy); `type: python` has none for it"
+        raise LoadError(f"{named} takes `settings`: it is for a policy {text}")
+    return _given.nothing
 
 
 def _refuse(settings: Settings, log: _log.Log, error: LoadError) -> None:

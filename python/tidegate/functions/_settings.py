@@ -24,6 +24,7 @@ class FunctionSettings:
         concurrency: Calls at a time in this process.
         max_body: The largest request body that is handed over, in bytes.
         memory: What Lambda-style code is told of its memory, in bytes.
+        settings: The class of the settings that a policy is handed, `package.module:Class`; empty for none.
     """
 
     name: str
@@ -33,6 +34,7 @@ class FunctionSettings:
     concurrency: int = 1
     max_body: int = 1 << 20
     memory: int = 0
+    settings: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tidegate.config.compile import compile_gateway
+from tidegate.config.implied import user_functions
 from tidegate.protocol import Message
 from tidegate.running import Handle, Request, question
 
@@ -36,7 +37,7 @@ class RunningGateway(Handle):
         folder = Path(self._folder.name)
         if processes:
             self._way: NodeAlone | WholeGateway = WholeGateway(folder, threads or 2, timeout)
-        elif self._source.gateway.functions:
+        elif user_functions(self._source.gateway):
             raise ValueError("functions run in processes of their own: gateway(..., processes=True)")
         elif any(backend.processes for backend in self._source.gateway.backends.values()):
             raise ValueError("there is nobody to start `processes`: gateway(..., processes=True)")

@@ -15,6 +15,7 @@ from tidegate.config.backend import Backend
 from tidegate.config.base import Model
 from tidegate.config.gateway import Gateway
 from tidegate.config.gateway_settings import AccessLog, Admin
+from tidegate.config.implied import user_functions
 from tidegate.config.listener import Listener
 from tidegate.config.load import load, loads
 from tidegate.config.policy_settings import PolicySettings
@@ -100,7 +101,7 @@ def rebind(source: Source, ports: Mapping[str, int], log: Path) -> Gateway:
                 "venv": str(source.folder / function.venv) if function.venv else None,
             }
         )
-        for name, function in gateway.functions.items()
+        for name, function in user_functions(gateway).items()
     }
     routes = [
         route.model_copy(

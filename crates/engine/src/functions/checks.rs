@@ -52,6 +52,7 @@ impl Checkers {
             identity: "",
             is_http_1_0: false,
             deadline_ms: u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1),
+            settings: 0,
         };
         if body.len() > INLINE {
             return Err("the call is too long");

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::call::{Call, Said, Slot};
+use super::told::Told;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use tidegate_functions::{Body, Client, RequestParts, TooLarge};
 use tidegate_net::{Stream, Target, connect};
@@ -36,6 +38,8 @@ struct State {
     /// Bytes ever handed to the kernel before `out`.
     written: u64,
     slots: HashMap<u32, Rc<Slot>, foldhash::fast::RandomState>,
+    /// Settings that the worker knows.
+    told: Told,
     driver: Option<Waker>,
     is_over: bool,
     /// Set by a message about the connection itself.
@@ -78,6 +82,16 @@ impl Link {
     /// Whether the worker ever said that it serves.
     pub(crate) fn has_been_ready(&self) -> bool {
         self.state.borrow().client.capacity().is_some()
+    }
+
+    /// Sees to it that the worker knows `settings`; their number on this connection.
+    ///
+    /// # Errors
+    /// [`TooLarge`] when they do not fit into a frame, or too many are in use.
+    pub(crate) fn tell(&self, settings: &Arc<str>) -> Result<u32, TooLarge> {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        state.told.number(settings, &mut state.out)
     }
 
     /// Sends a request.

@@ -16,6 +16,7 @@ mod plan;
 mod policy;
 mod seats;
 mod stream;
+mod told;
 
 pub(crate) use checks::Checkers;
 pub(crate) use forward::forward;

@@ -7,30 +7,56 @@ use super::plan::{FunctionPlan, Seat};
 use super::seats;
 use super::stream::BodySender;
 use crate::thread::Timer;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::rc::Rc;
 use std::sync::Arc;
-use tidegate_config::PolicyUse;
+use tidegate_config::{Octets, PolicyUse};
 use tidegate_contract::{Answer, Exchange, Filter, Flow, Phases};
 use tidegate_core::{ErrorKind, Moment};
-use tidegate_functions::{Body, INLINE, Reason, RequestParts, WorkerMessage};
+use tidegate_functions::{Body, INLINE, MAX_SETTINGS, Reason, RequestParts, WorkerMessage};
 use tidegate_request::{Request, Response, Version};
 
 /// The largest body of a policy's own answer that comes in several pieces.
 const MOST: usize = 16 << 20;
 
+/// The settings of the room `python`, and of a policy that has some of its own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    function: String,
+    body: Option<Octets>,
+    /// What the code is given besides the request, which only the code decodes.
+    given: Option<Box<RawValue>>,
+}
+
 /// A `@policy` as a filter.
 struct Policy {
-    settings: tidegate_config::PythonPolicy,
+    settings: Settings,
+    /// See [`Settings::given`]; told to workers by its address.
+    given: Option<Arc<str>>,
 }
 
 /// Builds the filter of a room `python`.
 ///
 /// # Errors
-/// Settings that are not the room's.
+/// Settings that are not the room's, or of which the code's own are too long for a message.
 pub(crate) fn build(room: &PolicyUse) -> Result<Arc<dyn Filter>, String> {
-    let settings = serde_json::from_str(room.settings.get())
-        .map_err(|error| format!("policy `python`: {error}"))?;
-    Ok(Arc::new(Policy { settings }))
+    let name = room.name.as_deref().unwrap_or(&room.kind);
+    let mut settings: Settings = serde_json::from_str(room.settings.get())
+        .map_err(|error| format!("policy `{name}`: {error}"))?;
+    let given = settings.given.take();
+    let given: Option<Arc<str>> = given.map(|given| Arc::from(given.get()));
+    if given
+        .as_ref()
+        .is_some_and(|given| given.len() > MAX_SETTINGS)
+    {
+        let most = MAX_SETTINGS >> 10;
+        return Err(format!(
+            "policy `{name}`: its settings have more than {most} KiB"
+        ));
+    }
+    Ok(Arc::new(Policy { settings, given }))
 }
 
 /// A policy that waits for the response. Dropping it, when there is none to show, cancels it.
@@ -120,7 +146,7 @@ impl Policy {
         loop {
             let (link, seat) = seats::of_policy(&here, function, &timer, deadline).await?;
             let left = deadline.micros_since(here.thread.now()) / 1000;
-            let call = begin(&link, function, exchange, left)?;
+            let call = begin(&link, function, self.given.as_ref(), exchange, left)?;
             match settle(&call, exchange, &timer, deadline).await {
                 Ok(Settled::Passed { wants_response }) => {
                     let waiting = wants_response.then(|| Waiting {
@@ -146,12 +172,18 @@ impl Policy {
 fn begin(
     link: &Rc<Link>,
     function: &FunctionPlan,
+    given: Option<&Arc<str>>,
     exchange: &Exchange,
     left_ms: u64,
 ) -> Result<Call, Failure> {
     let request = &exchange.request;
     let client = exchange.client.address.to_string();
-    let parts = parts_of(request, &client, exchange, &function.name, left_ms);
+    let mut parts = parts_of(request, &client, exchange, &function.name, left_ms);
+    if let Some(given) = given {
+        parts.settings = link
+            .tell(given)
+            .map_err(|_| (ErrorKind::FunctionError, "too many policies with settings"))?;
+    }
     let body = match &exchange.body {
         Some(bytes) if bytes.is_empty() => Body::None,
         Some(bytes) if bytes.len() <= INLINE => Body::Inline(bytes),
@@ -191,6 +223,7 @@ pub(super) fn parts_of<'a>(
             .map_or("", |identity| identity.text()),
         is_http_1_0: request.version() == Version::Http10,
         deadline_ms: u32::try_from(left_ms).unwrap_or(u32::MAX).max(1),
+        settings: 0,
     }
 }
 

@@ -3,9 +3,13 @@ use super::forward::lines;
 use super::message::{apply_response, is_protected};
 use super::plan::FunctionPlan;
 use super::seats::Found;
+use super::told::Told;
+use std::sync::Arc;
 use tidegate_config::{Function, FunctionKind, Millis, Octets};
 use tidegate_core::Moment;
-use tidegate_functions::{Change, Frames, WorkerMessage, encode_response_changes};
+use tidegate_functions::{
+    Change, Frames, MAX_SETTINGS, NodeMessage, TooLarge, WorkerMessage, encode_response_changes,
+};
 use tidegate_request::{Fields, Method, Response};
 
 fn function(workers: &[&str], concurrency: u32) -> Function {
@@ -127,4 +131,51 @@ fn a_worker_cannot_change_how_a_response_is_framed() {
         (response.status(), response.fields().get_name(b"X")),
         (404, Some(&b"y"[..]))
     );
+}
+
+fn said(out: &mut Vec<u8>) -> Vec<(u32, String)> {
+    let mut frames = Frames::default();
+    frames.push(out);
+    out.clear();
+    let mut found = Vec::new();
+    while let Some(frame) = frames.next().unwrap() {
+        match NodeMessage::decode(frame).unwrap() {
+            NodeMessage::Settings(text) => found.push((frame.exchange, text.to_owned())),
+            other => panic!("{other:?}"),
+        }
+    }
+    found
+}
+
+#[test]
+fn settings_are_told_once_and_the_number_of_those_gone_is_used_again() {
+    let (mut told, mut out) = (Told::default(), Vec::new());
+    let gold: Arc<str> = r#"{"tier":"gold"}"#.into();
+    let silver: Arc<str> = r#"{"tier":"silver"}"#.into();
+    assert_eq!(told.number(&gold, &mut out), Ok(1));
+    assert_eq!(told.number(&silver, &mut out), Ok(2));
+    assert_eq!(told.number(&gold, &mut out), Ok(1));
+    assert_eq!(
+        said(&mut out),
+        [(1, gold.to_string()), (2, silver.to_string())]
+    );
+    drop(gold);
+    // Where the allocator puts it does not matter: its predecessor's place is held until then.
+    let lead: Arc<str> = r#"{"tier":"lead"}"#.into();
+    assert_eq!(told.number(&lead, &mut out), Ok(1));
+    assert_eq!(said(&mut out), [(1, lead.to_string())]);
+    assert_eq!(told.number(&silver, &mut out), Ok(2));
+    assert_eq!(told.number(&lead, &mut out), Ok(1));
+    assert!(out.is_empty());
+}
+
+#[test]
+fn what_does_not_fit_is_not_told() {
+    let (mut told, mut out) = (Told::default(), Vec::new());
+    let long: Arc<str> = "x".repeat(MAX_SETTINGS + 1).into();
+    assert_eq!(told.number(&long, &mut out), Err(TooLarge));
+    assert!(out.is_empty());
+    let most: Arc<str> = "x".repeat(MAX_SETTINGS).into();
+    assert_eq!(told.number(&most, &mut out), Ok(1));
+    assert_eq!(said(&mut out), [(1, most.to_string())]);
 }

@@ -4,6 +4,7 @@ use super::answer;
 use super::connection::{Connection, lock};
 use super::core::{Function, Spare};
 use super::exchange::{Exchange, Stage};
+use super::given::Given;
 use super::headers::Fields;
 use super::request::Request;
 use super::turn::Worker;
@@ -32,12 +33,25 @@ impl Worker {
         connection.messages(|number, message| {
             let found = lock(&connection.exchanges).get(&number).cloned();
             match (message, found) {
+                (NodeMessage::Settings(text), _) => {
+                    let given = Arc::new(Given::new(text));
+                    lock(&connection.settings).insert(number, given);
+                }
                 (NodeMessage::Request(_), Some(_)) => {
                     return Err(Malformed("a number that is taken"));
                 }
                 (NodeMessage::Request(head), None) => {
-                    let exchange =
-                        Arc::new(Exchange::new(Arc::clone(connection), number, *head, now));
+                    let given = match head.settings() {
+                        0 => None,
+                        number => Some(
+                            lock(&connection.settings)
+                                .get(&number)
+                                .cloned()
+                                .ok_or(Malformed("settings that were not told"))?,
+                        ),
+                    };
+                    let own = Arc::clone(connection);
+                    let exchange = Arc::new(Exchange::new(own, number, *head, given, now));
                     let mut exchanges = lock(&connection.exchanges);
                     if exchanges.len() >= MAX_EXCHANGES {
                         return Err(Malformed("too many exchanges"));

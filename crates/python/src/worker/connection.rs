@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::exchange::Exchange;
+use super::given::Given;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
@@ -43,6 +44,8 @@ pub(super) struct Connection {
     out: Mutex<Outbox>,
     /// Exchanges whose code has not ended or whose answer is not all sent.
     pub(super) exchanges: Mutex<HashMap<u32, Arc<Exchange>>>,
+    /// Settings of policies by the number that requests name them by.
+    pub(super) settings: Mutex<HashMap<u32, Arc<Given>>>,
     is_open: AtomicBool,
 }
 
@@ -67,6 +70,7 @@ impl Connection {
             frames: Mutex::default(),
             out: Mutex::default(),
             exchanges: Mutex::default(),
+            settings: Mutex::default(),
             is_open: AtomicBool::new(true),
         }
     }

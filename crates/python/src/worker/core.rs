@@ -31,6 +31,8 @@ pub(super) struct Function {
     pub(super) max_body: u64,
     /// `(value) -> Response` for what it returned.
     pub(super) to_response: Py<PyAny>,
+    /// `(text) -> target` with settings, for a policy that has some.
+    pub(super) bind: Py<PyAny>,
     /// Where plain functions run.
     pub(super) pool: Pool,
 }
@@ -47,6 +49,7 @@ impl Function {
             deadline_ms: source.getattr("deadline_ms")?.extract()?,
             max_body: source.getattr("max_body")?.extract()?,
             to_response: source.getattr("to_response")?.unbind(),
+            bind: source.getattr("bind")?.unbind(),
             pool: Pool::new(source.getattr("threads")?.extract()?),
         })
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::connection::{Connection, lock};
+use super::given::Given;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -62,6 +63,8 @@ pub(super) struct Exchange {
     pub(super) connection: Arc<Connection>,
     pub(super) number: u32,
     pub(super) head: RequestHead,
+    /// The settings that its code is given.
+    pub(super) given: Option<Arc<Given>>,
     /// When the node answers itself.
     pub(super) deadline: Moment,
     flow: Mutex<Flow>,
@@ -73,6 +76,7 @@ impl Exchange {
         connection: Arc<Connection>,
         number: u32,
         head: RequestHead,
+        given: Option<Arc<Given>>,
         now: Moment,
     ) -> Self {
         let is_here = matches!(
@@ -102,6 +106,7 @@ impl Exchange {
             connection,
             number,
             head,
+            given,
             deadline,
             flow: Mutex::new(flow),
             changed: Condvar::new(),

@@ -15,6 +15,7 @@ mod call_next;
 mod connection;
 mod core;
 mod exchange;
+mod given;
 mod headers;
 mod pool;
 mod ready;
@@ -47,7 +48,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 ///     event_loop: An asyncio loop that does not run yet, of this thread.
 ///     listener: Descriptor of a listening Unix stream socket; taken over.
 ///     functions: Objects with `name`, `target`, `is_policy`, `is_async`, `takes_next`,
-///         `is_streaming`, `deadline_ms`, `max_body`, `threads` and `to_response`.
+///         `is_streaming`, `deadline_ms`, `max_body`, `threads`, `to_response` and `bind`.
 ///     hooks: The helpers of `tidegate.functions._hooks`.
 ///     options: `log_descriptor`, `dump_descriptor`, `dump_signal`, `capacity`.
 ///     on_start: Called with the worker just before the loop runs.

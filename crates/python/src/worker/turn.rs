@@ -172,10 +172,18 @@ impl Worker {
         let py = request.py();
         let own = request.get();
         self.core.hooks.enter_request.call1(py, (request,))?;
-        let target = own.function.target.bind(py);
         if own.function.is_async {
             self.core.watch.step(Some(&own.exchange));
         }
+        let given = own.exchange.given.as_ref();
+        let target = match given.map(|given| given.target(py, &own.function)) {
+            None => own.function.target.bind(py).clone(),
+            Some(Ok(target)) => target,
+            Some(Err(error)) => {
+                answer::fail(request, error)?;
+                return Ok(None);
+            }
+        };
         let result = if own.function.takes_next {
             target.call1((
                 request,
