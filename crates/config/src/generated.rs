@@ -1295,7 +1295,8 @@ pub struct Cors {
     /// Whose pages: `https://shop.example`, `https://*.shop.example`, or `*` for those of every
     /// site. Browsers keep answers from the pages of others, which are told nothing of it.
     pub origins: Vec<String>,
-    /// Fields that they may send besides those that calls always have.
+    /// Fields that they may send besides those that calls always have; with `*` whatever they ask
+    /// for.
     pub headers: Vec<String>,
     /// Fields of answers that they may read besides those that say how a call ended.
     pub exposed: Vec<String>,

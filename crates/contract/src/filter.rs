@@ -101,6 +101,13 @@ pub struct Phases {
     pub response: bool,
     /// Bytes of body wanted in [`Exchange::body`] before the request phase; more is a 413.
     pub body: Option<u64>,
+    /// Its response phase is for responses as well that report a failure on the way, made by tidegate: a
+    /// refusal, an endpoint that is not there. The request phase may not have come to it then, the status is
+    /// known and no field, and what it waits for or answers is not heard.
+    pub failures: bool,
+    /// Its request phase answers browsers that ask whether a page may make a request (CORS-preflight requests).
+    /// They come by the route that would take that request.
+    pub questions: bool,
 }
 
 /// What a policy becomes in the engine.

@@ -5,15 +5,18 @@
 //! arguments. Whatever the live path decides, it decides here.
 use crate::affinity::{self, Session};
 use crate::levels;
-use crate::snapshot::{BackendPlan, EndpointList, RoutePlan, Settings, Snapshot, TargetPlan};
+use crate::snapshot::{
+    BackendPlan, EndpointList, Filters, RoutePlan, Settings, Snapshot, TargetPlan,
+};
 use smallvec::SmallVec;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tidegate_contract::{Candidates, Client, Endpoint, Parameters};
 use tidegate_core::{Draw, Moment, StableHash};
+use tidegate_policies::cors::asked_method;
 use tidegate_request::{FieldId, Reject, Request};
-use tidegate_routing::Ends;
+use tidegate_routing::{Asked, Ends, Found};
 
 /// A route that takes the request, and what its path match found.
 pub(crate) struct Routed<'a> {
@@ -21,6 +24,9 @@ pub(crate) struct Routed<'a> {
     pub(crate) parameters: Parameters,
     /// Bytes of the path that a prefix match took.
     pub(crate) prefix_len: usize,
+    /// The request is a browser's question about another, which the route would take; the question itself it
+    /// would not, so that a policy has to answer.
+    pub(crate) is_question: bool,
 }
 
 impl<'a> Routed<'a> {
@@ -30,6 +36,7 @@ impl<'a> Routed<'a> {
             route,
             parameters: Parameters::default(),
             prefix_len: 0,
+            is_question: false,
         }
     }
 }
@@ -93,7 +100,11 @@ pub(crate) fn route<'a>(
     request: &Request,
     ends: Ends,
 ) -> Option<Routed<'a>> {
-    let found = snapshot.table.find(listener, request, ends)?;
+    let found = snapshot.table.find(listener, request, ends);
+    let asked = asked_about(snapshot, listener, request, ends);
+    let asked = asked.filter(|asked| found.as_ref().is_none_or(|own| own.route != asked.route));
+    let is_question = asked.is_some();
+    let found = asked.or(found)?;
     let route = snapshot.routes.get(found.route)?;
     let parameters = found
         .parameters
@@ -110,6 +121,44 @@ pub(crate) fn route<'a>(
         route,
         parameters,
         prefix_len: found.prefix_len,
+        is_question,
+    })
+}
+
+/// Where a request is a browser's question whether a page may make another: the route that would take that one,
+/// if a policy of it answers such questions.
+///
+/// Matches go by what the browser tells; where no such route is found, by less: it tells of no cookies, and of few
+/// fields.
+fn asked_about(
+    snapshot: &Snapshot,
+    listener: usize,
+    request: &Request,
+    ends: Ends,
+) -> Option<Found> {
+    let method = asked_method(request)?;
+    let around = &snapshot.listeners.get(listener)?.filters;
+    let headers = request.fields();
+    let headers = headers.get_name(b"access-control-request-headers");
+    [false, true].into_iter().find_map(|is_lenient| {
+        let asked = Asked {
+            method,
+            headers: headers.unwrap_or_default(),
+            is_lenient,
+        };
+        let found = snapshot.table.find_asked(listener, asked, request, ends)?;
+        let route = snapshot.routes.get(found.route)?;
+        let backends = match &route.to {
+            TargetPlan::Forward { backends, .. } => backends.as_slice(),
+            _ => &[],
+        };
+        let mut behind = backends
+            .iter()
+            .filter_map(|(name, _)| snapshot.backends.get(name));
+        let answers = Filters::answer_questions(&[around, &route.filters])
+            || behind
+                .any(|plan| Filters::answer_questions(&[around, &route.filters, &plan.filters]));
+        answers.then_some(found)
     })
 }
 

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tidegate_config::{Delta, HostField};
 use tidegate_contract::{Client, Exchange};
-use tidegate_core::{Clock, Draw, Moment};
+use tidegate_core::{Clock, Draw, ErrorKind, Moment};
 use tidegate_http::{Forwarding, encode_request};
 use tidegate_request::{Options, Request, Scheme};
 use tidegate_routing::Ends;
@@ -291,6 +291,11 @@ impl Way<'_> {
                 "status": answer.status,
                 "by": "policy",
                 "kind": answer.error.map(|(kind, _)| kind.name()),
+            }),
+            None if self.routed.is_question => json!({
+                "outcome": "reject",
+                "status": 404,
+                "kind": ErrorKind::DestinationNotFound.name(),
             }),
             None => file.unwrap_or_else(|| self.reach(&mut exchange, mapping)),
         };

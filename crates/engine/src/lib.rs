@@ -8,7 +8,6 @@
 
 mod adaptive;
 mod affinity;
-mod cors;
 mod costs;
 mod decide;
 mod downstream;

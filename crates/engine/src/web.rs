@@ -4,15 +4,15 @@
 //! The head is translated when its route is known, and from there on the call is like any other. Its
 //! content is followed and decoded where it is read ([`Incoming`]), that of its answer where it is passed
 //! on ([`Outgoing`]).
-use crate::cors::{CorsPlan, Told};
 use crate::grpc;
 use serde_json::{Value, json};
 use std::rc::Rc;
 use std::sync::Arc;
-use tidegate_config::GrpcWeb;
+use tidegate_config::{Cors, GrpcWeb};
 use tidegate_contract::Answer;
 use tidegate_core::ErrorKind;
 use tidegate_http::{Messages, TextDecoder, TextEncoder, trailers_frame};
+use tidegate_policies::cors::{CorsPlan, Terms, Told};
 use tidegate_request::{FieldId, Fields, Reject, Request, Response};
 
 const NATIVE: &[u8] = b"application/grpc";
@@ -30,9 +30,7 @@ pub(crate) struct WebPlan {
 
 impl WebPlan {
     pub(crate) fn build(config: GrpcWeb) -> Self {
-        let cors = config
-            .cors
-            .map(|cors| Arc::new(CorsPlan::build(cors, "POST", &SENT, &READ)));
+        let cors = config.cors.map(|cors| Arc::new(CorsPlan::new(terms(cors))));
         Self { cors }
     }
 
@@ -56,6 +54,22 @@ impl WebPlan {
         let allowed = fields.get_name(b"access-control-allow-origin");
         let allowed = allowed.map(String::from_utf8_lossy);
         Some(json!({"outcome": "respond", "status": status, "by": "cors", "origin": allowed}))
+    }
+}
+
+/// The settings with what every call has besides.
+fn terms(config: Cors) -> Terms {
+    let joined = |first: &[&str], more: Vec<String>| {
+        let first = first.iter().map(|name| (*name).to_owned());
+        first.chain(more).collect()
+    };
+    Terms {
+        origins: config.origins,
+        methods: vec!["POST".to_owned()],
+        headers: joined(&SENT, config.headers),
+        exposed: joined(&READ, config.exposed),
+        credentials: config.credentials,
+        max_age: config.max_age.0 / 1000,
     }
 }
 

@@ -8,6 +8,8 @@ use tidegate_contract::Filter;
 pub mod api_key;
 #[path = "authorize/mod.rs"]
 pub mod authorize;
+#[path = "cors/mod.rs"]
+pub mod cors;
 #[path = "forward_identity/mod.rs"]
 pub mod forward_identity;
 #[path = "ip_allow/mod.rs"]
@@ -20,17 +22,21 @@ pub mod mtls;
 pub mod request_headers;
 #[path = "response_headers/mod.rs"]
 pub mod response_headers;
+#[path = "security_headers/mod.rs"]
+pub mod security_headers;
 
 /// The rooms' names, sorted.
 pub const ROOMS: &[&str] = &[
     "api_key",
     "authorize",
+    "cors",
     "forward_identity",
     "ip_allow",
     "ip_deny",
     "mtls",
     "request_headers",
     "response_headers",
+    "security_headers",
 ];
 
 /// Builds the policy that `room` describes.
@@ -41,12 +47,14 @@ pub fn build(room: &PolicyUse) -> Result<Arc<dyn Filter>, String> {
     match room.kind.as_str() {
         "api_key" => api_key::build(&room.settings),
         "authorize" => authorize::build(&room.settings),
+        "cors" => cors::build(&room.settings),
         "forward_identity" => forward_identity::build(&room.settings),
         "ip_allow" => ip_allow::build(&room.settings),
         "ip_deny" => ip_deny::build(&room.settings),
         "mtls" => mtls::build(&room.settings),
         "request_headers" => request_headers::build(&room.settings),
         "response_headers" => response_headers::build(&room.settings),
+        "security_headers" => security_headers::build(&room.settings),
         other => Err(format!("there is no policy `{other}`")),
     }
 }

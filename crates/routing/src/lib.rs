@@ -32,7 +32,7 @@ mod visit;
 
 pub use encoded::{decode as decoded_query, equals as equals_query};
 pub use explain::Considered;
-pub use route::{CompiledRoute, Ends};
+pub use route::{Asked, CompiledRoute, Ends};
 pub use table::{Found, RouteTable};
 pub use template::Parameters;
 

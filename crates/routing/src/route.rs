@@ -58,6 +58,25 @@ pub struct Ends {
     pub local: Option<IpAddr>,
 }
 
+/// What a browser says of a request that a page wants to make, when it asks whether that may be
+/// (a CORS-preflight request, Fetch §3.2.2). It tells no values of fields, and no cookies.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// Names of fields it has besides those that every page may send: `Access-Control-Request-Headers`.
+    pub headers: &'a [u8],
+    /// Whether fields and cookies that are not told count as those that a route asks for.
+    pub is_lenient: bool,
+}
+
+impl Asked<'_> {
+    fn names(&self, name: &str) -> bool {
+        let mut names = self.headers.split(|byte| *byte == b',');
+        names.any(|each| each.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+    }
+}
+
 impl CompiledRoute {
     /// Reads what a route asks of a request.
     ///
@@ -161,6 +180,27 @@ impl CompiledRoute {
                 .judge(values, Spelling::Plain)
                 .map_err(|misfit| Miss::Header(index, misfit))?;
         }
+        self.admits_query(request)?;
+        self.admits_cookies(request)?;
+        self.admits_ends(ends)
+    }
+
+    /// Judges whether it would admit the request that a browser asks about, of which `request` tells the host, the
+    /// path and the query, and `asked` the rest.
+    pub(crate) fn admits_asked(&self, asked: &Asked<'_>, request: &Request, ends: Ends) -> bool {
+        let mut methods = self.methods.iter();
+        let header = |header: &FieldMatcher| {
+            let values = request.fields().get_all_name(header.name.as_bytes());
+            asked.names(&header.name) || header.judge(values, Spelling::Plain).is_ok()
+        };
+        (self.methods.is_empty() || methods.any(|method| method == asked.method))
+            && (asked.is_lenient
+                || (self.headers.iter().all(header) && self.admits_cookies(request).is_ok()))
+            && self.admits_query(request).is_ok()
+            && self.admits_ends(ends).is_ok()
+    }
+
+    fn admits_query(&self, request: &Request) -> Result<(), Miss> {
         for (index, parameter) in self.query.iter().enumerate() {
             let values = request
                 .query_pairs()
@@ -170,6 +210,10 @@ impl CompiledRoute {
                 .judge(values, Spelling::Encoded)
                 .map_err(|misfit| Miss::Query(index, misfit))?;
         }
+        Ok(())
+    }
+
+    fn admits_cookies(&self, request: &Request) -> Result<(), Miss> {
         for (index, cookie) in self.cookies.iter().enumerate() {
             let values = request
                 .cookies()
@@ -179,6 +223,11 @@ impl CompiledRoute {
                 .judge(values, Spelling::Plain)
                 .map_err(|misfit| Miss::Cookie(index, misfit))?;
         }
+        Ok(())
+    }
+
+    #[inline]
+    fn admits_ends(&self, ends: Ends) -> Result<(), Miss> {
         if !self.clients.is_empty() && !self.clients.contains(ends.client) {
             return Err(Miss::Client);
         }

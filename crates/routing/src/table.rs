@@ -5,8 +5,8 @@ use crate::paths::Hit;
 use crate::pattern::PathPattern;
 use crate::slots::Slots;
 use crate::template::Parameters;
-use crate::visit::{Decide, Visit};
-use crate::{CompiledRoute, Ends};
+use crate::visit::{Decide, Foresee, Visit};
+use crate::{Asked, CompiledRoute, Ends};
 use std::sync::Arc;
 use tidegate_request::Request;
 
@@ -159,6 +159,28 @@ impl RouteTable {
     /// that the table was made of; `None` when no route does.
     pub fn find(&self, listener: usize, request: &Request, ends: Ends) -> Option<Found> {
         let hit = self.search(listener, request, &mut Decide { request, ends })?;
+        self.found(hit, request)
+    }
+
+    /// The route that would take the request which a browser asks about by `request`.
+    pub fn find_asked(
+        &self,
+        listener: usize,
+        asked: Asked<'_>,
+        request: &Request,
+        ends: Ends,
+    ) -> Option<Found> {
+        let mut foresee = Foresee {
+            asked,
+            request,
+            ends,
+        };
+        let hit = self.search(listener, request, &mut foresee)?;
+        self.found(hit, request)
+    }
+
+    #[inline]
+    fn found(&self, hit: Hit, request: &Request) -> Option<Found> {
         let place = self.slots.place(hit.slot)?;
         let parameters = match place.is_template.then(|| place.route.path()) {
             Some(PathPattern::Template(template)) => template.parameters(request.path()),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::route::{Ends, Miss};
+use crate::route::{Asked, Ends, Miss};
 use crate::slots::Place;
 use tidegate_request::Request;
 
@@ -21,6 +21,20 @@ impl Visit for Decide<'_> {
     fn route(&mut self, _slot: u32, place: &Place, path_fits: bool) -> bool {
         let admits = || place.route.admits(self.request, self.ends).is_ok();
         path_fits && (place.is_plain || admits())
+    }
+}
+
+/// Decides for the request that a browser asks about.
+pub(crate) struct Foresee<'r> {
+    pub(crate) asked: Asked<'r>,
+    pub(crate) request: &'r Request,
+    pub(crate) ends: Ends,
+}
+
+impl Visit for Foresee<'_> {
+    fn route(&mut self, _slot: u32, place: &Place, path_fits: bool) -> bool {
+        let route = &place.route;
+        path_fits && route.admits_asked(&self.asked, self.request, self.ends)
     }
 }
 

@@ -42,7 +42,6 @@ _NOT_YET = {
             "rate_limit",
             "quota",
             "cache",
-            "cors",
             "compress",
             "waf",
             "transform",

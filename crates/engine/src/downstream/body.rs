@@ -51,12 +51,17 @@ impl Downstream {
                 continue;
             }
             if let Err(error) = self.read_body(journey, exchange, limit).await {
-                return Some(self.fail_upload(record, &exchange.request, error).await);
+                let failed = self.fail_body(journey, exchange, record, from, error);
+                return Some(failed.await);
             }
         };
         match self.read_body(journey, exchange, buffered?).await {
             Ok(()) => None,
-            Err(error) => Some(self.fail_upload(record, &exchange.request, error).await),
+            Err(error) => {
+                let count = journey.filters.len();
+                let failed = self.fail_body(journey, exchange, record, count, error);
+                Some(failed.await)
+            }
         }
     }
 

@@ -286,6 +286,7 @@ impl Downstream {
         keep_alive: bool,
     ) -> bool {
         record.fail_with(kind, detail);
+        self.surround_early(record, request, kind.status());
         // A body that nobody reads would be taken for the next request.
         let has_body = request.framing() != Framing::None;
         let is_head = request.method_kind() == Method::Head;
@@ -314,13 +315,22 @@ impl Downstream {
         if let Some(keep) = self.pass_filters(journey, exchange, record).await {
             return keep;
         }
+        if journey.routed.is_question {
+            let (kind, detail) = (
+                ErrorKind::DestinationNotFound,
+                "no route takes OPTIONS, and no policy has answered for it",
+            );
+            return self
+                .fail_within(journey, exchange, record, kind, detail)
+                .await;
+        }
         if journey.backend.is_none() && self.is_tunnel(&exchange.request) {
             let (kind, detail) = (
                 ErrorKind::HttpUpgradeFailed,
                 "nothing here switches protocols",
             );
             return self
-                .fail(record, &exchange.request, kind, detail, false)
+                .fail_within(journey, exchange, record, kind, detail)
                 .await;
         }
         if let (Some(entry), Some(plan)) = (journey.file.take(), &journey.routed.route.try_files) {
@@ -331,9 +341,10 @@ impl Downstream {
             && !self.take_memory(0, 2 * respond.body.len())
         {
             let kind = ErrorKind::MemoryLimitReached;
-            let request = &exchange.request;
             let detail = "no memory for the response";
-            return self.fail(record, request, kind, detail, false).await;
+            return self
+                .fail_within(journey, exchange, record, kind, detail)
+                .await;
         }
         let fixed = match &journey.routed.route.to {
             TargetPlan::Files(plan) => {
@@ -353,7 +364,7 @@ impl Downstream {
         let Some(backend) = journey.backend else {
             let kind = ErrorKind::ProxyConfigurationError;
             return self
-                .fail(record, &exchange.request, kind, "no backend", false)
+                .fail_within(journey, exchange, record, kind, "no backend")
                 .await;
         };
         record.backend = Some(backend.name.clone());
@@ -379,10 +390,16 @@ impl Downstream {
                 let keep = journey.keep_alive && journey.upload.is_done;
                 let is_head = exchange.request.method_kind() == Method::Head;
                 record.fail_with(kind, detail);
+                let count = journey.filters.len();
+                self.surround(journey, exchange, record, count, kind.status());
                 let request = Some(&exchange.request);
                 self.reply_error(record, kind, keep, is_head, request).await
             }
-            Outcome::Upload(error) => self.fail_upload(record, &exchange.request, error).await,
+            Outcome::Upload(error) => {
+                let count = journey.filters.len();
+                self.fail_body(journey, exchange, record, count, error)
+                    .await
+            }
             Outcome::Broken => false,
         }
     }

@@ -7,6 +7,7 @@
 
 mod absence;
 mod announced;
+mod around;
 mod body;
 mod client;
 mod connection;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tidegate_config::AccessLogFormat;
 use tidegate_contract::Endpoint;
 use tidegate_core::{ClientCertificate, ErrorKind, Moment};
-use tidegate_request::{FieldId, Reject, Request, Response};
+use tidegate_request::{FieldId, Fields, Reject, Request, Response};
 use tidegate_telemetry::{LogEntry, Try};
 
 /// Bytes of a path that the spans of tries have.
@@ -43,6 +43,8 @@ pub(crate) struct Record {
     pub(crate) would_answer: Vec<(Arc<str>, u16)>,
     /// The policy that answered.
     pub(crate) policy: Option<Arc<str>>,
+    /// What filters around a failure say in its response.
+    pub(crate) around: Option<Box<Fields>>,
     /// What a call has that pages may make.
     pub(crate) web: Option<Rc<Web>>,
     /// Fields of the response that the log is to have: name, LF, value, LF.
@@ -69,6 +71,7 @@ impl Record {
             user: None,
             would_answer: Vec::new(),
             policy: None,
+            around: None,
             web: None,
             response_fields: Vec::new(),
         }

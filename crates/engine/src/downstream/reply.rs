@@ -53,7 +53,7 @@ impl Downstream {
             return keep_alive && sent.is_ok();
         }
         let page = self.page(record, kind.status(), request);
-        if page.is_some() || self.stream.stream().is_some() {
+        if page.is_some() || record.around.is_some() || self.stream.stream().is_some() {
             let (mut fields, mut body) = error_answer(kind, status.as_deref());
             let mut status = kind.status();
             if let Some((status_code, content_type, text)) = page {
@@ -119,6 +119,7 @@ impl Downstream {
         if let Some(value) = self.proxy_status(ErrorKind::Maintenance) {
             let _ = answer.fields.append(b"Proxy-Status", value.as_bytes());
         }
+        self.surround_early(record, request, answer.status);
         self.turn_away(record, request, answer, keep_alive).await
     }
 
@@ -270,6 +271,12 @@ impl Downstream {
             if body.is_empty() {
                 // Trailers have no length.
                 response.set_framing(ResponseFraming::Length(0));
+            }
+        }
+        if let Some(around) = record.around.take() {
+            for field in around.iter() {
+                // What is made here has few fields, and none of these.
+                let _ = response.fields_mut().append(field.name, field.value);
             }
         }
         if let Some(web) = &record.web {

@@ -83,6 +83,7 @@ impl Filter for Policy {
             request: true,
             response: true,
             body: self.settings.body.map(|body| body.0),
+            ..Phases::default()
         }
     }
 

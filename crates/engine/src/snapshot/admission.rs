@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate_config::Admission;
 use tidegate_core::{ErrorKind, Moment, Networks};
+use tidegate_policies::cors::is_listed_origin;
 use tidegate_request::{FieldId, Framing, Reject, Request};
 
 /// Who may come in, by address.
@@ -66,34 +67,6 @@ fn is_of_origin(origins: &[String], request: &Request) -> bool {
         return true;
     }
     is_listed_origin(origins, request).unwrap_or(true)
-}
-
-/// Whether the one origin that a request names is among `origins`; `None` for a request that names none.
-pub(crate) fn is_listed_origin(origins: &[String], request: &Request) -> Option<bool> {
-    let mut given = request.fields().get_all_name(b"origin");
-    let origin = given.next()?;
-    let Ok(origin) = std::str::from_utf8(origin).map(str::to_ascii_lowercase) else {
-        return Some(false);
-    };
-    let host = request.host().unwrap_or_default().to_ascii_lowercase();
-    let own = match request.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host,
-    };
-    let is_listed = origins.iter().any(|listed| match listed.as_str() {
-        "same" => origin
-            .split_once("://")
-            .is_some_and(|(_, rest)| rest == own),
-        listed => match listed.split_once("*.") {
-            None => origin == listed,
-            Some((scheme, rest)) => {
-                let name = origin.strip_prefix(scheme);
-                name.and_then(|name| name.strip_suffix(rest))
-                    .is_some_and(|labels| labels.len() > 1 && labels.ends_with('.'))
-            }
-        },
-    });
-    Some(is_listed && given.next().is_none())
 }
 
 /// Whether the value of a `Content-Type` is of `listed`: `type/subtype` or `type/*`, in lower case.

@@ -105,6 +105,18 @@ impl Filters {
         Ok(made)
     }
 
+    /// Whether one of them takes part in responses that report a failure on the way.
+    pub(crate) fn tell_failures(&self) -> bool {
+        self.own.iter().any(|plan| plan.phases.failures)
+    }
+
+    /// Whether one of those of nested scopes answers a browser that asks whether a page may ask.
+    pub(crate) fn answer_questions(scopes: &[&Self]) -> bool {
+        let has_some = |plan: &Arc<FilterPlan>| plan.phases.questions && !plan.shadow;
+        scopes.iter().any(|scope| scope.own.iter().any(has_some))
+            && Self::chain(scopes).iter().any(has_some)
+    }
+
     /// Those of nested scopes, the outermost first, without what inner ones take away.
     pub(crate) fn chain(scopes: &[&Self]) -> Vec<Arc<FilterPlan>> {
         if scopes.iter().all(|scope| scope.without.is_empty()) {

@@ -24,7 +24,7 @@ mod store;
 mod tests;
 mod tls;
 
-pub(crate) use admission::{Pace, is_listed_origin};
+pub(crate) use admission::Pace;
 pub(crate) use apply::{Problem, Snapshot};
 pub(crate) use approach::ApproachPlan;
 pub(crate) use backend::{BackendPlan, BackendShared, EndpointList};

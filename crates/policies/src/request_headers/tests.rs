@@ -64,7 +64,7 @@ fn it_takes_part_in_the_request_phase_only() {
         Phases {
             request: true,
             response: false,
-            body: None
+            ..Phases::default()
         }
     );
     assert!(filter.is_pure());

@@ -64,7 +64,7 @@ fn it_takes_part_in_the_response_phase_only() {
         Phases {
             request: false,
             response: true,
-            body: None
+            ..Phases::default()
         }
     );
 }
