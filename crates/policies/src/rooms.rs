@@ -8,6 +8,8 @@ use tidegate_contract::Filter;
 pub mod api_key;
 #[path = "authorize/mod.rs"]
 pub mod authorize;
+#[path = "basic/mod.rs"]
+pub mod basic;
 #[path = "cors/mod.rs"]
 pub mod cors;
 #[path = "forward_identity/mod.rs"]
@@ -29,6 +31,7 @@ pub mod security_headers;
 pub const ROOMS: &[&str] = &[
     "api_key",
     "authorize",
+    "basic",
     "cors",
     "forward_identity",
     "ip_allow",
@@ -47,6 +50,7 @@ pub fn build(room: &PolicyUse) -> Result<Arc<dyn Filter>, String> {
     match room.kind.as_str() {
         "api_key" => api_key::build(&room.settings),
         "authorize" => authorize::build(&room.settings),
+        "basic" => basic::build(&room.settings),
         "cors" => cors::build(&room.settings),
         "forward_identity" => forward_identity::build(&room.settings),
         "ip_allow" => ip_allow::build(&room.settings),

@@ -39,7 +39,7 @@ pub(crate) fn certificate_validity(text: &str) -> Option<(u64, u64)> {
 /// The hash of a password as `forward.users` takes it: Argon2id with 19 MiB. `salt` is random.
 #[pyfunction]
 pub(crate) fn hash_password(py: Python<'_>, password: &[u8], salt: [u8; 16]) -> String {
-    py.detach(|| tidegate_egress::Hashed::make(password, salt))
+    py.detach(|| tidegate_passwords::Hashed::make(password, salt))
 }
 
 /// What becomes of a request, or of an array of them, under a snapshot; JSON in and out. Raises `ValueError` when either

@@ -225,7 +225,7 @@ def proxy(
 
 @app.command("hash-password", epilog=epilog("tidegate hash-password < password.txt"))
 def hash_password() -> None:
-    """Print what is written in the place of a password of a forward proxy's user.
+    """Print what is written in the place of a user's password.
 
     Asks for it, or reads one line of what is piped in.
     """

@@ -13,6 +13,7 @@ from tidegate.config import addresses
 from tidegate.config.base import Model, refuse
 from tidegate.config.clients import CertificateName, one_or_several
 from tidegate.config.marks import Reads, Rule, one_or_more
+from tidegate.config.passwords import is_hash
 from tidegate.config.types import (
     BackendRef,
     ByteSize,
@@ -28,27 +29,7 @@ from tidegate.config.types import (
 )
 
 _WITH_PORT = re.compile(r"(.*[^:\]]|\[.*\]):([0-9]{1,5})")
-_PBKDF2 = re.compile(r"\$pbkdf2-sha256\$i=([0-9]{4,8})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{43}")
-_ARGON2 = re.compile(
-    r"\$argon2id\$v=19\$m=([0-9]{1,6}),t=([0-9]{1,3}),p=([0-9]{1,2})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{43}"
-)
-LEAST_ITERATIONS: Final = 1_000
 LEAST_RATE: Final = 1024
-MOST_ITERATIONS: Final = 10_000_000
-MOST_MEMORY: Final = 262_144
-"""KiB that checking a password may take."""
-
-
-def is_hash(text: str) -> bool:
-    """Whether a text is a password's hash that a node can check without being kept from its work."""
-    found = _PBKDF2.fullmatch(text)
-    if found is not None:
-        return LEAST_ITERATIONS <= int(found[1]) <= MOST_ITERATIONS
-    found = _ARGON2.fullmatch(text)
-    if found is None:
-        return False
-    memory, passes, lanes = map(int, found.groups())
-    return 8 * lanes <= memory <= MOST_MEMORY and 1 <= passes <= 100 and 1 <= lanes <= 16
 
 
 def proxied_host(text: str) -> str:

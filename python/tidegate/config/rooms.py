@@ -37,8 +37,6 @@ _NOT_YET = {
             "jwt",
             "oidc",
             "oauth2",
-            "basic",
-            "basic_auth",
             "rate_limit",
             "quota",
             "cache",
@@ -67,6 +65,9 @@ _ELSEWHERE = {
     "policies": {
         "key_auth": "write `api_key`",
         "apikey": "write `api_key`",
+        "basic_auth": "write `basic`",
+        "basicauth": "write `basic`",
+        "htpasswd": "write `basic`, and the file as its `htpasswd`",
         "ip_filter": "write `ip_allow` or `ip_deny`",
         "ip_restriction": "write `ip_allow` or `ip_deny`",
         "ip_allowlist": "write `ip_allow`",

@@ -6,7 +6,8 @@ use crate::question::Question;
 use crate::snapshot::{ListenerPlan, Snapshot};
 use serde_json::{Value, json};
 use std::net::IpAddr;
-use tidegate_egress::{Aim, credentials};
+use tidegate_egress::Aim;
+use tidegate_passwords::credentials;
 use tidegate_request::{FieldId, Method, Request};
 
 impl EgressPlan {

@@ -10,7 +10,8 @@ use tidegate_config::{
 };
 use tidegate_contract::{Endpoint, EndpointState};
 use tidegate_core::{Draw, NamePattern, Networks, base64_encoded, parse_network};
-use tidegate_egress::{Hashed, Judge, Known, Resolver, ResolverSettings, Rule};
+use tidegate_egress::{Judge, Resolver, ResolverSettings, Rule};
+use tidegate_passwords::{Checker, Hashed, Known};
 
 /// Addresses of which something is remembered.
 const ADDRESSES: usize = 10_000;
@@ -79,7 +80,7 @@ pub(crate) struct EgressPlan {
     pub(super) resolver: Resolver,
     /// Passwords that were found right.
     pub(super) known: Known,
-    pub(super) waiting: std::sync::atomic::AtomicU32,
+    pub(super) checker: Checker,
     /// What is known of addresses that were connected to; connections are kept by it.
     endpoints: Mutex<HashMap<SocketAddr, Arc<Endpoint>>>,
 }
@@ -173,7 +174,7 @@ impl EgressPlan {
                 most_ttl: (config.dns.max_ttl.0 / 1000) as u32,
             }),
             known: Known::default(),
-            waiting: Default::default(),
+            checker: Checker::default(),
             endpoints: Mutex::default(),
         })
     }

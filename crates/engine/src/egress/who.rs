@@ -3,17 +3,9 @@
 use super::plan::{EgressPlan, UserPlan};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tidegate_core::{ClientCertificate, Clock};
-use tidegate_egress::credentials;
+use tidegate_passwords::{Busy, credentials};
 use tidegate_request::{FieldId, Request};
-use tokio::sync::Semaphore;
-
-/// Passwords that may wait for their check; who comes then is told to come again.
-const WAITING: u32 = 64;
-
-/// Passwords that are checked at a time on the node: what it takes, in time and memory, is meant to be much.
-static CHECKING: Semaphore = Semaphore::const_new(2);
 
 /// Who asks.
 pub(crate) enum Who {
@@ -91,23 +83,10 @@ impl EgressPlan {
             let Some(hashed) = hashed else {
                 return Who::Unknown;
             };
-            if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING {
-                self.waiting.fetch_sub(1, Ordering::Relaxed);
-                return Who::Busy;
-            }
-            let _waits = Waits(self);
-            let Ok(turn) = CHECKING.acquire().await else {
-                return Who::Busy;
-            };
-            // Who leaves meanwhile keeps his turn until it is over: what it takes is taken until then.
-            let check = move || {
-                let is_right = hashed.is_of(&password);
-                drop(turn);
-                is_right
-            };
-            let checked = tokio::task::spawn_blocking(check).await;
-            if !matches!(checked, Ok(true)) || user.is_none() {
-                return Who::Unknown;
+            match self.checker.is_of(hashed, password).await {
+                Ok(true) if user.is_some() => {}
+                Ok(_) => return Who::Unknown,
+                Err(Busy) => return Who::Busy,
             }
             self.known.remember(digest, clock.now());
         }
@@ -115,13 +94,5 @@ impl EgressPlan {
             Some(user) => Who::User(user.clone()),
             None => Who::Unknown,
         }
-    }
-}
-
-struct Waits<'a>(&'a EgressPlan);
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -2,33 +2,38 @@
 use argon2::{Algorithm, Argon2, Params, Version};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use tidegate_core::{Draw, Moment, base64_decoded, base64_encoded};
+use tidegate_core::{base64_decoded, base64_encoded};
+
+use crate::known::draw_key;
 
 type Sha = Hmac<Sha256>;
 
 /// Iterations below which a hash is none, and above which checking one would take seconds.
 const ITERATIONS: std::ops::RangeInclusive<u32> = 1_000..=10_000_000;
-/// Passwords remembered as right.
-const REMEMBERED: usize = 10_000;
-/// Milliseconds for which they are.
-const REMEMBERED_MS: u64 = 300_000;
-
 /// What a hash of Argon2id may take: KiB of memory, passes over it, lanes of it. Less is none, and more
 /// would keep a node from its work.
 const MEMORY_KIB: std::ops::RangeInclusive<u32> = 8..=262_144;
 const PASSES: std::ops::RangeInclusive<u32> = 1..=100;
 const LANES: std::ops::RangeInclusive<u32> = 1..=16;
+/// Rounds of bcrypt, as a power of two.
+const COST: std::ops::RangeInclusive<u32> = 4..=15;
 /// What `Hashed::make` takes: 19 MiB, two passes, one lane.
 const OWN: (u32, u32, u32) = (19_456, 2, 1);
 
-/// A password's hash, of 32 bytes.
+/// A password's hash.
 #[derive(Clone)]
-pub struct Hashed {
-    by: By,
-    salt: Vec<u8>,
-    hash: [u8; 32],
+pub struct Hashed(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    /// Of 32 bytes.
+    Derived {
+        by: By,
+        salt: Vec<u8>,
+        hash: [u8; 32],
+    },
+    /// As it is written: `$2y$10$` and 53 characters.
+    Bcrypt(Box<str>),
 }
 
 /// How a hash is made.
@@ -42,14 +47,30 @@ enum By {
 
 impl Hashed {
     /// Reads `$argon2id$v=19$m=N,t=N,p=N$SALT$HASH` or `$pbkdf2-sha256$i=N$SALT$HASH`, salt and hash in
-    /// base64 without padding.
+    /// base64 without padding, or `$2y$NN$` and what `htpasswd -B` writes behind it.
     ///
     /// # Errors
     /// What is wrong with it; nothing of the text is in there.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         const FORM: &str = "is no hash of a password: write what `tidegate hash-password` prints";
-        let parts: Vec<&str> = text.trim().split('$').collect();
+        const UNFIT: &str =
+            "costs too little or too much to check, or has too short or long a salt";
+        let text = text.trim();
+        let parts: Vec<&str> = text.split('$').collect();
         let (by, salt, hash) = match *parts {
+            ["", "2a" | "2b" | "2y", cost, hash] => {
+                let is_digit =
+                    |byte: u8| matches!(byte, b'.' | b'/') || byte.is_ascii_alphanumeric();
+                let is_number = cost.len() == 2 && cost.bytes().all(|byte| byte.is_ascii_digit());
+                if !is_number || hash.len() != 53 || !hash.bytes().all(is_digit) {
+                    return Err(FORM);
+                }
+                let cost: u32 = cost.parse().map_err(|_| FORM)?;
+                return match COST.contains(&cost) {
+                    true => Ok(Self(Kind::Bcrypt(text.into()))),
+                    false => Err(UNFIT),
+                };
+            }
             ["", "pbkdf2-sha256", count, salt, hash] => {
                 let [count] = numbers(count, ["i"]).ok_or(FORM)?;
                 (By::Pbkdf2(count), salt, hash)
@@ -72,10 +93,10 @@ impl Hashed {
             }
         };
         if !is_fit || !(8..=64).contains(&salt.len()) {
-            return Err("costs too little or too much to check, or has too short or long a salt");
+            return Err(UNFIT);
         }
         let hash = hash.try_into().map_err(|_| FORM)?;
-        Ok(Self { by, salt, hash })
+        Ok(Self(Kind::Derived { by, salt, hash }))
     }
 
     /// The text of a hash that [`Self::parse`] reads, by Argon2id with what OWASP asks for. `salt` is 16
@@ -94,11 +115,13 @@ impl Hashed {
     /// Whether it is that of `password`. Takes as long, and as much memory, as it is made to: not on a
     /// thread that others wait for.
     pub fn is_of(&self, password: &[u8]) -> bool {
-        let found = derive(self.by, password, &self.salt);
-        let differs = found
-            .iter()
-            .zip(&self.hash)
-            .fold(0, |all, (a, b)| all | (a ^ b));
+        let (by, salt, hash) = match &self.0 {
+            Kind::Derived { by, salt, hash } => (*by, salt, hash),
+            // It compares in constant time itself; more than 72 bytes count for nothing, as everywhere.
+            Kind::Bcrypt(text) => return bcrypt::verify(password, text).unwrap_or(false),
+        };
+        let found = derive(by, password, salt);
+        let differs = found.iter().zip(hash).fold(0, |all, (a, b)| all | (a ^ b));
         std::hint::black_box(differs) == 0
     }
 }
@@ -131,16 +154,6 @@ fn derive(by: By, password: &[u8], salt: &[u8]) -> [u8; 32] {
     }
 }
 
-/// Random bytes.
-fn draw_key() -> [u8; 32] {
-    let mut draw = Draw::from_entropy();
-    let mut key = [0; 32];
-    for piece in key.as_chunks_mut::<8>().0 {
-        *piece = draw.bits().to_ne_bytes();
-    }
-    key
-}
-
 /// One block of PBKDF2.
 fn pbkdf2(password: &[u8], salt: &[u8], iterations: u32) -> [u8; 32] {
     let Ok(keyed) = Sha::new_from_slice(password) else {
@@ -160,67 +173,4 @@ fn pbkdf2(password: &[u8], salt: &[u8], iterations: u32) -> [u8; 32] {
             .for_each(|(all, byte)| *all ^= byte);
     }
     all
-}
-
-/// Passwords that were found right a short while ago, by a keyed digest of user and password: the next
-/// request need not wait.
-pub struct Known {
-    key: [u8; 32],
-    until: Mutex<HashMap<[u8; 32], Moment>>,
-}
-
-impl Default for Known {
-    fn default() -> Self {
-        Self {
-            key: draw_key(),
-            until: Mutex::default(),
-        }
-    }
-}
-
-impl Known {
-    /// The digest of a user's password.
-    pub fn digest(&self, user: &[u8], password: &[u8]) -> [u8; 32] {
-        let Ok(mut keyed) = Sha::new_from_slice(&self.key) else {
-            return [0; 32]; // keys of any length are taken
-        };
-        keyed.update(&(user.len() as u64).to_be_bytes());
-        keyed.update(user);
-        keyed.update(password);
-        keyed.finalize().into_bytes().into()
-    }
-
-    /// Whether it was found right.
-    pub fn has(&self, digest: &[u8; 32], now: Moment) -> bool {
-        let until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.get(digest).is_some_and(|until| now < *until)
-    }
-
-    /// Remembers that it was.
-    pub fn remember(&self, digest: [u8; 32], now: Moment) {
-        let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        if until.len() >= REMEMBERED {
-            until.retain(|_, until| now < *until);
-        }
-        if until.len() < REMEMBERED {
-            until.insert(digest, now.after_millis(REMEMBERED_MS));
-        }
-    }
-}
-
-/// User and password of `Basic` credentials (RFC 7617 §2); `None` for what is none.
-pub fn credentials(value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let (scheme, rest) = value.split_at_checked(6)?;
-    if !scheme.eq_ignore_ascii_case(b"basic ") {
-        return None;
-    }
-    let text = rest.trim_ascii();
-    let text = text
-        .strip_suffix(b"==")
-        .or(text.strip_suffix(b"="))
-        .unwrap_or(text);
-    let whole = base64_decoded(text, *b"+/")?;
-    let colon = whole.iter().position(|byte| *byte == b':')?;
-    let (user, password) = whole.split_at_checked(colon)?;
-    Some((user.to_vec(), password.get(1..)?.to_vec()))
 }
