@@ -4,19 +4,17 @@
 //! Nothing here reads a clock, a socket or a generator of its own: time and randomness are
 //! arguments. Whatever the live path decides, it decides here.
 use crate::affinity::{self, Session};
+use crate::asked::asked_about;
 use crate::levels;
-use crate::snapshot::{
-    BackendPlan, EndpointList, Filters, RoutePlan, Settings, Snapshot, TargetPlan,
-};
+use crate::snapshot::{BackendPlan, EndpointList, RoutePlan, Settings, Snapshot, TargetPlan};
 use smallvec::SmallVec;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tidegate_contract::{Candidates, Client, Endpoint, Parameters};
 use tidegate_core::{Draw, Moment, StableHash};
-use tidegate_policies::cors::asked_method;
 use tidegate_request::{FieldId, Reject, Request};
-use tidegate_routing::{Asked, Ends, Found};
+use tidegate_routing::Ends;
 
 /// A route that takes the request, and what its path match found.
 pub(crate) struct Routed<'a> {
@@ -122,43 +120,6 @@ pub(crate) fn route<'a>(
         parameters,
         prefix_len: found.prefix_len,
         is_question,
-    })
-}
-
-/// Where a request is a browser's question whether a page may make another: the route that would take that one,
-/// if a policy of it answers such questions.
-///
-/// Matches go by what the browser tells; where no such route is found, by less: it tells of no cookies, and of few
-/// fields.
-fn asked_about(
-    snapshot: &Snapshot,
-    listener: usize,
-    request: &Request,
-    ends: Ends,
-) -> Option<Found> {
-    let method = asked_method(request)?;
-    let around = &snapshot.listeners.get(listener)?.filters;
-    let headers = request.fields();
-    let headers = headers.get_name(b"access-control-request-headers");
-    [false, true].into_iter().find_map(|is_lenient| {
-        let asked = Asked {
-            method,
-            headers: headers.unwrap_or_default(),
-            is_lenient,
-        };
-        let found = snapshot.table.find_asked(listener, asked, request, ends)?;
-        let route = snapshot.routes.get(found.route)?;
-        let backends = match &route.to {
-            TargetPlan::Forward { backends, .. } => backends.as_slice(),
-            _ => &[],
-        };
-        let mut behind = backends
-            .iter()
-            .filter_map(|(name, _)| snapshot.backends.get(name));
-        let answers = Filters::answer_questions(&[around, &route.filters])
-            || behind
-                .any(|plan| Filters::answer_questions(&[around, &route.filters, &plan.filters]));
-        answers.then_some(found)
     })
 }
 

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tidegate_config::{Delta, HostField};
 use tidegate_contract::{Client, Exchange};
-use tidegate_core::{Clock, Draw, ErrorKind, Moment};
+use tidegate_core::{Clock, Draw, Moment};
 use tidegate_http::{Forwarding, encode_request};
 use tidegate_request::{Options, Request, Scheme};
 use tidegate_routing::Ends;
@@ -292,11 +292,7 @@ impl Way<'_> {
                 "by": "policy",
                 "kind": answer.error.map(|(kind, _)| kind.name()),
             }),
-            None if self.routed.is_question => json!({
-                "outcome": "reject",
-                "status": 404,
-                "kind": ErrorKind::DestinationNotFound.name(),
-            }),
+            None if self.routed.is_question => tell::unanswered(),
             None => file.unwrap_or_else(|| self.reach(&mut exchange, mapping)),
         };
         merge(&mut told, rest);

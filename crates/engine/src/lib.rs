@@ -8,6 +8,7 @@
 
 mod adaptive;
 mod affinity;
+mod asked;
 mod costs;
 mod decide;
 mod downstream;

@@ -33,6 +33,12 @@ pub(crate) fn misdirected(
     })
 }
 
+/// What becomes of a browser's question that no policy has answered.
+pub(crate) fn unanswered() -> Value {
+    let kind = ErrorKind::DestinationNotFound;
+    json!({"outcome": "reject", "status": kind.status(), "kind": kind.name()})
+}
+
 /// What becomes of a request that no route takes.
 pub(crate) fn unrouted(listener: &ListenerPlan, request: &Request) -> Value {
     match secure::redirected(listener, request) {
