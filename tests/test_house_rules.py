@@ -19,7 +19,7 @@ LAYERS = (
     ("core",),
     ("config",),
     ("request",),
-    ("contract", "functions", "files", "egress", "passwords", "tls", "issuing", "expression"),
+    ("contract", "functions", "files", "egress", "passwords", "tls", "issuing", "expression", "jose"),
     ("telemetry", "net"),
     ("http", "http2"),
     ("http3",),
