@@ -38,7 +38,9 @@ fn verified(data: &[u8], keys: &KeySet) -> Result<bool, Refusal> {
 
 /// Judges `data`; whether it is a token that is signed.
 pub fn run(data: &[u8]) -> bool {
-    let keys = KeySet::secret(SECRET).expect("it is long enough");
+    let Ok(keys) = KeySet::secret(SECRET) else {
+        return false;
+    };
     let is_good = verified(data, &keys).unwrap_or(false);
     if is_good {
         let mut other = data.to_vec();

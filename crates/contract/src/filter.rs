@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-use crate::Identity;
+use crate::{Document, Identity};
 use std::any::Any;
 use std::future::Future;
 use std::net::IpAddr;
@@ -112,6 +112,12 @@ pub struct Phases {
 
 /// What a policy becomes in the engine.
 pub trait Filter: Send + Sync {
+    /// Gives each document that it works with away for the one that the node has of the same source. Called
+    /// once, before anything else.
+    fn share(&mut self, known: &dyn Fn(Arc<Document>) -> Arc<Document>) {
+        let _ = known;
+    }
+
     /// Asked once, when the snapshot is built.
     fn phases(&self) -> Phases;
 

@@ -7,12 +7,14 @@
 
 mod balancer;
 mod check;
+mod document;
 mod endpoint;
 mod filter;
 mod identity;
 
 pub use balancer::{Balancer, BalancerState, Candidates, KeyOf};
 pub use check::{Check, Expected, Heard, Probe, Verdict};
+pub use document::{Document, Fetches, Newer, Reader, Reading, Source};
 pub use endpoint::{Average, Endpoint, EndpointState, Factor, Health};
 pub use filter::{Answer, Client, Exchange, Filter, Flow, Parameters, Phases};
 pub use identity::Identity;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The JOSE vectors of Wycheproof: what is signed well is taken, everything else is refused.
+#![allow(clippy::unwrap_used)] // helpers of tests
 use serde_json::Value;
 use tidegate_jose::{Algorithms, KeySet, Refusal, Token};
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tidegate_contract::{Check, Expected, Heard, Probe, Verdict};
 use tidegate_http::{ChunkDecoder, HeadLimits, HeadScanner, parse_response};
 use tidegate_net::{Datagrams, Departure, Reception, Stream, Target, connect};
-use tidegate_request::{Method, ResponseFraming};
+use tidegate_request::{Method, Response, ResponseFraming};
 use tidegate_tls::Inside;
 
 /// What an endpoint may send as the head of its answer.
@@ -259,8 +259,22 @@ async fn response(
     is_head: bool,
     expected: Option<&Expected>,
 ) -> Result<(u16, Vec<u8>), String> {
-    send(stream, bytes).await?;
     let method = if is_head { Method::Head } else { Method::Get };
+    let within = expected.map_or(0, |expected| expected.within);
+    let is_enough = |body: &[u8]| expected.is_none_or(|expected| expected.is_in(body));
+    let (response, body) = answered(stream, bytes, method, within, &is_enough).await?;
+    Ok((response.status(), body))
+}
+
+/// The response to `bytes`, with its body, decoded, until it is enough, as long as `within`, or whole.
+pub(super) async fn answered(
+    stream: &Stream,
+    bytes: &[u8],
+    method: Method,
+    within: usize,
+    is_enough: &dyn Fn(&[u8]) -> bool,
+) -> Result<(Response, Vec<u8>), String> {
+    send(stream, bytes).await?;
     let mut received = Vec::new();
     let mut scanner = HeadScanner::for_response();
     loop {
@@ -274,11 +288,12 @@ async fn response(
             if response.is_informational() {
                 continue;
             }
-            let body = match expected {
-                Some(expected) => body(stream, received, response.framing(), expected).await?,
-                None => Vec::new(),
+            let framing = response.framing();
+            let body = match within {
+                0 => Vec::new(),
+                _ => body(stream, received, framing, within, is_enough).await?,
             };
-            return Ok((response.status(), body));
+            return Ok((response, body));
         }
         if !read(stream, &mut received).await? {
             return Err("closed before a response".into());
@@ -286,22 +301,22 @@ async fn response(
     }
 }
 
-/// The body, decoded, until the text is in it, its limit, or the end. `received` is what came with
-/// the head.
+/// The body, decoded, until it is enough, its limit, or the end. `received` is what came with the head.
 async fn body(
     stream: &Stream,
     mut received: Vec<u8>,
     framing: ResponseFraming,
-    expected: &Expected,
+    within: usize,
+    is_enough: &dyn Fn(&[u8]) -> bool,
 ) -> Result<Vec<u8>, String> {
     let mut decoder = ChunkDecoder::for_response(&LIMITS);
     let mut body = Vec::new();
     let most = match framing {
         ResponseFraming::None => 0,
-        ResponseFraming::Length(length) => usize::try_from(length)
-            .unwrap_or(usize::MAX)
-            .min(expected.within),
-        ResponseFraming::Chunked | ResponseFraming::Close => expected.within,
+        ResponseFraming::Length(length) => {
+            usize::try_from(length).unwrap_or(usize::MAX).min(within)
+        }
+        ResponseFraming::Chunked | ResponseFraming::Close => within,
     };
     loop {
         let is_done = match framing {
@@ -311,7 +326,7 @@ async fn body(
                 false
             }
         };
-        if is_done || body.len() >= most || expected.is_in(&body) {
+        if is_done || body.len() >= most || is_enough(&body) {
             body.truncate(most);
             return Ok(body);
         }

@@ -6,6 +6,7 @@ mod affinity_key;
 mod asking;
 mod control;
 mod datagrams;
+mod documents;
 mod drain;
 mod health;
 mod memory;
@@ -60,6 +61,7 @@ pub(crate) fn run(
         tokio::task::spawn_local(listening);
         tokio::task::spawn_local(health::run(service.clone()));
         tokio::task::spawn_local(resolve::run(service.clone()));
+        tokio::task::spawn_local(documents::run(service.clone()));
         tokio::task::spawn_local(outliers::run(service.clone()));
         tokio::task::spawn_local(outliers::tell(service.clone()));
         tokio::task::spawn_local(retries::run(service.clone()));

@@ -47,6 +47,22 @@ pub(crate) fn status(service: &Service) -> Value {
             json!({"backend": backend, "address": address, "in_flight": in_flight})
         })
         .collect();
+    let documents: Vec<Value> = node
+        .registry
+        .documents()
+        .iter()
+        .map(|document| {
+            let fetches = document.fetches();
+            json!({
+                "kind": document.source.kind,
+                "url": document.source.url,
+                "age_s": fetches.taken_at_ms.map(|at| now.millis().saturating_sub(at) / 1000),
+                "fetches": fetches.taken,
+                "failures": fetches.failed,
+                "error": fetches.error,
+            })
+        })
+        .collect();
     let threads = node.all_thread_stats();
     let sum = |counter: fn(&tidegate_telemetry::ThreadStats) -> u64| -> u64 {
         threads.iter().map(|thread| counter(thread)).sum()
@@ -91,6 +107,7 @@ pub(crate) fn status(service: &Service) -> Value {
         "listeners": listeners,
         "backends": backends,
         "departed": departed,
+        "documents": documents,
     })
 }
 

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tidegate_config::{PolicyUse, Resource};
-use tidegate_contract::Filter;
+use tidegate_contract::{Document, Filter};
 
 /// What tells policies apart: the room, its settings, and what they refer to.
 type Key = (String, String, BTreeMap<String, String>);
@@ -28,23 +28,32 @@ impl Data {
         *lock(&self.resources) = all.collect();
     }
 
-    /// The policy of these settings; the one that there is, if there is one.
+    /// The policy of these settings; the one that there is, if there is one. `known` gives the node's own
+    /// for a document.
     ///
     /// # Errors
     /// The room does not read the settings, or they refer to what is not there.
-    pub(crate) fn filter(&self, own: &PolicyUse) -> Result<Arc<dyn Filter>, String> {
+    pub(crate) fn filter(
+        &self,
+        own: &PolicyUse,
+        known: &dyn Fn(Arc<Document>) -> Arc<Document>,
+    ) -> Result<Arc<dyn Filter>, String> {
         let key = (
             own.kind.clone(),
             own.settings.get().to_owned(),
             own.data.clone(),
         );
-        if let Some(known) = lock(&self.filters).get(&key).and_then(Weak::upgrade) {
-            return Ok(known);
+        if let Some(filter) = lock(&self.filters).get(&key).and_then(Weak::upgrade) {
+            return Ok(filter);
         }
-        let filter = match own.data.is_empty() {
+        let mut filter = match own.data.is_empty() {
             true => tidegate_policies::build(own)?,
             false => tidegate_policies::build(&self.filled(own)?)?,
         };
+        // Nobody else has it yet.
+        if let Some(filter) = Arc::get_mut(&mut filter) {
+            filter.share(known);
+        }
         lock(&self.filters).insert(key, Arc::downgrade(&filter));
         Ok(filter)
     }

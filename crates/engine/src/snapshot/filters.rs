@@ -46,7 +46,7 @@ impl FilterPlan {
         let filter = match own.kind.as_str() {
             // It runs in function workers, which only the engine knows.
             "python" => functions::build(own)?,
-            _ => registry.data.filter(own)?,
+            _ => registry.filter(own)?,
         };
         let name = own.name.as_deref().unwrap_or(&own.kind);
         let phases = filter.phases();

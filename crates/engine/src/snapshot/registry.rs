@@ -10,7 +10,8 @@ use crate::egress::UserCounts;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use tidegate_config::BackendTls;
+use tidegate_config::{BackendTls, PolicyUse};
+use tidegate_contract::{Document, Filter, Source};
 use tidegate_core::Clock;
 use tidegate_telemetry::{SharedL4Stats, SharedRouteStats};
 use tidegate_tls::{Authorities, Tickets};
@@ -34,6 +35,7 @@ pub(crate) struct Registry {
     policies: Mutex<HashMap<String, Arc<PolicyCounts>>>,
     /// What settings of policies refer to, and the policies made of it.
     pub(crate) data: Data,
+    documents: Mutex<BTreeMap<Source, Arc<Document>>>,
     tickets: Mutex<HashMap<(String, Vec<u8>), Tickets>>,
     approaches: Mutex<HashMap<String, Arc<ApproachPlan>>>,
     /// Whom the system trusts, and how its store looked when it was read.
@@ -61,6 +63,7 @@ impl Registry {
             proxy_users: Mutex::default(),
             policies: Mutex::default(),
             data: Data::default(),
+            documents: Mutex::default(),
             tickets: Mutex::default(),
             approaches: Mutex::default(),
             system: Mutex::default(),
@@ -128,6 +131,26 @@ impl Registry {
             .iter()
             .map(|(name, counts)| (name.clone(), counts.clone()))
             .collect()
+    }
+
+    /// The node's document of the same source; this one, where there is none yet.
+    pub(crate) fn document(&self, document: Arc<Document>) -> Arc<Document> {
+        let mut documents = lock(&self.documents);
+        let known = documents.entry(document.source.clone());
+        known.or_insert(document).clone()
+    }
+
+    /// The policy of these settings.
+    ///
+    /// # Errors
+    /// The room does not read them, or they refer to what is not there.
+    pub(crate) fn filter(&self, own: &PolicyUse) -> Result<Arc<dyn Filter>, String> {
+        self.data.filter(own, &|document| self.document(document))
+    }
+
+    /// The documents that policies work with, by source.
+    pub(crate) fn documents(&self) -> Vec<Arc<Document>> {
+        lock(&self.documents).values().cloned().collect()
     }
 
     /// What a forward proxy's user does.
@@ -250,6 +273,7 @@ impl Registry {
     pub(crate) fn sweep(&self) {
         lock(&self.backends).retain(|_, shared| Arc::strong_count(shared) > 1);
         lock(&self.approaches).retain(|_, approach| Arc::strong_count(approach) > 1);
+        lock(&self.documents).retain(|_, document| Arc::strong_count(document) > 1);
         lock(&self.routes).retain(|_, stats| Arc::strong_count(stats) > 1);
         lock(&self.l4_routes).retain(|_, stats| Arc::strong_count(stats) > 1);
         lock(&self.listeners).retain(|_, counted| Arc::strong_count(counted) > 1);

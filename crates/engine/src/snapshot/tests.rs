@@ -332,7 +332,7 @@ fn policies_of_the_same_settings_are_one_and_share_what_they_refer_to() {
         continues: false,
         data: [("set".to_owned(), name.to_owned())].into(),
     };
-    let build = |removed: &str, name: &str| registry.data.filter(&used(removed, name));
+    let build = |removed: &str, name: &str| registry.filter(&used(removed, name));
     let first = build("x-b", "d1").unwrap();
     assert!(Arc::ptr_eq(&first, &build("x-b", "d1").unwrap()));
     assert!(!Arc::ptr_eq(&first, &build("x-c", "d1").unwrap()));
