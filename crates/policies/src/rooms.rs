@@ -18,6 +18,8 @@ pub mod forward_identity;
 pub mod ip_allow;
 #[path = "ip_deny/mod.rs"]
 pub mod ip_deny;
+#[path = "jwt/mod.rs"]
+pub mod jwt;
 #[path = "mtls/mod.rs"]
 pub mod mtls;
 #[path = "request_headers/mod.rs"]
@@ -36,6 +38,7 @@ pub const ROOMS: &[&str] = &[
     "forward_identity",
     "ip_allow",
     "ip_deny",
+    "jwt",
     "mtls",
     "request_headers",
     "response_headers",
@@ -55,6 +58,7 @@ pub fn build(room: &PolicyUse) -> Result<Arc<dyn Filter>, String> {
         "forward_identity" => forward_identity::build(&room.settings),
         "ip_allow" => ip_allow::build(&room.settings),
         "ip_deny" => ip_deny::build(&room.settings),
+        "jwt" => jwt::build(&room.settings),
         "mtls" => mtls::build(&room.settings),
         "request_headers" => request_headers::build(&room.settings),
         "response_headers" => response_headers::build(&room.settings),

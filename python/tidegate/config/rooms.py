@@ -34,7 +34,6 @@ _NOT_YET = {
     ),
     "policies": frozenset(
         [
-            "jwt",
             "oidc",
             "oauth2",
             "rate_limit",

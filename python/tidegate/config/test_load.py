@@ -186,7 +186,7 @@ def test_twelve_mistakes_give_twelve_messages_at_their_places() -> None:
             "there are `command`, `grpc`, `http`, `python`, `tcp`",
         ),
         ("functions: { f: { handler: a.b } }", "1:28: functions.f.handler: `a.b` has no `:`; write `a:b`"),
-        ("policies: { p: [{ type: jwt }] }", "1:17: policies.p[0]: `jwt` does not exist yet in this version"),
+        ("policies: { p: [{ type: waf }] }", "1:17: policies.p[0]: `waf` does not exist yet in this version"),
         ("gateway: { graceful_stop: 0s }", "1:27: gateway.graceful_stop: must be longer than 0"),
         ("gateway: { threads: many }", "1:21: gateway.threads: must be a number from 1 to 1024, or `auto`"),
         ("a: 1\na: 2", "2:1: `a` is given twice, first on line 1; keep one"),

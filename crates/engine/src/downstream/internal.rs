@@ -4,7 +4,7 @@ use crate::snapshot::{BackendPlan, Snapshot};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate_config::InternalPage;
-use tidegate_contract::{Answer, Health};
+use tidegate_contract::{Answer, Health, Source};
 use tidegate_request::Fields;
 use tidegate_telemetry::{Gauge, Scrape, ThreadStats, render};
 use tidegate_tls::Refusal;
@@ -78,6 +78,7 @@ pub(crate) fn metrics_text(node: &Node, snapshot: &Snapshot) -> String {
     endpoint_gauges(node, snapshot, &mut gauges);
     backend_gauges(snapshot, &mut gauges);
     policy_gauges(node, &mut gauges);
+    document_gauges(node, &mut gauges);
     crate::l4::gauges(snapshot, &mut gauges);
     crate::egress::gauges(snapshot, &mut gauges);
     let sources = &node.registry.sources;
@@ -143,6 +144,40 @@ fn tls_gauges(threads: &[Arc<ThreadStats>], snapshot: &Snapshot, gauges: &mut Ve
                 labels,
                 value,
             );
+        }
+    }
+}
+
+/// How fetching went of what policies work with, and how old it is.
+fn document_gauges(node: &Node, gauges: &mut Vec<Gauge>) {
+    let now = node.clock.now().millis();
+    let all: Vec<_> = node
+        .registry
+        .documents()
+        .into_iter()
+        .map(|document| (document.source.clone(), document.fetches()))
+        .collect();
+    let mut add = |name, source: &Source, outcome: Option<&str>, value: f64| {
+        let mut labels = vec![
+            ("kind", source.kind.to_owned()),
+            ("url", source.url.clone()),
+        ];
+        labels.extend(outcome.map(|outcome| ("outcome", outcome.to_owned())));
+        gauges.push(Gauge {
+            name,
+            labels,
+            value,
+        });
+    };
+    for (source, own) in &all {
+        let name = "tidegate_document_fetches_total";
+        add(name, source, Some("taken"), own.taken as f64);
+        add(name, source, Some("failed"), own.failed as f64);
+    }
+    for (source, own) in &all {
+        if let Some(at) = own.taken_at_ms {
+            let age = now.saturating_sub(at) as f64 / 1000.0;
+            add("tidegate_document_age_seconds", source, None, age);
         }
     }
 }

@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest document.
 const MOST_BYTES: usize = 1 << 20;
-/// How long none is fetched again because requests ask: whoever sends tokens with keys that do not exist
-/// causes one fetch in this time.
+/// How long none is fetched again for requests that ask after one was: whoever sends tokens with keys that
+/// do not exist causes one fetch in this time.
 const REST: Duration = Duration::from_secs(10);
 /// The least time between two fetches that nobody asks for, whatever its server says of its age.
 const LEAST_REFRESH: Duration = Duration::from_secs(60);
@@ -56,6 +56,7 @@ async fn keep(service: Rc<Service>, kept: Weak<Document>) {
     let mut draw = Draw::from_entropy();
     let mut after_failure = FAILED.0;
     let mut is_failing = false;
+    let mut was_asked = false;
     while let Some(document) = kept.upgrade() {
         document.begin();
         let fetched = tokio::time::timeout(PATIENCE, fetch(&document.source)).await;
@@ -92,7 +93,13 @@ async fn keep(service: Rc<Service>, kept: Weak<Document>) {
         drop(document);
         // Nodes of a fleet do not all come at once.
         let pause = pause.mul_f64(1.0 - draw.below(100) as f64 / 1000.0);
-        tokio::time::sleep(pause.min(REST)).await;
+        let rest = match (is_failing, was_asked) {
+            (true, _) => pause,
+            (false, true) => pause.min(REST),
+            // Nobody caused it: a key that was changed a moment later is not waited for.
+            (false, false) => Duration::ZERO,
+        };
+        tokio::time::sleep(rest).await;
         match kept.upgrade() {
             Some(document) => document.rested(),
             None => return,
@@ -101,10 +108,10 @@ async fn keep(service: Rc<Service>, kept: Weak<Document>) {
             Some(document) => document.poll_asked(cx),
             None => Poll::Ready(()),
         });
-        tokio::select! {
-            () = tokio::time::sleep(pause.saturating_sub(REST)) => {}
-            () = asked => {}
-        }
+        was_asked = tokio::select! {
+            () = tokio::time::sleep(pause.saturating_sub(rest)) => false,
+            () = asked => true,
+        };
     }
 }
 
