@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tidegate_contract::{Answer, Exchange, Flow};
 use tidegate_core::ErrorKind;
-use tidegate_request::Response;
+use tidegate_request::{Fields, Response};
 
 /// How far the request phase came.
 pub(crate) enum Phase {
@@ -53,7 +53,8 @@ pub(crate) async fn run_request_filters(
     Phase::Passed
 }
 
-/// Runs the response phase backwards, from the filter before `position`.
+/// Runs the response phase backwards, from the filter before `position`. Where one answers in place of the response,
+/// those around it go on with that.
 pub(crate) async fn run_response_filters(
     filters: &[Arc<FilterPlan>],
     exchange: &mut Exchange,
@@ -61,34 +62,59 @@ pub(crate) async fn run_response_filters(
     position: usize,
 ) -> Option<Answer> {
     let before = filters.get(..position).unwrap_or(filters);
+    let mut given: Option<Answer> = None;
     for (position, plan) in before.iter().enumerate().rev() {
-        if !plan.phases.response || exchange.left_out.contains(&position) {
+        let Some(answer) = respond(plan, exchange, response, position).await else {
             continue;
-        }
-        if let Some(condition) = plan.condition.as_ref().filter(|own| own.is_late) {
-            match condition.holds(exchange, Some(response)) {
-                Ok(true) => {}
-                Ok(false) => continue,
-                Err(_) => match judged(plan, exchange, Some(unjudged())) {
-                    Some(answer) => return Some(answer),
-                    None => continue,
-                },
-            }
-        }
-        let before = plan.shadow.then(|| response.clone());
-        let answer = outcome(
-            &plan.counts,
-            plan.filter.response(exchange, response, position),
-        )
-        .await;
-        if let Some(before) = before {
-            *response = before;
-        }
-        if let Some(answer) = judged(plan, exchange, answer) {
-            return Some(answer);
+        };
+        let Answer {
+            status,
+            fields,
+            body,
+            error,
+        } = answer;
+        let method = exchange.request.method_kind();
+        *response = Response::local(status, fields, body.len() as u64, method);
+        let error = error.or(given.and_then(|given| given.error));
+        given = Some(Answer {
+            status,
+            fields: Fields::new(),
+            body,
+            error,
+        });
+    }
+    let given = given?;
+    Some(Answer {
+        status: response.status(),
+        fields: std::mem::take(response.fields_mut()),
+        ..given
+    })
+}
+
+/// One filter of the response phase: its answer in place of the response, if it gives one.
+async fn respond(
+    plan: &FilterPlan,
+    exchange: &mut Exchange,
+    response: &mut Response,
+    position: usize,
+) -> Option<Answer> {
+    if !plan.phases.response || exchange.left_out.contains(&position) {
+        return None;
+    }
+    if let Some(condition) = plan.condition.as_ref().filter(|own| own.is_late) {
+        match condition.holds(exchange, Some(response)) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(_) => return judged(plan, exchange, Some(unjudged())),
         }
     }
-    None
+    let before = plan.shadow.then(|| response.clone());
+    let flow = plan.filter.response(exchange, response, position);
+    let answer = outcome(&plan.counts, flow).await;
+    if let Some(before) = before {
+        *response = before;
+    }
+    judged(plan, exchange, answer)
 }
 
 /// The answer of a filter, if it gives one. What it waits for is timed.
