@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::config::ApiKeyOwner;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 use tidegate_contract::Identity;
 
 /// A slot that has no key.
@@ -34,8 +35,25 @@ pub(super) enum Found<'a> {
 pub(super) struct Table {
     slots: Vec<u32>,
     entries: Vec<Entry>,
-    /// None for one who is shut out.
-    owners: Vec<Option<Arc<Identity>>>,
+    owners: Vec<Owner>,
+    facts: Vec<Facts>,
+}
+
+/// Whose keys they are. Most of very many never call, or seldom, so that an identity is made when it is asked for.
+struct Owner {
+    subject: Box<str>,
+    /// Which of the facts are theirs.
+    facts: u32,
+    is_disabled: bool,
+    identity: OnceLock<Arc<Identity>>,
+}
+
+/// What is known of owners; many have the same.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Facts {
+    roles: Vec<String>,
+    scopes: Vec<String>,
+    claims: Vec<(String, String)>,
 }
 
 impl Table {
@@ -53,7 +71,9 @@ impl Table {
             slots: vec![EMPTY; size],
             entries: Vec::with_capacity(count),
             owners: Vec::with_capacity(settings.len()),
+            facts: Vec::new(),
         };
+        let mut known = HashMap::new();
         for owner in settings {
             for key in &owner.keys {
                 let digest = digest_of(&key.hash).ok_or("a text is no hash of a key")?;
@@ -64,7 +84,22 @@ impl Table {
                 };
                 table.add(entry)?;
             }
-            table.owners.push(identity(owner));
+            let facts = Facts {
+                roles: owner.roles,
+                scopes: owner.scopes,
+                claims: owner.claims,
+            };
+            let next = table.facts.len() as u32;
+            let number = *known.entry(facts).or_insert_with_key(|facts| {
+                table.facts.push(facts.clone());
+                next
+            });
+            table.owners.push(Owner {
+                subject: owner.subject.into(),
+                facts: number,
+                is_disabled: owner.disabled,
+                identity: OnceLock::new(),
+            });
         }
         Ok(table)
     }
@@ -106,11 +141,23 @@ impl Table {
             return Found::Unknown;
         };
         match self.owners.get(entry.owner as usize) {
-            Some(Some(_)) if entry.expires <= now => Found::Expired,
-            Some(Some(owner)) => Found::Good(owner),
-            Some(None) => Found::Disabled,
+            Some(owner) if owner.is_disabled => Found::Disabled,
+            Some(_) if entry.expires <= now => Found::Expired,
+            Some(owner) => Found::Good(owner.identity.get_or_init(|| self.identity(owner))),
             None => Found::Unknown,
         }
+    }
+
+    fn identity(&self, owner: &Owner) -> Arc<Identity> {
+        let mut identity = Identity::new(SCHEME, owner.subject.as_ref().into());
+        if let Some(facts) = self.facts.get(owner.facts as usize) {
+            let claims = facts.claims.iter();
+            let claims = claims.map(|(name, text)| (name.clone(), text.as_str().into()));
+            identity = identity.with_claims(claims.collect());
+            identity.roles.clone_from(&facts.roles);
+            identity.scopes.clone_from(&facts.scopes);
+        }
+        Arc::new(identity)
     }
 }
 
@@ -136,16 +183,4 @@ fn digest_of(text: &str) -> Option<[u8; 32]> {
         *byte = (high? << 4 | low?) as u8;
     }
     Some(digest)
-}
-
-fn identity(owner: ApiKeyOwner) -> Option<Arc<Identity>> {
-    if owner.disabled {
-        return None;
-    }
-    let claims = owner.claims.into_iter();
-    let claims = claims.map(|(name, text)| (name, text.into())).collect();
-    let mut identity = Identity::new(SCHEME, owner.subject).with_claims(claims);
-    identity.roles = owner.roles;
-    identity.scopes = owner.scopes;
-    Some(Arc::new(identity))
 }

@@ -244,3 +244,17 @@ fn the_check_is_that_of_python() {
     assert_eq!(is_whole(b"tgx", "tg"), None);
     assert_eq!(is_whole(&KEY.as_bytes()[..40], "tg"), Some(false));
 }
+
+#[test]
+fn owners_who_have_something_in_common_have_it_each() {
+    let mut other = owner("b", &["b"]);
+    other["roles"] = json!(["writer"]);
+    let all = vec![owner("a", &["a"]), other, owner("c", &["c"])];
+    let policy = policy(all, json!({}));
+    for (key, role) in [("a", "reader"), ("b", "writer"), ("c", "reader")] {
+        let mut exchange = exchange(&[("x-api-key", key)]);
+        assert!(asked(&*policy, &mut exchange).is_none());
+        let identity = exchange.identity.unwrap();
+        assert_eq!((&*identity.subject, &*identity.roles[0]), (key, role));
+    }
+}
