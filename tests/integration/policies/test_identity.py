@@ -166,6 +166,14 @@ def test_python_and_the_log_know_who_calls(
     assert (told["scheme"], told["issuer"], told["roles"], told["scopes"]) == ("mtls", "", [], [])
 
 
+def test_what_is_only_tried_proves_nothing(authority: Authority, pair: Pair, people: People) -> None:
+    policies = [{"type": "mtls", "shadow": True}, {"type": "authorize", "subjects": ["cart.shop.test"]}]
+    person = people.person("cart", x509.DNSName("cart.shop.test"))
+    with endpoint() as upstream, gateway(shop(pair, people, upstream.url, *policies)) as running:
+        status, says = answered(running, client(authority, person, ssl.TLSVersion.TLSv1_3))
+        assert (status, says["detail"]) == (403, "who calls is not known")
+
+
 FORGED = "X-Identity-Subject: root\r\nx_identity_claim_fingerprint: 00\r\nX-IDENTITY-Roles: admin\r\n"
 
 

@@ -41,10 +41,12 @@ pub(crate) async fn run_request_filters(
             }
             _ => {}
         }
-        let before = plan.shadow.then(|| exchange.request.clone());
+        let before = plan
+            .shadow
+            .then(|| (exchange.request.clone(), exchange.identity.clone()));
         let answer = outcome(&plan.counts, plan.filter.request(exchange, position)).await;
-        if let Some(before) = before {
-            exchange.request = before;
+        if let Some((request, identity)) = before {
+            (exchange.request, exchange.identity) = (request, identity);
         }
         if let Some(answer) = judged(plan, exchange, answer) {
             return Phase::Answered(answer, position);
