@@ -37,7 +37,7 @@ def people(tmp_path: Path) -> People:
     return People(tmp_path)
 
 
-def shop(pair: Pair, people: People, port: str, *policies: dict[str, Any], mode: str = "optional") -> str:
+def shop(pair: Pair, people: People, port: str, *policies: Any, mode: str = "optional") -> str:
     clients = {"ca": str(people.file), "mode": mode}
     route = {"name": "r", "path": "/", "to": port, "policies": list(policies)}
     return configuration(pair.listener(client_certificates=clients), route)
