@@ -41,12 +41,13 @@ pub(crate) async fn run_request_filters(
             }
             _ => {}
         }
+        // On the heap: every request would have room for what is rare.
         let before = plan
             .shadow
-            .then(|| (exchange.request.clone(), exchange.identity.clone()));
+            .then(|| Box::new((exchange.request.clone(), exchange.identity.clone())));
         let answer = outcome(&plan.counts, plan.filter.request(exchange, position)).await;
-        if let Some((request, identity)) = before {
-            (exchange.request, exchange.identity) = (request, identity);
+        if let Some(before) = before {
+            (exchange.request, exchange.identity) = *before;
         }
         if let Some(answer) = judged(plan, exchange, answer) {
             return Phase::Answered(answer, position);
@@ -64,7 +65,7 @@ pub(crate) async fn run_response_filters(
     position: usize,
 ) -> Option<Answer> {
     let before = filters.get(..position).unwrap_or(filters);
-    let mut given: Option<Answer> = None;
+    let mut given: Option<Box<Answer>> = None;
     for (position, plan) in before.iter().enumerate().rev() {
         let Some(answer) = respond(plan, exchange, response, position).await else {
             continue;
@@ -78,14 +79,14 @@ pub(crate) async fn run_response_filters(
         let method = exchange.request.method_kind();
         *response = Response::local(status, fields, body.len() as u64, method);
         let error = error.or(given.and_then(|given| given.error));
-        given = Some(Answer {
+        given = Some(Box::new(Answer {
             status,
             fields: Fields::new(),
             body,
             error,
-        });
+        }));
     }
-    let given = given?;
+    let given = *given?;
     Some(Answer {
         status: response.status(),
         fields: std::mem::take(response.fields_mut()),
@@ -110,11 +111,11 @@ async fn respond(
             Err(_) => return judged(plan, exchange, Some(unjudged())),
         }
     }
-    let before = plan.shadow.then(|| response.clone());
+    let before = plan.shadow.then(|| Box::new(response.clone()));
     let flow = plan.filter.response(exchange, response, position);
     let answer = outcome(&plan.counts, flow).await;
     if let Some(before) = before {
-        *response = before;
+        *response = *before;
     }
     judged(plan, exchange, answer)
 }
