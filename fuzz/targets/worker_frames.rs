@@ -5,7 +5,7 @@ use tidegate_functions::{Body, Client, Frames, RequestParts, WorkerMessage};
 
 /// What streams of this kind are made of: length, kind, exchange, payload.
 pub const PIECES: &[&[u8]] = &[
-    b"\0\0\0\x0b\x41\0\0\0\0\0\x01\0\0\0\x08",
+    b"\0\0\0\x0b\x41\0\0\0\0\0\x02\0\0\0\x08",
     b"\0\0\0\x05\x47\0\0\0\x02",
     b"\0\0\0\x06\x48\0\0\0\x01\x01",
     b"\0\0\0\x05\x49\0\0\0\0",
