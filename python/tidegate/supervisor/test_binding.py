@@ -54,10 +54,14 @@ def test_all_addresses_are_both_of_ipv6_and_ipv4() -> None:
 
 
 def test_one_ipv6_address_is_no_ipv4() -> None:
-    sockets = bind(tcp("::1", 0), 1)
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", sockets[0].getsockname()[1]))
-    close(sockets)
+    with socket.socket() as held:
+        # Nobody else listens there meanwhile, nor does this one.
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        sockets = bind(tcp("::1", port), 1)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+        close(sockets)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::"])
