@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from pydantic import Field, field_validator
 
 from tidegate.config.base import Model, refuse
 from tidegate.config.marks import Reads, Rule, one_or_more
+from tidegate.config.target import headers
 
 _WORD = re.compile(r"[^\s\"\\\x00-\x1f\x7f]{1,200}")
 _TEXTS: Final = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -49,6 +51,20 @@ def _pairs(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return value
     raise refuse("must be a mapping from names to texts")
+
+
+def wanted(instead: str) -> Callable[[Any], Any]:
+    """Reads `{claim: text}` or `{claim: [text, text]}` into pairs; `instead` says what to write for a claim,
+    `{name}`, that is no text."""
+
+    def read(value: Any) -> Any:
+        pairs = headers(value)
+        for pair in pairs:
+            if isinstance(pair, tuple) and not isinstance(pair[1], str):
+                raise refuse(instead.format(name=pair[0]), "text")
+        return pairs
+
+    return read
 
 
 Subject = Annotated[str, Rule(subject, "1 to 200 printable characters")]

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from tidegate.config.base import refuse
+from tidegate.config.identity import wanted
 from tidegate.config.marks import Reads, one_or_more
 from tidegate.config.policy_settings import PolicySettings
 from tidegate.config.target import HEADERS_SCHEMA
@@ -15,21 +16,7 @@ from tidegate.config.types import RequestCondition
 
 _Word = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=1000)]
 _Words = Annotated[list[_Word], Field(max_length=1000), Reads(one_or_more, "item")]
-
-
-def _claims(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    pairs = [
-        (name, item)
-        for name, wanted in value.items()
-        for item in (wanted if isinstance(wanted, list) else [wanted])
-    ]
-    for name, item in pairs:
-        if not isinstance(item, str):
-            says = f"`{name}` needs text; write an `expression` such as `identity.claims.{name} == ...`"
-            raise refuse(says, "text")
-    return pairs
+_claims = wanted("`{name}` needs text; write an `expression` such as `identity.claims.{name} == ...`")
 
 
 class Authorize(PolicySettings):

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from tidegate.config.base import refuse
+from tidegate.config.identity import wanted
 from tidegate.config.marks import Reads, Rule, one_or_more
 from tidegate.config.policy_settings import PolicySettings
 from tidegate.config.target import HEADERS_SCHEMA
@@ -38,20 +39,7 @@ def _realm(text: str) -> str:
     return text
 
 
-def _required(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    pairs = [
-        (name, item)
-        for name, wanted in value.items()
-        for item in (wanted if isinstance(wanted, list) else [wanted])
-    ]
-    for name, item in pairs:
-        if not isinstance(item, str):
-            raise refuse(
-                f"`{name}` must be text; put it in quotes, or use `authorize` with an `expression`", "text"
-            )
-    return pairs
+_required = wanted("`{name}` must be text; put it in quotes, or use `authorize` with an `expression`")
 
 
 class Jwt(PolicySettings):
