@@ -56,6 +56,21 @@ pub struct Exchange {
     pub kept: Vec<Option<Box<dyn Any>>>,
 }
 
+/// What a filter of the request phase may have changed of an exchange.
+pub struct Before(Box<(Request, Option<Arc<Identity>>)>);
+
+impl Exchange {
+    /// Keeps what a filter may change, where it is only tried. On the heap: it is rare, and large.
+    pub fn keep(&self) -> Before {
+        Before(Box::new((self.request.clone(), self.identity.clone())))
+    }
+
+    /// Makes it what it was.
+    pub fn restore(&mut self, before: Before) {
+        (self.request, self.identity) = *before.0;
+    }
+}
+
 /// A response made here instead of by an endpoint.
 #[derive(Debug)]
 pub struct Answer {
@@ -72,7 +87,7 @@ pub struct Answer {
 
 impl Answer {
     /// A failure without words of its own: the engine puts in a page, or the problem details of RFC 9457.
-    pub fn refusal(kind: ErrorKind, detail: &'static str) -> Self {
+    pub fn failure(kind: ErrorKind, detail: &'static str) -> Self {
         Self {
             status: kind.status(),
             fields: Fields::new(),

@@ -16,5 +16,5 @@ pub use balancer::{Balancer, BalancerState, Candidates, KeyOf};
 pub use check::{Check, Expected, Heard, Probe, Verdict};
 pub use document::{Document, Fetches, Newer, Reader, Reading, Source};
 pub use endpoint::{Average, Endpoint, EndpointState, Factor, Health};
-pub use filter::{Answer, Client, Exchange, Filter, Flow, Parameters, Phases};
+pub use filter::{Answer, Before, Client, Exchange, Filter, Flow, Parameters, Phases};
 pub use identity::Identity;

@@ -63,16 +63,14 @@ fn effect(
     if !plan.filter.is_pure() {
         return ("would ask", None);
     }
-    let before = plan
-        .shadow
-        .then(|| (exchange.request.clone(), exchange.identity.clone()));
+    let before = plan.shadow.then(|| exchange.keep());
     let outcome = match plan.filter.request(exchange, position) {
         Flow::Continue => ("applied", None),
         Flow::Wait(_) => ("would ask", None),
         Flow::Respond(answer) => ("answers", Some(*answer)),
     };
-    if let Some((request, identity)) = before {
-        (exchange.request, exchange.identity) = (request, identity);
+    if let Some(before) = before {
+        exchange.restore(before);
     }
     outcome
 }

@@ -57,7 +57,7 @@ impl Edit {
 /// What happens when a message has no room for the fields of a policy: to go on without them
 /// would be to leave the policy out.
 pub(crate) fn failed<'a>() -> Flow<'a> {
-    Flow::Respond(Box::new(Answer::refusal(
+    Flow::Respond(Box::new(Answer::failure(
         ErrorKind::ProxyInternalError,
         "the fields of a policy have no room",
     )))

@@ -3,14 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from tests.integration.tls.conftest import authority
 
-import pytest
-
-from tests.integration.tls.authority import Authority
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    """Signs certificates."""
-    return Authority(tmp_path)
+__all__ = ["authority"]

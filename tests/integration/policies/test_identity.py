@@ -23,16 +23,6 @@ SPIFFE = x509.UniformResourceIdentifier("spiffe://shop/cart")
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
-
-
-@pytest.fixture
-def pair(authority: Authority) -> Pair:
-    return authority.pair("localhost")
-
-
-@pytest.fixture
 def people(tmp_path: Path) -> People:
     return People(tmp_path)
 

@@ -41,13 +41,10 @@ pub(crate) async fn run_request_filters(
             }
             _ => {}
         }
-        // On the heap: every request would have room for what is rare.
-        let before = plan
-            .shadow
-            .then(|| Box::new((exchange.request.clone(), exchange.identity.clone())));
+        let before = plan.shadow.then(|| exchange.keep());
         let answer = outcome(&plan.counts, plan.filter.request(exchange, position)).await;
         if let Some(before) = before {
-            (exchange.request, exchange.identity) = *before;
+            exchange.restore(before);
         }
         if let Some(answer) = judged(plan, exchange, answer) {
             return Phase::Answered(answer, position);
@@ -197,10 +194,10 @@ fn judged(plan: &FilterPlan, exchange: &mut Exchange, answer: Option<Answer>) ->
 
 fn unjudged() -> Answer {
     let error = ErrorKind::ProxyInternalError;
-    Answer::refusal(error, "the condition of a policy can not be told")
+    Answer::failure(error, "the condition of a policy can not be told")
 }
 
 /// A body that another filter wanted, and that is more than this one takes.
 fn too_large() -> Answer {
-    Answer::refusal(ErrorKind::RequestBodySize, "the body is too large")
+    Answer::failure(ErrorKind::RequestBodySize, "the body is too large")
 }
